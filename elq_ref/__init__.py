@@ -1,0 +1,53 @@
+"""elq_ref: the reference implementation of ELQ (Explicit Loss-Error-Aware Quantization, CVPR 2018).
+
+The names below are loaded when they are first used: importing the runtime imports no training code.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# public name -> module that defines it
+_HOME = {
+    "Tensor": "tensor",
+    "no_grad": "tensor",
+    "check_grads": "gradcheck",
+    "SGD": "optim",
+    "Plan": "elq.plan",
+    "State": "elq.state",
+    "quantize": "elq.stages",
+    "objective": "elq.gradients",
+    "gradient": "elq.gradients",
+    "ternarize": "elq.levels",
+    "binarize": "elq.levels",
+    "partition": "elq.bands",
+    "Batches": "datasets",
+    "load": "checkpoint",
+    "save": "checkpoint",
+    "accuracy": "training",
+    "fit": "training",
+    "pack": "deploy",
+    "unpack": "deploy",
+    "PackedNetwork": "runtime",
+    "Session": "runtime",
+    "FormatError": "errors",
+}
+_ROOMS = ("ops", "nn", "models", "datasets", "kernels", "runtime", "deploy", "methods", "elq")
+
+__all__ = ["__version__", *_HOME, *_ROOMS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    elif name in _ROOMS:
+        value = importlib.import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"elq_ref has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

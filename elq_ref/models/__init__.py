@@ -1,0 +1,22 @@
+"""Models, one family a file; `build` makes one by name for given pictures."""
+
+from collections.abc import Callable
+
+from ..nn import Module
+from .digits_cnn import digits_cnn
+from .lenet import lenet5
+from .resnet_cifar import resnet20, resnet32, resnet44, resnet56, resnet110
+
+MODELS: dict[str, Callable[..., Module]] = {
+    f.__name__: f for f in (digits_cnn, lenet5, resnet20, resnet32, resnet44, resnet56, resnet110)
+}
+
+
+def build(name: str, input_shape: tuple[int, int, int], classes: int = 10, seed: int = 0) -> Module:
+    """The model `name` for pictures of `input_shape` (C, H, W); ValueError lists the names there are."""
+    if name not in MODELS:
+        raise ValueError(f"there is no model {name!r}; there are: {', '.join(MODELS)}")
+    return MODELS[name](input_shape=input_shape, classes=classes, seed=seed)
+
+
+__all__ = ["MODELS", "build", *MODELS]

@@ -1,0 +1,223 @@
+"""Modules: where weights live. Parameter names, order and shapes are PyTorch's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from . import ops
+from .tensor import Tensor
+
+
+class Module:
+    """A part of a network: Tensors set as attributes are its parameters, Modules its children, in order of assignment.
+
+    `buffers` names the NumPy arrays that are saved with it but not trained. `training` decides what BatchNorm does.
+    """
+
+    buffers: tuple[str, ...] = ()
+    training: bool = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the output; every Module defines it."""
+        raise TypeError(f"{type(self).__name__} defines no forward")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        return self.forward(*args, **kwargs)
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """Direct children by name."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all below it, by dotted name, in PyTorch's order."""
+        yield prefix, self
+        for name, child in self.children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """All parameters by dotted name."""
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Tensor):
+                    yield f"{prefix}.{name}" if prefix else name, value
+
+    def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
+        """All buffers by dotted name."""
+        for prefix, module in self.named_modules():
+            for name in module.buffers:
+                yield f"{prefix}.{name}" if prefix else name, getattr(module, name)
+
+    def quantizable(self) -> dict[str, Tensor]:
+        """The weights that ELQ quantizes, by name: those of convolutions and fully connected layers."""
+        return {
+            f"{name}.weight" if name else "weight": module.weight
+            for name, module in self.named_modules()
+            if isinstance(module, Conv2d | Linear)
+        }
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers by name, in PyTorch's order."""
+        state: dict[str, np.ndarray] = {}
+        for prefix, module in self.named_modules():
+            dot = f"{prefix}." if prefix else ""
+            state |= {dot + n: v.data.copy() for n, v in vars(module).items() if isinstance(v, Tensor)}
+            state |= {dot + n: getattr(module, n).copy() for n in module.buffers}
+        return state
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        """Assign all parameters and buffers; names and shapes must be exactly those of `state_dict`.
+
+        Raises ValueError that lists what is missing, unexpected or of another shape; then nothing was assigned.
+        """
+        parameters, buffers = dict(self.named_parameters()), dict(self.named_buffers())
+        own = {name: v.shape for name, v in (*parameters.items(), *buffers.items())}
+        problems = [f"missing {name} {own[name]}" for name in own if name not in state]
+        problems += [f"unexpected {name} {np.shape(state[name])}" for name in state if name not in own]
+        problems += [
+            f"{name} is {np.shape(state[name])}, wanted {own[name]}"
+            for name in own
+            if name in state and np.shape(state[name]) != own[name]
+        ]
+        if problems:
+            more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
+            raise ValueError(f"the tensors do not fit {type(self).__name__}: {'; '.join(problems[:8])}{more}")
+        for name, parameter in parameters.items():
+            parameter.data = np.array(state[name], dtype=parameter.dtype)
+        for name, buffer in buffers.items():
+            buffer[...] = state[name]
+
+    def train(self, mode: bool = True) -> Module:
+        """Set training mode here and below; returns self."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Set evaluation mode here and below; returns self."""
+        return self.train(False)
+
+    def astype(self, dtype: Any) -> Module:
+        """Convert all parameters and buffers to float32 or float64; returns self."""
+        for _, module in self.named_modules():
+            for name, value in list(vars(module).items()):
+                if isinstance(value, Tensor):
+                    setattr(module, name, Tensor(value.data.astype(dtype), requires_grad=value.requires_grad))
+                elif name in module.buffers:
+                    setattr(module, name, value.astype(dtype))
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for _, parameter in self.named_parameters():
+            parameter.grad = None
+
+    def summary(self) -> str:
+        """A table: name, shape and count of every parameter, and the total."""
+        rows = [(name, "x".join(map(str, p.shape)), f"{p.data.size:,}") for name, p in self.named_parameters()]
+        rows.append(("total", "", f"{sum(p.data.size for _, p in self.named_parameters()):,}"))
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        return "\n".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)
+
+
+def _kaiming(rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+    """Normal with variance 2 / fan_in (He et al. 2015), which keeps the variance of activations through ReLUs."""
+    std = np.sqrt(2 / np.prod(shape[1:]))
+    return Tensor((rng.standard_normal(shape) * std).astype(np.float32), requires_grad=True)
+
+
+class Conv2d(Module):
+    """ops.conv2d with a weight (O, C/groups, KH, KW) and an optional bias (O)."""
+
+    def __init__(self, rng: np.random.Generator, channels: int, outputs: int, kernel: int | tuple[int, int], *,
+                 stride: int = 1, padding: int | tuple[int, int] = 0, dilation: int = 1, groups: int = 1,
+                 bias: bool = True) -> None:
+        size = (kernel, kernel) if isinstance(kernel, int) else kernel
+        self.weight = _kaiming(rng, (outputs, channels // groups, *size))
+        self.bias = Tensor(np.zeros(outputs, np.float32), requires_grad=True) if bias else None
+        self.geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.conv2d(x, self.weight, self.bias, **self.geometry)
+
+
+class Linear(Module):
+    """ops.linear with a weight (O, C) and a bias (O)."""
+
+    def __init__(self, rng: np.random.Generator, inputs: int, outputs: int) -> None:
+        self.weight = _kaiming(rng, (outputs, inputs))
+        self.bias = Tensor(np.zeros(outputs, np.float32), requires_grad=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.linear(x, self.weight, self.bias)
+
+
+class BatchNorm2d(Module):
+    """ops.batch_norm with its parameters and running statistics.
+
+    `momentum` None in training leaves the running statistics alone (the pass at W of an ELQ step).
+    """
+
+    buffers = ("running_mean", "running_var")
+
+    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        self.weight = Tensor(np.ones(channels, np.float32), requires_grad=True)
+        self.bias = Tensor(np.zeros(channels, np.float32), requires_grad=True)
+        self.running_mean = np.zeros(channels, np.float32)
+        self.running_var = np.ones(channels, np.float32)
+        self.momentum: float | None = momentum
+        self.eps = eps
+
+    def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
+        return ops.batch_norm(
+            x, self.weight, self.bias, self.running_mean, self.running_var,
+            training=self.training, momentum=self.momentum, eps=self.eps, residual=residual, relu=relu,
+        )
+
+
+class ReLU(Module):
+    """ops.relu."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.relu(x)
+
+
+class MaxPool2d(Module):
+    """ops.max_pool."""
+
+    def __init__(self, kernel: int, stride: int | None = None) -> None:
+        self.kernel, self.stride = kernel, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.max_pool(x, self.kernel, self.stride)
+
+
+class GlobalAvgPool(Module):
+    """ops.global_avg_pool."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.global_avg_pool(x)
+
+
+class Flatten(Module):
+    """(N, ...) -> (N, everything else)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.reshape(x, (x.shape[0], -1))
+
+
+class Sequential(Module):
+    """Modules one after the other, named "0", "1", ..."""
+
+    def __init__(self, *modules: Module) -> None:
+        for position, module in enumerate(modules):
+            setattr(self, str(position), module)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _, module in self.children():
+            x = module(x)
+        return x

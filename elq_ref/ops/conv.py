@@ -1,0 +1,65 @@
+"""Convolution and fully connected layers."""
+
+import numpy as np
+
+from .. import kernels
+from ..tensor import Tensor, record
+from ._check import Pair, pair, rank, window
+
+
+def conv2d(
+    x: Tensor,
+    w: Tensor,
+    b: Tensor | None = None,
+    *,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """y[n,o,p,q] = b[o] + sum_{c,i,j} w[o,c,i,j] x[n, c + first(o), p*stride - padding + i*dilation, ...].
+
+    x (N, C, H, W), w (O, C/groups, KH, KW), b (O) or None -> y (N, O, P, Q); zero padding; cross-correlation, as in
+    every framework. Raises ValueError with the shapes where they do not fit.
+    """
+    rank("conv2d", x, 4, "N C H W")
+    rank("conv2d weight", w, 4, "O C/groups KH KW")
+    stride, padding, dilation = pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1)
+    channels, outputs = x.shape[1], w.shape[0]
+    if groups < 1 or channels % groups or outputs % groups or w.shape[1] != channels // groups:
+        raise ValueError(f"conv2d of x {x.shape} with w {w.shape} in {groups} group(s): C must be groups * w.shape[1]")
+    if b is not None and b.shape != (outputs,):
+        raise ValueError(f"conv2d bias has shape {b.shape}, w {w.shape} wants ({outputs},)")
+    window("conv2d", x.shape[2:], w.shape[2:], stride, padding, dilation)  # type: ignore[arg-type]
+    geometry = (stride, padding, dilation, groups)
+    y = kernels.conv2d(x.data, w.data, *geometry)
+    if b is not None:
+        y += b.data[:, None, None]
+
+    def backward(dy: np.ndarray) -> list[np.ndarray | None]:
+        dx = kernels.conv2d_dx(dy, w.data, x.shape, *geometry) if x.requires_grad else None
+        dw = kernels.conv2d_dw(dy, x.data, w.shape, *geometry) if w.requires_grad else None
+        return [dx, dw] if b is None else [dx, dw, dy.sum((0, 2, 3))]
+
+    parents = (x, w) if b is None else (x, w, b)
+    return record("conv2d", y, parents, backward, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
+    """y = x w^T + b: x (N, C), w (O, C), b (O) or None -> y (N, O)."""
+    rank("linear", x, 2, "N C")
+    rank("linear weight", w, 2, "O C")
+    if x.shape[1] != w.shape[1]:
+        raise ValueError(f"linear of x {x.shape} with w {w.shape}: the last axes must be equal")
+    if b is not None and b.shape != w.shape[:1]:
+        raise ValueError(f"linear bias has shape {b.shape}, w {w.shape} wants ({w.shape[0]},)")
+    y = x.data @ w.data.T  # (N, C) (C, O)
+    if b is not None:
+        y += b.data
+
+    def backward(dy: np.ndarray) -> list[np.ndarray | None]:
+        dx = dy @ w.data if x.requires_grad else None  # (N, O) (O, C)
+        dw = dy.T @ x.data if w.requires_grad else None  # (O, N) (N, C)
+        return [dx, dw] if b is None else [dx, dw, dy.sum(0)]
+
+    return record("linear", y, (x, w) if b is None else (x, w, b), backward)

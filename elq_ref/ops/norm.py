@@ -1,0 +1,69 @@
+"""Batch normalization, with the residual sum and the ReLU that follow it in a ResNet."""
+
+import numpy as np
+
+from .. import kernels
+from ..tensor import Tensor, record
+
+
+def batch_norm(
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    *,
+    training: bool,
+    momentum: float | None = 0.1,
+    eps: float = 1e-5,
+    residual: Tensor | None = None,
+    relu: bool = False,
+) -> Tensor:
+    """y = f(gamma (x - mean) / sqrt(var + eps) + beta + residual) per channel, f = max(., 0) if `relu` else identity.
+
+    x (N, C, H, W) or (N, C), gamma, beta, running_mean, running_var (C), residual like x or None. In training, mean and
+    var are those of the batch (biased), and unless `momentum` is None the running arrays are updated in place as
+    PyTorch does: running += momentum (batch - running), with the unbiased variance. Otherwise they are used.
+    """
+    channels = x.shape[1:2]
+    for name, array in (("gamma", gamma), ("beta", beta), ("running_mean", running_mean), ("running_var", running_var)):
+        if array.shape != channels:
+            raise ValueError(f"batch_norm {name} has shape {array.shape}, x {x.shape} wants {channels}")
+    if residual is not None and residual.shape != x.shape:
+        raise ValueError(f"batch_norm residual has shape {residual.shape}, x has {x.shape}")
+    count = x.data.size // channels[0]
+    extra = None if residual is None else residual.data
+    parents = (x, gamma, beta) if residual is None else (x, gamma, beta, residual)
+    attrs = {"training": training, "eps": eps, "relu": relu, "mean": running_mean, "var": running_var}
+    if not training:
+        return _fixed(x, gamma, beta, running_mean, running_var, eps, residual, relu, parents, attrs)
+    if count < 2:
+        raise ValueError(f"batch_norm in training needs more than one value per channel, given x {x.shape}")
+    y, mean, var = kernels.batch_norm(x.data, gamma.data, beta.data, eps, extra, relu)
+    if momentum is not None:
+        running_mean += momentum * (mean - running_mean)
+        running_var += momentum * (var * (count / (count - 1)) - running_var)
+
+    def backward(dy: np.ndarray) -> list[np.ndarray | None]:
+        parts = kernels.batch_norm_backward(dy, y, x.data, gamma.data, mean, var, eps, residual is not None, relu)
+        return list(parts[: len(parents)])
+
+    return record("batch_norm", y, parents, backward, **attrs)
+
+
+def _fixed(x, gamma, beta, mean, var, eps, residual, relu, parents, attrs) -> Tensor:  # noqa: ANN001
+    """With given statistics the operation is linear in x before the ReLU."""
+    axes = (0, *range(2, len(x.shape)))
+    column = (-1,) + (1,) * (len(x.shape) - 2)
+    inverse = (1 / np.sqrt(var + eps)).astype(x.dtype)
+    scale, shift = gamma.data * inverse, (beta.data - mean * gamma.data * inverse).astype(x.dtype)
+    y = kernels.scale_shift(x.data, scale, shift, None if residual is None else residual.data, relu)
+    centre = mean.astype(x.dtype).reshape(column)
+
+    def backward(dy: np.ndarray) -> list[np.ndarray | None]:
+        dz = np.where(y > 0, dy, 0) if relu else dy
+        dgamma = (dz * (x.data - centre)).sum(axes) * inverse
+        parts = [dz * scale.reshape(column), dgamma, dz.sum(axes)]
+        return parts if residual is None else [*parts, dz]
+
+    return record("batch_norm", y, parents, backward, **attrs)

@@ -1,0 +1,76 @@
+"""Maximum and mean over windows."""
+
+import numpy as np
+
+from ..tensor import Tensor, record
+from ._check import Pair, pair, rank, window
+
+
+def _taps(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], out: tuple[int, int]):
+    """For every place in the window, the slice of x (N, C, H, W) that it sees: KH * KW index tuples of P x Q."""
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            rows = slice(i, i + stride[0] * (out[0] - 1) + 1, stride[0])
+            yield np.s_[:, :, rows, j : j + stride[1] * (out[1] - 1) + 1 : stride[1]]
+
+
+def max_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
+    """y[n,c,p,q] = max over the window at (p*stride, q*stride); x (N, C, H, W); no padding, an incomplete window is dropped.
+
+    The gradient goes to the first maximum in row order.
+    """
+    rank("max_pool", x, 4, "N C H W")
+    kernel = pair("kernel", kernel, 1)
+    stride = kernel if stride is None else pair("stride", stride, 1)
+    out = window("max_pool", x.shape[2:], kernel, stride, (0, 0))  # type: ignore[arg-type]
+    taps = list(_taps(x.data, kernel, stride, out))
+    y = x.data[taps[0]].copy(order="K")
+    winner = np.zeros_like(y, dtype=np.int32)
+    for k, tap in enumerate(taps[1:], 1):
+        greater = x.data[tap] > y
+        winner[greater] = k
+        np.maximum(y, x.data[tap], out=y)
+
+    def backward(dy: np.ndarray) -> tuple[np.ndarray]:
+        dx = np.zeros_like(x.data)
+        for k, tap in enumerate(taps):
+            dx[tap] += np.where(winner == k, dy, 0)
+        return (dx,)
+
+    return record("max_pool", y, (x,), backward, kernel=kernel, stride=stride)
+
+
+def avg_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
+    """y[n,c,p,q] = mean over the window at (p*stride, q*stride); x (N, C, H, W); no padding."""
+    rank("avg_pool", x, 4, "N C H W")
+    kernel = pair("kernel", kernel, 1)
+    stride = kernel if stride is None else pair("stride", stride, 1)
+    out = window("avg_pool", x.shape[2:], kernel, stride, (0, 0))  # type: ignore[arg-type]
+    taps = list(_taps(x.data, kernel, stride, out))
+    share = x.dtype.type(1 / len(taps))
+    y = x.data[taps[0]].copy(order="K")
+    for tap in taps[1:]:
+        y += x.data[tap]
+    y *= share
+
+    def backward(dy: np.ndarray) -> tuple[np.ndarray]:
+        dx = np.zeros_like(x.data)
+        part = dy * share
+        for tap in taps:
+            dx[tap] += part
+        return (dx,)
+
+    return record("avg_pool", y, (x,), backward, kernel=kernel, stride=stride)
+
+
+def global_avg_pool(x: Tensor) -> Tensor:
+    """y[n,c] = mean over rows and columns: (N, C, H, W) -> (N, C)."""
+    rank("global_avg_pool", x, 4, "N C H W")
+    share = x.dtype.type(1 / (x.shape[2] * x.shape[3]))
+
+    def backward(dy: np.ndarray) -> tuple[np.ndarray]:
+        dx = np.empty_like(x.data)
+        dx[:] = (dy * share)[:, :, None, None]
+        return (dx,)
+
+    return record("global_avg_pool", x.data.sum((2, 3)) * share, (x,), backward)

@@ -1,0 +1,222 @@
+"""Tensor, tape and backward(): the whole autograd.
+
+Define-by-run: every operation (elq_ref.ops) computes its result with NumPy or a kernel and calls `record` with the
+function that turns the gradient of the result into the gradients of its operands. `backward` walks what was recorded
+once, in reverse order of computation; a tensor that was used several times gets the sum.
+
+Arrays belong to the graph and do not change under it: `Tensor.data` is a read-only view, and the one way to change a
+leaf is to assign `t.data = array`. A backward pass that needs a value which was replaced since says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+Backward = Callable[[np.ndarray], Sequence["np.ndarray | None"]]
+Trace = Callable[[str, "tuple[Tensor, ...]", "Tensor", dict[str, Any]], None]
+
+_grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
+_tracer: ContextVar[Trace | None] = ContextVar("tracer", default=None)
+
+
+class _Node:
+    """What one operation left on the tape."""
+
+    __slots__ = ("backward", "name", "parents", "versions")
+
+    def __init__(self, name: str, parents: tuple[Tensor, ...], backward: Backward) -> None:
+        self.name, self.parents, self.backward = name, parents, backward
+        self.versions = tuple(parent._version for parent in parents)
+
+
+class Tensor:
+    """A float32 or float64 array that remembers how it was computed.
+
+    `grad` (an array of the same shape and dtype, or None) is filled by `backward` on leaves with `requires_grad`, and
+    adds up over calls until it is set to None. Tensors made from integers, lists of Python floats or float16 are
+    refused rather than converted: precision is the caller's decision.
+    """
+
+    __slots__ = ("_array", "_node", "_version", "grad", "requires_grad")
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self._version = 0
+        self._node: _Node | None = None
+        self.requires_grad = requires_grad
+        self.grad: np.ndarray | None = None
+        self._set(data)
+
+    def _set(self, data: Any) -> None:
+        array = np.asarray(data)
+        if array.dtype not in DTYPES:
+            raise TypeError(f"a Tensor holds float32 or float64, given {array.dtype}: convert with .astype(np.float32)")
+        array = array.view()
+        array.flags.writeable = False
+        self._array = array
+
+    @property
+    def data(self) -> np.ndarray:
+        """The values, read-only. Assign a whole array of the same shape and dtype to change a leaf."""
+        return self._array
+
+    @data.setter
+    def data(self, value: np.ndarray) -> None:
+        if self._node is not None:
+            raise RuntimeError(f"only a leaf can be assigned; this tensor is the result of {self._node.name}")
+        if np.shape(value) != self.shape or np.asarray(value).dtype != self.dtype:
+            raise ValueError(
+                f"assigned {np.asarray(value).dtype} {np.shape(value)} to a tensor of {self.dtype} {self.shape}"
+            )
+        self._set(value)
+        self._version += 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the values."""
+        return self._array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float32 or float64."""
+        return self._array.dtype
+
+    @property
+    def is_leaf(self) -> bool:
+        """True for a tensor that no recorded operation computed."""
+        return self._node is None
+
+    def item(self) -> float:
+        """The value of a tensor of one element."""
+        return self._array.item()
+
+    def detach(self) -> Tensor:
+        """The same values, cut off from the tape."""
+        return Tensor(self._array)
+
+    def backward(self, dy: np.ndarray | None = None) -> None:
+        """Add d(sum(dy * self))/d(leaf) to the `grad` of every leaf that this tensor depends on.
+
+        `dy` has the shape and dtype of this tensor; it may be left out for a single element (then 1).
+        Raises RuntimeError if nothing here requires a gradient or a value on the way was replaced since.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("backward() of a tensor that depends on nothing with requires_grad=True")
+        if dy is None:
+            if self._array.size != 1:
+                raise ValueError(f"backward() without dy needs one element, this tensor has shape {self.shape}")
+            dy = np.ones_like(self._array)
+        if dy.shape != self.shape or dy.dtype != self.dtype:
+            raise ValueError(f"dy is {dy.dtype} {dy.shape}, the tensor is {self.dtype} {self.shape}")
+        grads = {id(self): dy}
+        for tensor in reversed(_in_order(self)):
+            grad = grads.pop(id(tensor))
+            node = tensor._node
+            if node is None:
+                tensor.grad = grad.copy() if tensor.grad is None else tensor.grad + grad
+                continue
+            _check_unchanged(node)
+            for parent, part in zip(node.parents, node.backward(grad), strict=True):
+                if part is not None and parent.requires_grad:
+                    held = grads.get(id(parent))
+                    grads[id(parent)] = part if held is None else held + part
+
+    def reshape(self, *shape: int) -> Tensor:
+        """ops.reshape."""
+        from .ops import reshape
+
+        return reshape(self, shape)
+
+    def __add__(self, other: Tensor) -> Tensor:
+        from .ops import add
+
+        return add(self, other)
+
+    def __mul__(self, other: Tensor) -> Tensor:
+        from .ops import mul
+
+        return mul(self, other)
+
+    def _refuse_in_place(self, *_: Any) -> None:
+        raise TypeError("a Tensor is not changed in place: compute a new one, or assign t.data = array on a leaf")
+
+    __setitem__ = __iadd__ = __isub__ = __imul__ = __itruediv__ = _refuse_in_place
+
+    def __repr__(self) -> str:
+        origin = f", from {self._node.name}" if self._node else ""
+        return f"Tensor({self._array!r}{origin}{', requires_grad=True' if self.requires_grad else ''})"
+
+
+def _in_order(root: Tensor) -> list[Tensor]:
+    """Every tensor below `root` that needs a gradient, operands before results; without recursion, nets are deep."""
+    order: list[Tensor] = []
+    seen: set[int] = set()
+    stack: list[tuple[Tensor, bool]] = [(root, False)]
+    while stack:
+        tensor, operands_done = stack.pop()
+        if operands_done:
+            order.append(tensor)
+        elif id(tensor) not in seen:
+            seen.add(id(tensor))
+            stack.append((tensor, True))
+            if tensor._node is not None:
+                stack.extend((parent, False) for parent in tensor._node.parents if parent.requires_grad)
+    return order
+
+
+def _check_unchanged(node: _Node) -> None:
+    for position, (parent, version) in enumerate(zip(node.parents, node.versions, strict=True)):
+        if parent._version != version:
+            raise RuntimeError(
+                f"operand {position} of {node.name}, shape {parent.shape}, was assigned after the forward pass: "
+                "run backward() before updating, or run the forward pass again"
+            )
+
+
+def record(name: str, y: np.ndarray, parents: Sequence[Tensor], backward: Backward, **attrs: Any) -> Tensor:
+    """Wrap the result `y` of operation `name` and put its `backward` on the tape.
+
+    `backward(dy)` returns one gradient (or None) per parent, in their order. `attrs` describe the operation to a
+    tracer (`tracing`). All parents share one dtype, else TypeError: precisions are never mixed silently.
+    """
+    operands = tuple(parents)
+    if len({parent.dtype for parent in operands}) > 1:
+        raise TypeError(f"{name} of mixed dtypes: " + ", ".join(f"{p.dtype} {p.shape}" for p in operands))
+    out = Tensor(y)
+    if _grad_enabled.get() and any(parent.requires_grad for parent in operands):
+        out.requires_grad = True
+        out._node = _Node(name, operands, backward)
+    tracer = _tracer.get()
+    if tracer is not None:
+        tracer(name, operands, out, attrs)
+    return out
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are being put on the tape."""
+    return _grad_enabled.get()
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Operations inside leave nothing on the tape."""
+    token = _grad_enabled.set(False)
+    try:
+        yield
+    finally:
+        _grad_enabled.reset(token)
+
+
+@contextmanager
+def tracing(callback: Trace) -> Iterator[None]:
+    """Call `callback(name, operands, result, attrs)` after every operation inside."""
+    token = _tracer.set(callback)
+    try:
+        yield
+    finally:
+        _tracer.reset(token)
