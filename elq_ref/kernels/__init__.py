@@ -1,0 +1,29 @@
+"""The training kernels: the one place that chooses between C (elq_ref._train) and NumPy (numpy_ops, the definition).
+
+Functions on plain arrays, N C H W with any strides, float32 or float64 and never mixed. Which kernels run is decided
+once, at import: C for the instruction set of this CPU (or the one that ELQ_ISA names), NumPy where the extension is
+not built. `info` tells.
+"""
+
+from typing import Any
+
+from . import numpy_ops
+
+_train = None
+_reason: str | None = "the C kernels are not there yet"
+
+_chosen = numpy_ops if _train is None else _train
+
+conv2d = _chosen.conv2d
+conv2d_dx = _chosen.conv2d_dx
+conv2d_dw = _chosen.conv2d_dw
+batch_norm = _chosen.batch_norm
+batch_norm_backward = _chosen.batch_norm_backward
+scale_shift = _chosen.scale_shift
+
+
+def info() -> dict[str, Any]:
+    """What runs: {"kernel": "C avx512" | "C avx2" | "C generic" | "NumPy", "threads": int, "reason": why NumPy, or None}."""
+    if _train is None:
+        return {"kernel": "NumPy", "threads": 1, "reason": _reason}
+    return {"kernel": f"C {_train.isa()}", "threads": _train.threads(), "reason": None}

@@ -1,0 +1,149 @@
+"""The definition of every training kernel, in NumPy: what runs without a compiler and what the C kernels are tested against.
+
+Arrays are N C H W (weights O C/groups KH KW) with any strides, float32 or float64, one dtype a call. Results of the
+convolutions are channels-last in memory (the strides of N H W C under the shape N C H W), as those of the C kernels are.
+Sums of batch normalization are taken in float64.
+"""
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+Pair = tuple[int, int]
+
+
+def _columns(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> np.ndarray:
+    """im2col: (groups, N * P * Q, C / groups * KH * KW), the inputs of every output pixel in the order of the weights."""
+    n, c = x.shape[:2]
+    xp = np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
+    reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
+    windows = sliding_window_view(xp, reach, (2, 3))  # type: ignore[call-overload]  # N C rows columns KH KW
+    windows = windows[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+    windows = windows.reshape(n, groups, c // groups, *windows.shape[2:])
+    return windows.transpose(1, 0, 3, 4, 2, 5, 6).reshape(groups, -1, c // groups * kernel[0] * kernel[1])
+
+
+def _rows(y: np.ndarray, groups: int) -> np.ndarray:
+    """(N, O, P, Q) as (groups, N * P * Q, O / groups)."""
+    n, o, p, q = y.shape
+    return y.transpose(0, 2, 3, 1).reshape(n * p * q, groups, o // groups).transpose(1, 0, 2)
+
+
+def conv2d(
+    x: np.ndarray, w: np.ndarray, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1), groups: int = 1
+) -> np.ndarray:
+    """y[n,o,p,q] = sum_{c,i,j} w[o,c,i,j] x[n, c + first(o), p*stride - padding + i*dilation, ...]; zero padding."""
+    n, o = x.shape[0], w.shape[0]
+    p, q = (
+        (x.shape[2 + a] + 2 * padding[a] - dilation[a] * (w.shape[2 + a] - 1) - 1) // stride[a] + 1 for a in (0, 1)
+    )
+    columns = _columns(x, w.shape[2:], stride, padding, dilation, groups)  # type: ignore[arg-type]
+    rows = columns @ w.reshape(groups, o // groups, -1).transpose(0, 2, 1)  # (g, NPQ, K) (g, K, O/g)
+    return rows.transpose(1, 0, 2).reshape(n, p, q, o).transpose(0, 3, 1, 2)
+
+
+def conv2d_dx(
+    dy: np.ndarray,
+    w: np.ndarray,
+    x_shape: tuple[int, ...],
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> np.ndarray:
+    """Gradient of sum(dy * conv2d(x, w)) with respect to x, of shape `x_shape`."""
+    n, c, h, width = x_shape
+    o, _, kh, kw = w.shape
+    p, q = dy.shape[2:]
+    columns = _rows(dy, groups) @ w.reshape(groups, o // groups, -1)  # (g, NPQ, O/g) (g, O/g, K)
+    taps = columns.reshape(groups, n, p, q, c // groups, kh, kw).transpose(5, 6, 1, 2, 3, 0, 4).reshape(kh, kw, n, p, q, c)
+    dxp = np.zeros((n, h + 2 * padding[0], width + 2 * padding[1], c), dy.dtype)
+    for i in range(kh):
+        rows = slice(i * dilation[0], i * dilation[0] + (p - 1) * stride[0] + 1, stride[0])
+        for j in range(kw):
+            first = j * dilation[1]
+            dxp[:, rows, first : first + (q - 1) * stride[1] + 1 : stride[1]] += taps[i, j]
+    inside = dxp[:, padding[0] : padding[0] + h, padding[1] : padding[1] + width]
+    return np.ascontiguousarray(inside).transpose(0, 3, 1, 2)
+
+
+def conv2d_dw(
+    dy: np.ndarray,
+    x: np.ndarray,
+    w_shape: tuple[int, ...],
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> np.ndarray:
+    """Gradient of sum(dy * conv2d(x, w)) with respect to w, of shape `w_shape`."""
+    columns = _columns(x, w_shape[2:], stride, padding, dilation, groups)  # type: ignore[arg-type]
+    dw = _rows(dy, groups).transpose(0, 2, 1) @ columns  # (g, O/g, NPQ) (g, NPQ, K)
+    return dw.reshape(w_shape)
+
+
+def _axes(x: np.ndarray) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+def _column(v: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """A value per channel, shaped to broadcast over x, in the dtype of x."""
+    return v.astype(x.dtype, copy=False).reshape((-1,) + (1,) * (x.ndim - 2))
+
+
+def batch_norm(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    eps: float,
+    residual: np.ndarray | None = None,
+    relu: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """y = f(gamma (x - mean) / sqrt(var + eps) + beta + residual) with mean and biased var of the batch; y, mean, var."""
+    mean = x.mean(_axes(x), dtype=np.float64)
+    deviation = x - mean.reshape(_column(mean, x).shape)
+    var = np.square(deviation).mean(_axes(x))
+    y = (deviation * (gamma / np.sqrt(var + eps)).reshape(_column(mean, x).shape)).astype(x.dtype)
+    y += _column(beta, x)
+    if residual is not None:
+        y += residual
+    return np.maximum(y, 0) if relu else y, mean.astype(x.dtype), var.astype(x.dtype)
+
+
+def batch_norm_backward(
+    dy: np.ndarray,
+    y: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray,
+    mean: np.ndarray,
+    var: np.ndarray,
+    eps: float,
+    residual: bool = False,
+    relu: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Gradients of sum(dy * batch_norm(x, ...)): dx, dgamma, dbeta, and dresidual (None without a residual).
+
+    With dz = dy where y > 0 (all of dy without ReLU), xhat = (x - mean) / sqrt(var + eps) and M values a channel:
+    dbeta = sum dz, dgamma = sum dz xhat, dx = gamma / sqrt(var + eps) (dz - dbeta / M - xhat dgamma / M), dresidual = dz.
+    """
+    axes, count = _axes(x), x.size // x.shape[1]
+    dz = np.where(y > 0, dy, 0) if relu else dy
+    inverse = 1 / np.sqrt(var.astype(np.float64) + eps)
+    xhat = (x - _column(mean, x)) * _column(inverse, x)
+    dbeta = dz.sum(axes, dtype=np.float64)
+    dgamma = (dz * xhat).sum(axes, dtype=np.float64)
+    dx = _column(gamma * inverse, x) * (dz - _column(dbeta / count, x) - xhat * _column(dgamma / count, x))
+    return dx, dgamma.astype(x.dtype), dbeta.astype(x.dtype), dz if residual else None
+
+
+def scale_shift(
+    x: np.ndarray,
+    scale: np.ndarray,
+    shift: np.ndarray,
+    residual: np.ndarray | None = None,
+    relu: bool = False,
+) -> np.ndarray:
+    """y = f(scale x + shift + residual) per channel, f = max(., 0) if `relu` else identity."""
+    y = x * _column(scale, x) + _column(shift, x)
+    if residual is not None:
+        y += residual
+    return np.maximum(y, 0) if relu else y
