@@ -1,0 +1,1 @@
+"""The paper, one concept a file, in its order: levels, bands, gradients, plan, state, stages."""

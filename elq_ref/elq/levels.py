@@ -1,0 +1,89 @@
+"""Levels: the scale alpha of a layer and the codes of its weights.
+
+What = alpha * codes with codes in {-1, 0, +1} (ternary) or {-1, +1} (binary). A scale is kept with all axes of the
+weight, (1, 1, 1, 1) for a layer or (O, 1, 1, 1) per output channel, so that it broadcasts.
+"""
+
+import numpy as np
+
+LEVELS = ("ternary", "binary")
+SCALES = ("elq", "twn", "l2")
+
+
+def scale(w: np.ndarray, levels: str, rule: str = "elq", per_channel: bool = False) -> np.ndarray:
+    """alpha >= 0 of weights w (O, ...), in w's dtype.
+
+    | rule | ternary | binary |
+    |---|---|---|
+    | elq | mean|w| + 0.05 max|w|  [S] | mean|w|  [C: least squares] |
+    | twn | mean(|w| : |w| > 0.7 mean|w|) | - |
+    | l2 | argmin over alpha and codes of ||w - alpha codes||^2: S_k / k with k = argmax S_k^2 / k, S_k the sum of the k largest |w| | mean|w| |
+
+    Sums are taken in float64.
+    """
+    if levels not in LEVELS or rule not in SCALES or (levels == "binary" and rule == "twn"):
+        raise ValueError(f"no scale rule {rule!r} for {levels!r} levels; there are {SCALES} for {LEVELS} (twn: ternary only)")
+    rows = np.abs(w.reshape(len(w) if per_channel else 1, -1), dtype=np.float64)
+    if levels == "binary":
+        alpha = rows.mean(1)
+    elif rule == "elq":
+        alpha = rows.mean(1) + 0.05 * rows.max(1)
+    elif rule == "twn":
+        above = rows > 0.7 * rows.mean(1, keepdims=True)
+        alpha = (rows * above).sum(1) / np.maximum(above.sum(1), 1)
+    else:
+        sums = np.cumsum(-np.sort(-rows, axis=1), axis=1)
+        counts = np.arange(1, rows.shape[1] + 1)
+        best = np.argmax(sums**2 / counts, axis=1)
+        alpha = sums[np.arange(len(rows)), best] / counts[best]
+    return alpha.reshape(-1, *(1,) * (w.ndim - 1)).astype(w.dtype)
+
+
+def scale_slope(w: np.ndarray, levels: str, rule: str = "elq", per_channel: bool = False) -> np.ndarray:
+    """d alpha / d w, the codes held: array of w's shape.
+
+    elq: sign(w) / n, and for ternary levels + 0.05 sign(w) at the first largest |w|  [D]. For the others
+    sign(w) / k on the k weights of the support, 0 elsewhere. n, k per layer or per channel.
+    """
+    rows = w.reshape(len(w) if per_channel else 1, -1)
+    signs, size = np.sign(rows), np.abs(rows)
+    if levels == "binary" or rule == "elq":
+        slope = signs / rows.shape[1]
+        if levels == "ternary":
+            line, top = np.arange(len(rows)), size.argmax(1)
+            slope[line, top] += w.dtype.type(0.05) * signs[line, top]
+    else:
+        if rule == "twn":
+            support = size > 0.7 * size.mean(1, keepdims=True)
+        else:
+            support = size > scale(w, levels, rule, per_channel).reshape(-1, 1) / 2
+        slope = np.where(support, signs / np.maximum(support.sum(1, keepdims=True), 1), 0)
+    return slope.reshape(w.shape).astype(w.dtype)
+
+
+def nearest(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
+    """int8 codes of the nearest level. Ternary: +1 if w > alpha/2, -1 if w < -alpha/2, else 0 [S]; binary: +1 if w >= 0, else -1 [C].
+
+    A level is its own nearest level, also when alpha is 0 or denormal.
+    """
+    if levels == "binary":
+        return np.where(w >= 0, np.int8(1), np.int8(-1))
+    half = alpha / 2
+    return (w > half).astype(np.int8) - (w < -half).astype(np.int8)
+
+
+def dequantize(codes: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """What = alpha * codes in alpha's dtype; every zero is +0.0."""
+    return alpha * codes.astype(alpha.dtype) + alpha.dtype.type(0)
+
+
+def ternarize(w: np.ndarray, rule: str = "elq", per_channel: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """(codes int8 in {-1, 0, 1}, alpha) of weights w, nearest levels at the scale of `rule`."""
+    alpha = scale(w, "ternary", rule, per_channel)
+    return nearest(w, alpha, "ternary"), alpha
+
+
+def binarize(w: np.ndarray, per_channel: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """(codes int8 in {-1, 1}, alpha = mean|w|) of weights w."""
+    alpha = scale(w, "binary", "elq", per_channel)
+    return nearest(w, alpha, "binary"), alpha

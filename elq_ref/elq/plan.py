@@ -1,0 +1,105 @@
+"""Plan: every choice of a quantization run, one frozen value.
+
+Fields marked [S] or [C] stand where the paper's text was not at hand: each is one argument, so that a reader who knows
+better changes an argument, not the code (docs/method.md lists them with their alternatives).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from .bands import TAILS
+from .levels import LEVELS, SCALES
+
+_WORDS = {
+    "levels": LEVELS,
+    "scale": SCALES,
+    "alpha_from": ("pretrained", "stage0"),
+    "tail": TAILS,
+    "gradient": ("straight-through", "constant", "taylor-inner", "taylor-elementwise"),
+    "sign": ("computed", "assumed"),
+    "perturbation": ("abs", "positive"),
+    "norm": ("squared", "absolute"),
+    "scope": ("network", "layer"),
+    "momentum_at_freeze": ("keep", "reset"),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a network is quantized. Stage 0 trains with all weights free; stage k >= 1 first freezes the band of sigma2[k-1].
+
+    levels: "ternary" or "binary".
+    method: a name in elq_ref.methods.METHODS.
+    scale, per_channel: rule for alpha (elq_ref.elq.levels.scale), one a layer or one an output channel.
+    alpha_from: "pretrained" fixes alpha at the start [P]; "stage0" re-estimates it at every step of stage 0 and fixes
+        it at the first freeze [C].
+    sigma2: falling lower bounds of the bands in units of alpha, in [0, 1/2], the last stage freezes all that is free.
+    tail, tail_rate: what happens to free weights beyond alpha (elq_ref.elq.bands) [C].
+    a1, a2: weights of the loss perturbation and of the approximation error, >= 0 [C].
+    gradient: how |L(W) - L(What)| is differentiated (elq_ref.elq.gradients) [S, D].
+    sign: of L(W) - L(What), "computed" or "assumed" to be -1 (then reported as such; at a1 = 1 it saves a pass) [C].
+    perturbation: "abs" |L(W) - L(What)|, or "positive" max(0, L(What) - L(W)) [C].
+    norm: "squared" ||W - What||^2, or "absolute" sum |W - What| [S].
+    scope: "network": What quantizes all layers in Lp; "layer": one term a layer, only that layer quantized [C].
+    momentum_at_freeze: of the weights that stay free, "keep" or "reset" [C].
+    epochs: passes over the data of each stage, 1 + len(sigma2) numbers > 0, fractions allowed; at least one step each.
+    keep_float: names of weights that are not quantized, e.g. ("conv1.weight",).
+    """
+
+    levels: str = "ternary"
+    method: str = "elq"
+    scale: str = "elq"
+    per_channel: bool = False
+    alpha_from: str = "pretrained"
+    sigma2: tuple[float, ...] = (0.4, 0.3, 0.2, 0.0)
+    tail: str = "last"
+    tail_rate: float = 0.01
+    a1: float = 1.0
+    a2: float = 0.0
+    gradient: str = "straight-through"
+    sign: str = "assumed"
+    perturbation: str = "abs"
+    norm: str = "squared"
+    scope: str = "network"
+    momentum_at_freeze: str = "keep"
+    epochs: tuple[float, ...] = (2.0, 1.0, 1.0, 1.0, 1.0)
+    keep_float: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, wanted one of {', '.join(words)}")
+        if not (self.a1 >= 0 and self.a2 >= 0 and 0 <= self.tail_rate <= 1):
+            raise ValueError(f"a1 {self.a1}, a2 {self.a2}, tail_rate {self.tail_rate}: wanted a1, a2 >= 0, 0 <= tail_rate <= 1")
+        if any(not 0 <= s <= 0.5 for s in self.sigma2) or list(self.sigma2) != sorted(self.sigma2, reverse=True):
+            raise ValueError(f"sigma2 is {self.sigma2}, wanted falling numbers in [0, 0.5]")
+        if len(self.epochs) != 1 + len(self.sigma2) or min(self.epochs) <= 0:
+            raise ValueError(f"epochs is {self.epochs}, wanted {1 + len(self.sigma2)} numbers > 0: stage 0 and one for each sigma2")
+        if self.gradient == "taylor-elementwise" and self.perturbation == "positive":
+            raise ValueError("gradient taylor-elementwise bounds |L(W) - L(What)|: it has no positive part")
+        if self.levels == "binary" and self.scale == "twn":
+            raise ValueError("scale twn is a ternary rule")
+
+    @property
+    def stages(self) -> int:
+        """Number of stages, stage 0 included."""
+        return len(self.epochs)
+
+    def spread(self, total: float) -> Plan:
+        """The same plan in `total` passes over the data, in the proportions of `epochs`."""
+        share = total / sum(self.epochs)
+        return replace(self, epochs=tuple(e * share for e in self.epochs))
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of plain values from which `from_json` makes the same plan."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Plan:
+        """The plan of a dict; ValueError names an option that does not exist."""
+        known = {f.name for f in fields(cls)}
+        if not set(values) <= known:
+            raise ValueError(f"no such option: {', '.join(sorted(set(values) - known))}; there are: {', '.join(sorted(known))}")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

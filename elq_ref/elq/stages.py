@@ -1,0 +1,165 @@
+"""The algorithm: a generator of steps that can be stopped, saved and resumed anywhere.
+
+    stage 0: all weights free.  Stage k = 1 .. K: freeze the band of sigma2[k-1] on its levels, then train the rest.
+    One step: What = Q(W); pass at What (running averages of BatchNorm follow it: it is the network that is deployed);
+    pass at W on the same batch; gradient of J; SGD on what is free; what follows the weights (tails, a moving alpha).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .. import ops
+from ..datasets import Batches
+from ..nn import BatchNorm2d, Module
+from ..optim import SGD
+from ..tensor import Tensor
+from .gradients import Objective, Pass
+from .plan import Plan
+from .state import State, describe
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update: `index` of `steps` in `stage` of `stages`, and what was seen at its batch before the update.
+
+    loss L(W) (None where no pass at W was made), loss_hat L(What), perturbation Lp, error E, objective J, sign s;
+    frozen: share of the quantized weights that is frozen, 0 to 1; state: the run as it stands after the update.
+    """
+
+    stage: int
+    stages: int
+    index: int
+    steps: int
+    step: int
+    lr: float
+    loss: float | None
+    loss_hat: float
+    perturbation: float | None
+    error: float
+    objective: float | None
+    sign: float
+    frozen: float
+    state: State = field(repr=False)
+
+    @property
+    def ends_stage(self) -> bool:
+        """True for the last step of a stage."""
+        return self.index + 1 == self.steps
+
+
+def stage_steps(plan: Plan, batches: Batches) -> list[int]:
+    """Number of steps of each stage, at least 1."""
+    return [max(1, round(epochs * len(batches))) for epochs in plan.epochs]
+
+
+def quantize(
+    net: Module, batches: Batches, plan: Plan, sgd: SGD | None = None, *, state: State | None = None
+) -> Iterator[Step]:
+    """Quantize `net` in place, yielding after every update.
+
+    The network must be float32 or float64 throughout, the batches of its dtype. Stop by leaving the loop; save by
+    `step.state.save(path)`; go on with `state=State.load(path, net)`, which continues to the same bits on the same
+    machine, threads, kernels and versions, since batches are functions of (seed, epoch, sample). At the end every
+    quantized weight stands on a level, unless the plan has no freezing stage.
+    Raises ValueError if a resumed state was made with other batches or another plan.
+    """
+    if state is None:
+        state = State.start(net, plan, sgd or SGD(), batches)
+    elif state.plan != plan or state.net is not net:
+        raise ValueError("the state belongs to another plan or network; pass state.plan and state.net")
+    if state.batches != describe(batches):
+        raise ValueError(f"the run was made with batches {state.batches}, given {describe(batches)}")
+    return _steps(state, batches)
+
+
+def _steps(state: State, batches: Batches) -> Iterator[Step]:
+    counts = stage_steps(state.plan, batches)
+    stream = _stream(batches, state.step)
+    state.net.train()
+    while not state.done:
+        if state.index == 0 and state.stage > 0:
+            _freeze(state)
+        stage, index, steps = state.stage, state.index, counts[state.stage]
+        lr = state.sgd.lr * state.sgd.schedule(index, steps)
+        seen = _update(state, *next(stream), lr)
+        state.step += 1
+        state.stage, state.index = (stage, index + 1) if index + 1 < steps else (stage + 1, 0)
+        yield Step(
+            stage, len(counts), index, steps, state.step, lr, seen.loss, seen.loss_hat, seen.perturbation, seen.error,
+            seen.value, seen.sign, state.share_frozen(), state,
+        )  # fmt: skip
+        state.net.train()  # the caller may have evaluated
+
+
+def _stream(batches: Batches, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batch number start, start + 1, ... of the endless sequence of epochs."""
+    epoch, first = divmod(start, len(batches))
+    while True:
+        yield from batches.epoch(epoch, first)
+        epoch, first = epoch + 1, 0
+
+
+def _freeze(state: State) -> None:
+    """Set group 1 of the stage to its levels for ever; its momentum is dropped, that of the rest kept or reset."""
+    parameters = dict(state.net.named_parameters())
+    for name, layer in state.layers.items():
+        chosen = state.method.select(layer, state.stage)
+        layer.w = np.where(chosen, state.method.quantize(layer), layer.w)
+        layer.frozen = layer.frozen | chosen
+        parameters[name].data = layer.w
+        reset = state.plan.momentum_at_freeze == "reset"
+        state.velocity[name] = np.where(layer.frozen | reset, 0, state.velocity[name])
+
+
+def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float) -> Objective:
+    """One step on one batch."""
+    net, layers = state.net, state.layers
+    parameters = dict(net.named_parameters())
+    images = Tensor(x)
+
+    def run(weights: Sequence[np.ndarray]) -> Pass:
+        for name, w in zip(layers, weights, strict=True):
+            parameters[name].data = w
+        net.zero_grad()
+        loss = ops.softmax_cross_entropy(net(images), labels)
+        loss.backward()
+        grads = {n: np.zeros(p.shape, p.dtype) if p.grad is None else p.grad for n, p in parameters.items()}
+        return Pass(loss.item(), [grads[n] for n in layers], [g for n, g in grads.items() if n not in layers])
+
+    def run_aside(weights: Sequence[np.ndarray]) -> Pass:
+        with running_averages_kept(net):
+            return run(weights)
+
+    seen = state.method.objective(run_aside, run, list(layers.values()), state.stage)
+    free = {name: ~layer.frozen for name, layer in layers.items()}
+    grads = dict(zip(layers, seen.weights, strict=True))
+    grads |= dict(zip((n for n in parameters if n not in layers), seen.shared, strict=True))
+    for name, parameter in parameters.items():
+        w = layers[name].w if name in layers else parameter.data
+        w, state.velocity[name] = state.sgd.update(w, grads[name], state.velocity[name], lr, free.get(name))
+        if name in layers:
+            layers[name].w = w
+            state.method.follow(layers[name], state.stage)
+            w = layers[name].w
+        parameter.data = w
+    net.zero_grad()
+    return seen
+
+
+@contextmanager
+def running_averages_kept(net: Module) -> Iterator[None]:
+    """Inside, training passes leave the running averages of BatchNorm alone."""
+    norms = [m for _, m in net.named_modules() if isinstance(m, BatchNorm2d)]
+    kept = [m.momentum for m in norms]
+    for module in norms:
+        module.momentum = None
+    try:
+        yield
+    finally:
+        for module, momentum in zip(norms, kept, strict=True):
+            module.momentum = momentum
