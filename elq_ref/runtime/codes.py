@@ -1,0 +1,72 @@
+"""Codes as bits: ternary in 2 bits, binary in 1. docs/format.md shows a worked example.
+
+Canonical order O KH KW I: one row per output channel, weight k = (i_row * KW + i_column) * I + i_channel of
+a row. Field k of a row starts at bit k * bits, counted from the least significant bit of its first byte;
+every row starts at a byte, and the bits behind its last field are 0. A field is the code in two's
+complement: ternary 00 = 0, 01 = +1, 11 = -1 (10 is reserved), binary 0 = +1, 1 = -1: the highest bit of a
+field is the sign, as in a float.
+"""
+
+import math
+
+import numpy as np
+
+BITS = {"ternary": 2, "binary": 1}
+_TERNARY = np.array([0, 1, 0, -1], np.int8)
+
+
+def row_bytes(levels: str, length: int) -> int:
+    """Bytes of a row of `length` codes: ceil(length * bits / 8)."""
+    return -(-length * BITS[levels] // 8)
+
+
+def rows(shape: tuple[int, ...]) -> int:
+    """Weights in one row of a weight of `shape` (O, I, KH, KW) or (O, I)."""
+    return math.prod(shape[1:])
+
+
+def to_rows(weight: np.ndarray) -> np.ndarray:
+    """A weight (O, I, KH, KW) or (O, I) as rows (O, KH * KW * I) in canonical order."""
+    return np.moveaxis(weight, 1, -1).reshape(len(weight), rows(weight.shape))
+
+
+def from_rows(table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The inverse of `to_rows`: rows (O, KH * KW * I) as a weight of `shape`."""
+    return np.moveaxis(table.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+
+
+def pack_codes(codes: np.ndarray, levels: str) -> np.ndarray:
+    """Codes int8 (O, I, KH, KW) or (O, I) in {-1, 0, +1} (ternary) or {-1, +1} (binary) -> uint8 (O,
+    row_bytes).
+
+    Raises TypeError for another dtype and ValueError for a code that is not of these levels.
+    """
+    if codes.dtype != np.int8:
+        raise TypeError(f"codes are int8, given {codes.dtype}")
+    allowed = (-1, 0, 1) if levels == "ternary" else (-1, 1)
+    if not np.isin(codes, allowed).all():
+        raise ValueError(f"{levels} codes are {allowed}, given values from {codes.min()} to {codes.max()}")
+    table = to_rows(codes)
+    if levels == "binary":
+        return np.packbits(table < 0, axis=1, bitorder="little")
+    fields = np.zeros((len(table), 4 * row_bytes(levels, table.shape[1])), np.uint8)
+    fields[:, : table.shape[1]] = table & 3
+    a, b, c, d = (fields[:, i::4] for i in range(4))
+    return a | b << 2 | c << 4 | d << 6
+
+
+def unpack_rows(packed: np.ndarray, levels: str, length: int) -> np.ndarray:
+    """uint8 (O, row_bytes) -> codes int8 (O, length), in canonical order."""
+    if levels == "binary":
+        return 1 - 2 * np.unpackbits(packed, axis=1, count=length, bitorder="little").view(np.int8)
+    fields = packed[:, :, None] >> np.array([0, 2, 4, 6], np.uint8) & 3
+    return _TERNARY[fields.reshape(len(packed), -1)[:, :length]]
+
+
+def check_codes(packed: np.ndarray, levels: str, length: int) -> None:
+    """Refuse (ValueError) a reserved field or a bit that is set behind the last field of a row."""
+    if levels == "ternary" and np.any(packed >> 1 & ~packed & 0x55):
+        raise ValueError("a 2-bit field holds the reserved pattern 10")
+    used = length * BITS[levels] % 8
+    if used and np.any(packed[:, -1] >> used):
+        raise ValueError(f"bits are set behind the {length} codes of a row")

@@ -1,0 +1,116 @@
+"""The NumPy interpreter of a graph: the oracle that every kernel is held against. Plain, not fast.
+
+It multiplies by codes first and by alpha_o * scale_o afterwards, as the kernels do, so that both round
+alike; in float64 its result is exact for all practical purposes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .graph_types import Graph, Node
+
+Array = np.ndarray
+
+
+def interpret(graph: Graph, x: Array, dtype: Any = np.float32) -> Array:
+    """The value `graph.output` for pictures `x` (N, C, H, W), computed in `dtype` (float32 or float64)."""
+    return values(graph, x, dtype)[graph.output]
+
+
+def values(graph: Graph, x: Array, dtype: Any = np.float32) -> dict[str, Array]:
+    """Every value of the graph by name, each (N, C, H, W) or (N, C), for the input `x` (N, C, H, W)."""
+    if x.shape[1:] != graph.input_shape:
+        raise ValueError(
+            f"the input has shape {x.shape}, wanted (N, {', '.join(map(str, graph.input_shape))})"
+        )
+    known = {graph.input: np.asarray(x, dtype)}
+    for node in graph.nodes:
+        known[node.name] = _OPS[node.op](node, *(known[name] for name in node.inputs))
+    return known
+
+
+def _per_channel(values: Array, x: Array) -> Array:
+    """(C) values that broadcast over x (N, C, ...)."""
+    return values.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 2))
+
+
+def _multiplicand(node: Node, dtype: Any) -> tuple[Array, Array]:
+    """The numbers that x is multiplied by, and the factor (O) that the sums get: codes and alpha scale, or
+    w and scale.
+    """
+    if node.weight.alpha is None:
+        return node.weight.data.astype(dtype), node.scale.astype(dtype)
+    return node.weight.codes().astype(dtype), node.weight.alpha.astype(dtype) * node.scale.astype(dtype)
+
+
+def _finish(node: Node, sums: Array, factor: Array) -> Array:
+    return _per_channel(factor, sums) * sums + _per_channel(node.bias, sums)
+
+
+def _conv(node: Node, x: Array) -> Array:
+    """y[n,o,p,q] = sum over (i, j, c) of w[o,c,i,j] x[n, c, p sh + i dh - ph, q sw + j dw - pw], one tap at
+    a time.
+    """
+    w, factor = _multiplicand(node, x.dtype)
+    (ph, pw), (sh, sw), (dh, dw) = (node.attributes[key] for key in ("padding", "stride", "dilation"))
+    groups = node.attributes["groups"]
+    x = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    count, _, height, width = x.shape
+    outputs, inputs, kh, kw = w.shape
+    rows, columns = (height - dh * (kh - 1) - 1) // sh + 1, (width - dw * (kw - 1) - 1) // sw + 1
+    grouped = x.reshape(count, groups, inputs, height, width)
+    w = w.reshape(groups, outputs // groups, inputs, kh, kw)
+    sums = np.zeros((count, groups, outputs // groups, rows, columns), x.dtype)
+    for i in range(kh):
+        for j in range(kw):
+            seen = grouped[
+                ..., i * dh : i * dh + sh * (rows - 1) + 1 : sh, j * dw : j * dw + sw * (columns - 1) + 1 : sw
+            ]
+            sums += np.einsum("goc,ngcpq->ngopq", w[..., i, j], seen, optimize=True)
+    return _finish(node, sums.reshape(count, outputs, rows, columns), factor)
+
+
+def _linear(node: Node, x: Array) -> Array:
+    w, factor = _multiplicand(node, x.dtype)
+    return _finish(node, x @ w.T, factor)
+
+
+def _scale_shift(node: Node, x: Array) -> Array:
+    return _per_channel(node.scale, x) * x + _per_channel(node.bias, x)
+
+
+def _pool(reduce: Callable[..., Array]) -> Callable[[Node, Array], Array]:
+    def pool(node: Node, x: Array) -> Array:
+        (kh, kw), (sh, sw) = node.attributes["kernel"], node.attributes["stride"]
+        windows = np.lib.stride_tricks.sliding_window_view(x, (kh, kw), axis=(2, 3))[:, :, ::sh, ::sw]
+        return reduce(windows, axis=(4, 5))
+
+    return pool
+
+
+def _subsample(node: Node, x: Array) -> Array:
+    step = node.attributes["step"]
+    return x[:, :, ::step, ::step]
+
+
+def _pad(node: Node, x: Array) -> Array:
+    return np.pad(x, ((0, 0), *zip(node.attributes["before"], node.attributes["after"], strict=True)))
+
+
+_OPS: dict[str, Callable[..., Array]] = {
+    "conv": _conv,
+    "linear": _linear,
+    "scale_shift": _scale_shift,
+    "relu": lambda node, x: np.maximum(x, 0),
+    "add": lambda node, a, b: a + b,
+    "max_pool": _pool(np.max),
+    "avg_pool": _pool(np.mean),
+    "global_avg_pool": lambda node, x: x.mean((2, 3)),
+    "subsample": _subsample,
+    "pad": _pad,
+    "flatten": lambda node, x: x.reshape(len(x), -1),
+}

@@ -1,0 +1,161 @@
+"""PackedNetwork: a graph with packed weights and what one needs to know to feed it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .graph_types import Graph, Node, Weight
+from .kernels import kernel_name
+from .shapes import infer_shapes
+
+RESIZE_RULES = ("exact", "stretch", "crop")
+MAX_CLASSES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """How pictures become the input, what the outputs mean, and where the weights come from.
+
+    mean, std: one float per input channel; input = (picture / 255 - mean) / std for a uint8 picture.
+    resize: what is done to a picture of another size: "exact" refuses it, "stretch" scales rows and columns
+    to the input's, "crop" scales it by one factor until it covers the input and cuts out the centre.
+    method: how the weights were made, anything that JSON can hold. library: version that wrote the file.
+    """
+
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: str = "stretch"
+    method: Mapping[str, Any] = field(default_factory=dict)
+    library: str = ""
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(name, str) for name in (*self.classes, self.library)):
+            raise ValueError("class names and library are text")
+        if not 1 <= len(self.classes) <= MAX_CLASSES:
+            raise ValueError(f"{len(self.classes)} class names, wanted 1 to {MAX_CLASSES}")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if not all(isinstance(v, float) and math.isfinite(v) for v in values):
+                raise ValueError(f"{name} is {values}, wanted finite floats")
+        if not all(v > 0 for v in self.std):
+            raise ValueError(f"std is {self.std}, wanted more than 0")
+        if self.resize not in RESIZE_RULES:
+            raise ValueError(f"resize is {str(self.resize)[:40]!r}, wanted one of {', '.join(RESIZE_RULES)}")
+        if not isinstance(self.method, Mapping):
+            raise ValueError("method is not a mapping")
+        try:  # through JSON once, so that what is read back equals what was given
+            plain = json.loads(json.dumps(dict(self.method), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"method does not fit JSON: {error}") from None
+        object.__setattr__(self, "method", plain)
+
+
+@dataclass(frozen=True, eq=False)
+class PackedNetwork:
+    """A network whose weights are codes in 1 or 2 bits; what `Session` runs and an .elq file holds.
+
+    Checked when it is made: ValueError names the node that is wrong.
+    """
+
+    graph: Graph
+    metadata: Metadata
+    shapes: Mapping[str, tuple[int, ...]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shapes", infer_shapes(self.graph))
+        output, classes = self.shapes[self.graph.output], len(self.metadata.classes)
+        if output != (classes,):
+            raise ValueError(f"the output has shape {output}, {classes} class name(s) want ({classes},)")
+        channels = self.graph.input_shape[0]
+        means, stds = len(self.metadata.mean), len(self.metadata.std)
+        if not means == stds == channels:
+            raise ValueError(f"{means} mean(s) and {stds} std(s) for {channels} channel(s)")
+
+    @property
+    def layers(self) -> dict[str, Weight]:
+        """The weights of convolutions and fully connected layers by node name, in order of computation."""
+        return {node.name: node.weight for node in self.graph.nodes if node.weight is not None}
+
+    def codes(self, layer: str) -> np.ndarray:
+        """Codes int8 of a quantized layer, in the shape (O, I, KH, KW) or (O, I) of its weight."""
+        return self._layer(layer).codes()
+
+    def alpha(self, layer: str) -> np.ndarray:
+        """alpha float32 of a quantized layer: (1), or (O) where each output channel has its own."""
+        weight = self._layer(layer)
+        if weight.alpha is None:
+            raise ValueError(f"layer {layer!r} holds float weights, which have no alpha")
+        return weight.alpha
+
+    def _layer(self, name: str) -> Weight:
+        layers = self.layers
+        if name not in layers:
+            raise KeyError(f"there is no layer {name!r}; there are: {', '.join(layers)}")
+        return layers[name]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights of convolutions and fully connected layers as packed: codes and alphas."""
+        return sum(weight.nbytes for weight in self.layers.values())
+
+    @property
+    def float_bytes(self) -> int:
+        """Bytes of the same weights in float32."""
+        return sum(4 * weight.size for weight in self.layers.values())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the .elq file (docs/format.md), atomically; the same network gives the same bytes."""
+        from .format import write
+
+        write(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> PackedNetwork:
+        """Read an .elq file; FormatError says in one line what is wrong with it."""
+        from .format import read
+
+        return read(path)
+
+    def summary(self) -> str:
+        """A table: for every layer name, op, shape, levels, bits a weight, bytes, zeros, and the kernel
+        that runs it here.
+        """
+        head = ("layer", "op", "shape", "levels", "bits/weight", "bytes", "zeros", "kernel")
+        table = [head, *(_row(node) for node in self.graph.nodes if node.weight is not None)]
+        size = sum(weight.size for weight in self.layers.values())
+        bits = f"{8 * self.weight_bytes / max(size, 1):.2f}"
+        table.append(("total", "", f"{size:,} weights", "", bits, f"{self.weight_bytes:,}", "", ""))
+        widths = [max(len(row[i]) for row in table) for i in range(len(head))]
+        right = {4, 5, 6}
+        lines = [
+            "  ".join(
+                f"{t:>{w}}" if i in right else f"{t:<{w}}"
+                for i, (t, w) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in table
+        ]
+        ratio = self.float_bytes / max(self.weight_bytes, 1)
+        lines.append(f"in float32: {self.float_bytes:,} bytes, {ratio:.1f} times as many")
+        return "\n".join(line.rstrip() for line in lines)
+
+
+def _row(node: Node) -> tuple[str, ...]:
+    weight = node.weight
+    zeros = weight.codes() == 0 if weight.alpha is not None else weight.data == 0
+    return (
+        node.name,
+        node.op,
+        "x".join(map(str, weight.shape)),
+        weight.levels,
+        f"{8 * weight.nbytes / weight.size:.2f}",
+        f"{weight.nbytes:,}",
+        f"{zeros.mean():.1%}",
+        kernel_name(weight.levels),
+    )
