@@ -141,7 +141,8 @@ def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float) -> Objec
     grads |= dict(zip((n for n in parameters if n not in layers), seen.shared, strict=True))
     for name, parameter in parameters.items():
         w = layers[name].w if name in layers else parameter.data
-        w, state.velocity[name] = state.sgd.update(w, grads[name], state.velocity[name], lr, free.get(name))
+        dw = np.ascontiguousarray(grads[name])  # one memory order, so that a resumed run adds in the same order
+        w, state.velocity[name] = state.sgd.update(w, dw, state.velocity[name], lr, free.get(name))
         if name in layers:
             layers[name].w = w
             state.method.follow(layers[name], state.stage)
