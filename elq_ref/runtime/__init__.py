@@ -9,6 +9,7 @@ import os
 from .graph_types import Graph, Node, Weight
 from .interpreter import interpret
 from .packed import Metadata, PackedNetwork
+from .session import Session
 
 
 def load(path: str | os.PathLike[str]) -> PackedNetwork:
@@ -16,4 +17,4 @@ def load(path: str | os.PathLike[str]) -> PackedNetwork:
     return PackedNetwork.load(path)
 
 
-__all__ = ["Graph", "Metadata", "Node", "PackedNetwork", "Weight", "interpret", "load"]
+__all__ = ["Graph", "Metadata", "Node", "PackedNetwork", "Session", "Weight", "interpret", "load"]

@@ -1,5 +1,137 @@
-"""Which kernel runs a layer."""
+"""Layers with weights, made ready to run: C kernels on the packed bits, or NumPy where the extension is
+missing.
+
+Activations are (N, H, W, C) here. Either way the weights stay packed; a block of output channels is decoded
+when its turn comes, for all pixels that use it, and thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .codes import BITS, rows, to_rows, unpack_rows
+from .graph_types import Node, Weight
+
+try:
+    from .. import _infer
+except ImportError:
+    _infer = None
+else:
+    _infer.isa(), _infer.threads()  # a word that ELQ_ISA or ELQ_NUM_THREADS cannot be is refused here
+
+Layer = Callable[[np.ndarray], np.ndarray]
+
+PATCH_FLOATS = 1 << 22  # of the inputs that NumPy gathers at a time
+NUMPY_BLOCK = 64  # output channels that NumPy decodes at a time
 
 
 def kernel_name(levels: str) -> str:
-    return "NumPy"
+    """The kernel that runs weights of these levels here."""
+    return "NumPy" if _infer is None else _infer.KERNELS[BITS.get(levels, 32)]
+
+
+def prepare(node: Node, shape: tuple[int, ...]) -> Layer:
+    """The conv or linear `node`, whose value has `shape` (O, P, Q) or (O), as a function of x (N, H, W, C)
+    or (N, C).
+    """
+    run = (_prepare_numpy if _infer is None else _prepare_c)(node, shape)
+    if node.op == "conv":
+        return run
+    return lambda x: run(x[:, None, None, :]).reshape(len(x), -1)
+
+
+def _factor(node: Node) -> np.ndarray:
+    """What the sums of codes times inputs are multiplied by: alpha_o * scale_o, float32 (O)."""
+    return node.scale if node.weight.alpha is None else node.weight.alpha * node.scale
+
+
+def _geometry(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int], int]:
+    """kernel, stride, padding, dilation, groups; a fully connected layer is a 1x1 convolution of a 1x1
+    picture.
+    """
+    if node.op == "linear":
+        return (1, 1), (1, 1), (0, 0), (1, 1), 1
+    a = node.attributes
+    return node.weight.shape[2:], a["stride"], a["padding"], a["dilation"], a["groups"]
+
+
+def blocks(weight: Weight, groups: int, block: int) -> np.ndarray:
+    """The bytes of a weight in blocks of `block` (8) output channels, as _ext/include/infer_conv.h lays
+    them out.
+    """
+    length, outputs = rows(weight.shape), weight.shape[0] // groups
+    result = []
+    for group in range(groups):
+        for first in range(0, outputs, block):
+            chosen = slice(group * outputs + first, group * outputs + min(first + block, outputs))
+            if weight.levels == "float":
+                table = to_rows(weight.data[chosen])
+            else:
+                table = unpack_rows(weight.data[chosen], weight.levels, length)
+            full = np.zeros((length, block), table.dtype)
+            full[:, : len(table)] = table.T
+            if weight.levels == "binary":
+                full = np.packbits(full < 0, axis=1, bitorder="little")
+            elif weight.levels == "ternary":
+                fields = (full & 3).view(np.uint8)
+                full = fields[:, 0::4] | fields[:, 1::4] << 2 | fields[:, 2::4] << 4 | fields[:, 3::4] << 6
+            result.append(full.reshape(-1).view(np.uint8))
+    return np.concatenate(result)
+
+
+def _prepare_c(node: Node, shape: tuple[int, ...]) -> Layer:
+    geometry = _geometry(node)
+    weights = blocks(node.weight, geometry[-1], _infer.BLOCK)
+    bits, factor, bias = BITS.get(node.weight.levels, 32), _factor(node), node.bias
+    outputs, pixels = shape[0], shape[1:] or (1, 1)
+
+    def run(x: np.ndarray) -> np.ndarray:
+        return _infer.conv_f32(
+            np.ascontiguousarray(x), weights, bits, factor, bias, *geometry, (*pixels, outputs)
+        )
+
+    return run
+
+
+def _prepare_numpy(node: Node, shape: tuple[int, ...]) -> Layer:
+    (kh, kw), (sh, sw), (ph, pw), (dh, dw), groups = _geometry(node)
+    weight, factor, bias = node.weight, _factor(node), node.bias
+    length, outputs, (rows_out, columns_out) = rows(weight.shape), shape[0] // groups, shape[1:] or (1, 1)
+
+    def decode(first: int, last: int) -> np.ndarray:
+        """Rows `first` to `last` of the codes (or weights) as float32 (channels, K)."""
+        if weight.levels == "float":
+            return to_rows(weight.data[first:last])
+        return unpack_rows(weight.data[first:last], weight.levels, length).astype(np.float32)
+
+    def gather(x: np.ndarray, group: int) -> np.ndarray:
+        """The inputs (N * P * Q, K) that every output pixel of a group multiplies by its weights."""
+        channels = weight.shape[1]
+        x = x[..., group * channels : (group + 1) * channels]
+        seen = np.empty((len(x), rows_out, columns_out, kh, kw, channels), np.float32)
+        for i in range(kh):
+            for j in range(kw):
+                row, column = slice(i * dh, i * dh + sh * (rows_out - 1) + 1, sh), j * dw
+                seen[:, :, :, i, j] = x[:, row, column : column + sw * (columns_out - 1) + 1 : sw]
+        return seen.reshape(-1, length)
+
+    def run(x: np.ndarray) -> np.ndarray:
+        y = np.empty((len(x), rows_out, columns_out, shape[0]), np.float32)
+        step = max(1, PATCH_FLOATS // (rows_out * columns_out * length))
+        for first in range(0, len(x), step):
+            part = x[first : first + step]
+            if ph or pw:
+                part = np.pad(part, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
+            for group in range(groups):
+                seen = gather(part, group)
+                for o in range(group * outputs, (group + 1) * outputs, NUMPY_BLOCK):
+                    last = min(o + NUMPY_BLOCK, (group + 1) * outputs)
+                    sums = seen @ decode(o, last).T
+                    y[first : first + step, ..., o:last] = sums.reshape(len(part), rows_out, columns_out, -1)
+        y *= factor
+        y += bias
+        return y
+
+    return run
