@@ -56,7 +56,7 @@ def threads() -> int:
 
 def conv_f32(const float[:, :, :, ::1] x, const uint8_t[::1] weights, int bits, const float[::1] scale,
              const float[::1] bias, kernel, stride, padding, dilation, ptrdiff_t groups, shape):
-    """y (N, P, Q, O) of x (N, H, W, C): infer_conv.h. `weights` are the bytes of the blocks, `bits` 1, 2 or 32 a weight.
+    """y (N, P, Q, O) of x (N, H, W, C): infer_conv.h. `weights` are the blocks, `bits` (1, 2, 32) a weight.
 
     kernel, stride, padding, dilation are (rows, columns), shape is (P, Q, O).
     """
@@ -84,7 +84,12 @@ def conv_f32(const float[:, :, :, ::1] x, const uint8_t[::1] weights, int bits, 
     cdef float[::1] scratch_view = scratch
     g.x, g.y, g.weights = &x[0, 0, 0, 0], &y_view[0, 0, 0, 0], &weights[0]
     g.scale, g.bias, g.scratch = &scale[0], &bias[0], &scratch_view[0]
-    task = elq_conv_f32_t2__generic if bits == 2 else elq_conv_f32_b1__generic if bits == 1 else elq_conv_f32_f32__generic
+    if bits == 2:
+        task = elq_conv_f32_t2__generic
+    elif bits == 1:
+        task = elq_conv_f32_b1__generic
+    else:
+        task = elq_conv_f32_f32__generic
     with nogil:
         elq_parallel_for(elq_conv_tasks(&g), task, &g)
     return y
