@@ -1,0 +1,106 @@
+"""Batches: shuffled, augmented, and the same whoever asks for them, whenever, in whatever order.
+
+Every random number is a function of (seed, epoch, sample, what it is for), so a run resumed in the middle of an
+epoch, or with other batch sizes, sees each picture exactly as it would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from .base import Dataset
+
+_ORDER, _ROW, _COLUMN, _FLIP = range(4)
+_GAMMA = 0x9E3779B97F4A7C15
+_MASK = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Augment:
+    """A random crop of the picture padded by `pad` black pixels on every side, mirrored every second time if `flip`.
+
+    The padding is of the raw picture (value 0 before normalization), each of the (2 pad + 1)^2 crops as likely.
+    """
+
+    pad: int
+    flip: bool
+
+    def __post_init__(self) -> None:
+        if self.pad < 0:
+            raise ValueError(f"pad is {self.pad}, wanted an integer >= 0")
+
+
+def random_bits(seed: int, epoch: int, purpose: int, samples: np.ndarray) -> np.ndarray:
+    """uint64 (N,), uniform: number `samples[i]` of the SplitMix64 stream that belongs to (seed, epoch, purpose).
+
+    Source: G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", 2014.
+    """
+    key = 0
+    for part in (seed, epoch, purpose):
+        key = int(_mix(np.array([(key + part + 1) * _GAMMA & _MASK], np.uint64))[0])
+    return _mix((samples.astype(np.uint64) + np.uint64(1)) * np.uint64(_GAMMA) + np.uint64(key))
+
+
+def _mix(z: np.ndarray) -> np.ndarray:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+class Batches:
+    """The batches of every epoch of `dataset`: all of its pictures, the last batch smaller where it does not divide."""
+
+    def __init__(
+        self, dataset: Dataset, batch_size: int, *, augment: Augment | None = None, seed: int = 0, shuffle: bool = True
+    ) -> None:
+        if batch_size < 1 or not len(dataset):
+            raise ValueError(f"batches of {batch_size} from {len(dataset)} pictures: wanted at least one of each")
+        if not 0 <= seed <= _MASK:
+            raise ValueError(f"seed is {seed}, wanted 0 to 2^64 - 1")
+        self.dataset, self.batch_size, self.augment = dataset, batch_size, augment
+        self.seed, self.shuffle = seed, shuffle
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return -(-len(self.dataset) // self.batch_size)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Batches `start`, `start` + 1, ... of `epoch`: x float32 (N, C, H, W) normalized, y int64 (N,)."""
+        if epoch < 0 or not 0 <= start <= len(self):
+            raise ValueError(f"epoch {epoch} from batch {start}: wanted epoch >= 0 and a batch of 0 to {len(self)}")
+        return self._epoch(epoch, start)
+
+    def _epoch(self, epoch: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        order = self._order(epoch)
+        for first in range(start * self.batch_size, len(order), self.batch_size):
+            samples = order[first : first + self.batch_size]
+            images = self.dataset.images[samples]
+            if self.augment is not None:
+                images = self._augmented(images, epoch, samples)
+            yield self.dataset.normalization.apply(images), self.dataset.labels[samples]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        samples = np.arange(len(self.dataset))
+        if not self.shuffle:
+            return samples
+        return np.argsort(random_bits(self.seed, epoch, _ORDER, samples), kind="stable")
+
+    def _augmented(self, images: np.ndarray, epoch: int, samples: np.ndarray) -> np.ndarray:
+        pad, (height, width) = self.augment.pad, images.shape[2:]
+        if pad:
+            padded = np.pad(images, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+            crops = np.lib.stride_tricks.sliding_window_view(padded, (height, width), (2, 3))
+            row, column = (self._below(2 * pad + 1, epoch, purpose, samples) for purpose in (_ROW, _COLUMN))
+            images = crops[np.arange(len(samples)), :, row, column]
+        if self.augment.flip:
+            mirrored = self._below(2, epoch, _FLIP, samples).astype(bool)
+            images[mirrored] = images[mirrored, :, :, ::-1]
+        return images
+
+    def _below(self, limit: int, epoch: int, purpose: int, samples: np.ndarray) -> np.ndarray:
+        """Integers 0 <= i < limit, one a sample, from the upper 32 bits (uneven by less than limit / 2^32)."""
+        bits = random_bits(self.seed, epoch, purpose, samples) >> np.uint64(32)
+        return (bits * np.uint64(limit) >> np.uint64(32)).astype(np.intp)
