@@ -9,6 +9,7 @@ import os
 import platform
 from pathlib import Path
 
+import numpy
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -49,9 +50,9 @@ def extension(name: str, glue: str, prefixes: tuple[str, ...]) -> Extension:
     return Extension(
         name,
         [glue, *sources],
-        include_dirs=["_ext/include"],
+        include_dirs=["_ext/include", numpy.get_include()],
         depends=[p.as_posix() for p in (*Path("_ext/include").glob("*.h"), *Path("_ext/src").rglob("*.h"))],
-        define_macros=[("ELQ_X86", "1" if X86 else "0")],
+        define_macros=[("ELQ_X86", "1" if X86 else "0"), ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_link_args=[] if os.name == "nt" else ["-pthread"],
         optional=True,
     )

@@ -9,8 +9,12 @@ from typing import Any
 
 from . import numpy_ops
 
-_train = None
-_reason: str | None = "the C kernels are not there yet"
+_reason: str | None = None
+try:
+    from .. import _train
+except ImportError as error:
+    _train = None  # type: ignore[assignment]
+    _reason = f"the C kernels are not built ({error})"
 
 _chosen = numpy_ops if _train is None else _train
 

@@ -1,0 +1,47 @@
+/* The training kernels: what the glue (train.pyx) calls. Every function exists once per instruction set and type; the
+ * one table of them is in train_table.c. All run on the pool of pool.h, need no GIL and return 0, or -1 without memory.
+ *
+ * The same bits come out for any number of threads and any memory alignment: a sum is cut into pieces by the shapes
+ * alone and added up in one order. */
+#ifndef ELQ_TRAIN_H
+#define ELQ_TRAIN_H
+
+#include <stddef.h>
+
+/* Sizes of a convolution. c and o are channels per group, p and q rows and columns of the output. */
+struct elq_conv {
+    ptrdiff_t n, groups, c, o, h, w, p, q, kh, kw;
+    ptrdiff_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
+};
+
+/* An array N C H W (weights O C KH KW); strides count elements and may be anything. */
+struct elq_array {
+    void *data;
+    ptrdiff_t s[4];
+};
+
+/* A batch normalization over `pixels` rows of `c` contiguous channels. Pointers that an operation does not need are
+ * NULL. mean, var, gamma, ... have c elements of the type of x. */
+struct elq_norm {
+    ptrdiff_t pixels, c;
+    int relu;
+    double eps;
+    const void *x, *residual, *gamma, *beta; /* forward; scale_shift: gamma = scale, beta = shift */
+    void *y, *mean, *var;                    /* read by backward */
+    const void *dy;                          /* backward */
+    void *dx, *dresidual, *dgamma, *dbeta;
+};
+
+struct elq_train_kernels {
+    int (*conv)(const struct elq_conv *, struct elq_array x, struct elq_array w, struct elq_array y);
+    int (*conv_dx)(const struct elq_conv *, struct elq_array dy, struct elq_array w, struct elq_array dx);
+    int (*conv_dw)(const struct elq_conv *, struct elq_array dy, struct elq_array x, struct elq_array dw);
+    int (*norm)(const struct elq_norm *);
+    int (*norm_backward)(const struct elq_norm *);
+    int (*scale_shift)(const struct elq_norm *);
+};
+
+/* The kernels of instruction set isa (cpu.h) for float (0) or double (1). The results y and dx have channel stride 1. */
+const struct elq_train_kernels *elq_train_select(int isa, int is_double);
+
+#endif

@@ -1,0 +1,255 @@
+/* Direct convolution, forward and with respect to x: a template of REAL, VECTOR_BYTES, NAME, TILE1, TILE2.
+ *
+ * One engine does both, and every stride, padding and dilation. Its input lies in a buffer with the border already in
+ * it, pixel by pixel, C channels each (`gather`); an output pixel is a sum over taps, places in the buffer at fixed
+ * offsets from the pixel. Taps that follow each other in memory (those of one kernel row without dilation) are one
+ * `run`, so the innermost loop is long even for 3 channels.
+ *
+ *     y[t][lanes] += x[t * step + run + c] * w[run + c][lanes]      t < TILE pixels, 1 or 2 vectors of outputs
+ *
+ * The gradient with respect to x is the same sum over dy with transposed weights. With a stride, dx falls into
+ * stride_h * stride_w lattices of pixels that see different taps: one engine call each, and no multiplication by
+ * inserted zeros. The sum of a pixel is one chain of additions in the order of the taps, so tiles do not change bits. */
+#include "train_vector.h"
+#include "train_gather.h"
+
+#include "pool.h"
+#include "train.h"
+
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------------------------------------ the inner kernel */
+
+/* Up to 28 accumulators a## (and up to 14 b## for the second vector): named, as gcc keeps no array of them in registers.
+ * T and V are constants where this is inlined. Pixel t is read as pointer t / 3 plus (t % 3) * step, which is an x86
+ * address, so that ten pointers do for all. */
+#define EACH_PIXEL(M)                                                                                                  \
+    M(0, 0, 0) M(1, 0, 1) M(2, 0, 2) M(3, 1, 0) M(4, 1, 1) M(5, 1, 2) M(6, 2, 0) M(7, 2, 1) M(8, 2, 2) M(9, 3, 0)       \
+    M(10, 3, 1) M(11, 3, 2) M(12, 4, 0) M(13, 4, 1) M(14, 4, 2) M(15, 5, 0) M(16, 5, 1) M(17, 5, 2) M(18, 6, 0)         \
+    M(19, 6, 1) M(20, 6, 2) M(21, 7, 0) M(22, 7, 1) M(23, 7, 2) M(24, 8, 0) M(25, 8, 1) M(26, 8, 2) M(27, 9, 0)
+#define EACH_POINTER(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9)
+
+INLINE void NAME(tile)(const int V, const int T, const REAL *x, ptrdiff_t step, const struct elq_taps *taps,
+                       const REAL *w, REAL *y, ptrdiff_t y_step) {
+#define DECLARE(t, g, r) VEC a##t = {0}, b##t = {0};
+#define POINT(g) const REAL *x##g = from + 3 * g * step;
+#define MULTIPLY(t, g, r)                                                                                              \
+    if (T > t) {                                                                                                       \
+        a##t += x##g[r * step] * w0;                                                                                   \
+        if (V > 1) b##t += x##g[r * step] * w1;                                                                        \
+    }
+#define ADVANCE(g) x##g++;
+#define STORE(t, g, r)                                                                                                 \
+    if (T > t) {                                                                                                       \
+        NAME(store)(y + t * y_step, a##t);                                                                             \
+        if (V > 1) NAME(store)(y + t * y_step + LANES, b##t);                                                          \
+    }
+    EACH_PIXEL(DECLARE)
+    for (int k = 0; k < taps->runs; k++) {
+        const REAL *from = x + taps->run[k].offset;
+        EACH_POINTER(POINT)
+        for (ptrdiff_t c = taps->run[k].length; c > 0; c--) {
+            VEC w0 = NAME(load)(w), w1 = V > 1 ? NAME(load)(w + LANES) : w0;
+            EACH_PIXEL(MULTIPLY)
+            EACH_POINTER(ADVANCE)
+            w += V * LANES;
+        }
+    }
+    EACH_PIXEL(STORE)
+#undef DECLARE
+#undef POINT
+#undef MULTIPLY
+#undef ADVANCE
+#undef STORE
+}
+
+/* `pixels` neighbours of one output row, in tiles of nearly equal size. Where the row has fewer outputs than the
+ * vectors have lanes, the tile goes through `whole`. */
+static void NAME(row)(int vectors, const REAL *x, ptrdiff_t step, const struct elq_taps *taps, const REAL *w, REAL *y,
+                      ptrdiff_t y_step, ptrdiff_t pixels, ptrdiff_t outputs) {
+    REAL whole[TILE1 > 2 * TILE2 ? TILE1 * LANES : 2 * TILE2 * LANES];
+    ptrdiff_t most = vectors > 1 ? TILE2 : TILE1, lanes = vectors * LANES;
+    for (ptrdiff_t tiles = (pixels + most - 1) / most; tiles > 0; tiles--) {
+        ptrdiff_t t = (pixels + tiles - 1) / tiles;
+        REAL *to = outputs < lanes ? whole : y;
+        ptrdiff_t to_step = outputs < lanes ? lanes : y_step;
+#define CASE1(n, g, r)                                                                                                 \
+    case n + 1:                                                                                                        \
+        if (n < TILE1) NAME(tile)(1, n + 1, x, step, taps, w, to, to_step);                                            \
+        break;
+#define CASE2(n, g, r)                                                                                                 \
+    case n + 1:                                                                                                        \
+        if (n < TILE2) NAME(tile)(2, n + 1, x, step, taps, w, to, to_step);                                            \
+        break;
+        if (vectors > 1) switch (t) { EACH_PIXEL(CASE2) }
+        else switch (t) { EACH_PIXEL(CASE1) }
+#undef CASE1
+#undef CASE2
+        if (outputs < lanes)
+            for (ptrdiff_t k = 0; k < t; k++) memcpy(y + k * y_step, whole + k * lanes, outputs * sizeof(REAL));
+        x += t * step;
+        y += t * y_step;
+        pixels -= t;
+    }
+}
+
+/* Depthwise: channels are the lanes, on both sides. */
+static void NAME(row_depthwise)(const REAL *x, ptrdiff_t step, const struct elq_taps *taps, ptrdiff_t channels,
+                                const REAL *w, REAL *y, ptrdiff_t y_step, ptrdiff_t pixels) {
+    for (ptrdiff_t t = 0; t < pixels; t++)
+        for (ptrdiff_t c = 0; c < channels; c += LANES) {
+            VEC sum = {0};
+            for (int k = 0; k < taps->count; k++)
+                sum += NAME(load_some)(x + t * step + taps->offset[k] + c, channels - c) *
+                       NAME(load_some)(w + k * channels + c, channels - c);
+            NAME(store_some)(y + t * y_step + c, sum, channels - c);
+        }
+}
+
+/* ------------------------------------------------------------------------------------------------------ the engine */
+
+/* One convolution over a lattice of output pixels; per group, c inputs and o outputs. */
+struct NAME(engine) {
+    ptrdiff_t n, groups, c, o, h, w; /* input */
+    const REAL *x;
+    const ptrdiff_t *xs;
+    ptrdiff_t p, q, step_h, step_w; /* output lattice, and input pixels from one of its pixels to the next */
+    REAL *y;
+    ptrdiff_t y_n, y_h, y_w;
+    ptrdiff_t top, left;     /* where the input pixel of output (0, 0) and the first tap lies: row -top, column -left */
+    struct elq_taps *taps;   /* in a buffer of `columns` pixels a row */
+    const REAL *weights;     /* packed; `panel` elements a group */
+    ptrdiff_t panel;
+    int depthwise;           /* one group as far as the buffer is concerned */
+    ptrdiff_t rows, columns; /* output rows a piece, buffer pixels a row */
+    REAL *scratch;
+    ptrdiff_t scratch_size;
+};
+
+static void NAME(piece)(void *context, ptrdiff_t index, int worker) {
+    const struct NAME(engine) *e = context;
+    ptrdiff_t blocks = (e->p + e->rows - 1) / e->rows, n = index / blocks, p0 = index % blocks * e->rows;
+    ptrdiff_t rows = e->p - p0 < e->rows ? e->p - p0 : e->rows;
+    ptrdiff_t channels = e->depthwise ? e->groups : e->c, step = e->step_w * channels;
+    REAL *buffer = e->scratch + worker * e->scratch_size;
+    for (ptrdiff_t g = 0; g < (e->depthwise ? 1 : e->groups); g++) {
+        NAME(gather)(buffer, channels, e->x + n * e->xs[0] + g * e->c * e->xs[1], e->xs, channels, e->h, e->w,
+                     p0 * e->step_h - e->top, (rows - 1) * e->step_h + e->taps->span_h, -e->left, e->columns);
+        REAL *y = e->y + n * e->y_n + p0 * e->y_h + g * e->o;
+        const REAL *w = e->weights + g * e->panel;
+        if (e->depthwise) {
+            for (ptrdiff_t p = 0; p < rows; p++)
+                NAME(row_depthwise)(buffer + p * e->step_h * e->columns * channels, step, e->taps, channels, w,
+                                    y + p * e->y_h, e->y_w, e->q);
+            continue;
+        }
+        for (ptrdiff_t o = 0; o < e->o;) {
+            int vectors = e->o - o > LANES ? 2 : 1;
+            for (ptrdiff_t p = 0; p < rows; p++)
+                NAME(row)(vectors, buffer + p * e->step_h * e->columns * channels, step, e->taps, w, y + p * e->y_h + o,
+                          e->y_w, e->q, e->o - o);
+            o += vectors * LANES;
+            w += vectors * LANES * e->taps->count * e->c;
+        }
+    }
+}
+
+/* Weights of one group as the inner kernel reads them: [block of 1 or 2 vectors of outputs][tap][c][lanes], the lanes
+ * beyond the last output 0. `w` has strides so, sc for outputs and inputs of this engine (swapped for dx). */
+static void NAME(pack)(REAL *to, const struct elq_taps *taps, ptrdiff_t outputs, ptrdiff_t inputs, const REAL *w,
+                       ptrdiff_t so, ptrdiff_t sc, ptrdiff_t si, ptrdiff_t sj) {
+    for (ptrdiff_t o = 0; o < outputs;) {
+        ptrdiff_t lanes = outputs - o > LANES ? 2 * LANES : LANES;
+        for (int k = 0; k < taps->count; k++)
+            for (ptrdiff_t c = 0; c < inputs; c++, to += lanes) {
+                const REAL *from = w + taps->i[k] * si + taps->j[k] * sj + c * sc + o * so;
+                for (ptrdiff_t l = 0; l < lanes; l++) to[l] = o + l < outputs ? from[l * so] : 0;
+            }
+        o += lanes;
+    }
+}
+
+/* Run engine `e`, whose buffers are not there yet, with weights w of strides so .. sj and sg between groups. */
+static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdiff_t so, ptrdiff_t sc, ptrdiff_t si,
+                     ptrdiff_t sj) {
+    if (e->p < 1 || e->q < 1) return 0;
+    struct elq_taps *taps = e->taps;
+    e->depthwise = e->c == 1 && e->o == 1 && e->groups > 1;
+    ptrdiff_t channels = e->depthwise ? e->groups : e->c;
+    e->columns = (e->q - 1) * e->step_w + taps->span_w;
+    elq_taps_place(taps, e->columns, channels);
+
+    e->panel = (e->o + LANES - 1) / LANES * LANES * taps->count * e->c;
+    ptrdiff_t packed = e->depthwise ? taps->count * e->groups : e->panel * e->groups;
+    int threads = elq_num_threads();
+    ptrdiff_t row_size = e->columns * channels * e->step_h;
+    e->rows = ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL) / row_size + 1;
+    while (e->rows > 1 && e->n * ((e->p + e->rows - 1) / e->rows) < 2 * threads) e->rows = (e->rows + 1) / 2;
+    if (e->rows > e->p) e->rows = e->p;
+    e->scratch_size = ((e->rows - 1) * e->step_h + taps->span_h) * e->columns * channels;
+
+    REAL *memory = malloc((packed + e->scratch_size * threads) * sizeof(REAL));
+    if (!memory) return -1;
+    e->weights = memory;
+    e->scratch = memory + packed;
+    for (ptrdiff_t g = 0; g < e->groups; g++) {
+        if (e->depthwise)
+            for (int k = 0; k < taps->count; k++)
+                memory[k * e->groups + g] = w[g * sg + taps->i[k] * si + taps->j[k] * sj];
+        else NAME(pack)(memory + g * e->panel, taps, e->o, e->c, w + g * sg, so, sc, si, sj);
+    }
+    elq_parallel_for(e->n * ((e->p + e->rows - 1) / e->rows), NAME(piece), e);
+    free(memory);
+    return 0;
+}
+
+int NAME(elq_conv)(const struct elq_conv *g, struct elq_array x, struct elq_array w, struct elq_array y) {
+    struct elq_taps *taps = elq_taps_new(g->kh, g->kw);
+    if (!taps) return -1;
+    for (ptrdiff_t i = 0; i < g->kh; i++)
+        for (ptrdiff_t j = 0; j < g->kw; j++) elq_taps_add(taps, i, j, i * g->dilation_h, j * g->dilation_w);
+    struct NAME(engine) e = {.n = g->n, .groups = g->groups, .c = g->c, .o = g->o, .h = g->h, .w = g->w,
+                             .x = x.data, .xs = x.s, .p = g->p, .q = g->q,
+                             .step_h = g->stride_h, .step_w = g->stride_w,
+                             .y = y.data, .y_n = y.s[0], .y_h = y.s[2], .y_w = y.s[3],
+                             .top = g->pad_h, .left = g->pad_w, .taps = taps};
+    int status = NAME(run)(&e, w.data, g->o * w.s[0], w.s[0], w.s[1], w.s[2], w.s[3]);
+    free(taps);
+    return status;
+}
+
+/* Rows a, a + stride, ... of dx see the taps i with (a + pad - i dilation) divisible by the stride, and of dy the rows
+ * u + (a + pad - i dilation) / stride; columns likewise. */
+static int NAME(lattice)(const struct elq_conv *g, struct elq_array dy, struct elq_array w, struct elq_array dx,
+                         ptrdiff_t a, ptrdiff_t b) {
+    struct elq_taps *taps = elq_taps_new(g->kh, g->kw);
+    if (!taps) return -1;
+    ptrdiff_t top = elq_first_row(a + g->pad_h, g->kh, g->dilation_h, g->stride_h);
+    ptrdiff_t left = elq_first_row(b + g->pad_w, g->kw, g->dilation_w, g->stride_w);
+    for (ptrdiff_t i = g->kh - 1; i >= 0; i--) {
+        ptrdiff_t row = a + g->pad_h - i * g->dilation_h;
+        if (row % g->stride_h) continue;
+        for (ptrdiff_t j = g->kw - 1; j >= 0; j--) {
+            ptrdiff_t column = b + g->pad_w - j * g->dilation_w;
+            if (column % g->stride_w) continue;
+            elq_taps_add(taps, i, j, row / g->stride_h - top, column / g->stride_w - left);
+        }
+    }
+    struct NAME(engine) e = {.n = g->n, .groups = g->groups, .c = g->o, .o = g->c, .h = g->p, .w = g->q,
+                             .x = dy.data, .xs = dy.s,
+                             .p = (g->h - a + g->stride_h - 1) / g->stride_h,
+                             .q = (g->w - b + g->stride_w - 1) / g->stride_w, .step_h = 1, .step_w = 1,
+                             .y = (REAL *)dx.data + a * dx.s[2] + b * dx.s[3], .y_n = dx.s[0],
+                             .y_h = g->stride_h * dx.s[2], .y_w = g->stride_w * dx.s[3],
+                             .top = -top, .left = -left, .taps = taps};
+    int status = NAME(run)(&e, w.data, g->o * w.s[0], w.s[1], w.s[0], w.s[2], w.s[3]);
+    free(taps);
+    return status;
+}
+
+int NAME(elq_conv_dx)(const struct elq_conv *g, struct elq_array dy, struct elq_array w, struct elq_array dx) {
+    for (ptrdiff_t a = 0; a < g->stride_h && a < g->h; a++)
+        for (ptrdiff_t b = 0; b < g->stride_w && b < g->w; b++)
+            if (NAME(lattice)(g, dy, w, dx, a, b)) return -1;
+    return 0;
+}

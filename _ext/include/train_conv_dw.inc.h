@@ -1,0 +1,203 @@
+/* Gradient of a convolution with respect to its weights: a template of REAL, VECTOR_BYTES, NAME, TILE1, TILE2.
+ *
+ *     dw[run + t][lanes] += x[pixel * step + run + t] * dy[pixel][lanes]    t < TILE, 1 or 2 vectors of outputs
+ *
+ * over all pixels of a unit (a few small images, or a band of rows of a large one) while the accumulators stay in
+ * registers. Units are dealt to a fixed number of chunks, each with a sum of its own, and the chunks are added up in
+ * order: which thread took which chunk leaves no trace in the bits. Includes after train_conv.inc.h. */
+
+struct NAME(dw) {
+    const struct elq_conv *g;
+    struct elq_array x, dy, dw;
+    struct elq_taps *taps;
+    ptrdiff_t images, rows;          /* of a unit; images > 1 only with whole images */
+    ptrdiff_t bands, units, chunks;  /* bands of rows an image, units in all */
+    ptrdiff_t columns, band_h;       /* of the buffer of x: pixels a row, rows an image */
+    ptrdiff_t lanes, blocks;         /* outputs a block (1 or 2 vectors), blocks of all groups; depthwise: no blocks */
+    ptrdiff_t channels;              /* of a buffer pixel */
+    ptrdiff_t size;                  /* elements of one block's sum: taps * c * lanes */
+    REAL *sums;                      /* [chunk][block][size] */
+    REAL *scratch;                   /* per worker: x, then dy */
+    ptrdiff_t x_size, scratch_size;
+};
+
+/* The inner kernel: `images` x `rows` x `pixels` pixels, T elements of a run, V vectors of outputs. */
+INLINE void NAME(dw_tile)(const int V, const int T, const REAL *x, ptrdiff_t x_image, ptrdiff_t x_row, ptrdiff_t step,
+                          const REAL *dy, ptrdiff_t images, ptrdiff_t rows, ptrdiff_t pixels, REAL *sum) {
+#define BEGIN(t, g, r)                                                                                                 \
+    VEC a##t = {0}, b##t = {0};                                                                                        \
+    if (T > t) {                                                                                                       \
+        a##t = NAME(load)(sum + t * V * LANES);                                                                        \
+        if (V > 1) b##t = NAME(load)(sum + t * V * LANES + LANES);                                                     \
+    }
+#define MULTIPLY(t, g, r)                                                                                              \
+    if (T > t) {                                                                                                       \
+        a##t += from[t] * d0;                                                                                          \
+        if (V > 1) b##t += from[t] * d1;                                                                               \
+    }
+#define END(t, g, r)                                                                                                   \
+    if (T > t) {                                                                                                       \
+        NAME(store)(sum + t * V * LANES, a##t);                                                                        \
+        if (V > 1) NAME(store)(sum + t * V * LANES + LANES, b##t);                                                     \
+    }
+    EACH_PIXEL(BEGIN)
+    for (ptrdiff_t n = 0; n < images; n++)
+        for (ptrdiff_t p = 0; p < rows; p++) {
+            const REAL *from = x + n * x_image + p * x_row;
+            for (ptrdiff_t q = pixels; q > 0; q--) {
+                VEC d0 = NAME(load)(dy), d1 = V > 1 ? NAME(load)(dy + LANES) : d0;
+                EACH_PIXEL(MULTIPLY)
+                from += step;
+                dy += V * LANES;
+            }
+        }
+    EACH_PIXEL(END)
+#undef BEGIN
+#undef MULTIPLY
+#undef END
+}
+
+/* All elements of one run, in tiles of nearly equal size. */
+static void NAME(dw_run)(int vectors, ptrdiff_t length, const REAL *x, ptrdiff_t x_image, ptrdiff_t x_row,
+                         ptrdiff_t step, const REAL *dy, ptrdiff_t images, ptrdiff_t rows, ptrdiff_t pixels, REAL *sum) {
+    ptrdiff_t most = vectors > 1 ? TILE2 : TILE1;
+    for (ptrdiff_t tiles = (length + most - 1) / most; tiles > 0; tiles--) {
+        ptrdiff_t t = (length + tiles - 1) / tiles;
+#define CASE1(n, g, r)                                                                                                 \
+    case n + 1:                                                                                                        \
+        if (n < TILE1) NAME(dw_tile)(1, n + 1, x, x_image, x_row, step, dy, images, rows, pixels, sum);                \
+        break;
+#define CASE2(n, g, r)                                                                                                 \
+    case n + 1:                                                                                                        \
+        if (n < TILE2) NAME(dw_tile)(2, n + 1, x, x_image, x_row, step, dy, images, rows, pixels, sum);                \
+        break;
+        if (vectors > 1) switch (t) { EACH_PIXEL(CASE2) }
+        else switch (t) { EACH_PIXEL(CASE1) }
+#undef CASE1
+#undef CASE2
+        x += t;
+        sum += t * vectors * LANES;
+        length -= t;
+    }
+}
+
+/* Depthwise: sum[tap][channel] += x[pixel + tap][channel] * dy[pixel][channel]. */
+static void NAME(dw_depthwise)(const struct NAME(dw) *e, const REAL *x, const REAL *dy, ptrdiff_t images, ptrdiff_t rows,
+                               REAL *sum) {
+    const struct elq_conv *g = e->g;
+    ptrdiff_t channels = e->channels, x_row = e->columns * channels;
+    for (int k = 0; k < e->taps->count; k++)
+        for (ptrdiff_t c = 0; c < channels; c += LANES) {
+            VEC total = NAME(load_some)(sum + k * channels + c, channels - c);
+            const REAL *d = dy + c;
+            for (ptrdiff_t n = 0; n < images; n++)
+                for (ptrdiff_t p = 0; p < rows; p++) {
+                    const REAL *from = x + (n * e->band_h + p * g->stride_h) * x_row + e->taps->offset[k] + c;
+                    for (ptrdiff_t q = 0; q < g->q; q++, d += channels, from += g->stride_w * channels)
+                        total += NAME(load_some)(from, channels - c) * NAME(load_some)(d, channels - c);
+                }
+            NAME(store_some)(sum + k * channels + c, total, channels - c);
+        }
+}
+
+static void NAME(dw_piece)(void *context, ptrdiff_t index, int worker) {
+    const struct NAME(dw) *e = context;
+    const struct elq_conv *g = e->g;
+    ptrdiff_t chunk = index / e->blocks, block = index % e->blocks;
+    int depthwise = e->channels != g->c;
+    ptrdiff_t group_blocks = depthwise ? 1 : e->blocks / g->groups;
+    ptrdiff_t group = depthwise ? 0 : block / group_blocks, o = depthwise ? 0 : block % group_blocks * e->lanes;
+    ptrdiff_t outputs = depthwise ? e->channels : g->o - o < e->lanes ? g->o - o : e->lanes;
+    REAL *x = e->scratch + worker * e->scratch_size, *dy = x + e->x_size;
+    REAL *sum = e->sums + index * e->size;
+    memset(sum, 0, e->size * sizeof(REAL));
+    for (ptrdiff_t unit = chunk * e->units / e->chunks; unit < (chunk + 1) * e->units / e->chunks; unit++) {
+        ptrdiff_t n0 = unit / e->bands * e->images, p0 = unit % e->bands * e->rows;
+        ptrdiff_t images = g->n - n0 < e->images ? g->n - n0 : e->images;
+        ptrdiff_t rows = g->p - p0 < e->rows ? g->p - p0 : e->rows;
+        for (ptrdiff_t i = 0; i < images; i++) {
+            NAME(gather)(x + i * e->band_h * e->columns * e->channels, e->channels,
+                         (const REAL *)e->x.data + (n0 + i) * e->x.s[0] + group * g->c * e->x.s[1], e->x.s, e->channels,
+                         g->h, g->w, p0 * g->stride_h - g->pad_h, (rows - 1) * g->stride_h + e->taps->span_h, -g->pad_w,
+                         e->columns);
+            NAME(gather)(dy + i * rows * g->q * e->lanes, e->lanes,
+                         (const REAL *)e->dy.data + (n0 + i) * e->dy.s[0] + (group * g->o + o) * e->dy.s[1], e->dy.s,
+                         outputs, g->p, g->q, p0, rows, 0, g->q);
+        }
+        if (depthwise) {
+            NAME(dw_depthwise)(e, x, dy, images, rows, sum);
+            continue;
+        }
+        REAL *to = sum;
+        for (int k = 0; k < e->taps->runs; k++) {
+            NAME(dw_run)(e->lanes > LANES ? 2 : 1, e->taps->run[k].length, x + e->taps->run[k].offset,
+                         e->band_h * e->columns * g->c, g->stride_h * e->columns * g->c, g->stride_w * g->c, dy, images,
+                         rows, g->q, to);
+            to += e->taps->run[k].length * e->lanes;
+        }
+    }
+}
+
+/* Add up the chunks of one block and put them where they belong. */
+static void NAME(dw_finish)(void *context, ptrdiff_t block, int worker) {
+    const struct NAME(dw) *e = context;
+    const struct elq_conv *g = e->g;
+    (void)worker;
+    REAL *sum = e->sums + block * e->size;
+    for (ptrdiff_t chunk = 1; chunk < e->chunks; chunk++) {
+        const REAL *part = sum + chunk * e->blocks * e->size;
+        for (ptrdiff_t i = 0; i < e->size; i++) sum[i] += part[i];
+    }
+    REAL *dw = e->dw.data;
+    const ptrdiff_t *s = e->dw.s;
+    if (e->channels != g->c) {
+        for (int k = 0; k < e->taps->count; k++)
+            for (ptrdiff_t c = 0; c < e->channels; c++)
+                dw[c * s[0] + e->taps->i[k] * s[2] + e->taps->j[k] * s[3]] = sum[k * e->channels + c];
+        return;
+    }
+    ptrdiff_t group_blocks = e->blocks / g->groups, group = block / group_blocks, o0 = block % group_blocks * e->lanes;
+    for (int k = 0; k < e->taps->count; k++)
+        for (ptrdiff_t c = 0; c < g->c; c++, sum += e->lanes)
+            for (ptrdiff_t l = 0; l < e->lanes && o0 + l < g->o; l++)
+                dw[(group * g->o + o0 + l) * s[0] + c * s[1] + e->taps->i[k] * s[2] + e->taps->j[k] * s[3]] = sum[l];
+}
+
+int NAME(elq_conv_dw)(const struct elq_conv *g, struct elq_array dy, struct elq_array x, struct elq_array dw) {
+    struct elq_taps *taps = elq_taps_new(g->kh, g->kw);
+    if (!taps) return -1;
+    for (ptrdiff_t i = 0; i < g->kh; i++)
+        for (ptrdiff_t j = 0; j < g->kw; j++) elq_taps_add(taps, i, j, i * g->dilation_h, j * g->dilation_w);
+    int depthwise = g->c == 1 && g->o == 1 && g->groups > 1;
+    struct NAME(dw) e = {.g = g, .x = x, .dy = dy, .dw = dw, .taps = taps};
+    e.channels = depthwise ? g->groups : g->c;
+    e.lanes = depthwise ? g->groups : g->o > LANES ? 2 * LANES : LANES;
+    e.blocks = depthwise ? 1 : g->groups * ((g->o + e.lanes - 1) / e.lanes);
+    e.columns = (g->q - 1) * g->stride_w + taps->span_w;
+    elq_taps_place(taps, e.columns, e.channels);
+    e.size = taps->count * (depthwise ? g->groups : g->c * e.lanes);
+
+    /* Units from the shapes alone. */
+    ptrdiff_t limit = ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL), row_size = e.columns * e.channels * g->stride_h;
+    e.rows = limit / row_size + 1 < g->p ? limit / row_size + 1 : g->p;
+    e.bands = (g->p + e.rows - 1) / e.rows;
+    e.images = e.bands > 1 ? 1 : limit / (row_size * g->p) + 1;
+    if (e.images > (g->n + ELQ_CHUNKS - 1) / ELQ_CHUNKS) e.images = (g->n + ELQ_CHUNKS - 1) / ELQ_CHUNKS;
+    e.units = (g->n + e.images - 1) / e.images * e.bands;
+    e.chunks = e.units < ELQ_CHUNKS ? e.units : ELQ_CHUNKS;
+    while (e.chunks > 1 && e.chunks * e.blocks * e.size * (ptrdiff_t)sizeof(REAL) > ELQ_SUMS_BYTES) e.chunks /= 2;
+    e.band_h = (e.rows - 1) * g->stride_h + taps->span_h;
+    e.x_size = e.images * e.band_h * e.columns * e.channels;
+    e.scratch_size = e.x_size + e.images * e.rows * g->q * e.lanes;
+
+    REAL *memory = malloc((e.chunks * e.blocks * e.size + elq_num_threads() * e.scratch_size) * sizeof(REAL));
+    if (memory) {
+        e.sums = memory;
+        e.scratch = memory + e.chunks * e.blocks * e.size;
+        elq_parallel_for(e.chunks * e.blocks, NAME(dw_piece), &e);
+        elq_parallel_for(e.blocks, NAME(dw_finish), &e);
+        free(memory);
+    }
+    free(taps);
+    return memory ? 0 : -1;
+}

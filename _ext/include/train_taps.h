@@ -1,0 +1,34 @@
+/* The taps of a convolution: which element of the kernel meets which place of the buffer. */
+#ifndef ELQ_TRAIN_TAPS_H
+#define ELQ_TRAIN_TAPS_H
+
+#include <stddef.h>
+
+/* About half of the second-level cache of today's cores: what a piece of work may read again and again. */
+enum { ELQ_BUFFER_BYTES = 1 << 17 };
+/* Pieces that a sum over the batch is cut into, and the memory they may take together. */
+enum { ELQ_CHUNKS = 16, ELQ_SUMS_BYTES = 1 << 24 };
+
+struct elq_run {
+    ptrdiff_t offset, length; /* elements, from the first tap of the pixel */
+};
+
+struct elq_taps {
+    int count, runs;
+    ptrdiff_t span_h, span_w; /* rows and columns of the buffer that the taps of one pixel reach */
+    ptrdiff_t *i, *j;         /* element of the kernel */
+    ptrdiff_t *row, *column;  /* place in the buffer */
+    ptrdiff_t *offset;        /* the same in elements */
+    struct elq_run *run;      /* taps one after the other in memory, joined */
+};
+
+/* Room for kh * kw taps, none yet; release with free(). NULL without memory. */
+struct elq_taps *elq_taps_new(ptrdiff_t kh, ptrdiff_t kw);
+void elq_taps_add(struct elq_taps *taps, ptrdiff_t i, ptrdiff_t j, ptrdiff_t row, ptrdiff_t column);
+/* Set offset and run for a buffer of `columns` pixels a row and `channels` elements a pixel. */
+void elq_taps_place(struct elq_taps *taps, ptrdiff_t columns, ptrdiff_t channels);
+
+/* The least (first - i dilation) / stride over the i < k for which it is an integer; 0 if there is none. */
+ptrdiff_t elq_first_row(ptrdiff_t first, ptrdiff_t k, ptrdiff_t dilation, ptrdiff_t stride);
+
+#endif

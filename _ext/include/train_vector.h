@@ -1,0 +1,33 @@
+/* The vector type of one template instance. The including file has defined REAL (float or double), VECTOR_BYTES and
+ * NAME(x), which appends type and instruction set to a symbol. No include guard: included once per type. */
+#include <stddef.h>
+#include <string.h>
+
+#undef LANES
+#undef INLINE
+#undef VEC
+#undef LOOSE
+#define LANES ((ptrdiff_t)(VECTOR_BYTES / sizeof(REAL)))
+#define INLINE static inline __attribute__((always_inline))
+#define VEC NAME(vec)
+#define LOOSE NAME(loose)
+
+typedef REAL VEC __attribute__((vector_size(VECTOR_BYTES)));
+/* The same in memory: aligned as an element is, and an alias of the elements. */
+typedef REAL LOOSE __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+
+INLINE VEC NAME(load)(const REAL *p) { return *(const LOOSE *)p; }
+INLINE void NAME(store)(REAL *p, VEC v) { *(LOOSE *)p = v; }
+
+/* The first n lanes; the whole vector if n >= LANES. Lanes that are not loaded are 0. */
+INLINE VEC NAME(load_some)(const REAL *p, ptrdiff_t n) {
+    if (n >= LANES) return NAME(load)(p);
+    VEC v = {0};
+    for (ptrdiff_t i = 0; i < n; i++) v[i] = p[i];
+    return v;
+}
+INLINE void NAME(store_some)(REAL *p, VEC v, ptrdiff_t n) {
+    if (n >= LANES) NAME(store)(p, v);
+    else
+        for (ptrdiff_t i = 0; i < n; i++) p[i] = v[i];
+}

@@ -1,0 +1,276 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Glue of the training kernels (_ext/include/train.h): allocates results, checks shapes and types, calls, nothing more.
+
+The functions and their meaning are those of elq_ref.kernels.numpy_ops.
+"""
+
+import os
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.string cimport memset
+
+cnp.import_array()
+
+
+cdef extern from "cpu.h" nogil:
+    const char *ELQ_ISA_WORDS
+    int elq_isa()
+    int elq_isa_parse(const char *word)
+    const char *elq_isa_name(int isa)
+
+cdef extern from "pool.h" nogil:
+    int ELQ_MAX_THREADS
+    int elq_num_threads()
+
+cdef extern from "train.h" nogil:
+    struct elq_conv:
+        Py_ssize_t n, groups, c, o, h, w, p, q, kh, kw
+        Py_ssize_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w
+    struct elq_array:
+        void *data
+        Py_ssize_t s[4]
+    struct elq_norm:
+        Py_ssize_t pixels, c
+        int relu
+        double eps
+        const void *x
+        const void *residual
+        const void *gamma
+        const void *beta
+        void *y
+        void *mean
+        void *var
+        const void *dy
+        void *dx
+        void *dresidual
+        void *dgamma
+        void *dbeta
+    struct elq_train_kernels:
+        int (*conv)(const elq_conv *, elq_array, elq_array, elq_array) noexcept nogil
+        int (*conv_dx)(const elq_conv *, elq_array, elq_array, elq_array) noexcept nogil
+        int (*conv_dw)(const elq_conv *, elq_array, elq_array, elq_array) noexcept nogil
+        int (*norm)(const elq_norm *) noexcept nogil
+        int (*norm_backward)(const elq_norm *) noexcept nogil
+        int (*scale_shift)(const elq_norm *) noexcept nogil
+    const elq_train_kernels *elq_train_select(int isa, int is_double)
+
+
+cdef int _isa = -1
+
+
+def use(word: str | None = None) -> None:
+    """Choose the instruction set "generic", "avx2" or "avx512"; None means what ELQ_ISA says, or the best one."""
+    global _isa
+    cdef bytes name = b"" if word is None else word.encode()
+    cdef int isa = elq_isa() if word is None else elq_isa_parse(name)
+    word = os.environ.get("ELQ_ISA") if word is None else word
+    if isa == -1:
+        raise ValueError(f"ELQ_ISA is {word!r}, wanted one of {ELQ_ISA_WORDS.decode()}")
+    if isa < 0:
+        raise ValueError(f"ELQ_ISA is {word!r}, an instruction set that this CPU or this build lacks")
+    _isa = isa
+
+
+def isa() -> str:
+    """The instruction set in use."""
+    return elq_isa_name(_isa).decode()
+
+
+def threads() -> int:
+    """Threads that share the work, the caller included."""
+    return elq_num_threads()
+
+
+if elq_num_threads() < 1:
+    raise ValueError(f"ELQ_NUM_THREADS is {os.environ.get('ELQ_NUM_THREADS')!r}, wanted 1 to {ELQ_MAX_THREADS}")
+use()
+
+
+cdef const elq_train_kernels *_kernels(tuple arrays) except NULL:
+    """The kernels for the one dtype of these arrays."""
+    dtype = arrays[0].dtype
+    for array in arrays:
+        if array.dtype != dtype or dtype not in (np.float32, np.float64):
+            raise TypeError("wanted one dtype, float32 or float64, given " + ", ".join(str(a.dtype) for a in arrays))
+    return elq_train_select(_isa, dtype == np.float64)
+
+
+cdef cnp.ndarray _aligned(cnp.ndarray x):
+    """x, or a copy if its elements do not lie at whole multiples of their size."""
+    cdef int k
+    for k in range(x.ndim):
+        if x.strides[k] % x.itemsize:
+            return x.copy()
+    return x if cnp.PyArray_ISALIGNED(x) else x.copy()
+
+
+cdef elq_array _view(cnp.ndarray x):
+    cdef elq_array a
+    cdef int k
+    a.data = cnp.PyArray_DATA(x)
+    for k in range(4):
+        a.s[k] = x.strides[k] // x.itemsize
+    return a
+
+
+cdef elq_conv _geometry(x_shape, w_shape, stride, padding, dilation, int groups) except *:
+    cdef elq_conv g
+    g.n, channels, g.h, g.w = x_shape
+    outputs, g.c, g.kh, g.kw = w_shape
+    g.groups = groups
+    g.stride_h, g.stride_w = stride
+    g.pad_h, g.pad_w = padding
+    g.dilation_h, g.dilation_w = dilation
+    if groups < 1 or channels != groups * g.c or outputs % groups or min(*x_shape, *w_shape) < 1:
+        raise ValueError(f"convolution of x {tuple(x_shape)} with w {tuple(w_shape)} in {groups} group(s)")
+    if min(*stride, *dilation) < 1 or min(padding) < 0:
+        raise ValueError(f"convolution with stride {stride}, dilation {dilation}, padding {padding}")
+    g.o = outputs // groups
+    g.p = (g.h + 2 * g.pad_h - g.dilation_h * (g.kh - 1) - 1) // g.stride_h + 1
+    g.q = (g.w + 2 * g.pad_w - g.dilation_w * (g.kw - 1) - 1) // g.stride_w + 1
+    if g.h + 2 * g.pad_h <= g.dilation_h * (g.kh - 1) or g.w + 2 * g.pad_w <= g.dilation_w * (g.kw - 1):
+        raise ValueError(f"convolution of x {tuple(x_shape)}: the kernel {tuple(w_shape)} is larger than the padded input")
+    return g
+
+
+cdef _same_shape(str name, given, wanted):
+    if tuple(given) != tuple(wanted):
+        raise ValueError(f"{name} has shape {tuple(given)}, wanted {tuple(wanted)}")
+
+
+cdef _done(int status):
+    if status:
+        raise MemoryError("no memory for the buffers of a kernel")
+
+
+def conv2d(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1):
+    """See numpy_ops.conv2d."""
+    cdef const elq_train_kernels *kernels = _kernels((x, w))
+    cdef elq_conv g = _geometry(x.shape, w.shape, stride, padding, dilation, groups)
+    x, w = _aligned(x), _aligned(w)
+    y = np.empty((g.n, g.p, g.q, groups * g.o), x.dtype).transpose(0, 3, 1, 2)
+    cdef elq_array ax = _view(x), aw = _view(w), ay = _view(y)
+    cdef int status
+    with nogil:
+        status = kernels.conv(&g, ax, aw, ay)
+    _done(status)
+    return y
+
+
+def conv2d_dx(dy, w, x_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1):
+    """See numpy_ops.conv2d_dx."""
+    cdef const elq_train_kernels *kernels = _kernels((dy, w))
+    cdef elq_conv g = _geometry(x_shape, w.shape, stride, padding, dilation, groups)
+    _same_shape("dy", dy.shape, (g.n, groups * g.o, g.p, g.q))
+    dy, w = _aligned(dy), _aligned(w)
+    dx = np.empty((g.n, g.h, g.w, groups * g.c), dy.dtype).transpose(0, 3, 1, 2)
+    cdef elq_array ay = _view(dy), aw = _view(w), ax = _view(dx)
+    cdef int status
+    with nogil:
+        status = kernels.conv_dx(&g, ay, aw, ax)
+    _done(status)
+    return dx
+
+
+def conv2d_dw(dy, x, w_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1):
+    """See numpy_ops.conv2d_dw."""
+    cdef const elq_train_kernels *kernels = _kernels((dy, x))
+    cdef elq_conv g = _geometry(x.shape, w_shape, stride, padding, dilation, groups)
+    _same_shape("dy", dy.shape, (g.n, groups * g.o, g.p, g.q))
+    dy, x = _aligned(dy), _aligned(x)
+    dw = np.empty(w_shape, x.dtype)
+    cdef elq_array ay = _view(dy), ax = _view(x), aw = _view(dw)
+    cdef int status
+    with nogil:
+        status = kernels.conv_dw(&g, ay, ax, aw)
+    _done(status)
+    return dw
+
+
+cdef _flat(x):
+    """The array as (pixels, C), contiguous: a view if it is channels-last already."""
+    return np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(-1, x.shape[1])
+
+
+cdef _shaped(flat, shape):
+    """(pixels, C) back under the logical shape."""
+    return np.moveaxis(flat.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+
+
+cdef void *_data(cnp.ndarray x):
+    return cnp.PyArray_DATA(x)
+
+
+cdef tuple _channels(str op, x, tuple vectors):
+    """Values per channel, contiguous."""
+    for v in vectors:
+        _same_shape(f"{op}: a value per channel", v.shape, x.shape[1:2])
+    return tuple(np.ascontiguousarray(v) for v in vectors)
+
+
+cdef elq_norm _norm(x, bint relu, double eps):
+    cdef elq_norm a
+    memset(&a, 0, sizeof(a))
+    a.pixels, a.c, a.relu, a.eps = x.shape[0], x.shape[1], relu, eps
+    return a
+
+
+def batch_norm(x, gamma, beta, double eps, residual=None, bint relu=False):
+    """See numpy_ops.batch_norm."""
+    extra = () if residual is None else (residual,)
+    cdef const elq_train_kernels *kernels = _kernels((x, gamma, beta, *extra))
+    gamma, beta = _channels("batch_norm", x, (gamma, beta))
+    shape, x = x.shape, _flat(x)
+    y, mean, var = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma)
+    cdef elq_norm a = _norm(x, relu, eps)
+    a.x, a.gamma, a.beta, a.y, a.mean, a.var = _data(x), _data(gamma), _data(beta), _data(y), _data(mean), _data(var)
+    if residual is not None:
+        _same_shape("residual", residual.shape, shape)
+        residual = _flat(residual)
+        a.residual = _data(residual)
+    cdef int status
+    with nogil:
+        status = kernels.norm(&a)
+    _done(status)
+    return _shaped(y, shape), mean, var
+
+
+def batch_norm_backward(dy, y, x, gamma, mean, var, double eps, bint residual=False, bint relu=False):
+    """See numpy_ops.batch_norm_backward."""
+    cdef const elq_train_kernels *kernels = _kernels((dy, y, x, gamma, mean, var))
+    _same_shape("dy", dy.shape, x.shape)
+    _same_shape("y", y.shape, x.shape)
+    gamma, mean, var = _channels("batch_norm_backward", x, (gamma, mean, var))
+    shape, dy, y, x = x.shape, _flat(dy), _flat(y), _flat(x)
+    dx, dgamma, dbeta = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma)
+    dresidual = np.empty_like(x) if residual else None
+    cdef elq_norm a = _norm(x, relu, eps)
+    a.dy, a.y, a.x, a.gamma, a.mean, a.var = _data(dy), _data(y), _data(x), _data(gamma), _data(mean), _data(var)
+    a.dx, a.dgamma, a.dbeta = _data(dx), _data(dgamma), _data(dbeta)
+    if residual:
+        a.dresidual = _data(dresidual)
+    cdef int status
+    with nogil:
+        status = kernels.norm_backward(&a)
+    _done(status)
+    return _shaped(dx, shape), dgamma, dbeta, _shaped(dresidual, shape) if residual else None
+
+
+def scale_shift(x, scale, shift, residual=None, bint relu=False):
+    """See numpy_ops.scale_shift."""
+    extra = () if residual is None else (residual,)
+    cdef const elq_train_kernels *kernels = _kernels((x, scale, shift, *extra))
+    scale, shift = _channels("scale_shift", x, (scale, shift))
+    shape, x = x.shape, _flat(x)
+    y = np.empty_like(x)
+    cdef elq_norm a = _norm(x, relu, 0)
+    a.x, a.gamma, a.beta, a.y = _data(x), _data(scale), _data(shift), _data(y)
+    if residual is not None:
+        _same_shape("residual", residual.shape, shape)
+        residual = _flat(residual)
+        a.residual = _data(residual)
+    with nogil:
+        kernels.scale_shift(&a)
+    return _shaped(y, shape)
