@@ -1,0 +1,7 @@
+"""python -m elq_ref = elq."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

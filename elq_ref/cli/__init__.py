@@ -1,0 +1,59 @@
+"""The command line. Each command is a file with `add(subparsers)`; this one parses, runs and turns errors into one line.
+
+Exit code 0: done. 1: a check failed. 2: bad input or bad usage. 130: interrupted (a checkpoint was left where the
+command says so).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+COMMANDS = ("demo", "info", "train", "quantize", "evaluate", "pack", "run", "summary")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Usage errors in one line, like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    from .. import __version__
+
+    top = _Parser(prog="elq", description="ELQ: trained CNNs to ternary and binary weights.")
+    top.add_argument("--version", action="version", version=f"elq_ref {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        importlib.import_module(f".{name}", __name__).add(commands)
+    for command in commands.choices.values():
+        command.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    try:
+        args = parser().parse_args(argv)
+        result, text, code = args.run(args)
+    except KeyboardInterrupt as stop:
+        print(f"elq: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
+        return 130
+    except (ValueError, TypeError, OSError, MemoryError) as error:
+        print(f"elq: {_one_line(error)}", file=sys.stderr)
+        return 2
+    print(json.dumps(result) if args.json else text)
+    return code
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{where}"
+    return " ".join(str(error).split()) or type(error).__name__

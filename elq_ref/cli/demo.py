@@ -1,0 +1,121 @@
+"""elq demo: float training, ELQ to ternary and binary, packing and running, on the digits that ship with the package."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import datasets, models
+from ..datasets import Batches, Dataset
+from ..elq.plan import Plan
+from ..elq.stages import stage_steps
+from ..nn import Module
+from ..optim import SGD, Schedule
+from ..quantizing import finish, run_stages, stage_line
+from ..run_folder import RunFolder
+from ..runtime import PackedNetwork, Session
+from ..tensor import Tensor, no_grad
+from ..training import count_correct, fit, reestimate
+from .common import Result, network_metadata, progress, save_network, table
+
+FLOAT_EPOCHS = 20
+BATCH = 64
+PLANS = {
+    "ternary": Plan("ternary", sign="computed", a1=1.0, a2=1e-4, epochs=(4, 2, 2, 2, 2)),
+    "binary": Plan("binary", sign="computed", a1=1.0, a2=1e-4, epochs=(4, 2, 2, 2, 2)),
+}
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("demo", help="the main job on real digits: train, quantize, pack, run")
+    command.add_argument("--out", default="elq-demo", help="folder for everything that is made (default: elq-demo)")
+    command.add_argument("--seed", type=int, default=0)
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> Result:
+    start = time.perf_counter()
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    train, test = datasets.digits()
+    batches = Batches(train, BATCH, augment=datasets.default_augment(train), seed=args.seed)
+    metadata = network_metadata("digits_cnn", train)
+    net = models.digits_cnn(seed=args.seed)
+    print(f"Training {metadata['model']} in float32 on {len(train)} pictures of handwritten digits", file=sys.stderr)
+    result: dict[str, Any] = {"float": train_float(net, batches, test, out / "float.safetensors", metadata)}
+    trained = net.state_dict()
+    for levels, plan in PLANS.items():
+        print(f"ELQ to {levels} weights: a1 {plan.a1}, a2 {plan.a2}, {plan.gradient}, sign {plan.sign}", file=sys.stderr)
+        net.load_state_dict(trained)
+        result[levels] = quantize_one(net, batches, test, plan, out / levels, metadata)
+    result["seconds"] = time.perf_counter() - start
+    result["folder"] = str(out)
+    return result, report(result), 0
+
+
+def train_float(net: Module, batches: Batches, test: Dataset, path: Path, metadata: dict[str, Any]) -> dict[str, Any]:
+    """Train, save, evaluate."""
+    sgd = SGD(0.1, weight_decay=5e-4, nesterov=True, schedule=Schedule("cosine", warmup=0.1))
+    steps = round(FLOAT_EPOCHS * len(batches))
+    for _ in progress(fit(net, batches, FLOAT_EPOCHS, sgd), steps, "float"):
+        pass
+    reestimate(net, batches, len(batches))
+    save_network(net, path, metadata)
+    size = sum(4 * w.data.size for w in net.quantizable().values())
+    images = Tensor(test.normalized(np.arange(1)))
+
+    def forward() -> None:
+        with no_grad():
+            net(images)
+
+    return {
+        "top1": 100 * count_correct(net, test) / len(test),
+        "weight_bytes": size,
+        "ms_per_image": milliseconds(forward),
+        "kernel": "training",
+    }
+
+
+def quantize_one(net: Module, batches: Batches, test: Dataset, plan: Plan, path: Path, metadata: dict[str, Any]) -> dict[str, Any]:
+    """ELQ, stage by stage, then from the packed file."""
+    folder = RunFolder(path)
+    folder.clear()
+    folder.start({"plan": plan.to_json()})
+    total = sum(stage_steps(plan, batches))
+    sgd = SGD(0.02)
+    for stage in run_stages(
+        net, batches, test, plan, sgd, folder, watch=lambda steps: progress(steps, total, plan.levels)
+    ):
+        print(stage_line(stage), file=sys.stderr)
+    done = finish(net, batches, test, folder, metadata)
+    packed = PackedNetwork.load(done["packed"])
+    session = Session(packed)
+    ms = milliseconds(lambda: session(test.images[:1]))
+    return {**done, "ms_per_image": ms, "kernel": ", ".join(sorted(set(session.kernels.values())))}
+
+
+def milliseconds(call: Any, runs: int = 50) -> float:
+    """Median time of one call."""
+    times = []
+    for _ in range(runs):
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    return 1000 * float(np.median(times))
+
+
+def report(result: dict[str, Any]) -> str:
+    """The table at the end."""
+    rows = [["", "top-1 %", "weight bytes", "ratio", "ms/image", "kernel"]]
+    size = result["float"]["weight_bytes"]
+    for name in ("float", "ternary", "binary"):
+        r = result[name]
+        rows.append(
+            [name, f"{r['top1']:.2f}", f"{r['weight_bytes']:,}", f"{size / r['weight_bytes']:.1f}", f"{r['ms_per_image']:.3f}", r["kernel"]]
+        )
+    return f"{table(rows)}\nEverything made is in {result['folder']} ({result['seconds']:.0f} s)"

@@ -1,0 +1,36 @@
+"""elq eval: accuracy of a checkpoint or of a packed network."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .. import datasets
+from ..quantizing import count_correct_packed
+from ..runtime import PackedNetwork, is_packed
+from ..training import count_correct
+from .common import Result, add_data, load_network, with_normalization
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("eval", help="accuracy of a checkpoint or a packed network on the test images")
+    command.add_argument("file", help="checkpoint (.safetensors, .pth, .th) or packed network (.elq)")
+    command.add_argument("--model", help="model name, where a checkpoint does not say it")
+    add_data(command)
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> Result:
+    test = datasets.load(args.data, args.data_dir, "test")
+    if not Path(args.file).is_file():
+        raise FileNotFoundError(f"there is no file {args.file}")
+    if is_packed(args.file):
+        packed = PackedNetwork.load(args.file)
+        if packed.graph.input_shape != test.input_shape:
+            raise ValueError(f"{args.file} reads pictures {packed.graph.input_shape}, {test.name} has {test.input_shape}")
+        correct, total = count_correct_packed(packed, test)
+    else:
+        net, metadata = load_network(args.file, args.model, test)
+        correct, total = count_correct(net, with_normalization(test, metadata)), len(test)
+    top1 = 100 * correct / total
+    return {"correct": correct, "total": total, "top1": top1}, f"{correct} of {total} right, top-1 {top1:.2f} %", 0

@@ -1,0 +1,54 @@
+"""elq train: float training from random weights."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .. import datasets, models
+from ..datasets import Batches
+from ..elq.stages import stage_steps
+from ..elq.state import State
+from ..optim import SGD, Schedule
+from ..run_folder import RunFolder
+from ..training import count_correct, fit, float_plan
+from .common import Result, add_data, network_metadata, progress, save_network
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("train", help="train a model in float32")
+    command.add_argument("--model", required=True, help=", ".join(models.MODELS))
+    add_data(command)
+    command.add_argument("--epochs", type=float, default=30)
+    command.add_argument("--batch-size", type=int, default=128)
+    command.add_argument("--lr", type=float, default=0.1)
+    command.add_argument("--weight-decay", type=float, default=5e-4)
+    command.add_argument("--seed", type=int, default=0, help="of the weights and of the batches")
+    command.add_argument("-o", "--output", required=True, help="checkpoint to write (.safetensors)")
+    command.add_argument("--resume", action="store_true", help="go on with the run in OUTPUT.run")
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> Result:
+    train, test = datasets.load(args.data, args.data_dir, "both")
+    net = models.build(args.model, train.input_shape, len(train.classes), args.seed)
+    batches = Batches(train, args.batch_size, augment=datasets.default_augment(train), seed=args.seed)
+    sgd = SGD(args.lr, 0.9, args.weight_decay, nesterov=True, schedule=Schedule("cosine", warmup=0.05))
+    folder = RunFolder(f"{args.output}.run")
+    config = {k: getattr(args, k) for k in ("model", "data", "epochs", "batch_size", "lr", "weight_decay", "seed")}
+    state: State | None = None
+    if args.resume:
+        state = folder.resume(net, config)
+    else:
+        folder.start(config)
+    total = stage_steps(float_plan(net, args.epochs), batches)[0]
+    left = total - (state.step if state else 0)
+    loss = None
+    for step in folder.follow(progress(fit(net, batches, args.epochs, sgd, state=state), left, "training")):
+        loss = step.loss_hat
+    correct = count_correct(net, test)
+    save_network(net, args.output, network_metadata(args.model, train))
+    folder.clear()
+    result = {"correct": correct, "total": len(test), "top1": 100 * correct / len(test), "loss": loss, "file": args.output}
+    text = f"{args.model} on {train.name}: {correct} of {len(test)} test images right ({result['top1']:.2f} %)\n{Path(args.output)}"
+    return result, text, 0

@@ -1,0 +1,160 @@
+"""A whole quantization with its reports: what `elq quantize` and `elq demo` both do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import checkpoint
+from .datasets import Batches, Dataset
+from .deploy import pack
+from .elq.plan import Plan
+from .elq.stages import Step, quantize
+from .elq.state import State
+from .nn import Module
+from .optim import SGD
+from .run_folder import RunFolder
+from .runtime import PackedNetwork, Session
+from .tensor import Tensor, no_grad
+from .training import count_correct, reestimate, standing_on
+
+REESTIMATION_BATCHES = 50
+
+
+def recommended(levels: str) -> tuple[Plan, SGD]:
+    """The plan and optimizer that README's figures were made with."""
+    return Plan(levels), SGD(lr=0.03)
+
+
+def run_stages(
+    net: Module,
+    batches: Batches,
+    test: Dataset,
+    plan: Plan,
+    sgd: SGD,
+    folder: RunFolder,
+    *,
+    state: State | None = None,
+    watch: Callable[[Iterator[Step]], Iterator[Step]] = iter,
+) -> Iterator[dict[str, Any]]:
+    """Run or resume the quantization of `net` in `folder`, yielding a record at the end of every stage.
+
+    A record has the means over the stage of L(W), L(What), Lp and E, the share frozen, and the accuracies (per cent of
+    `test`) of the network as it stands (W) and of the fully quantized one (What), each with re-estimated BatchNorm.
+    """
+    sums: dict[str, list[float]] = {}
+    for step in folder.follow(watch(quantize(net, batches, plan, sgd, state=state))):
+        for key in ("loss", "loss_hat", "perturbation", "error"):
+            value = getattr(step, key)
+            if value is not None:
+                sums.setdefault(key, []).append(value)
+        if step.ends_stage:
+            record = {"step": step.step, "stage": step.stage, "stages": step.stages, "frozen": step.frozen}
+            record |= {key: sum(values) / len(values) for key, values in sums.items()}
+            record |= accuracies(step.state, batches, test)
+            sums.clear()
+            folder.append("stages.jsonl", record)
+            yield record
+
+
+def accuracies(state: State, batches: Batches, test: Dataset) -> dict[str, float]:
+    """{"top1": of W, "top1_hat": of What} in per cent."""
+    result = {}
+    for key, weights in (("top1", {}), ("top1_hat", state.quantized())):
+        with standing_on(state.net, weights, batches, REESTIMATION_BATCHES):
+            result[key] = 100 * count_correct(state.net, test) / len(test)
+    return result
+
+
+def stage_line(record: dict[str, Any]) -> str:
+    """One line of the log that `run_stages` makes."""
+
+    def number(key: str) -> str:
+        return f"{record[key]:.4f}" if key in record else "-"
+
+    return (
+        f"stage {record['stage']}/{record['stages'] - 1}  frozen {record['frozen']:6.1%}  L(W) {number('loss')}  "
+        f"L(What) {number('loss_hat')}  Lp {number('perturbation')}  E {number('error')}  "
+        f"top-1 W {record['top1']:.2f} %  What {record['top1_hat']:.2f} %"
+    )
+
+
+def finish(
+    net: Module, batches: Batches, test: Dataset, folder: RunFolder, metadata: dict[str, Any]
+) -> dict[str, Any]:
+    """Re-estimate BatchNorm for the network of the run's last state, write quantized.safetensors and net.elq, and
+    classify `test` from the packed file.
+
+    Returns {"correct", "total", "top1" (per cent), "weight_bytes", "float_bytes", "packed" and "checkpoint" (paths),
+    "difference" (largest |packed - unpacked logit| over the first pictures)}; also written to result.json.
+    """
+    state = State.load(folder.state_path, net)
+    codes = state.codes()
+    parameters = dict(net.named_parameters())
+    for name, weights in state.quantized().items():
+        parameters[name].data = weights
+    reestimate(net, batches, REESTIMATION_BATCHES)
+    checkpoint_path, packed_path = folder.path / "quantized.safetensors", folder.path / "net.elq"
+    save_quantized(net, codes, checkpoint_path, {**metadata, "plan": state.plan.to_json()})
+    pack_network(net, codes, metadata | {"plan": state.plan.to_json()}).save(packed_path)
+
+    packed = PackedNetwork.load(packed_path)
+    correct, total = count_correct_packed(packed, test)
+    result = {
+        "correct": correct,
+        "total": total,
+        "top1": 100 * correct / total,
+        "weight_bytes": packed.weight_bytes,
+        "float_bytes": packed.float_bytes,
+        "difference": largest_difference(net, packed, test),
+        "checkpoint": str(checkpoint_path),
+        "packed": str(packed_path),
+    }
+    folder.write_json("result.json", result)
+    return result
+
+
+def save_quantized(
+    net: Module, codes: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, metadata: dict[str, Any]
+) -> None:
+    """A checkpoint that says, beside the weights What, their codes and alpha: elq/codes/NAME and elq/alpha/NAME."""
+    tensors = net.state_dict()
+    for name, (code, alpha) in codes.items():
+        tensors |= {f"elq/codes/{name}": code, f"elq/alpha/{name}": alpha}
+    checkpoint.save(path, tensors, metadata)
+
+
+def pack_network(
+    net: Module, codes: dict[str, tuple[np.ndarray, np.ndarray]], metadata: dict[str, Any]
+) -> PackedNetwork:
+    """`pack` with what a checkpoint's metadata says about pictures and classes."""
+    normalization = metadata["normalization"]
+    return pack(
+        net.eval(),
+        codes,
+        input_shape=tuple(metadata["input_shape"]),
+        normalization=(normalization["mean"], normalization["std"]),
+        classes=metadata["classes"],
+        metadata={k: metadata[k] for k in ("model", "plan") if k in metadata},
+    )
+
+
+def count_correct_packed(packed: PackedNetwork, dataset: Dataset, batch_size: int = 250) -> tuple[int, int]:
+    """(number of pictures that the packed network classifies correctly, number of pictures); the file's own normalization."""
+    session = Session(packed)
+    correct = 0
+    for start in range(0, len(dataset), batch_size):
+        logits = session(dataset.images[start : start + batch_size])
+        correct += int((logits.argmax(1) == dataset.labels[start : start + batch_size]).sum())
+    return correct, len(dataset)
+
+
+def largest_difference(net: Module, packed: PackedNetwork, dataset: Dataset, count: int = 100) -> float:
+    """Largest |logit| difference between the packed network and the same network unpacked, over the first pictures."""
+    chosen = np.arange(min(count, len(dataset)))
+    with no_grad():
+        logits = net.eval()(Tensor(dataset.normalized(chosen))).data
+    return float(np.abs(Session(packed)(dataset.images[chosen]) - logits).max())

@@ -1,0 +1,134 @@
+"""A run on disk: its configuration, its logs, its state. Killed at any moment, it goes on from the last state.
+
+    config.json        what was asked for
+    steps.jsonl        one line an update; stages.jsonl: one line a stage
+    state.safetensors  the run (elq_ref.elq.state), written every `SAVE_EVERY` seconds, at every stage and on Ctrl-C
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .elq.stages import Step
+from .elq.state import State
+from .errors import FormatError
+from .files import atomic_write
+from .nn import Module
+
+SAVE_EVERY = 60.0
+_LOGGED = ("step", "stage", "index", "lr", "loss", "loss_hat", "perturbation", "error", "objective", "sign", "frozen")
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.state_path = self.path / "state.safetensors"
+
+    def start(self, config: dict[str, Any]) -> None:
+        """Make the folder for a new run; ValueError if it holds one already."""
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"{self.path} is a file, wanted a folder for the run")
+        if (self.path / "config.json").exists():
+            raise ValueError(f"{self.path} holds a run already: go on with --resume, or choose another folder")
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_json("config.json", config)
+
+    def resume(self, net: Module, config: dict[str, Any]) -> State | None:
+        """The saved state read into `net`, the logs cut back to it; None if the run was killed before its first save.
+
+        Raises FileNotFoundError if there is no run here, ValueError if it was asked for something else.
+        """
+        path = self.path / "config.json"
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no run to resume in {self.path}")
+        try:
+            saved = json.loads(path.read_text())
+        except ValueError as error:
+            raise FormatError(f"{path} is no JSON: {error}") from error
+        changed = [k for k in config if saved.get(k) != json.loads(json.dumps(config[k]))]
+        if changed:
+            raise ValueError(
+                f"the run in {self.path} was started with {', '.join(f'{k} {saved.get(k)}' for k in changed)}, "
+                f"not {', '.join(f'{k} {config[k]}' for k in changed)}"
+            )
+        state = State.load(self.state_path, net) if self.state_path.is_file() else None
+        done = 0 if state is None else state.step
+        for name in ("steps.jsonl", "stages.jsonl"):
+            self._cut(name, done)
+        return state
+
+    def follow(self, steps: Iterator[Step]) -> Iterator[Step]:
+        """Pass steps through, logging each; save the state now and then, and when the consumer or Ctrl-C stops."""
+        saved = time.monotonic()
+        with open(self.path / "steps.jsonl", "a") as log, _interrupt_between_steps() as interrupted:
+            for step in steps:
+                log.write(json.dumps({key: getattr(step, key) for key in _LOGGED}) + "\n")
+                yield step
+                if interrupted.is_set() or step.ends_stage or time.monotonic() - saved > SAVE_EVERY:
+                    log.flush()
+                    step.state.save(self.state_path)
+                    saved = time.monotonic()
+                if interrupted.is_set():
+                    raise KeyboardInterrupt(f"{self.path} holds the run after step {step.step}; --resume goes on")
+
+    def clear(self) -> None:
+        """Remove the files of a run, if there is one, and the folder if nothing else is in it."""
+        for name in ("config.json", "steps.jsonl", "stages.jsonl", "state.safetensors", "result.json"):
+            (self.path / name).unlink(missing_ok=True)
+        if self.path.is_dir() and not any(self.path.iterdir()):
+            self.path.rmdir()
+
+    def append(self, name: str, record: dict[str, Any]) -> None:
+        """Add one line to a JSON-lines file."""
+        with open(self.path / name, "a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def write_json(self, name: str, value: dict[str, Any]) -> None:
+        """Write a JSON file atomically."""
+        with atomic_write(self.path / name) as temporary:
+            temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+    def _cut(self, name: str, done: int) -> None:
+        """Drop the lines of a log that lie after step `done` (or were half written when the run was killed)."""
+        path = self.path / name
+        if not path.is_file():
+            return
+        kept = []
+        for line in path.read_text().splitlines():
+            try:
+                if json.loads(line)["step"] > done:
+                    break
+            except (ValueError, KeyError, TypeError):
+                break
+            kept.append(line + "\n")
+        with atomic_write(path) as temporary:
+            temporary.write_text("".join(kept))
+
+
+@contextmanager
+def _interrupt_between_steps() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event instead of tearing an update in two; a second one stops at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def handler(*_: Any) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, handler)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, previous)
