@@ -2,5 +2,21 @@
 
 from .base import Dataset, Normalization, renormalized
 from .batches import Augment, Batches
+from .cifar import cifar10
+from .digits import bundled, digits
+from .idx import mnist
+from .sources import default_augment, load
 
-__all__ = ["Augment", "Batches", "Dataset", "Normalization", "renormalized"]
+__all__ = [
+    "Augment",
+    "Batches",
+    "Dataset",
+    "Normalization",
+    "bundled",
+    "cifar10",
+    "default_augment",
+    "digits",
+    "load",
+    "mnist",
+    "renormalized",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,14 @@ class Normalization:
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        values = np.array([*self.mean, *self.std])
-        if not self.mean or len(self.mean) != len(self.std) or not np.isfinite(values).all() or min(self.std) <= 0:
+        paired = len(self.mean) == len(self.std) > 0
+        if not paired or not np.isfinite([*self.mean, *self.std]).all() or min(self.std) <= 0:
             raise ValueError(
-                f"mean is {self.mean} and std {self.std}, wanted one finite number a channel each and std > 0"
+                f"mean is {self.mean}, std {self.std}: wanted one finite number a channel each and std > 0"
             )
 
     def apply(self, images: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
-        """images (N, C, H, W) uint8 -> the network's input, float32 or float64 rounded once, of the same shape."""
+        """images (N, C, H, W) uint8 -> input of a network, float32 or float64, each value rounded once."""
         mean, std = np.array(self.mean)[:, None], np.array(self.std)[:, None]
         table = ((np.arange(256) / 255 - mean) / std).astype(dtype)  # (C, 256)
         y = np.empty(images.shape, dtype)
@@ -34,7 +34,7 @@ class Normalization:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """images uint8 (N, C, H, W), labels int64 (N,) indexing `classes`, and the normalization that goes with them."""
+    """images uint8 (N, C, H, W), labels int64 (N,) that index `classes`, and their normalization."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -49,9 +49,11 @@ class Dataset:
         if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
             raise ValueError(f"labels are {labels.dtype} {labels.shape}, wanted int64 {images.shape[:1]}")
         if labels.size and not 0 <= labels.min() <= labels.max() < len(self.classes):
-            raise ValueError(f"labels reach from {labels.min()} to {labels.max()}, wanted 0 to {len(self.classes) - 1}")
+            last = len(self.classes) - 1
+            raise ValueError(f"labels are {labels.min()} to {labels.max()}, wanted 0 to {last}")
         if images.shape[1] != len(self.normalization.mean):
-            raise ValueError(f"images have {images.shape[1]} channels, their mean {len(self.normalization.mean)}")
+            means = len(self.normalization.mean)
+            raise ValueError(f"images have {images.shape[1]} channels, the normalization has {means}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -64,13 +66,13 @@ class Dataset:
 
     def subset(self, indices: Any) -> Dataset:
         """The pictures at `indices` (anything that indexes an array), in that order."""
-        return Dataset(self.images[indices], self.labels[indices], self.classes, self.normalization, self.name)
+        return replace(self, images=self.images[indices], labels=self.labels[indices])
 
     def normalized(self, indices: Any = None, dtype: Any = np.float32) -> np.ndarray:
-        """The network's input (N, C, H, W), float32 or float64, for the pictures at `indices` or for all."""
+        """Input (N, C, H, W) of a network, float32 or float64, for the pictures at `indices` or for all."""
         return self.normalization.apply(self.images if indices is None else self.images[indices], dtype)
 
 
 def renormalized(dataset: Dataset, mean: tuple[float, ...], std: tuple[float, ...]) -> Dataset:
     """The same pictures, normalized differently: as the network that will read them was trained."""
-    return Dataset(dataset.images, dataset.labels, dataset.classes, Normalization(mean, std), dataset.name)
+    return replace(dataset, normalization=Normalization(mean, std))

@@ -1,7 +1,7 @@
 """Batches: shuffled, augmented, and the same whoever asks for them, whenever, in whatever order.
 
-Every random number is a function of (seed, epoch, sample, what it is for), so a run resumed in the middle of an
-epoch, or with other batch sizes, sees each picture exactly as it would have.
+Every random number is a function of (seed, epoch, sample, what it is for), so a run that is resumed in the
+middle of an epoch, or has another batch size, sees each picture exactly as it would have.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _MASK = (1 << 64) - 1
 
 @dataclass(frozen=True)
 class Augment:
-    """A random crop of the picture padded by `pad` black pixels on every side, mirrored every second time if `flip`.
+    """A random crop of the picture padded by `pad` pixels on every side, mirrored half the time if `flip`.
 
-    The padding is of the raw picture (value 0 before normalization), each of the (2 pad + 1)^2 crops as likely.
+    The padding is black: 0 before normalization. Each of the (2 pad + 1)^2 crops is as likely as the others.
     """
 
     pad: int
@@ -34,7 +34,7 @@ class Augment:
 
 
 def random_bits(seed: int, epoch: int, purpose: int, samples: np.ndarray) -> np.ndarray:
-    """uint64 (N,), uniform: number `samples[i]` of the SplitMix64 stream that belongs to (seed, epoch, purpose).
+    """uint64 (N,), uniform: number `samples[i]` of the SplitMix64 stream of (seed, epoch, purpose).
 
     Source: G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", 2014.
     """
@@ -51,13 +51,24 @@ def _mix(z: np.ndarray) -> np.ndarray:
 
 
 class Batches:
-    """The batches of every epoch of `dataset`: all of its pictures, the last batch smaller where it does not divide."""
+    """The batches of every epoch of `dataset`, all of its pictures in each; the last one may be smaller.
+
+    shuffle: in another random order every epoch, or as they lie in `dataset`. seed: 0 to 2^64 - 1.
+    """
 
     def __init__(
-        self, dataset: Dataset, batch_size: int, *, augment: Augment | None = None, seed: int = 0, shuffle: bool = True
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        *,
+        augment: Augment | None = None,
+        seed: int = 0,
+        shuffle: bool = True,
     ) -> None:
         if batch_size < 1 or not len(dataset):
-            raise ValueError(f"batches of {batch_size} from {len(dataset)} pictures: wanted at least one of each")
+            raise ValueError(
+                f"batches of {batch_size} from {len(dataset)} pictures: wanted at least one of each"
+            )
         if not 0 <= seed <= _MASK:
             raise ValueError(f"seed is {seed}, wanted 0 to 2^64 - 1")
         self.dataset, self.batch_size, self.augment = dataset, batch_size, augment
@@ -70,7 +81,9 @@ class Batches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Batches `start`, `start` + 1, ... of `epoch`: x float32 (N, C, H, W) normalized, y int64 (N,)."""
         if epoch < 0 or not 0 <= start <= len(self):
-            raise ValueError(f"epoch {epoch} from batch {start}: wanted epoch >= 0 and a batch of 0 to {len(self)}")
+            raise ValueError(
+                f"epoch {epoch} from batch {start}: wanted epoch >= 0 and a batch of 0 to {len(self)}"
+            )
         return self._epoch(epoch, start)
 
     def _epoch(self, epoch: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -101,6 +114,6 @@ class Batches:
         return images
 
     def _below(self, limit: int, epoch: int, purpose: int, samples: np.ndarray) -> np.ndarray:
-        """Integers 0 <= i < limit, one a sample, from the upper 32 bits (uneven by less than limit / 2^32)."""
+        """Integers 0 <= i < limit, one a sample, uneven by less than limit / 2^32."""
         bits = random_bits(self.seed, epoch, purpose, samples) >> np.uint64(32)
         return (bits * np.uint64(limit) >> np.uint64(32)).astype(np.intp)

@@ -1,0 +1,91 @@
+"""Data sets by name or by folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, overload
+
+from . import cifar, digits, idx
+from .base import Dataset
+from .batches import Augment
+
+# name -> (the folder it is usually in, the files by which a folder is known, reader of one split)
+_FOLDERS: dict[str, tuple[str, tuple[str, ...], Callable[[Path, str], Dataset]]] = {
+    "mnist": (
+        "mnist",
+        tuple(f"{part}-images-idx3-ubyte{end}" for part in idx.PARTS.values() for end in ("", ".gz")),
+        idx.read_split,
+    ),
+    "cifar10": ("cifar-10-batches-bin", cifar.PARTS["test"] + cifar.PARTS["train"], cifar.read_split),
+}
+_AUGMENT = {"digits": Augment(1, False), "mnist": Augment(2, False), "cifar10": Augment(4, True)}
+_HELP = "give the path of its folder, or the folder above it by --data-dir (data_dir=) or ELQ_DATA"
+
+
+@overload
+def load(
+    data: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    split: Literal["both"] = "both",
+) -> tuple[Dataset, Dataset]: ...
+@overload
+def load(
+    data: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None, split: Literal["train", "test"]
+) -> Dataset: ...
+@overload
+def load(
+    data: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    split: Literal["train", "test"],
+) -> Dataset: ...
+def load(data, data_dir=None, split="both"):
+    """The data set `data`: "digits", "mnist", "cifar10", or the path of a folder with one of the last two.
+
+    A name is looked for in `data_dir`, else in the folder that the environment variable ELQ_DATA names: the
+    data set's own or the one above. split: "train", "test", or "both" for the pair (train, test).
+    Raises FileNotFoundError that says what was looked for, where, and how to say where it is; FormatError for
+    a damaged file.
+    """
+    if split not in ("train", "test", "both"):
+        raise ValueError(f"split is {split!r}, wanted 'train', 'test' or 'both'")
+    splits = ("train", "test") if split == "both" else (split,)
+    if data == "digits":
+        parts = tuple(digits.read_split(part) for part in splits)
+    else:
+        name, folder = _locate(data, data_dir)
+        parts = tuple(_FOLDERS[name][2](folder, part) for part in splits)
+    return parts if split == "both" else parts[0]
+
+
+def default_augment(dataset: Dataset) -> Augment | None:
+    """The usual augmentation of `dataset`: crops of the padded picture, for CIFAR-10 mirrored too."""
+    return _AUGMENT.get(dataset.name)
+
+
+def _locate(data: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None) -> tuple[str, Path]:
+    """(name, folder) of a data set that lies in a folder."""
+    if data in _FOLDERS:
+        usual, files, _ = _FOLDERS[str(data)]
+        root = data_dir if data_dir is not None else os.environ.get("ELQ_DATA")
+        if not root:
+            raise FileNotFoundError(f"{data} does not ship with elq_ref: {_HELP}")
+        for folder in (Path(root, usual), Path(root)):
+            if _holds(folder, files):
+                return str(data), folder
+        raise FileNotFoundError(f"no {files[-1]} in {Path(root, usual)} or {Path(root)}: for {data}, {_HELP}")
+    folder = Path(data)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{data} is neither a folder nor one of digits, {', '.join(_FOLDERS)}")
+    for name, (usual, files, _) in _FOLDERS.items():
+        for candidate in (folder, folder / usual):
+            if _holds(candidate, files):
+                return name, candidate
+    wanted = " or ".join(files[-1] for _, files, _ in _FOLDERS.values())
+    raise FileNotFoundError(f"{folder} has no data set that is known here: no {wanted}")
+
+
+def _holds(folder: Path, files: tuple[str, ...]) -> bool:
+    return any((folder / file).is_file() for file in files)
