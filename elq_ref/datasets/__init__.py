@@ -3,9 +3,9 @@
 from .base import Dataset, Normalization, renormalized
 from .batches import Augment, Batches
 from .cifar import cifar10
-from .digits import bundled, digits
 from .idx import mnist
 from .sources import default_augment, load
+from .uci_digits import bundled, digits
 
 __all__ = [
     "Augment",

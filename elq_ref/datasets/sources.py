@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, overload
 
-from . import cifar, digits, idx
+from . import cifar, idx, uci_digits
 from .base import Dataset
 from .batches import Augment
 
@@ -53,7 +53,7 @@ def load(data, data_dir=None, split="both"):
         raise ValueError(f"split is {split!r}, wanted 'train', 'test' or 'both'")
     splits = ("train", "test") if split == "both" else (split,)
     if data == "digits":
-        parts = tuple(digits.read_split(part) for part in splits)
+        parts = tuple(uci_digits.read_split(part) for part in splits)
     else:
         name, folder = _locate(data, data_dir)
         parts = tuple(_FOLDERS[name][2](folder, part) for part in splits)
