@@ -5,7 +5,9 @@ file -> format -> PackedNetwork -> Session (C kernels, or NumPy) or interpreter 
 """
 
 import os
+from typing import Any
 
+from . import kernels
 from .graph_types import Graph, Node, Weight
 from .interpreter import interpret
 from .packed import Metadata, PackedNetwork
@@ -17,4 +19,11 @@ def load(path: str | os.PathLike[str]) -> PackedNetwork:
     return PackedNetwork.load(path)
 
 
-__all__ = ["Graph", "Metadata", "Node", "PackedNetwork", "Session", "Weight", "interpret", "load"]
+def info() -> dict[str, Any]:
+    """What runs packed layers: {"kernel": "C generic" | "NumPy", "threads": int, "reason": why NumPy, or None}."""
+    if kernels._infer is None:
+        return {"kernel": "NumPy", "threads": 1, "reason": "the extension elq_ref._infer is not built"}
+    return {"kernel": "C generic", "threads": kernels._infer.threads(), "reason": None}
+
+
+__all__ = ["Graph", "Metadata", "Node", "PackedNetwork", "Session", "Weight", "info", "interpret", "load"]

@@ -29,8 +29,13 @@ def values(graph: Graph, x: Array, dtype: Any = np.float32) -> dict[str, Array]:
         )
     known = {graph.input: np.asarray(x, dtype)}
     for node in graph.nodes:
-        known[node.name] = _OPS[node.op](node, *(known[name] for name in node.inputs))
+        known[node.name] = run_node(node, *(known[name] for name in node.inputs))
     return known
+
+
+def run_node(node: Node, *operands: Array) -> Array:
+    """The value of one node for the values that it reads, in their dtype."""
+    return _OPS[node.op](node, *operands)
 
 
 def _per_channel(values: Array, x: Array) -> Array:

@@ -39,7 +39,7 @@ def prepare(node: Node, shape: tuple[int, ...]) -> Layer:
     run = (_prepare_numpy if _infer is None else _prepare_c)(node, shape)
     if node.op == "conv":
         return run
-    return lambda x: run(x[:, None, None, :]).reshape(len(x), -1)
+    return lambda x: run(x[:, None, None, :])[:, 0, 0]
 
 
 def _factor(node: Node) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -58,7 +59,7 @@ def _pad(node: Node) -> Layer:
 
 def _flatten(node: Node) -> Layer:
     """Elements in the order (C, H, W), as in the graph."""
-    return lambda x: (x.transpose(0, 3, 1, 2) if x.ndim == 4 else x).reshape(len(x), -1)
+    return lambda x: (x.transpose(0, 3, 1, 2) if x.ndim == 4 else x).reshape(len(x), math.prod(x.shape[1:]))
 
 
 _PREPARE: dict[str, Callable[[Node], Layer]] = {

@@ -191,6 +191,7 @@ def infer_shapes(graph: Graph) -> dict[str, Shape]:
     MAX_VALUES.
     """
     check_name(graph.input)
+    check_name(graph.output)
     if len(graph.input_shape) != 3 or not all(
         type(n) is int and 1 <= n <= MAX_LENGTH for n in graph.input_shape
     ):
@@ -213,7 +214,7 @@ def infer_shapes(graph: Graph) -> dict[str, Shape]:
             raise ValueError(f"node {node.name!r}: activations of more than {MAX_VALUES} floats a picture")
         shapes[node.name] = shape
     if graph.output not in shapes:
-        raise ValueError(f"the output {str(graph.output)[:40]!r} is computed by no node")
+        raise ValueError(f"the output {graph.output[:40]!r} is computed by no node")
     return shapes
 
 

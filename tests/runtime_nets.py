@@ -1,0 +1,118 @@
+"""Random packed networks for the tests of the runtime, and how far rounding may take what runs them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight
+from elq_ref.runtime.codes import pack_codes
+from elq_ref.runtime.interpreter import run_node, values
+
+U = 2.0**-24  # half the distance from 1 to the next float32
+
+
+def random_codes(rng, levels, shape):
+    """int8 codes of these levels."""
+    codes = rng.integers(-1, 2, shape) if levels == "ternary" else 1 - 2 * rng.integers(0, 2, shape)
+    return codes.astype(np.int8)
+
+
+def random_weight(rng, levels, shape, per_channel=False):
+    """A Weight of these levels with random codes and scales (or floats)."""
+    if levels == "float":
+        return Weight("float", shape, rng.standard_normal(shape).astype(np.float32))
+    alpha = rng.uniform(0.01, 0.1, shape[0] if per_channel else 1).astype(np.float32)
+    return Weight(levels, shape, pack_codes(random_codes(rng, levels, shape), levels), alpha)
+
+
+def weighted(rng, op, name, source, levels, shape, per_channel=False, **geometry):
+    """A conv or linear node with random arrays."""
+    attributes = (
+        {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1} | geometry
+        if op == "conv"
+        else {}
+    )
+    scale, bias = rng.standard_normal((2, shape[0])).astype(np.float32)
+    return Node(op, name, (source,), attributes, random_weight(rng, levels, shape, per_channel), scale, bias)
+
+
+def network(nodes, input_shape, classes):
+    """A PackedNetwork of `nodes`, whose last one is the output."""
+    channels = input_shape[0]
+    metadata = Metadata(
+        tuple(f"class {k}" for k in range(classes)),
+        tuple(0.4 + 0.01 * c for c in range(channels)),
+        tuple(0.2 + 0.01 * c for c in range(channels)),
+        method={"name": "test", "sigma2": [0.4, 0.2, 0.0], "keep": None},
+    )
+    return PackedNetwork(Graph("input", tuple(input_shape), tuple(nodes), nodes[-1].name), metadata)
+
+
+def small(rng, levels="ternary"):
+    """A network with every op, on pictures (2, 7, 6)."""
+    return network(
+        [
+            weighted(rng, "conv", "conv1", "input", levels, (4, 2, 3, 3), padding=(1, 1)),
+            Node("relu", "relu1", ("conv1",)),
+            weighted(rng, "conv", "conv2", "relu1", "binary", (4, 2, 3, 1), True, padding=(1, 0), groups=2),
+            Node("add", "sum", ("conv2", "conv1")),
+            Node("subsample", "half", ("sum",), {"step": 2}),
+            Node("pad", "padded", ("half",), {"before": (1, 1, 0), "after": (2, 0, 1)}),
+            Node("max_pool", "largest", ("padded",), {"kernel": (2, 2), "stride": (2, 1)}),
+            Node(
+                "scale_shift",
+                "norm",
+                ("largest",),
+                scale=rng.standard_normal(7).astype(np.float32),
+                bias=rng.standard_normal(7).astype(np.float32),
+            ),
+            Node("avg_pool", "mean", ("norm",), {"kernel": (1, 2), "stride": (1, 1)}),
+            Node("flatten", "flat", ("mean",)),
+            weighted(rng, "linear", "fc1", "flat", levels, (5, 28)),
+            weighted(rng, "linear", "fc2", "fc1", "float", (3, 5)),
+        ],
+        (2, 7, 6),
+        3,
+    )
+
+
+def gamma(n):
+    """Relative error bound of n roundings in a row (Higham, Accuracy and Stability of Numerical Algorithms,
+    3.1).
+    """
+    return n * U / (1 - n * U)
+
+
+def magnitudes(node):
+    """The node with absolute values of weights, scale and bias."""
+    weight = None if node.weight is None else Weight("float", node.weight.shape, np.abs(node.weight.values()))
+    return replace(node, weight=weight, scale=np.abs(node.scale), bias=np.abs(node.bias))
+
+
+def roundings(node, shape):
+    """Roundings that one element of the node's value may see, when it reads a value of `shape`.
+
+    conv, linear: K products and sums, alpha * scale, its product, the bias, and a float weight's product. A
+    mean: its sum, the factor, the product. The others round nothing.
+    """
+    if node.weight is not None:
+        return int(np.prod(node.weight.shape[1:])) + 4
+    means = {"avg_pool": node.attributes.get("kernel", ()), "global_avg_pool": shape[2:]}
+    return (
+        int(np.prod(means[node.op])) + 2 if node.op in means else {"scale_shift": 2, "add": 1}.get(node.op, 0)
+    )
+
+
+def error_bounds(graph, x):
+    """For every value of the graph, an elementwise bound of |computed in float32 - exact| for the input x,
+    whatever the order of sums: the operands' bounds go through the node without its bias, and its own
+    roundings are added."""
+    exact, bound = values(graph, x, np.float64), {graph.input: np.zeros(x.shape)}
+    for node in graph.nodes:
+        before = [bound[name] for name in node.inputs]
+        worst = [np.abs(exact[name]) + bound[name] for name in node.inputs]
+        absolute = node if node.scale is None else magnitudes(node)
+        carrying = absolute if node.scale is None else replace(absolute, bias=np.zeros_like(node.bias))
+        own = gamma(roundings(node, worst[0].shape)) * run_node(absolute, *worst)
+        bound[node.name] = run_node(carrying, *before) + own
+    return bound
