@@ -14,7 +14,6 @@ from .. import checkpoint, datasets, models
 from ..datasets import Dataset
 from ..errors import FormatError
 from ..nn import Module
-from ..runtime import is_packed
 
 T = TypeVar("T")
 Result = tuple[dict[str, Any], str, int]
@@ -41,6 +40,11 @@ def network_metadata(model: str, dataset: Dataset) -> dict[str, Any]:
         "classes": list(dataset.classes),
         "normalization": {"mean": list(dataset.normalization.mean), "std": list(dataset.normalization.std)},
     }
+
+
+def is_packed(path: str | Path) -> bool:
+    """Whether a file is a packed network, by its name: .elq."""
+    return Path(path).suffix == ".elq"
 
 
 def load_network(path: str, model: str | None, dataset: Dataset) -> tuple[Module, dict[str, Any]]:

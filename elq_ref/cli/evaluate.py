@@ -7,9 +7,9 @@ from pathlib import Path
 
 from .. import datasets
 from ..quantizing import count_correct_packed
-from ..runtime import PackedNetwork, is_packed
+from ..runtime import PackedNetwork
 from ..training import count_correct
-from .common import Result, add_data, load_network, with_normalization
+from .common import Result, add_data, is_packed, load_network, with_normalization
 
 
 def add(commands: argparse._SubParsersAction) -> None:

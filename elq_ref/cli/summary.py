@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from .. import checkpoint
-from ..runtime import PackedNetwork, is_packed
-from .common import Result, table
+from ..runtime import PackedNetwork
+from .common import Result, is_packed, table
 
 
 def add(commands: argparse._SubParsersAction) -> None:
