@@ -133,6 +133,7 @@ DEVIATIONS = [
     (_drop("classes"), "members"),
     (_set("classes", to=["a", "b"]), "2 class name"),
     (_set("classes", to=["a", "b", 3]), "text"),
+    (_set("classes", to=["a", "b", "\x1b[2J"]), "printable"),
     (_set("classes", to="abc"), "list"),
     (_set("method", to=[]), "mapping"),
     (_set("library", to=1), "text"),
@@ -254,6 +255,23 @@ def test_text_that_is_no_object_is_refused(text, content):
     tensors, _ = opened(content)
     with pytest.raises(FormatError):
         from_bytes(closed(tensors, text))
+
+
+@pytest.mark.parametrize("member", ["method", "classes"])
+def test_nesting_of_any_depth_is_read_or_refused(member, content, tmp_path):
+    """Around Python's limit of recursion, which reading, printing and checking reach at different depths."""
+    tensors, text = opened(content)
+    text[member] = {"deep": "here"} if member == "method" else "here"
+    for depth in (10, 500, *range(900, 1010, 3), 5000):
+        path = tmp_path / "net.elq"
+        path.write_bytes(closed(tensors, json.dumps(text).replace('"here"', "[" * depth + "]" * depth)))
+        try:
+            assert load(path).metadata.method
+        except FormatError as problem:
+            refused = str(problem)
+            continue
+        assert member == "method"
+    assert refused
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def read(path: str | os.PathLike[str]) -> PackedNetwork:
         raise FormatError(f"{path}: {size:,} bytes, at most {MAX_FILE:,} are read")
     try:
         return from_bytes(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         line = " ".join(str(error).split())
         raise FormatError(f"{path}: {line[:300]}") from None
 

@@ -37,8 +37,8 @@ class Metadata:
     library: str = ""
 
     def __post_init__(self) -> None:
-        if not all(isinstance(name, str) for name in (*self.classes, self.library)):
-            raise ValueError("class names and library are text")
+        if not all(isinstance(name, str) and name.isprintable() for name in (*self.classes, self.library)):
+            raise ValueError("class names and library are printable text")
         if not 1 <= len(self.classes) <= MAX_CLASSES:
             raise ValueError(f"{len(self.classes)} class names, wanted 1 to {MAX_CLASSES}")
         for name, values in (("mean", self.mean), ("std", self.std)):
