@@ -1,0 +1,198 @@
+"""Our own trace: a quantization run that notes everything it computes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save as serialize
+
+from ..datasets import Batches
+from ..elq.gradients import Forward, Objective, Pass
+from ..elq.plan import Plan
+from ..elq.stages import quantize
+from ..elq.state import State, environment
+from ..files import atomic_write
+from ..methods import Layer, Method
+from ..nn import Module
+from ..optim import SGD
+from .trace import VERSION, Trace
+
+
+class _Witness(Method):
+    """A Method that does what `inner` does and keeps what passed by."""
+
+    def __init__(self, inner: Method, state: State) -> None:
+        super().__init__(inner.plan)
+        self.inner, self.state = inner, state
+        self.seen: dict[str, np.ndarray] = {}
+
+    def begin(self, name: str, w: np.ndarray) -> Layer:
+        return self.inner.begin(name, w)
+
+    def codes(self, layer: Layer) -> np.ndarray:
+        return self.inner.codes(layer)
+
+    def quantize(self, layer: Layer) -> np.ndarray:
+        return self.inner.quantize(layer)
+
+    def follow(self, layer: Layer, stage: int) -> None:
+        self.inner.follow(layer, stage)
+
+    def select(self, layer: Layer, stage: int) -> np.ndarray:
+        return self.inner.select(layer, stage)
+
+    def note(self, kind: str, arrays: dict[str, np.ndarray]) -> None:
+        """Keep copies under KIND/NAME."""
+        self.seen |= {f"{kind}/{name}": np.array(a, order="C") for name, a in arrays.items()}
+
+    def note_pass(self, suffix: str, at: Pass, layers: Sequence[Layer]) -> None:
+        """Keep the loss and all gradients of one pass."""
+        names = [layer.name for layer in layers]
+        shared = [n for n, _ in self.state.net.named_parameters() if n not in names]
+        grads = dict(zip(names, at.weights, strict=True)) | dict(zip(shared, at.shared, strict=True))
+        head, _, layer = suffix.partition("/")
+        self.seen[f"loss{suffix}"] = np.asarray(at.loss)
+        self.note(f"grad{head}" + (f"/{layer}" if layer else ""), grads)
+
+    def note_state(self, when: str) -> None:
+        """Keep momentum, parameters and running statistics."""
+        w = {name: p.data for name, p in self.state.net.named_parameters()}
+        self.note(f"w{when}", w | {name: layer.w for name, layer in self.state.layers.items()})
+        self.note(f"velocity{when}", self.state.velocity)
+        self.note(f"buffer{when}", dict(self.state.net.named_buffers()))
+
+    def objective(self, at_w: Forward, at_hat: Forward, layers: Sequence[Layer], stage: int) -> Objective:
+        self.note_state("")
+        self.note("frozen", {layer.name: layer.frozen for layer in layers})
+        self.note("alpha", {layer.name: layer.alpha for layer in layers})
+        self.note("codes", {layer.name: self.inner.codes(layer) for layer in layers})
+        self.note("w_hat", {layer.name: self.inner.quantize(layer) for layer in layers})
+
+        def watched_hat(weights: Sequence[np.ndarray]) -> Pass:
+            at = at_hat(weights)
+            self.note_pass("_hat", at, layers)
+            if all(layer.frozen.all() for layer in layers):  # W is What: this pass is both
+                self.note_pass("", at, layers)
+            return at
+
+        def watched_w(weights: Sequence[np.ndarray]) -> Pass:
+            at = at_w(weights)
+            changed = [layer.name for layer, w in zip(layers, weights, strict=True) if w is not layer.w]
+            self.note_pass(f"_one/{changed[0]}" if changed else "", at, layers)
+            return at
+
+        found = self.inner.objective(watched_w, watched_hat, layers, stage)
+        scalars = {
+            "sign": found.sign,
+            "perturbation": found.perturbation,
+            "error": found.error,
+            "objective": found.value,
+        }
+        for kind, value in scalars.items():
+            if value is not None:
+                self.seen[kind] = np.asarray(value, np.float64)
+        names = [layer.name for layer in layers]
+        shared = [n for n, _ in self.state.net.named_parameters() if n not in names]
+        self.note("grad_total", dict(zip([*names, *shared], [*found.weights, *found.shared], strict=True)))
+        return found
+
+
+class _Overheard:
+    """Batches that remember the last one they gave."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.inner, self.last = batches, None
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for batch in self.inner.epoch(epoch, first):
+            self.last = batch
+            yield batch
+
+
+def record(
+    net: Module,
+    batches: Batches,
+    plan: Plan,
+    sgd: SGD | None = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    steps: int | None = None,
+    state: State | None = None,
+) -> Trace:
+    """Quantize `net` in place and return the trace of the run (its first `steps` steps; all by default).
+
+    With `path` it is written too, as PATH.safetensors and PATH.json; `state` goes on from a run that was
+    saved.
+    """
+    overheard = _Overheard(batches)
+    state = state or State.start(net, plan, sgd or SGD(), batches)
+    witness = _Witness(state.method, state)
+    state.method = witness
+    tensors: dict[str, np.ndarray] = {}
+    groups: list[dict[str, Any]] = []
+    try:
+        for step in islice(quantize(net, overheard, plan, state=state), steps):  # type: ignore[arg-type]
+            images, labels = overheard.last
+            witness.note_state("_after")
+            seen = {
+                "images": np.array(images, order="C"),
+                "labels": np.array(labels),
+                "lr": np.asarray(step.lr),
+                **witness.seen,
+            }
+            name = str(len(groups))
+            tensors |= {f"{name}/{key}": value for key, value in seen.items()}
+            groups.append(
+                {
+                    "name": name,
+                    "stage": step.stage,
+                    "step": step.index,
+                    "starts_stage": step.index == 0,
+                    "frozen": step.frozen,
+                }
+            )
+            witness.seen = {}
+    finally:
+        state.method = witness.inner
+    meta = {
+        "format": "elq-trace",
+        "version": VERSION,
+        "kind": "run",
+        "dtype": str(next(net.named_parameters())[1].dtype),
+        "plan": plan.to_json(),
+        "sgd": asdict(state.sgd),
+        "parameters": [name for name, _ in net.named_parameters()],
+        "quantized": list(state.layers),
+        "bounds": {},
+        "groups": groups,
+        "made_by": environment(),
+    }
+    return _written(Path("trace" if path is None else path), tensors, meta, path is not None)
+
+
+def _written(path: Path, tensors: dict[str, np.ndarray], meta: dict[str, Any], to_disk: bool) -> Trace:
+    target = path.with_suffix(".safetensors")
+    if to_disk:
+        payload = serialize(tensors)
+        meta["tensors"] = {"file": target.name, "sha256": hashlib.sha256(payload).hexdigest()}
+        for file, content in (
+            (target, payload),
+            (path.with_suffix(".json"), json.dumps(meta, indent=1).encode()),
+        ):
+            with atomic_write(file) as temporary:
+                temporary.write_bytes(content)
+    return Trace(target, tensors, meta)
