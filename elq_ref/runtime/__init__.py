@@ -20,7 +20,7 @@ def load(path: str | os.PathLike[str]) -> PackedNetwork:
 
 
 def info() -> dict[str, Any]:
-    """What runs packed layers: {"kernel": "C generic" or "NumPy", "threads": int, "reason": why NumPy or None}."""
+    """What runs packed layers: kernel ("C generic" or "NumPy"), threads, and the reason for NumPy or None."""
     if kernels._infer is None:
         return {"kernel": "NumPy", "threads": 1, "reason": "the extension elq_ref._infer is not built"}
     return {"kernel": "C generic", "threads": kernels._infer.threads(), "reason": None}
