@@ -3,7 +3,7 @@
  *
  * Each direction is two sweeps: one for the sums, one that writes. Sums are taken in double over a fixed number of
  * chunks of pixels and added up in order; those of squares about the first pixel, so that a large mean cancels nothing.
- * The first chunk of channels is that many lanes: a channel tail goes through load_some and store_some. */
+ * Lanes are channels; the last few channels go through load_some and store_some. */
 #include "train_vector.h"
 
 #include "pool.h"
@@ -25,6 +25,10 @@ typedef __typeof__((VEC){0} < (VEC){0}) NAME(bits); /* a comparison: all bits of
 
 INLINE VEC NAME(relu)(VEC z) { return (VEC)((NAME(bits))z & ~(z < 0)); } /* keeps NaN */
 
+/* load_some in double. A macro: a function of so wide a vector would have no stable calling convention. */
+#undef WIDEN
+#define WIDEN(p, n) __builtin_convertvector(NAME(load_some)(p, n), NAME(wide))
+
 static ptrdiff_t NAME(begin)(const struct elq_norm *a, ptrdiff_t chunk) { return chunk * a->pixels / NAME(CHUNKS); }
 
 /* sums[0] = sum (x - x0), sums[1] = sum (x - x0)^2, x0 the first pixel. */
@@ -36,10 +40,10 @@ static void NAME(moments)(void *context, ptrdiff_t chunk, int worker) {
     (void)worker;
     for (ptrdiff_t c = 0; c < a->c; c += LANES) {
         ptrdiff_t n = a->c - c;
-        VEC x0 = NAME(load_some)(x + c, n);
+        NAME(wide) x0 = WIDEN(x + c, n);
         NAME(wide) s = {0}, t = {0};
         for (ptrdiff_t p = NAME(begin)(a, chunk); p < NAME(begin)(a, chunk + 1); p++) {
-            NAME(wide) d = __builtin_convertvector(NAME(load_some)(x + p * a->c + c, n) - x0, NAME(wide));
+            NAME(wide) d = WIDEN(x + p * a->c + c, n) - x0;
             s += d;
             t += d * d;
         }
@@ -81,13 +85,11 @@ static void NAME(products)(void *context, ptrdiff_t chunk, int worker) {
     (void)worker;
     for (ptrdiff_t c = 0; c < a->c; c += LANES) {
         ptrdiff_t n = a->c - c;
-        VEC mean = NAME(load_some)((const REAL *)a->mean + c, n);
-        NAME(wide) s = {0}, t = {0};
+        NAME(wide) mean = WIDEN((const REAL *)a->mean + c, n), s = {0}, t = {0};
         for (ptrdiff_t p = NAME(begin)(a, chunk); p < NAME(begin)(a, chunk + 1); p++) {
-            VEC dz = NAME(masked)(a, p * a->c + c, n);
-            NAME(wide) d = __builtin_convertvector(dz, NAME(wide));
-            s += d;
-            t += d * __builtin_convertvector(NAME(load_some)((const REAL *)a->x + p * a->c + c, n) - mean, NAME(wide));
+            NAME(wide) dz = __builtin_convertvector(NAME(masked)(a, p * a->c + c, n), NAME(wide));
+            s += dz;
+            t += dz * (WIDEN((const REAL *)a->x + p * a->c + c, n) - mean);
         }
         for (ptrdiff_t l = 0; l < LANES && l < n; l++) {
             sums[c + l] = s[l];

@@ -1,8 +1,8 @@
-"""The training kernels: the one place that chooses between C (elq_ref._train) and NumPy (numpy_ops, the definition).
+"""The training kernels: the one place that chooses between C (elq_ref._train) and NumPy (numpy_ops).
 
-Functions on plain arrays, N C H W with any strides, float32 or float64 and never mixed. Which kernels run is decided
-once, at import: C for the instruction set of this CPU (or the one that ELQ_ISA names), NumPy where the extension is
-not built. `info` tells.
+Functions on plain arrays, N C H W with any strides, float32 or float64 and never mixed. Which kernels run is
+decided once, at import: C for the instruction set of this CPU (or the one that ELQ_ISA names), and
+NumPy, which is their definition, where the extension is not built. `info` tells.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ scale_shift = _chosen.scale_shift
 
 
 def info() -> dict[str, Any]:
-    """What runs: {"kernel": "C avx512" | "C avx2" | "C generic" | "NumPy", "threads": int, "reason": why NumPy, or None}."""
+    """What runs: kernel "C avx512", "C avx2", "C generic" or "NumPy"; threads; reason, why NumPy, or None."""
     if _train is None:
         return {"kernel": "NumPy", "threads": 1, "reason": _reason}
     return {"kernel": f"C {_train.isa()}", "threads": _train.threads(), "reason": None}

@@ -1,8 +1,9 @@
-"""The definition of every training kernel, in NumPy: what runs without a compiler and what the C kernels are tested against.
+"""The definition of every training kernel, in NumPy.
 
-Arrays are N C H W (weights O C/groups KH KW) with any strides, float32 or float64, one dtype a call. Results of the
-convolutions are channels-last in memory (the strides of N H W C under the shape N C H W), as those of the C kernels are.
-Sums of batch normalization are taken in float64.
+It runs where nothing is compiled, and the C kernels are tested against it. Arrays are N C H W (weights
+O C/groups KH KW) with any strides, float32 or float64, one dtype a call. Results of the convolutions are
+channels-last in memory (the strides of N H W C under the shape N C H W), as those of the C kernels are. Sums
+of batch normalization are taken in float64.
 """
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 Pair = tuple[int, int]
 
 
-def _columns(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> np.ndarray:
-    """im2col: (groups, N * P * Q, C / groups * KH * KW), the inputs of every output pixel in the order of the weights."""
+def _columns(
+    x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> np.ndarray:
+    """im2col: (groups, N * P * Q, C / groups * KH * KW), an output's inputs in the order of the weights."""
     n, c = x.shape[:2]
     xp = np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
     reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
@@ -29,12 +32,21 @@ def _rows(y: np.ndarray, groups: int) -> np.ndarray:
 
 
 def conv2d(
-    x: np.ndarray, w: np.ndarray, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1), groups: int = 1
+    x: np.ndarray,
+    w: np.ndarray,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
 ) -> np.ndarray:
-    """y[n,o,p,q] = sum_{c,i,j} w[o,c,i,j] x[n, c + first(o), p*stride - padding + i*dilation, ...]; zero padding."""
+    """y[n,o,p,q] = sum_{c,i,j} w[o,c,i,j] x[n, c + first(o), p*stride - padding + i*dilation, ...].
+
+    x is 0 outside; first(o) is the first channel of the group of o.
+    """
     n, o = x.shape[0], w.shape[0]
     p, q = (
-        (x.shape[2 + a] + 2 * padding[a] - dilation[a] * (w.shape[2 + a] - 1) - 1) // stride[a] + 1 for a in (0, 1)
+        (x.shape[2 + a] + 2 * padding[a] - dilation[a] * (w.shape[2 + a] - 1) - 1) // stride[a] + 1
+        for a in (0, 1)
     )
     columns = _columns(x, w.shape[2:], stride, padding, dilation, groups)  # type: ignore[arg-type]
     rows = columns @ w.reshape(groups, o // groups, -1).transpose(0, 2, 1)  # (g, NPQ, K) (g, K, O/g)
@@ -55,7 +67,8 @@ def conv2d_dx(
     o, _, kh, kw = w.shape
     p, q = dy.shape[2:]
     columns = _rows(dy, groups) @ w.reshape(groups, o // groups, -1)  # (g, NPQ, O/g) (g, O/g, K)
-    taps = columns.reshape(groups, n, p, q, c // groups, kh, kw).transpose(5, 6, 1, 2, 3, 0, 4).reshape(kh, kw, n, p, q, c)
+    taps = columns.reshape(groups, n, p, q, c // groups, kh, kw).transpose(5, 6, 1, 2, 3, 0, 4)
+    taps = taps.reshape(kh, kw, n, p, q, c)
     dxp = np.zeros((n, h + 2 * padding[0], width + 2 * padding[1], c), dy.dtype)
     for i in range(kh):
         rows = slice(i * dilation[0], i * dilation[0] + (p - 1) * stride[0] + 1, stride[0])
@@ -98,7 +111,10 @@ def batch_norm(
     residual: np.ndarray | None = None,
     relu: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """y = f(gamma (x - mean) / sqrt(var + eps) + beta + residual) with mean and biased var of the batch; y, mean, var."""
+    """y = f(gamma (x - mean) / sqrt(var + eps) + beta + residual), mean and (biased) var: y, mean, var.
+
+    f is max(., 0) if `relu`, else identity.
+    """
     mean = x.mean(_axes(x), dtype=np.float64)
     deviation = x - mean.reshape(_column(mean, x).shape)
     var = np.square(deviation).mean(_axes(x))
@@ -122,8 +138,9 @@ def batch_norm_backward(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     """Gradients of sum(dy * batch_norm(x, ...)): dx, dgamma, dbeta, and dresidual (None without a residual).
 
-    With dz = dy where y > 0 (all of dy without ReLU), xhat = (x - mean) / sqrt(var + eps) and M values a channel:
-    dbeta = sum dz, dgamma = sum dz xhat, dx = gamma / sqrt(var + eps) (dz - dbeta / M - xhat dgamma / M), dresidual = dz.
+    With dz = dy where y > 0 (all of dy without ReLU), xhat = (x - mean) / sqrt(var + eps), M values a
+    channel: dbeta = sum dz, dgamma = sum dz xhat, dresidual = dz,
+    dx = gamma / sqrt(var + eps) (dz - dbeta / M - xhat dgamma / M).
     """
     axes, count = _axes(x), x.size // x.shape[1]
     dz = np.where(y > 0, dy, 0) if relu else dy

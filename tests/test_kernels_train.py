@@ -1,0 +1,333 @@
+"""Training kernels: a brute-force loop checks the NumPy definition, which in float64 checks every C kernel.
+
+Bounds. A sum of K products added in any order, with or without fused multiply-add, is within K u / (1 - K u)
+of the true one times the sum of the magnitudes (u = eps / 2; Higham, section 3.1).
+The reference has that error too, in float64, so K eps times the sum of magnitudes bounds their difference.
+"""
+
+import hashlib
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elq_ref import kernels
+from elq_ref.kernels import numpy_ops
+
+pytestmark = pytest.mark.kernels
+
+try:
+    from elq_ref import _train
+except ImportError:
+    _train = None
+needs_c = pytest.mark.skipif(_train is None, reason="the C kernels are not built")
+
+# N C H W, O KH KW, stride, padding, dilation, groups
+SMALL = [
+    ((2, 3, 5, 6), (4, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((1, 2, 7, 5), (3, 1, 1), (1, 1), (0, 0), (1, 1), 1),
+    ((2, 1, 6, 7), (2, 5, 5), (1, 2), (2, 0), (1, 1), 1),
+    ((1, 4, 5, 5), (6, 3, 2), (2, 1), (0, 1), (1, 2), 2),
+    ((1, 3, 6, 6), (3, 2, 2), (3, 3), (1, 1), (1, 1), 3),  # depthwise, stride > kernel
+    ((1, 2, 4, 4), (2, 6, 6), (1, 1), (1, 1), (1, 1), 1),  # kernel as large as the padded input
+    ((2, 2, 5, 5), (2, 1, 1), (4, 3), (0, 0), (1, 1), 1),
+    ((1, 2, 8, 7), (4, 3, 3), (2, 2), (2, 2), (2, 2), 2),
+]
+SHAPES = [
+    *SMALL,
+    ((2, 16, 17, 15), (16, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((2, 16, 16, 16), (32, 3, 3), (2, 2), (1, 1), (1, 1), 1),
+    ((3, 37, 9, 11), (70, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((1, 3, 33, 29), (20, 7, 7), (2, 2), (3, 3), (1, 1), 1),
+    ((1, 3, 40, 30), (33, 11, 11), (4, 4), (2, 2), (1, 1), 1),
+    ((1, 1, 28, 28), (6, 5, 5), (1, 1), (2, 2), (1, 1), 1),
+    ((1, 20, 3, 60), (19, 1, 5), (1, 1), (0, 2), (1, 1), 1),
+    ((2, 40, 7, 7), (40, 3, 3), (1, 1), (1, 1), (1, 1), 40),  # depthwise, beyond one vector
+    ((2, 18, 9, 8), (36, 3, 3), (2, 1), (1, 1), (1, 1), 18),  # two outputs an input
+    ((20, 5, 6, 5), (9, 3, 3), (1, 1), (2, 2), (1, 1), 1),
+    ((33, 12, 4, 4), (24, 3, 3), (1, 1), (1, 1), (1, 1), 2),
+    ((1, 8, 70, 70), (8, 3, 3), (1, 1), (1, 1), (2, 2), 1),
+    ((1, 130, 5, 5), (5, 1, 1), (1, 1), (0, 0), (1, 1), 1),
+]
+DTYPES = (np.float32, np.float64)
+
+
+def _name(value):
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _case(shape, kernel, geometry, dtype, seed=0):
+    """x, w and a dy that fits."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(shape).astype(dtype)
+    w = rng.standard_normal((kernel[0], shape[1] // geometry[3], *kernel[1:])).astype(dtype)
+    return x, w, rng.standard_normal(numpy_ops.conv2d(x, w, *geometry).shape).astype(dtype)
+
+
+def _within(got, wanted, bound):
+    assert got.shape == wanted.shape
+    excess = np.abs(got - wanted) - bound
+    assert excess.max() <= 0, f"beyond the bound by {excess.max()} of {np.max(bound)}"
+
+
+def _loop(x, w, dy, stride, padding, dilation, groups):
+    """y, dx and dw by the definition of a convolution, one product at a time."""
+    y, dx, dw = np.zeros_like(dy), np.zeros_like(x), np.zeros_like(w)
+    per_out, per_in = w.shape[0] // groups, w.shape[1]
+    for n, o, p, q in np.ndindex(*dy.shape):
+        for c, i, j in np.ndindex(*w.shape[1:]):
+            channel = o // per_out * per_in + c
+            row = p * stride[0] - padding[0] + i * dilation[0]
+            column = q * stride[1] - padding[1] + j * dilation[1]
+            if 0 <= row < x.shape[2] and 0 <= column < x.shape[3]:
+                y[n, o, p, q] += w[o, c, i, j] * x[n, channel, row, column]
+                dx[n, channel, row, column] += w[o, c, i, j] * dy[n, o, p, q]
+                dw[o, c, i, j] += x[n, channel, row, column] * dy[n, o, p, q]
+    return y, dx, dw
+
+
+def _three(ops, x, w, dy, geometry):
+    return (
+        ops.conv2d(x, w, *geometry),
+        ops.conv2d_dx(dy, w, x.shape, *geometry),
+        ops.conv2d_dw(dy, x, w.shape, *geometry),
+    )
+
+
+def _terms(x, w, dy, groups):
+    """Products in the sums of y, dx and dw."""
+    taps = w.shape[2] * w.shape[3]
+    return w.shape[1] * taps, w.shape[0] // groups * taps, dy.shape[0] * dy.shape[2] * dy.shape[3]
+
+
+@pytest.fixture(params=["generic", "avx2", "avx512"])
+def isa(request):
+    """Each instruction set that this CPU has, in turn."""
+    if _train is None:
+        pytest.skip("the C kernels are not built")
+    try:
+        _train.use(request.param)
+    except ValueError as error:
+        pytest.skip(str(error))
+    yield request.param
+    _train.use()
+
+
+@pytest.mark.parametrize(("shape", "kernel", "stride", "padding", "dilation", "groups"), SMALL, ids=_name)
+def test_definition_is_the_brute_force_sum(shape, kernel, stride, padding, dilation, groups):
+    geometry = (stride, padding, dilation, groups)
+    x, w, dy = _case(shape, kernel, geometry, np.float64)
+    magnitudes = _loop(abs(x), abs(w), abs(dy), *geometry)
+    got3, wanted3 = _three(numpy_ops, x, w, dy, geometry), _loop(x, w, dy, *geometry)
+    for got, wanted, magnitude, k in zip(got3, wanted3, magnitudes, _terms(x, w, dy, groups), strict=True):
+        _within(got, wanted, k * np.finfo(np.float64).eps * magnitude)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("shape", "kernel", "stride", "padding", "dilation", "groups"), SHAPES, ids=_name)
+def test_convolution(isa, shape, kernel, stride, padding, dilation, groups, dtype):
+    geometry = (stride, padding, dilation, groups)
+    x, w, dy = _case(shape, kernel, geometry, dtype)
+    wide = [a.astype(np.float64) for a in (x, w, dy)]
+    for got, wanted, magnitude, k in zip(
+        _three(_train, x, w, dy, geometry),
+        _three(numpy_ops, *wide, geometry),
+        _three(numpy_ops, *map(abs, wide), geometry),
+        _terms(x, w, dy, groups),
+        strict=True,
+    ):
+        assert got.dtype == dtype
+        _within(got, wanted, k * np.finfo(dtype).eps * magnitude)
+
+
+def _layouts(a):
+    """The same values in other memory: channels-last, reversed rows, every second element, off by a byte."""
+    yield np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    yield np.ascontiguousarray(a[:, :, ::-1])[:, :, ::-1]
+    spread = np.full((*a.shape[:3], 2 * a.shape[3]), np.nan, a.dtype)
+    spread[..., ::2] = a
+    yield spread[..., ::2]
+    memory = np.zeros(a.nbytes + 1, np.uint8)[1:]
+    shifted = memory.view(a.dtype).reshape(a.shape)
+    shifted[...] = a
+    yield shifted
+    yield np.broadcast_to(a, a.shape)  # read-only
+
+
+@needs_c
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", [SHAPES[i] for i in (0, 3, 4, 8, 9, 10, 15)], ids=_name)
+def test_bits_do_not_depend_on_memory_layout(isa, case, dtype):
+    shape, kernel, *geometry = case
+    x, w, dy = _case(shape, kernel, geometry, dtype)
+    wanted = _three(_train, x, w, dy, geometry)
+    for arrays in zip(_layouts(x), _layouts(w), _layouts(dy), strict=True):
+        for got, same in zip(_three(_train, *arrays, geometry), wanted, strict=True):
+            np.testing.assert_array_equal(got, same)
+
+
+def test_nan_reaches_every_output_that_sees_it(isa):
+    x = np.random.default_rng(1).standard_normal((2, 20, 9, 9)).astype(np.float32)
+    w = np.random.default_rng(2).standard_normal((20, 20, 3, 3)).astype(np.float32)
+    x[1, 7, 4, 4] = np.nan
+    geometry = ((1, 1), (1, 1), (1, 1), 1)
+    y = _train.conv2d(x, w, *geometry)
+    assert np.isnan(y[1, :, 3:6, 3:6]).all()
+    assert np.isfinite(y[0]).all()
+    assert np.isnan(_train.conv2d_dw(y, x, w.shape, *geometry)).all()
+    ones = np.ones(20, np.float32)
+    for relu in (False, True):
+        z, mean, var = _train.batch_norm(x, ones, ones, 1e-5, None, relu)
+        assert np.isnan(z[:, 7]).all()
+        assert np.isnan([mean[7], var[7]]).all()
+        assert np.isfinite(np.delete(z, 7, 1)).all()
+        assert np.isnan(_train.scale_shift(x, ones, ones, None, relu)[1, 7, 4, 4])
+
+
+# ---------------------------------------------------------------------------------------- batch normalization
+
+NORM_SHAPES = [(4, 3, 5, 5), (7, 16, 4, 3), (5, 33), (2, 64, 8, 8), (2, 1, 1, 1), (130, 20, 3, 1)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", NORM_SHAPES, ids=_name)
+@pytest.mark.parametrize(("with_residual", "relu"), [*itertools.product((False, True), repeat=2)])
+def test_batch_norm(isa, shape, dtype, with_residual, relu):
+    """Sums run in float64, so in float32 only rounding is left of them: 4 eps for the last operations."""
+    rng = np.random.default_rng(3)
+    x = (rng.standard_normal(shape) + 3).astype(dtype)
+    residual = rng.standard_normal(shape).astype(dtype) if with_residual else None
+    dy = rng.standard_normal(shape).astype(dtype)
+    gamma, beta = rng.standard_normal((2, shape[1])).astype(dtype)
+    axes, column = (0, *range(2, len(shape))), (-1,) + (1,) * (len(shape) - 2)
+    count = x.size // shape[1]
+    wide = [None if a is None else a.astype(np.float64) for a in (x, gamma, beta, residual, dy)]
+    x64, gamma64, beta64, residual64, dy64 = wide
+    eps = 4 * np.finfo(dtype).eps + 4 * count * np.finfo(np.float64).eps
+
+    y, mean, var = _train.batch_norm(x, gamma, beta, 1e-5, residual, relu)
+    wanted_y, wanted_mean, wanted_var = numpy_ops.batch_norm(x64, gamma64, beta64, 1e-5, residual64, relu)
+    first = x64[(slice(1), slice(None)) + (slice(1),) * (len(shape) - 2)]
+    spread = np.square(x64 - first).mean(axes)  # what the sum of squares adds up
+    _within(mean, wanted_mean, eps * np.abs(x64).mean(axes))
+    _within(var, wanted_var, eps * (wanted_var + spread))
+    scale = np.abs(gamma64) / np.sqrt(wanted_var + 1e-5)
+    error = 1 + spread / (wanted_var + 1e-5) * count * np.finfo(np.float64).eps / eps  # that of var
+    magnitude = (np.abs(x64) + np.abs(wanted_mean).reshape(column)) * (scale * error).reshape(column)
+    magnitude += np.abs(beta64).reshape(column) + (0 if residual is None else np.abs(residual64))
+    _within(y, wanted_y, eps * magnitude)
+
+    got = _train.batch_norm_backward(dy, y, x, gamma, mean, var, 1e-5, with_residual, relu)
+    given = [a.astype(np.float64) for a in (dy, y, x, gamma, mean, var)]
+    wanted = numpy_ops.batch_norm_backward(*given, 1e-5, with_residual, relu)
+    dz = np.abs(np.where(y > 0, dy64, 0) if relu else dy64)
+    inverse = 1 / np.sqrt(given[5] + 1e-5)
+    xhat = np.abs(x64 - given[4].reshape(column)) * inverse.reshape(column)
+    dgamma, dbeta = (dz * xhat).sum(axes), dz.sum(axes)
+    dx = dz + dbeta.reshape(column) / count + xhat * dgamma.reshape(column) / count
+    _within(got[0], wanted[0], eps * dx * (np.abs(gamma64) * inverse).reshape(column))
+    _within(got[1], wanted[1], eps * dgamma)
+    _within(got[2], wanted[2], eps * dbeta)
+    if with_residual:
+        np.testing.assert_array_equal(got[3], wanted[3])
+    else:
+        assert got[3] is None
+
+    z = _train.scale_shift(x, gamma, beta, residual, relu)
+    magnitude = np.abs(x64 * gamma64.reshape(column)) + np.abs(beta64).reshape(column)
+    magnitude += 0 if residual is None else np.abs(residual64)
+    _within(z, numpy_ops.scale_shift(x64, gamma64, beta64, residual64, relu), eps * magnitude)
+    for a in (y, z, got[0]):
+        assert a.dtype == dtype
+
+
+def test_batch_norm_keeps_a_small_variance_beside_a_large_mean(isa):
+    x = (np.random.default_rng(4).standard_normal((64, 5, 4, 4)) + 4096).astype(np.float32)
+    _, mean, var = _train.batch_norm(x, *np.ones((2, 5), np.float32), 1e-5)
+    np.testing.assert_allclose(mean, x.mean((0, 2, 3), dtype=np.float64), rtol=1e-7)
+    np.testing.assert_allclose(var, x.var((0, 2, 3), dtype=np.float64), rtol=1e-6)
+
+
+# --------------------------------------------------------------------------------------- choice and refusals
+
+
+def _digest():
+    """A hash of the bits of every kernel on shapes with several pieces of work."""
+    digest = hashlib.sha256()
+    for dtype in DTYPES:
+        for shape, kernel, *geometry in SHAPES:
+            for a in _three(_train, *_case(shape, kernel, geometry, dtype), geometry):
+                digest.update(np.ascontiguousarray(a).tobytes())
+        x, residual = np.random.default_rng(5).standard_normal((2, 9, 21, 8, 8)).astype(dtype)
+        ones = np.ones(21, dtype)
+        y, mean, var = _train.batch_norm(x, ones, ones, 1e-5, residual, True)
+        gradients = _train.batch_norm_backward(residual, y, x, ones, mean, var, 1e-5, True, True)
+        for a in (y, mean, var, *gradients):
+            digest.update(np.ascontiguousarray(a).tobytes())
+    return digest.hexdigest()
+
+
+def _run(code, **env):
+    """Run `code` in a Python of its own, from this folder."""
+    env["PYTHONPATH"] = str(Path(kernels.__file__).parents[2])
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, cwd=Path(__file__).parent, env=os.environ | env, capture_output=True, text=True, check=False
+    )
+
+
+@needs_c
+@pytest.mark.parametrize("word", ["", "generic"])
+def test_bits_do_not_depend_on_threads(word):
+    code = "import test_kernels_train as t; print(t._digest())"
+    runs = [_run(code, ELQ_NUM_THREADS=str(n), ELQ_ISA=word) for n in (1, 2, 3)]
+    assert runs[0].returncode == 0, runs[0].stderr
+    assert len({run.stdout for run in runs}) == 1
+
+
+@needs_c
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"ELQ_ISA": "sse9"}, ["ValueError", "'sse9'", "generic, avx2, avx512"]),
+        ({"ELQ_NUM_THREADS": "many"}, ["ValueError", "'many'", "1 to 64"]),
+        ({"ELQ_NUM_THREADS": "0"}, ["ValueError", "'0'", "1 to 64"]),
+    ],
+)
+def test_wrong_words_in_the_environment_are_named(env, words):
+    run = _run("import elq_ref.kernels", **env)
+    assert run.returncode != 0
+    assert all(word in run.stderr.splitlines()[-1] for word in words), run.stderr
+
+
+@needs_c
+def test_mixed_types_and_shapes_that_do_not_fit_are_refused():
+    x, w, dy = _case((2, 4, 5, 5), (6, 3, 3), ((1, 1), (1, 1), (1, 1), 2), np.float32)
+    with pytest.raises(TypeError, match="float32, float64"):
+        _train.conv2d(x, w.astype(np.float64), groups=2)
+    with pytest.raises(TypeError, match="int64"):
+        _train.conv2d(x.astype(np.int64), w.astype(np.int64), groups=2)
+    with pytest.raises(ValueError, match=r"\(2, 4, 5, 5\) with w \(6, 2, 3, 3\) in 1 group"):
+        _train.conv2d(x, w)
+    with pytest.raises(ValueError, match="larger than the padded input"):
+        _train.conv2d(x, w, dilation=(3, 3), groups=2)
+    with pytest.raises(ValueError, match=r"dy has shape \(2, 6, 5, 5\), wanted \(2, 6, 3, 3\)"):
+        _train.conv2d_dx(dy, w, x.shape, groups=2)
+    with pytest.raises(ValueError, match="residual has shape"):
+        _train.scale_shift(x, *np.ones((2, 4), np.float32), dy)
+
+
+def test_info_says_what_runs():
+    info = kernels.info()
+    assert set(info) == {"kernel", "threads", "reason"}
+    if _train is None:
+        assert info["kernel"] == "NumPy"
+        assert "not built" in info["reason"]
+    else:
+        assert info["kernel"] == f"C {_train.isa()}"
+        assert info["reason"] is None
+        assert 1 <= info["threads"] <= 64
