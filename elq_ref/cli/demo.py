@@ -23,11 +23,11 @@ from ..tensor import Tensor, no_grad
 from ..training import count_correct, fit, reestimate
 from .common import Result, network_metadata, progress, save_network, table
 
-FLOAT_EPOCHS = 20
+FLOAT_EPOCHS = 40
 BATCH = 64
 PLANS = {
-    "ternary": Plan("ternary", sign="computed", a1=1.0, a2=1e-4, epochs=(4, 2, 2, 2, 2)),
-    "binary": Plan("binary", sign="computed", a1=1.0, a2=1e-4, epochs=(4, 2, 2, 2, 2)),
+    "ternary": Plan("ternary", sign="computed", a1=1.0, a2=1e-4, epochs=(8, 4, 4, 4, 4)),
+    "binary": Plan("binary", sign="computed", a1=1.0, a2=1e-4, epochs=(8, 4, 4, 4, 4)),
 }
 
 
@@ -87,7 +87,7 @@ def quantize_one(net: Module, batches: Batches, test: Dataset, plan: Plan, path:
     folder.clear()
     folder.start({"plan": plan.to_json()})
     total = sum(stage_steps(plan, batches))
-    sgd = SGD(0.02)
+    sgd = SGD(0.05)
     for stage in run_stages(
         net, batches, test, plan, sgd, folder, watch=lambda steps: progress(steps, total, plan.levels)
     ):
