@@ -26,16 +26,16 @@ def read_picture(
     digits read white on black.
 
     resize, for a picture of another size: "exact" refuses it; "stretch" scales rows and columns to H and W;
-    "crop" scales it by one factor until it covers H x W and cuts out the centre. Scaling is bilinear, over
-    all of a target pixel's area where it shrinks; a picture of the right size keeps every value.
+    "crop" scales it by one factor until it covers H x W and cuts out the centre. Scaling is bilinear, where
+    it shrinks over a target pixel's whole area; a picture of the right size keeps every value.
 
-    Raises FileNotFoundError; FormatError for a file that is no picture, damaged or huge; ValueError for a size
-    that "exact" refuses.
+    Raises FileNotFoundError; FormatError for a file that is no picture, damaged or huge; ValueError for a
+    size that "exact" refuses.
     """
     path = Path(path)
     channels, height, width = input_shape
     if channels not in _MODES or resize not in RESIZE_RULES:
-        raise ValueError(f"{channels} channels, resized by {resize!r}: wanted 1 or 3, and a known rule")
+        raise ValueError(f"{channels} channels, resized by {resize!r}: wanted 1 or 3 and a known rule")
     if not path.is_file():
         raise FileNotFoundError(f"there is no picture {path}")
     if path.stat().st_size == 0:

@@ -16,6 +16,7 @@ from .base import Dataset, Normalization
 PARTS = {"train": "train", "test": "t10k"}
 NORMALIZATION = Normalization((0.1307,), (0.3081,))
 CLASSES = tuple("0123456789")
+_MAX_VALUES = 1 << 30  # the largest published set of this kind, EMNIST, has 0.55e9
 _MAX_DEFLATE = 1032  # no deflate stream is more than this many times smaller than what it unpacks to
 
 
@@ -39,9 +40,9 @@ def read_idx(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
             shape = tuple(int(n) for n in np.frombuffer(header, ">u4", offset=4))
             count = math.prod(shape)
             most = size * _MAX_DEFLATE if packed else size - len(header)
-            if count > most:
+            if count > min(most, _MAX_VALUES):
                 raise FormatError(
-                    f"{path} states {shape} values and has {size:,} bytes: it is cut off or no idx file"
+                    f"{path} states {shape} values and has {size:,} bytes: cut off, no idx file, or too large"
                 )
             values = file.read(count)
             if len(values) < count or file.read(1):

@@ -15,7 +15,7 @@ from .batches import Augment
 _FOLDERS: dict[str, tuple[str, tuple[str, ...], Callable[[Path, str], Dataset]]] = {
     "mnist": (
         "mnist",
-        tuple(f"{part}-images-idx3-ubyte{end}" for part in idx.PARTS.values() for end in ("", ".gz")),
+        tuple(f"{part}-images-idx3-ubyte{end}" for part in ("t10k", "train") for end in ("", ".gz")),
         idx.read_split,
     ),
     "cifar10": ("cifar-10-batches-bin", cifar.PARTS["test"] + cifar.PARTS["train"], cifar.read_split),
@@ -75,7 +75,7 @@ def _locate(data: str | os.PathLike[str], data_dir: str | os.PathLike[str] | Non
         for folder in (Path(root, usual), Path(root)):
             if _holds(folder, files):
                 return str(data), folder
-        raise FileNotFoundError(f"no {files[-1]} in {Path(root, usual)} or {Path(root)}: for {data}, {_HELP}")
+        raise FileNotFoundError(f"no {files[0]} in {Path(root, usual)} or {Path(root)}: for {data}, {_HELP}")
     folder = Path(data)
     if not folder.is_dir():
         raise FileNotFoundError(f"{data} is neither a folder nor one of digits, {', '.join(_FOLDERS)}")
@@ -83,7 +83,7 @@ def _locate(data: str | os.PathLike[str], data_dir: str | os.PathLike[str] | Non
         for candidate in (folder, folder / usual):
             if _holds(candidate, files):
                 return name, candidate
-    wanted = " or ".join(files[-1] for _, files, _ in _FOLDERS.values())
+    wanted = " or ".join(files[0] for _, files, _ in _FOLDERS.values())
     raise FileNotFoundError(f"{folder} has no data set that is known here: no {wanted}")
 
 

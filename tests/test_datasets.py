@@ -1,0 +1,447 @@
+"""Data sets, their readers, and batches."""
+
+import gzip
+import os
+import struct
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elq_ref import datasets
+from elq_ref.datasets import Augment, Batches, Dataset, Normalization, cifar
+from elq_ref.datasets.batches import random_bits
+from elq_ref.datasets.idx import read_idx
+from elq_ref.errors import FormatError
+
+
+def data_folder(name: str) -> Path:
+    """A data set's folder under ELQ_DATA, or a skip."""
+    folder = Path(os.environ.get("ELQ_DATA", ""), name)
+    if "ELQ_DATA" not in os.environ or not folder.is_dir():
+        pytest.skip(f"no {name} under ELQ_DATA")
+    return folder
+
+
+def numbered(count=10, channels=1, height=4, width=5):
+    """A data set whose picture i is recognized by its label i."""
+    images = np.random.default_rng(3).integers(1, 256, (count, channels, height, width), dtype=np.uint8)
+    classes = tuple(map(str, range(count)))
+    return Dataset(
+        images, np.arange(count), classes, Normalization((0.0,) * channels, (1 / 255,) * channels), "n"
+    )
+
+
+# Dataset
+
+
+def test_normalized_is_the_formula_rounded_once():
+    images = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16).repeat(3, axis=1)
+    norm = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    data = Dataset(images, np.zeros(1, np.int64), ("a",), norm, "x")
+    for dtype in (np.float32, np.float64):
+        found = data.normalized(dtype=dtype)
+        assert found.dtype == dtype
+        for c in range(3):
+            wanted = [(v / 255 - norm.mean[c]) / norm.std[c] for v in range(256)]
+            np.testing.assert_array_equal(found[0, c].ravel(), np.array(wanted).astype(dtype))
+
+
+def test_subset_and_renormalized():
+    data = numbered()
+    part = data.subset([7, 2])
+    assert (len(part), part.labels.tolist(), part.input_shape) == (2, [7, 2], (1, 4, 5))
+    np.testing.assert_array_equal(part.images[0], data.images[7])
+    other = datasets.renormalized(data, (0.5,), (0.25,))
+    np.testing.assert_allclose(
+        other.normalized([3]), (data.images[[3]] / 255 - 0.5) / 0.25, rtol=1e-6, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"images": np.zeros((2, 4, 5), np.uint8)}, r"uint8 \(2, 4, 5\), wanted uint8 \(N, C, H, W\)"),
+        ({"images": np.zeros((2, 1, 4, 5))}, "images are float64"),
+        ({"labels": np.zeros(3, np.int64)}, r"int64 \(3,\), wanted int64 \(2,\)"),
+        ({"labels": np.array([0, 2])}, "labels are 0 to 2, wanted 0 to 1"),
+        ({"labels": np.array([-1, 0])}, "labels are -1 to 0"),
+        ({"images": np.zeros((2, 3, 4, 5), np.uint8)}, "3 channels, the normalization has 1"),
+    ],
+)
+def test_dataset_refuses(change, text):
+    good = {
+        "images": np.zeros((2, 1, 4, 5), np.uint8),
+        "labels": np.zeros(2, np.int64),
+        "classes": ("a", "b"),
+    }
+    good |= {"normalization": Normalization((0.0,), (1.0,)), "name": "x"}
+    Dataset(**good)
+    with pytest.raises(ValueError, match=text):
+        Dataset(**{**good, **change})
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"), [((0.0,), ()), ((), ()), ((0.0,), (0.0,)), ((float("nan"),), (1.0,))]
+)
+def test_normalization_refuses(mean, std):
+    with pytest.raises(ValueError, match="wanted one finite number a channel each"):
+        Normalization(mean, std)
+
+
+# Batches
+
+
+def seen(batches, epoch, start=0):
+    """{label: picture} of all batches from `start` on."""
+    return {int(label): x for xs, ys in batches.epoch(epoch, start) for x, label in zip(xs, ys, strict=True)}
+
+
+def test_every_picture_once_an_epoch_and_the_last_batch_smaller():
+    batches = Batches(numbered(10), 4)
+    sizes, labels = [], []
+    for x, y in batches.epoch(0):
+        assert (x.dtype, y.dtype) == (np.float32, np.int64)
+        sizes.append(len(x))
+        labels += y.tolist()
+    assert sizes == [4, 4, 2]
+    assert len(batches) == 3
+    assert sorted(labels) == list(range(10))
+
+
+def test_order_changes_with_epoch_and_seed_only():
+    def order(seed, epoch, size=4):
+        return [int(label) for _, y in Batches(numbered(50), size, seed=seed).epoch(epoch) for label in y]
+
+    assert order(0, 0) == order(0, 0, 7)
+    assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+    assert [y.tolist() for _, y in Batches(numbered(5), 2, shuffle=False).epoch(3)] == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize("augment", [None, Augment(2, True)])
+def test_a_picture_does_not_depend_on_batch_size_order_or_start(augment):
+    data = numbered(23, 3)
+    whole = seen(Batches(data, 23, augment=augment, seed=5), 2)
+    for batches in (
+        Batches(data, 4, augment=augment, seed=5),
+        Batches(data, 1, augment=augment, seed=5, shuffle=False),
+    ):
+        parts = seen(batches, 2)
+        for label, x in whole.items():
+            np.testing.assert_array_equal(parts[label], x)
+    batches = Batches(data, 4, augment=augment, seed=5)
+    rest = list(batches.epoch(2))[3:]
+    resumed = list(batches.epoch(2, start=3))
+    assert len(rest) == len(resumed) == 3
+    for (x, y), (x2, y2) in zip(rest, resumed, strict=True):
+        np.testing.assert_array_equal(x, x2)
+        np.testing.assert_array_equal(y, y2)
+    assert list(batches.epoch(2, start=6)) == []
+
+
+def test_augmented_pictures_are_exactly_the_crops_of_the_padded_picture():
+    """Each of the 2 * 5 * 5 possible pictures appears, and no other."""
+    data, pad = numbered(1, 2), 2
+    padded = np.zeros((2, 4 + 2 * pad, 5 + 2 * pad), np.float32)
+    padded[:, pad:-pad, pad:-pad] = data.images[0]
+    crops = [padded[:, r : r + 4, c : c + 5] for r in range(5) for c in range(5)]
+    possible = {p.tobytes() for crop in crops for p in (crop, crop[:, :, ::-1])}
+    batches = Batches(data, 1, augment=Augment(pad, True))
+    found = {
+        np.rint(x[0]).astype(np.float32).tobytes() for epoch in range(1000) for x, _ in batches.epoch(epoch)
+    }
+    assert len(possible) == 50
+    assert found == possible  # misses one of 50 in 1000 draws with probability 50 * 0.98^1000 < 1e-7
+
+
+def test_augmentation_leaves_the_data_alone():
+    data = numbered(6)
+    before = data.images.copy()
+    for augment in (Augment(0, True), Augment(1, True)):
+        seen(Batches(data, 3, augment=augment), 0)
+    np.testing.assert_array_equal(data.images, before)
+
+
+def test_random_bits_are_splitmix64_and_uniform():
+    """The mixing against the published outputs of SplitMix64 from state 1234567; the rest by counting."""
+    key = 0
+    mask = (1 << 64) - 1
+
+    def mix(z):
+        z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ z >> 27) * 0x94D049BB133111EB) & mask
+        return z ^ z >> 31
+
+    gamma = 0x9E3779B97F4A7C15
+    published = [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    assert [mix((1234567 + i * gamma) & mask) for i in (1, 2, 3)] == published
+    for part in (7, 3, 1):
+        key = mix((key + part + 1) * gamma & mask)
+    wanted = [mix((key + (i + 1) * gamma) & mask) for i in range(4)]
+    assert random_bits(7, 3, 1, np.arange(4)).tolist() == wanted
+
+    draws = np.concatenate(
+        [random_bits(seed, epoch, 2, np.arange(1000)) for seed in range(10) for epoch in range(10)]
+    )
+    assert len(set(draws.tolist())) == draws.size
+    ones = [int((draws >> np.uint64(bit) & np.uint64(1)).sum()) for bit in range(64)]
+    # standard deviation sqrt(n) / 2 = 158; six of them are passed once in 5e8 bits
+    assert max(abs(n - draws.size / 2) for n in ones) < 6 * np.sqrt(draws.size) / 2
+
+
+@pytest.mark.parametrize(("size", "options"), [(0, {}), (2, {"seed": -1}), (2, {"seed": 1 << 64})])
+def test_batches_refuse(size, options):
+    with pytest.raises(ValueError, match="wanted"):
+        Batches(numbered(), size, **options)
+
+
+@pytest.mark.parametrize(("epoch", "start"), [(-1, 0), (0, -1), (0, 4)])
+def test_epochs_refuse(epoch, start):
+    with pytest.raises(ValueError, match="wanted"):
+        Batches(numbered(), 4).epoch(epoch, start)
+
+
+# Digits
+
+
+def test_digits_split_is_stratified_and_whole():
+    train, test = datasets.digits()
+    assert (len(train), len(test)) == (1297, 500)
+    assert train.input_shape == test.input_shape == (1, 8, 8)
+    counts = np.bincount(train.labels) + np.bincount(test.labels)
+    assert np.abs(np.bincount(test.labels) - counts * 500 / 1797).max() < 1
+    listed = datasets.bundled("digits-test.txt").read_text().split()
+    assert len(set(listed)) == 500
+    both = {image.tobytes() for image in train.images} & {image.tobytes() for image in test.images}
+    assert not both  # no picture is in both parts
+
+
+def test_digits_are_scikit_learns():
+    load_digits = pytest.importorskip("sklearn.datasets").load_digits
+    theirs = load_digits()
+    listed = [int(line) for line in datasets.bundled("digits-test.txt").read_text().split()]
+    _, test = datasets.digits()
+    scaled = [int(np.floor(v * 255 / 16 + 0.5)) for v in range(17)]
+    wanted = np.array(scaled)[theirs.images[listed].astype(int)]
+    np.testing.assert_array_equal(test.images[:, 0], wanted)
+    np.testing.assert_array_equal(test.labels, theirs.target[listed])
+
+
+def test_digits_normalization_is_that_of_the_training_pictures():
+    train, _ = datasets.digits()
+    values = train.images / 255
+    assert train.normalization.mean == (round(float(values.mean()), 4),)
+    assert train.normalization.std == (round(float(values.std()), 4),)
+
+
+# idx
+
+
+def idx_bytes(array, magic=None):
+    magic = bytes([0, 0, 8, array.ndim]) if magic is None else magic
+    return magic + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def mnist_folder(folder, images=None, labels=None, end=""):
+    """Four small idx files."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6, 3, 2), dtype=np.uint8) if images is None else images
+    labels = np.arange(len(images), dtype=np.uint8) if labels is None else labels
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in ("train", "t10k"):
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            content = idx_bytes(array)
+            path = folder / f"{part}-{kind}-ubyte{end}"
+            path.write_bytes(gzip.compress(content) if end else content)
+    return images, labels
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+def test_mnist_plain_and_gzip(tmp_path, end):
+    images, labels = mnist_folder(tmp_path, end=end)
+    for part in datasets.mnist(tmp_path):
+        np.testing.assert_array_equal(part.images, images[:, None])
+        np.testing.assert_array_equal(part.labels, labels)
+        assert part.normalization == Normalization((0.1307,), (0.3081,))
+
+
+GOOD = idx_bytes(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"", "wanted '00 00 08 03'"),
+        (b"hello", "starts with '68 65 6c 6c'"),
+        (GOOD[:10], "wanted '00 00 08 03'"),
+        (b"\0\0\x0d\3" + GOOD[4:], "starts with '00 00 0d 03'"),
+        (b"\0\0\x08\1" + GOOD[4:], "starts with '00 00 08 01'"),
+        (GOOD[:-1], "(2, 3, 4)"),
+        (GOOD + b"\0", "24 values, and has more"),
+        (GOOD[:4] + b"\xff" * 12 + GOOD[16:], "cut off, no idx file"),
+    ],
+)
+@pytest.mark.parametrize("end", ["", ".gz"])
+def test_idx_refuses(tmp_path, content, text, end):
+    path = tmp_path / f"a{end}"
+    path.write_bytes(gzip.compress(content) if end else content)
+    with pytest.raises(FormatError) as caught:
+        read_idx(path, 3)
+    assert text in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_gzip(tmp_path):
+    packed = gzip.compress(GOOD)
+    wrong = bytearray(packed)
+    wrong[-5] ^= 1  # the checksum
+    path = tmp_path / "a.gz"
+    for content in (GOOD, packed[:-9], packed[:-1], packed[:20], bytes(wrong)):
+        path.write_bytes(content)
+        with pytest.raises(FormatError, match="not a whole gzip file"):
+            read_idx(path, 3)
+
+
+def test_gzip_bomb_takes_no_memory(tmp_path):
+    """100 MB of zeros in 100 kB behind a header that states 24 values, or 10^9."""
+    zeros = bytes(100_000_000)
+    path = tmp_path / "a.gz"
+    for shape in ((2, 3, 4), (1000, 1000, 1000)):
+        path.write_bytes(gzip.compress(b"\0\0\x08\3" + struct.pack(">3I", *shape) + zeros, 1))
+        tracemalloc.start()
+        with pytest.raises(FormatError):
+            read_idx(path, 3)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 10_000_000
+
+
+def test_labels_and_images_must_belong_together(tmp_path):
+    mnist_folder(tmp_path / "a", labels=np.zeros(5, np.uint8))
+    with pytest.raises(FormatError, match=r"images \(6, 3, 2\) and 5 labels"):
+        datasets.mnist(tmp_path / "a")
+    mnist_folder(tmp_path / "b", labels=np.array([0, 1, 2, 3, 4, 10], np.uint8))
+    with pytest.raises(FormatError, match="the label 10, wanted 0 to 9"):
+        datasets.mnist(tmp_path / "b")
+    mnist_folder(tmp_path / "c", images=np.zeros((0, 3, 2), np.uint8))
+    with pytest.raises(FormatError, match="0 labels"):
+        datasets.mnist(tmp_path / "c")
+
+
+# CIFAR-10
+
+
+@pytest.fixture
+def cifar_folder(tmp_path, monkeypatch):
+    """Six files of 5 records instead of 10,000; picture i of file k is filled with 10 k + i, red first."""
+    monkeypatch.setattr(cifar, "RECORDS", 5)
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    for k, name in enumerate([*cifar.PARTS["train"], *cifar.PARTS["test"]]):
+        records = np.zeros((5, 3073), np.uint8)
+        records[:, 0] = np.arange(5) + k % 6
+        for i in range(5):
+            records[i, 1:] = np.repeat([10 * k + i, 100, 200], 1024)
+            records[i, 1 + 32 + 2] = 255  # red, row 1, column 2
+        (folder / name).write_bytes(records.tobytes())
+    return folder
+
+
+def test_cifar10_layout(cifar_folder):
+    train, test = datasets.cifar10(cifar_folder)
+    assert (train.images.shape, test.images.shape) == ((25, 3, 32, 32), (5, 3, 32, 32))
+    for k in range(5):
+        for i in range(5):
+            picture = train.images[5 * k + i]
+            assert train.labels[5 * k + i] == i + k
+            assert [picture[c, 0, 0] for c in range(3)] == [10 * k + i, 100, 200]
+            assert np.argwhere(picture == 255).tolist() == [[0, 1, 2]]
+    assert test.labels.tolist() == [5, 6, 7, 8, 9]
+    assert test.classes[5] == "dog"
+    assert test.normalization == Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@pytest.mark.parametrize("change", [-1, 1, -3073, 3073, -5 * 3073])
+def test_cifar10_refuses_another_size(cifar_folder, change):
+    path = cifar_folder / "data_batch_3.bin"
+    content = path.read_bytes()
+    path.write_bytes(content[:change] if change < 0 else content + bytes(change))
+    with pytest.raises(FormatError, match=rf"data_batch_3.bin has {15365 + change:,} bytes, wanted 15,365"):
+        datasets.cifar10(cifar_folder)
+
+
+def test_cifar10_refuses_a_label(cifar_folder):
+    path = cifar_folder / "test_batch.bin"
+    content = bytearray(path.read_bytes())
+    content[3073 * 2] = 10
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match="the label 10 in record 2, wanted 0 to 9"):
+        datasets.cifar10(cifar_folder)
+
+
+def test_cifar10_names_a_missing_file(cifar_folder):
+    (cifar_folder / "data_batch_2.bin").unlink()
+    with pytest.raises(FileNotFoundError, match=r"has no data_batch_2\.bin"):
+        datasets.cifar10(cifar_folder)
+
+
+# load
+
+
+def test_load_finds_a_name_under_data_dir_or_elq_data(cifar_folder, monkeypatch):
+    mnist_folder(cifar_folder.parent / "mnist")
+    monkeypatch.delenv("ELQ_DATA", raising=False)
+    for root in (cifar_folder, cifar_folder.parent):
+        train, test = datasets.load("cifar10", root)
+        assert (train.name, len(train), len(test)) == ("cifar10", 25, 5)
+        assert datasets.load(root, split="test").name == ("cifar10" if root == cifar_folder else "mnist")
+    assert len(datasets.load("mnist", str(cifar_folder.parent), "train")) == 6
+    with pytest.raises(FileNotFoundError, match="ELQ_DATA"):
+        datasets.load("cifar10")
+    monkeypatch.setenv("ELQ_DATA", str(cifar_folder.parent))
+    assert len(datasets.load("cifar10", split="test")) == 5
+    with pytest.raises(FileNotFoundError, match="none"):  # an explicit folder counts, not ELQ_DATA
+        datasets.load("cifar10", cifar_folder.parent / "none")
+
+
+def test_load_says_what_it_looked_for(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        datasets.load("cifar10", tmp_path)
+    for word in (str(tmp_path), "test_batch.bin", "cifar10", "--data-dir", "ELQ_DATA"):
+        assert word in str(caught.value)
+    with pytest.raises(FileNotFoundError, match="neither a folder nor one of digits, mnist, cifar10"):
+        datasets.load("imagenet")
+    with pytest.raises(FileNotFoundError, match="no data set that is known"):
+        datasets.load(tmp_path)
+    with pytest.raises(ValueError, match="wanted 'train', 'test' or 'both'"):
+        datasets.load("digits", split="validation")
+
+
+def test_load_digits_and_default_augmentation():
+    train, test = datasets.load("digits")
+    assert len(datasets.load("digits", None, "test")) == len(test) == 500
+    assert datasets.default_augment(train) == Augment(1, False)
+    assert datasets.default_augment(numbered()) is None
+
+
+# the real files
+
+
+@pytest.mark.data
+def test_real_mnist():
+    train, test = datasets.mnist(data_folder("mnist"))
+    assert (len(train), len(test), train.input_shape) == (60000, 10000, (1, 28, 28))
+    assert np.bincount(test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    values = train.images / np.float32(255)
+    assert round(float(values.mean(dtype=np.float64)), 4) == 0.1307
+    assert round(float(values.std(dtype=np.float64)), 4) == 0.3081
+
+
+@pytest.mark.data
+def test_real_cifar10():
+    train, test = datasets.cifar10(data_folder("cifar-10-batches-bin"))
+    assert np.bincount(train.labels).tolist() == [5000] * 10
+    assert np.bincount(test.labels).tolist() == [1000] * 10
+    means = train.images.mean((0, 2, 3), dtype=np.float64) / 255
+    np.testing.assert_allclose(means, [0.4914, 0.4822, 0.4465], atol=5e-5)  # published, to 4 places
