@@ -33,10 +33,12 @@ def read_idx(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
         with gzip.open(path) if packed else open(path, "rb") as file:
             header = file.read(4 + 4 * ndim)
             wanted = bytes([0, 0, 8, ndim])
-            if header[:4] != wanted or len(header) < 4 + 4 * ndim:
+            if header[:4] != wanted:
                 raise FormatError(
                     f"{path} starts with {header[:4].hex(' ')!r}, wanted {wanted.hex(' ')!r} (idx)"
                 )
+            if len(header) < 4 + 4 * ndim:
+                raise FormatError(f"{path} is cut off: a header of {len(header)} bytes, wanted {4 + 4 * ndim}")
             shape = tuple(int(n) for n in np.frombuffer(header, ">u4", offset=4))
             count = math.prod(shape)
             most = size * _MAX_DEFLATE if packed else size - len(header)
