@@ -76,16 +76,16 @@ class Module:
         """
         parameters, buffers = dict(self.named_parameters()), dict(self.named_buffers())
         own = {name: v.shape for name, v in (*parameters.items(), *buffers.items())}
-        problems = [f"missing {name} {own[name]}" for name in own if name not in state]
-        problems += [f"unexpected {name} {np.shape(state[name])}" for name in state if name not in own]
-        problems += [
-            f"{name} is {np.shape(state[name])}, wanted {own[name]}"
-            for name in own
-            if name in state and np.shape(state[name]) != own[name]
-        ]
-        if problems:
-            more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
-            raise ValueError(f"the tensors do not fit {type(self).__name__}: {'; '.join(problems[:8])}{more}")
+        problems = {
+            "missing": [f"{n} {own[n]}" for n in own if n not in state],
+            "unexpected": [f"{n} {np.shape(state[n])}" for n in state if n not in own],
+            "of another shape": [
+                f"{n} {np.shape(state[n])} instead of {own[n]}" for n in own if n in state and np.shape(state[n]) != own[n]
+            ],
+        }
+        if any(problems.values()):
+            said = "; ".join(f"{kind}: {_shortened(names)}" for kind, names in problems.items() if names)
+            raise ValueError(f"the tensors do not fit {type(self).__name__}: {said}")
         for name, parameter in parameters.items():
             parameter.data = np.array(state[name], dtype=parameter.dtype)
         for name, buffer in buffers.items():
@@ -122,6 +122,10 @@ class Module:
         rows.append(("total", "", f"{sum(p.data.size for _, p in self.named_parameters()):,}"))
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         return "\n".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)
+
+
+def _shortened(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _kaiming(rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:

@@ -45,17 +45,11 @@ def run_stages(
     A record has the means over the stage of L(W), L(What), Lp and E, the share frozen, and the accuracies (per cent of
     `test`) of the network as it stands (W) and of the fully quantized one (What), each with re-estimated BatchNorm.
     """
-    sums: dict[str, list[float]] = {}
     for step in folder.follow(watch(quantize(net, batches, plan, sgd, state=state))):
-        for key in ("loss", "loss_hat", "perturbation", "error"):
-            value = getattr(step, key)
-            if value is not None:
-                sums.setdefault(key, []).append(value)
         if step.ends_stage:
             record = {"step": step.step, "stage": step.stage, "stages": step.stages, "frozen": step.frozen}
-            record |= {key: sum(values) / len(values) for key, values in sums.items()}
+            record |= folder.means(step.stage, ("loss", "loss_hat", "perturbation", "error"))
             record |= accuracies(step.state, batches, test)
-            sums.clear()
             folder.append("stages.jsonl", record)
             yield record
 

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,8 @@ class RunFolder:
         with open(self.path / "steps.jsonl", "a") as log, _interrupt_between_steps() as interrupted:
             for step in steps:
                 log.write(json.dumps({key: getattr(step, key) for key in _LOGGED}) + "\n")
+                if step.ends_stage:
+                    log.flush()
                 yield step
                 if interrupted.is_set() or step.ends_stage or time.monotonic() - saved > SAVE_EVERY:
                     log.flush()
@@ -87,6 +89,13 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
         if self.path.is_dir() and not any(self.path.iterdir()):
             self.path.rmdir()
+
+    def means(self, stage: int, keys: Sequence[str]) -> dict[str, float]:
+        """Mean over the logged steps of `stage` of each key that was measured: read back, so that a resumed run counts all."""
+        lines = map(json.loads, (self.path / "steps.jsonl").read_text().splitlines())
+        steps = [line for line in lines if line["stage"] == stage]
+        seen = {key: [s[key] for s in steps if s[key] is not None] for key in keys}
+        return {key: sum(values) / len(values) for key, values in seen.items() if values}
 
     def append(self, name: str, record: dict[str, Any]) -> None:
         """Add one line to a JSON-lines file."""

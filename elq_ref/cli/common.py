@@ -26,9 +26,10 @@ def add_data(command: argparse.ArgumentParser) -> None:
 
 
 def progress(items: Iterable[T], total: int, label: str) -> Iterator[T]:
-    """`items` with a progress bar on standard error; in a log file it moves every ten seconds, not ten times a second."""
+    """`items` with a progress bar on standard error, for what takes longer than half a second; a log file gets a line
+    every ten seconds."""
     slow = 0.1 if sys.stderr.isatty() else 10
-    yield from tqdm(items, total=total, desc=label, file=sys.stderr, mininterval=slow, leave=False)
+    yield from tqdm(items, total=total, desc=label, file=sys.stderr, mininterval=slow, delay=0.5, leave=False)
 
 
 def network_metadata(model: str, dataset: Dataset) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import argparse
 
 import numpy as np
 
+from ..pictures import read_picture
 from ..runtime import PackedNetwork, Session
 from .common import Result, progress
 
@@ -21,8 +22,6 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> Result:
     if args.top < 1:
         raise ValueError(f"--top is {args.top}, wanted at least 1")
-    from ..pictures import read_picture
-
     packed = PackedNetwork.load(args.network)
     session, classes = Session(packed), packed.metadata.classes
     answers, lines = [], []
