@@ -5,8 +5,6 @@
  * offsets from the pixel. Taps that follow each other in memory (those of one kernel row without dilation) are one
  * `run`, so the innermost loop is long even for 3 channels.
  *
- *     y[t][lanes] += x[t * step + run + c] * w[run + c][lanes]      t < TILE pixels, 1 or 2 vectors of outputs
- *
  * The gradient with respect to x is the same sum over dy with transposed weights. With a stride, dx falls into
  * stride_h * stride_w lattices of pixels that see different taps: one engine call each, and no multiplication by
  * inserted zeros. The sum of a pixel is one chain of additions in the order of the taps, so tiles do not change bits. */
@@ -18,113 +16,8 @@
 
 #include <stdlib.h>
 
-/* ------------------------------------------------------------------------------------------------ the inner kernel */
-
-/* Up to 28 accumulators a## (and up to 14 b## for the second vector): named, as gcc keeps no array of them in registers.
- * T and V are constants where this is inlined. Pixel t is read as pointer t / 3 plus (t % 3) * step, which is an x86
- * address, so that ten pointers do for all. */
-#define EACH_PIXEL(M)                                                                                                  \
-    M(0, 0, 0) M(1, 0, 1) M(2, 0, 2) M(3, 1, 0) M(4, 1, 1) M(5, 1, 2) M(6, 2, 0) M(7, 2, 1) M(8, 2, 2) M(9, 3, 0)       \
-    M(10, 3, 1) M(11, 3, 2) M(12, 4, 0) M(13, 4, 1) M(14, 4, 2) M(15, 5, 0) M(16, 5, 1) M(17, 5, 2) M(18, 6, 0)         \
-    M(19, 6, 1) M(20, 6, 2) M(21, 7, 0) M(22, 7, 1) M(23, 7, 2) M(24, 8, 0) M(25, 8, 1) M(26, 8, 2) M(27, 9, 0)
-#define EACH_POINTER(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9)
-
-INLINE void NAME(tile)(const int V, const int T, const REAL *x, ptrdiff_t step, const struct elq_taps *taps,
-                       const REAL *w, REAL *y, ptrdiff_t y_step) {
-#define DECLARE(t, g, r) VEC a##t = {0}, b##t = {0};
-#define POINT(g) const REAL *x##g = from + 3 * g * step;
-#define MULTIPLY(t, g, r)                                                                                              \
-    if (T > t) {                                                                                                       \
-        a##t += x##g[r * step] * w0;                                                                                   \
-        if (V > 1) b##t += x##g[r * step] * w1;                                                                        \
-    }
-#define ADVANCE(g) x##g++;
-#define STORE(t, g, r)                                                                                                 \
-    if (T > t) {                                                                                                       \
-        NAME(store)(y + t * y_step, a##t);                                                                             \
-        if (V > 1) NAME(store)(y + t * y_step + LANES, b##t);                                                          \
-    }
-    EACH_PIXEL(DECLARE)
-    for (int k = 0; k < taps->runs; k++) {
-        const REAL *from = x + taps->run[k].offset;
-        EACH_POINTER(POINT)
-        for (ptrdiff_t c = taps->run[k].length; c > 0; c--) {
-            VEC w0 = NAME(load)(w), w1 = V > 1 ? NAME(load)(w + LANES) : w0;
-            EACH_PIXEL(MULTIPLY)
-            EACH_POINTER(ADVANCE)
-            w += V * LANES;
-        }
-    }
-    EACH_PIXEL(STORE)
-#undef DECLARE
-#undef POINT
-#undef MULTIPLY
-#undef ADVANCE
-#undef STORE
-}
-
-/* `pixels` neighbours of one output row, in tiles of nearly equal size. Where the row has fewer outputs than the
- * vectors have lanes, the tile goes through `whole`. */
-static void NAME(row)(int vectors, const REAL *x, ptrdiff_t step, const struct elq_taps *taps, const REAL *w, REAL *y,
-                      ptrdiff_t y_step, ptrdiff_t pixels, ptrdiff_t outputs) {
-    REAL whole[TILE1 > 2 * TILE2 ? TILE1 * LANES : 2 * TILE2 * LANES];
-    ptrdiff_t most = vectors > 1 ? TILE2 : TILE1, lanes = vectors * LANES;
-    for (ptrdiff_t tiles = (pixels + most - 1) / most; tiles > 0; tiles--) {
-        ptrdiff_t t = (pixels + tiles - 1) / tiles;
-        REAL *to = outputs < lanes ? whole : y;
-        ptrdiff_t to_step = outputs < lanes ? lanes : y_step;
-#define CASE1(n, g, r)                                                                                                 \
-    case n + 1:                                                                                                        \
-        if (n < TILE1) NAME(tile)(1, n + 1, x, step, taps, w, to, to_step);                                            \
-        break;
-#define CASE2(n, g, r)                                                                                                 \
-    case n + 1:                                                                                                        \
-        if (n < TILE2) NAME(tile)(2, n + 1, x, step, taps, w, to, to_step);                                            \
-        break;
-        if (vectors > 1) switch (t) { EACH_PIXEL(CASE2) }
-        else switch (t) { EACH_PIXEL(CASE1) }
-#undef CASE1
-#undef CASE2
-        if (outputs < lanes)
-            for (ptrdiff_t k = 0; k < t; k++) memcpy(y + k * y_step, whole + k * lanes, outputs * sizeof(REAL));
-        x += t * step;
-        y += t * y_step;
-        pixels -= t;
-    }
-}
-
-/* Depthwise: channels are the lanes, on both sides. */
-static void NAME(row_depthwise)(const REAL *x, ptrdiff_t step, const struct elq_taps *taps, ptrdiff_t channels,
-                                const REAL *w, REAL *y, ptrdiff_t y_step, ptrdiff_t pixels) {
-    for (ptrdiff_t t = 0; t < pixels; t++)
-        for (ptrdiff_t c = 0; c < channels; c += LANES) {
-            VEC sum = {0};
-            for (int k = 0; k < taps->count; k++)
-                sum += NAME(load_some)(x + t * step + taps->offset[k] + c, channels - c) *
-                       NAME(load_some)(w + k * channels + c, channels - c);
-            NAME(store_some)(y + t * y_step + c, sum, channels - c);
-        }
-}
-
-/* ------------------------------------------------------------------------------------------------------ the engine */
-
-/* One convolution over a lattice of output pixels; per group, c inputs and o outputs. */
-struct NAME(engine) {
-    ptrdiff_t n, groups, c, o, h, w; /* input */
-    const REAL *x;
-    const ptrdiff_t *xs;
-    ptrdiff_t p, q, step_h, step_w; /* output lattice, and input pixels from one of its pixels to the next */
-    REAL *y;
-    ptrdiff_t y_n, y_h, y_w;
-    ptrdiff_t top, left;     /* where the input pixel of output (0, 0) and the first tap lies: row -top, column -left */
-    struct elq_taps *taps;   /* in a buffer of `columns` pixels a row */
-    const REAL *weights;     /* packed; `panel` elements a group */
-    ptrdiff_t panel;
-    int depthwise;           /* one group as far as the buffer is concerned */
-    ptrdiff_t rows, columns; /* output rows a piece, buffer pixels a row */
-    REAL *scratch;
-    ptrdiff_t scratch_size;
-};
+#include "train_tile.inc.h"
+#include "train_winograd.inc.h"
 
 static void NAME(piece)(void *context, ptrdiff_t index, int worker) {
     const struct NAME(engine) *e = context;
@@ -173,6 +66,7 @@ static void NAME(pack)(REAL *to, const struct elq_taps *taps, ptrdiff_t outputs,
 static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdiff_t so, ptrdiff_t sc, ptrdiff_t si,
                      ptrdiff_t sj) {
     if (e->p < 1 || e->q < 1) return 0;
+    if (NAME(winograd_fits)(e)) return NAME(winograd)(e, w, so, sc, si, sj);
     struct elq_taps *taps = e->taps;
     e->depthwise = e->c == 1 && e->o == 1 && e->groups > 1;
     ptrdiff_t channels = e->depthwise ? e->groups : e->c;

@@ -163,7 +163,10 @@ static void NAME(dw_finish)(void *context, ptrdiff_t block, int worker) {
                 dw[(group * g->o + o0 + l) * s[0] + c * s[1] + e->taps->i[k] * s[2] + e->taps->j[k] * s[3]] = sum[l];
 }
 
+#include "train_winograd_dw.inc.h"
+
 int NAME(elq_conv_dw)(const struct elq_conv *g, struct elq_array dy, struct elq_array x, struct elq_array dw) {
+    if (NAME(winograd_dw_fits)(g)) return NAME(winograd_dw)(g, dy, x, dw);
     struct elq_taps *taps = elq_taps_new(g->kh, g->kw);
     if (!taps) return -1;
     for (ptrdiff_t i = 0; i < g->kh; i++)

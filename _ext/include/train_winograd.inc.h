@@ -1,0 +1,155 @@
+/* Winograd's F(2x2, 3x3) for 3x3 convolutions of stride 1 in float: 16 multiplications for 4 output pixels, not 36.
+ * A template like train_conv.inc.h, which includes it.
+ *
+ *     Y = A' [ sum_c (G g G') * (B' d B) ] A      d 4x4 input pixels, g 3x3 weights, Y 2x2 outputs, * by elements
+ *
+ * B' = 1  0 -1  0    G =  1    0   0    A' = 1  1  1  0
+ *      0  1  1  0        1/2  1/2 1/2        0  1 -1 -1
+ *      0 -1  1  0        1/2 -1/2 1/2
+ *      0  1  0 -1         0    0   1
+ *
+ * For each of the 16 places (`points`) the sum over c is a product of matrices, tiles x C by C x O, which the tile
+ * kernel of the direct convolution does. Y is linear in g, so its gradient is the adjoint of the same three steps:
+ *
+ *     dg = G' [ sum over tiles (B' d B) * (A dY A') ] G
+ *
+ * Error: |A'| [ sum_c (|G| |g| |G'|) * (|B'| |d| |B|) ] |A| times (C + 7) u: 2 roundings in B' d B, 1 in G g G' (taken
+ * in double), C in the sum, 4 in A' . A. For dg, |G'| [ sum (|B'| |d| |B|) * (|A| |dY| |A'|) ] |G| times (tiles + 8) u. */
+
+enum { NAME(POINTS) = 16 };
+
+/* Few enough weights that those of all points stay in the second-level cache, whole vectors on both sides. */
+static int NAME(winograd_channels)(ptrdiff_t c, ptrdiff_t o, ptrdiff_t groups) {
+    return sizeof(REAL) == sizeof(float) && groups == 1 && c % LANES == 0 && o % LANES == 0 && c * o <= 1 << 14;
+}
+
+static int NAME(winograd_fits)(const struct NAME(engine) *e) {
+    const struct elq_taps *taps = e->taps;
+    return NAME(winograd_channels)(e->c, e->o, e->groups) && e->step_h == 1 && e->step_w == 1 && taps->count == 9 &&
+           taps->span_h == 3 && taps->span_w == 3 && e->p > 3 && e->q > 3;
+}
+
+/* Elements from one point to the next for `tiles` tiles: one vector more than they need, so that the 16 stores of a
+ * tile do not fall into the same few sets of the cache. */
+static ptrdiff_t NAME(point_size)(ptrdiff_t tiles, ptrdiff_t channels) { return tiles * channels + LANES; }
+
+/* B' d B of one tile and one vector of channels; `row` and `column` elements between neighbours of d. */
+INLINE void NAME(transform_input)(REAL *to, ptrdiff_t point, const REAL *d, ptrdiff_t row, ptrdiff_t column) {
+#define COLUMN(j)                                                                                                      \
+    VEC d0##j = NAME(load)(d + j * column), d1##j = NAME(load)(d + row + j * column);                                  \
+    VEC d2##j = NAME(load)(d + 2 * row + j * column), d3##j = NAME(load)(d + 3 * row + j * column);                    \
+    VEC t0##j = d0##j - d2##j, t1##j = d1##j + d2##j, t2##j = d2##j - d1##j, t3##j = d1##j - d3##j;
+#define ROW(i)                                                                                                         \
+    NAME(store)(to + (4 * i + 0) * point, t##i##0 - t##i##2);                                                          \
+    NAME(store)(to + (4 * i + 1) * point, t##i##1 + t##i##2);                                                          \
+    NAME(store)(to + (4 * i + 2) * point, t##i##2 - t##i##1);                                                          \
+    NAME(store)(to + (4 * i + 3) * point, t##i##1 - t##i##3);
+    COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3)
+    ROW(0) ROW(1) ROW(2) ROW(3)
+#undef COLUMN
+#undef ROW
+}
+
+/* The input transform of rows x columns tiles of a buffer of `width` pixels a row. */
+static void NAME(transform_inputs)(REAL *to, ptrdiff_t point, const REAL *x, ptrdiff_t width, ptrdiff_t channels,
+                                   ptrdiff_t rows, ptrdiff_t columns) {
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t q = 0; q < columns; q++, to += channels)
+            for (ptrdiff_t c = 0; c < channels; c += LANES)
+                NAME(transform_input)(to + c, point, x + (2 * r * width + 2 * q) * channels + c, width * channels,
+                                      channels);
+}
+
+/* A' m A of one tile and one vector of outputs into y[2][2]. */
+INLINE void NAME(transform_output)(VEC y[4], const REAL *m, ptrdiff_t point) {
+#define COLUMN(j)                                                                                                      \
+    VEC m1##j = NAME(load)(m + (4 + j) * point), m2##j = NAME(load)(m + (8 + j) * point);                              \
+    VEC s##j = NAME(load)(m + j * point) + m1##j + m2##j, t##j = m1##j - m2##j - NAME(load)(m + (12 + j) * point);
+    COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3)
+    y[0] = s0 + s1 + s2;
+    y[1] = s1 - s2 - s3;
+    y[2] = t0 + t1 + t2;
+    y[3] = t1 - t2 - t3;
+#undef COLUMN
+}
+
+/* --------------------------------------------------------------------------------------- forward, and towards x */
+
+static void NAME(winograd_piece)(void *context, ptrdiff_t index, int worker) {
+    const struct NAME(engine) *e = context;
+    ptrdiff_t all_rows = (e->p + 1) / 2, columns = (e->q + 1) / 2, bands = (all_rows + e->rows - 1) / e->rows;
+    ptrdiff_t n = index / bands, row0 = index % bands * e->rows;
+    ptrdiff_t rows = all_rows - row0 < e->rows ? all_rows - row0 : e->rows, tiles = rows * columns;
+    ptrdiff_t x_point = NAME(point_size)(tiles, e->c), y_point = NAME(point_size)(tiles, e->o);
+    REAL *v = e->scratch + worker * e->scratch_size, *m = v + NAME(POINTS) * x_point;
+    REAL *buffer = m + NAME(POINTS) * y_point;
+    NAME(gather)(buffer, e->c, e->x + n * e->xs[0], e->xs, e->c, e->h, e->w, 2 * row0 - e->top, 2 * rows + 2, -e->left,
+                 e->columns);
+    NAME(transform_inputs)(v, x_point, buffer, e->columns, e->c, rows, columns);
+
+    struct elq_run run = {0, e->c};
+    struct elq_taps one = {.count = 1, .runs = 1, .run = &run};
+    for (ptrdiff_t point = 0; point < NAME(POINTS); point++)
+        for (ptrdiff_t o = 0; o < e->o; o += 2 * LANES)
+            NAME(row)(e->o - o > LANES ? 2 : 1, v + point * x_point, e->c, &one, e->weights + (point * e->o + o) * e->c,
+                      m + point * y_point + o, e->o, tiles, e->o - o);
+
+    for (ptrdiff_t tile = 0; tile < tiles; tile++) {
+        ptrdiff_t p = 2 * (row0 + tile / columns), q = 2 * (tile % columns);
+        REAL *y = e->y + n * e->y_n + p * e->y_h + q * e->y_w;
+        for (ptrdiff_t o = 0; o < e->o; o += LANES) {
+            VEC out[4];
+            NAME(transform_output)(out, m + tile * e->o + o, y_point);
+            NAME(store)(y + o, out[0]);
+            if (q + 1 < e->q) NAME(store)(y + e->y_w + o, out[1]);
+            if (p + 1 < e->p) NAME(store)(y + e->y_h + o, out[2]);
+            if (p + 1 < e->p && q + 1 < e->q) NAME(store)(y + e->y_h + e->y_w + o, out[3]);
+        }
+    }
+}
+
+/* G g G' as [point][block of 1 or 2 vectors of outputs][c][lanes]. */
+static void NAME(transform_weights)(REAL *to, const struct NAME(engine) *e, const REAL *w, ptrdiff_t so, ptrdiff_t sc,
+                                    ptrdiff_t si, ptrdiff_t sj) {
+    for (ptrdiff_t o = 0; o < e->o; o++) {
+        ptrdiff_t first = o / (2 * LANES) * 2 * LANES, lanes = e->o - first > LANES ? 2 * LANES : LANES;
+        for (ptrdiff_t c = 0; c < e->c; c++) {
+            double g[3][3], t[4][3];
+            for (int k = 0; k < 9; k++)
+                g[e->taps->row[k]][e->taps->column[k]] = w[o * so + c * sc + e->taps->i[k] * si + e->taps->j[k] * sj];
+            for (int j = 0; j < 3; j++) {
+                t[0][j] = g[0][j];
+                t[1][j] = 0.5 * (g[0][j] + g[1][j] + g[2][j]);
+                t[2][j] = 0.5 * (g[0][j] - g[1][j] + g[2][j]);
+                t[3][j] = g[2][j];
+            }
+            REAL *u = to + first * e->c + c * lanes + o - first;
+            for (int i = 0; i < 4; i++) {
+                u[(4 * i + 0) * e->c * e->o] = t[i][0];
+                u[(4 * i + 1) * e->c * e->o] = 0.5 * (t[i][0] + t[i][1] + t[i][2]);
+                u[(4 * i + 2) * e->c * e->o] = 0.5 * (t[i][0] - t[i][1] + t[i][2]);
+                u[(4 * i + 3) * e->c * e->o] = t[i][2];
+            }
+        }
+    }
+}
+
+static int NAME(winograd)(struct NAME(engine) *e, const REAL *w, ptrdiff_t so, ptrdiff_t sc, ptrdiff_t si,
+                          ptrdiff_t sj) {
+    ptrdiff_t all_rows = (e->p + 1) / 2, columns = (e->q + 1) / 2, threads = elq_num_threads();
+    ptrdiff_t row_size = NAME(POINTS) * (e->c + e->o) * columns, weights = NAME(POINTS) * e->c * e->o;
+    e->columns = 2 * columns + 2;
+    e->rows = ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL) / row_size + 1;
+    while (e->rows > 1 && e->n * ((all_rows + e->rows - 1) / e->rows) < 2 * threads) e->rows = (e->rows + 1) / 2;
+    if (e->rows > all_rows) e->rows = all_rows;
+    e->scratch_size = e->rows * row_size + 2 * NAME(POINTS) * LANES + (2 * e->rows + 2) * e->columns * e->c;
+
+    REAL *memory = malloc((weights + threads * e->scratch_size) * sizeof(REAL));
+    if (!memory) return -1;
+    e->weights = memory;
+    e->scratch = memory + weights;
+    NAME(transform_weights)(memory, e, w, so, sc, si, sj);
+    elq_parallel_for(e->n * ((all_rows + e->rows - 1) / e->rows), NAME(winograd_piece), e);
+    free(memory);
+    return 0;
+}

@@ -1,0 +1,125 @@
+/* Winograd's way for the gradient with respect to 3x3 weights: see train_winograd.inc.h. A template included by
+ * train_conv_dw.inc.h. Chunks as there: a sum of its own for each of a fixed number of them, added up in order. */
+
+struct NAME(winograd_dw) {
+    const struct elq_conv *g;
+    struct elq_array x, dy, dw;
+    ptrdiff_t rows, columns;        /* tiles of a unit: rows of an image's tiles (all of them if images > 1) */
+    ptrdiff_t images, bands, units; /* images of a unit, units an image, units in all */
+    ptrdiff_t chunks;
+    REAL *sums;                     /* [chunk][point][block of 1 or 2 vectors of outputs][c][lanes] */
+    REAL *scratch;                  /* per worker: transformed x and dy, then a buffer for either */
+    ptrdiff_t scratch_size;
+};
+
+/* A e A' of one 2x2 tile and one vector of outputs. */
+INLINE void NAME(transform_gradient)(REAL *to, ptrdiff_t point, const REAL *dy, ptrdiff_t row, ptrdiff_t column) {
+#define COLUMN(j)                                                                                                      \
+    VEC t0##j = NAME(load)(dy + j * column), t3##j = -NAME(load)(dy + row + j * column);                               \
+    VEC t1##j = t0##j - t3##j, t2##j = t0##j + t3##j;
+#define ROW(i)                                                                                                         \
+    NAME(store)(to + (4 * i + 0) * point, t##i##0);                                                                    \
+    NAME(store)(to + (4 * i + 1) * point, t##i##0 + t##i##1);                                                          \
+    NAME(store)(to + (4 * i + 2) * point, t##i##0 - t##i##1);                                                          \
+    NAME(store)(to + (4 * i + 3) * point, -t##i##1);
+    COLUMN(0) COLUMN(1)
+    ROW(0) ROW(1) ROW(2) ROW(3)
+#undef COLUMN
+#undef ROW
+}
+
+static void NAME(winograd_dw_chunk)(void *context, ptrdiff_t chunk, int worker) {
+    const struct NAME(winograd_dw) *e = context;
+    const struct elq_conv *g = e->g;
+    ptrdiff_t most = e->images * e->rows * e->columns, size = NAME(POINTS) * g->c * g->o;
+    ptrdiff_t x_point = NAME(point_size)(most, g->c), y_point = NAME(point_size)(most, g->o);
+    REAL *v = e->scratch + worker * e->scratch_size, *d = v + NAME(POINTS) * x_point;
+    REAL *buffer = d + NAME(POINTS) * y_point, *sums = e->sums + chunk * size;
+    memset(sums, 0, size * sizeof(REAL));
+    for (ptrdiff_t unit = chunk * e->units / e->chunks; unit < (chunk + 1) * e->units / e->chunks; unit++) {
+        ptrdiff_t n0 = unit / e->bands * e->images, row0 = unit % e->bands * e->rows, all_rows = (g->p + 1) / 2;
+        ptrdiff_t images = g->n - n0 < e->images ? g->n - n0 : e->images;
+        ptrdiff_t rows = all_rows - row0 < e->rows ? all_rows - row0 : e->rows, tiles = images * rows * e->columns;
+        for (ptrdiff_t i = 0; i < images; i++) {
+            ptrdiff_t tile = i * rows * e->columns, width = 2 * e->columns + 2;
+            NAME(gather)(buffer, g->c, (const REAL *)e->x.data + (n0 + i) * e->x.s[0], e->x.s, g->c, g->h, g->w,
+                         2 * row0 - g->pad_h, 2 * rows + 2, -g->pad_w, width);
+            NAME(transform_inputs)(v + tile * g->c, x_point, buffer, width, g->c, rows, e->columns);
+            NAME(gather)(buffer, g->o, (const REAL *)e->dy.data + (n0 + i) * e->dy.s[0], e->dy.s, g->o, g->p, g->q,
+                         2 * row0, 2 * rows, 0, 2 * e->columns);
+            for (ptrdiff_t r = 0; r < rows; r++)
+                for (ptrdiff_t q = 0; q < e->columns; q++, tile++)
+                    for (ptrdiff_t o = 0; o < g->o; o += LANES) {
+                        ptrdiff_t first = o / (2 * LANES) * 2 * LANES, lanes = g->o - first > LANES ? 2 * LANES : LANES;
+                        NAME(transform_gradient)(d + first * tiles + tile * lanes + o - first, y_point,
+                                                 buffer + (2 * r * 2 * e->columns + 2 * q) * g->o + o,
+                                                 2 * e->columns * g->o, g->o);
+                    }
+        }
+        for (ptrdiff_t point = 0; point < NAME(POINTS); point++)
+            for (ptrdiff_t o = 0; o < g->o; o += 2 * LANES)
+                NAME(dw_run)(g->o - o > LANES ? 2 : 1, g->c, v + point * x_point, 0, 0, g->c,
+                             d + point * y_point + o * tiles, 1, 1, tiles, sums + (point * g->o + o) * g->c);
+    }
+}
+
+/* G' (sum of the chunks) G for one vector of outputs. */
+static void NAME(winograd_dw_finish)(void *context, ptrdiff_t block, int worker) {
+    const struct NAME(winograd_dw) *e = context;
+    const struct elq_conv *g = e->g;
+    ptrdiff_t o = block * LANES, first = o / (2 * LANES) * 2 * LANES, lanes = g->o - first > LANES ? 2 * LANES : LANES;
+    (void)worker;
+    for (ptrdiff_t c = 0; c < g->c; c++) {
+        VEC m[4][4], t[3][4];
+        for (int point = 0; point < NAME(POINTS); point++) {
+            const REAL *from = e->sums + (point * g->o + first) * g->c + c * lanes + o - first;
+            VEC sum = NAME(load)(from);
+            for (ptrdiff_t chunk = 1; chunk < e->chunks; chunk++)
+                sum += NAME(load)(from + chunk * NAME(POINTS) * g->c * g->o);
+            m[point / 4][point % 4] = sum;
+        }
+        for (int j = 0; j < 4; j++) {
+            VEC half = (m[1][j] + m[2][j]) * (REAL)0.5;
+            t[0][j] = m[0][j] + half;
+            t[1][j] = (m[1][j] - m[2][j]) * (REAL)0.5;
+            t[2][j] = half + m[3][j];
+        }
+        for (int i = 0; i < 3; i++) {
+            VEC half = (t[i][1] + t[i][2]) * (REAL)0.5;
+            VEC dg[3] = {t[i][0] + half, (t[i][1] - t[i][2]) * (REAL)0.5, half + t[i][3]};
+            for (int j = 0; j < 3; j++) {
+                REAL *dw = (REAL *)e->dw.data + o * e->dw.s[0] + c * e->dw.s[1] + i * e->dw.s[2] + j * e->dw.s[3];
+                for (ptrdiff_t l = 0; l < LANES; l++) dw[l * e->dw.s[0]] = dg[j][l];
+            }
+        }
+    }
+}
+
+static int NAME(winograd_dw_fits)(const struct elq_conv *g) {
+    return NAME(winograd_channels)(g->c, g->o, g->groups) && g->kh == 3 && g->kw == 3 && g->stride_h == 1 &&
+           g->stride_w == 1 && g->dilation_h == 1 && g->dilation_w == 1 && g->p > 3 && g->q > 3;
+}
+
+static int NAME(winograd_dw)(const struct elq_conv *g, struct elq_array dy, struct elq_array x, struct elq_array dw) {
+    struct NAME(winograd_dw) e = {.g = g, .x = x, .dy = dy, .dw = dw, .columns = (g->q + 1) / 2};
+    ptrdiff_t all_rows = (g->p + 1) / 2, channels = g->c > g->o ? g->c : g->o;
+    ptrdiff_t row_size = NAME(POINTS) * (g->c + g->o) * e.columns, size = NAME(POINTS) * g->c * g->o;
+    /* Units from the shapes alone; twice the usual buffer, since every unit reads and writes all sums once. */
+    ptrdiff_t limit = 2 * ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL);
+    e.rows = limit / row_size + 1 < all_rows ? limit / row_size + 1 : all_rows;
+    e.bands = (all_rows + e.rows - 1) / e.rows;
+    e.images = e.bands > 1 ? 1 : limit / (row_size * all_rows) + 1;
+    if (e.images > (g->n + ELQ_CHUNKS - 1) / ELQ_CHUNKS) e.images = (g->n + ELQ_CHUNKS - 1) / ELQ_CHUNKS;
+    e.units = (g->n + e.images - 1) / e.images * e.bands;
+    e.chunks = e.units < ELQ_CHUNKS ? e.units : ELQ_CHUNKS;
+    e.scratch_size = e.images * e.rows * row_size + 2 * NAME(POINTS) * LANES +
+                     (2 * e.rows + 2) * (2 * e.columns + 2) * channels;
+    REAL *memory = malloc((e.chunks * size + elq_num_threads() * e.scratch_size) * sizeof(REAL));
+    if (!memory) return -1;
+    e.sums = memory;
+    e.scratch = memory + e.chunks * size;
+    elq_parallel_for(e.chunks, NAME(winograd_dw_chunk), &e);
+    elq_parallel_for(g->o / LANES, NAME(winograd_dw_finish), &e);
+    free(memory);
+    return 0;
+}
