@@ -48,6 +48,7 @@ _ZIP_ERRORS = (
     RuntimeError,
     EOFError,
     OSError,
+    OverflowError,
     struct.error,
 )
 
@@ -118,8 +119,8 @@ def _open_old(content: bytes) -> tuple[Any, _Data]:
     system, _ = interpret(stream)
     value, storages = interpret(stream)
     keys, _ = interpret(stream)
-    if protocol != _PROTOCOL:
-        raise FormatError(f"its protocol is {str(protocol)[:20]}, wanted {_PROTOCOL}")
+    if type(protocol) is not int or protocol != _PROTOCOL:  # not printed: its text could be endless
+        raise FormatError(f"its protocol is not {_PROTOCOL}")
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise FormatError("it was not written by a little-endian machine")
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
@@ -152,17 +153,17 @@ def _reach(view: View) -> int:
 
 def _check(name: str, view: View) -> None:
     """Refuse a tensor that is not inside its storage, or that is larger than it."""
-    sizes = (view.offset, view.shape, view.strides)
     if type(view.offset) is not int or type(view.shape) is not tuple or type(view.strides) is not tuple:
         raise FormatError(f"tensor {name[:80]!r} has no offset, shape and strides")
     if any(type(n) is not int or n < 0 for n in (view.offset, *view.shape, *view.strides)):
-        raise FormatError(f"tensor {name[:80]!r} has {str(sizes)[:80]} as offset, shape, strides")
+        raise FormatError(f"tensor {name[:80]!r} has an offset, shape or strides that are no sizes")
     if len(view.shape) != len(view.strides) or len(view.shape) > _MAX_AXES:
         raise FormatError(f"tensor {name[:80]!r} has {len(view.shape)} axes and {len(view.strides)} strides")
     empty = 0 in view.shape
     end = view.offset + (0 if empty else 1 + _reach(view))
     # Strides of 0 repeat elements, perhaps endlessly: no network saves more of them than the storage holds.
     elements = math.prod(d or 1 for d in view.shape)
+    sizes = (view.offset, view.shape, view.strides)
     if end > view.storage.count or elements > (_MAX_EMPTY if empty else view.storage.count):
         raise FormatError(
             f"tensor {name[:80]!r} with {str(sizes)[:80]} as offset, shape, strides "
