@@ -274,7 +274,7 @@ GOOD = idx_bytes(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
     [
         (b"", "wanted '00 00 08 03'"),
         (b"hello", "starts with '68 65 6c 6c'"),
-        (GOOD[:10], "cut off: a header of 10 bytes, wanted 16"),
+        (GOOD[:10], "cut off: 10 bytes of header, wanted 16"),
         (b"\0\0\x0d\3" + GOOD[4:], "starts with '00 00 0d 03'"),
         (b"\0\0\x08\1" + GOOD[4:], "starts with '00 00 08 01'"),
         (GOOD[:-1], "(2, 3, 4)"),

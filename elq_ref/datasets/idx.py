@@ -38,7 +38,7 @@ def read_idx(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
                     f"{path} starts with {header[:4].hex(' ')!r}, wanted {wanted.hex(' ')!r} (idx)"
                 )
             if len(header) < 4 + 4 * ndim:
-                raise FormatError(f"{path} is cut off: a header of {len(header)} bytes, wanted {4 + 4 * ndim}")
+                raise FormatError(f"{path} is cut off: {len(header)} bytes of header, wanted {4 + 4 * ndim}")
             shape = tuple(int(n) for n in np.frombuffer(header, ">u4", offset=4))
             count = math.prod(shape)
             most = size * _MAX_DEFLATE if packed else size - len(header)
