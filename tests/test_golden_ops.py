@@ -1,7 +1,7 @@
 """Every operation, the levels and the freeze against golden traces made by PyTorch, without PyTorch.
 
-float64: 1e-10 of a tensor's largest value. float32: the bound that the trace states for each tensor, derived in
-tools/golden/rounding.py. Codes, sets and levels: equal bits.
+float64: 1e-10 of a tensor's largest value. float32: the bound that the trace states for each tensor
+(tools/golden/rounding.py derives it). Codes, sets and levels: equal bits.
 """
 
 import numpy as np

@@ -23,7 +23,7 @@ from ..files import atomic_write
 from ..methods import Layer, Method
 from ..nn import Module
 from ..optim import SGD
-from .trace import VERSION, Trace
+from .trace import VERSION, Trace, files
 
 
 class _Witness(Method):
@@ -185,13 +185,13 @@ def record(
 
 
 def _written(path: Path, tensors: dict[str, np.ndarray], meta: dict[str, Any], to_disk: bool) -> Trace:
-    target = path.with_suffix(".safetensors")
+    target, beside = files(path)
     if to_disk:
         payload = serialize(tensors)
         meta["tensors"] = {"file": target.name, "sha256": hashlib.sha256(payload).hexdigest()}
         for file, content in (
             (target, payload),
-            (path.with_suffix(".json"), json.dumps(meta, indent=1).encode()),
+            (beside, json.dumps(meta, indent=1).encode()),
         ):
             with atomic_write(file) as temporary:
                 temporary.write_bytes(content)

@@ -84,7 +84,7 @@ class Trace:
 
     def groups(self) -> list[str]:
         """Names of the steps (or cases) in order."""
-        listed = [str(group["name"]) for group in self.meta.get("groups", [])]
+        listed = [group["name"] for group in self.meta.get("groups", [])]
         if listed:
             return listed
         found = dict.fromkeys(name.partition("/")[0] for name in self.tensors)
@@ -106,13 +106,20 @@ class Trace:
         return {key: inside[key] for key in sorted(inside, key=place)}
 
 
+def files(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """(PATH.safetensors, PATH.json); PATH may already end in either."""
+    path = Path(path)
+    stem = path.with_suffix("") if path.suffix in (".safetensors", ".json") else path
+    return stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + ".json")
+
+
 def load(path: str | os.PathLike[str]) -> Trace:
     """Read PATH (.safetensors or .json) and the file beside it.
 
     Raises FileNotFoundError, or FormatError for what is not a trace: damaged files, a hash that does not fit,
     names outside the schema.
     """
-    tensors_path, meta_path = Path(path).with_suffix(".safetensors"), Path(path).with_suffix(".json")
+    tensors_path, meta_path = files(path)
     if not tensors_path.exists():
         raise FileNotFoundError(f"no trace at {tensors_path}")
     size = tensors_path.stat().st_size
@@ -145,7 +152,36 @@ def _meta(path: Path) -> dict[str, Any]:
         raise FormatError(f"{path}: not JSON ({error})") from None
     if not isinstance(meta, dict) or meta.get("format") != "elq-trace" or meta.get("version") != VERSION:
         raise FormatError(f'{path}: wanted "format": "elq-trace" and "version": {VERSION}')
+    for name, fits, wanted in _FIELDS:
+        if name in meta and not fits(meta[name]):
+            raise FormatError(f'{path}: "{name}" is {str(meta[name])[:40]}, wanted {wanted}')
+    if meta.get("kind") == "operations" and not all(
+        _names(group.get("inputs")) and _names(group.get("outputs")) for group in meta.get("groups", [])
+    ):
+        raise FormatError(f'{path}: every group of operations wants lists of names "inputs" and "outputs"')
     return meta
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _groups(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(g, dict) and isinstance(g.get("name"), str) for g in value
+    )
+
+
+def _bounds(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(b, int | float) and b >= 0 for b in value.values())
+
+
+_FIELDS = (
+    ("groups", _groups, 'a list of objects with a "name"'),
+    ("parameters", _names, "a list of names"),
+    ("bounds", _bounds, "numbers >= 0 by tensor name"),
+    ("tensors", lambda value: isinstance(value, dict), "an object"),
+)
 
 
 def _check_names(path: Path, tensors: dict[str, np.ndarray]) -> None:
