@@ -66,9 +66,7 @@ class Batches:
         shuffle: bool = True,
     ) -> None:
         if batch_size < 1 or not len(dataset):
-            raise ValueError(
-                f"batches of {batch_size} from {len(dataset)} pictures: wanted at least one of each"
-            )
+            raise ValueError(f"batches of {batch_size} from {len(dataset)} pictures: wanted at least one of each")
         if not 0 <= seed <= _MASK:
             raise ValueError(f"seed is {seed}, wanted 0 to 2^64 - 1")
         self.dataset, self.batch_size, self.augment = dataset, batch_size, augment
@@ -81,9 +79,7 @@ class Batches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Batches `start`, `start` + 1, ... of `epoch`: x float32 (N, C, H, W) normalized, y int64 (N,)."""
         if epoch < 0 or not 0 <= start <= len(self):
-            raise ValueError(
-                f"epoch {epoch} from batch {start}: wanted epoch >= 0 and a batch of 0 to {len(self)}"
-            )
+            raise ValueError(f"epoch {epoch} from batch {start}: wanted epoch >= 0 and a batch of 0 to {len(self)}")
         return self._epoch(epoch, start)
 
     def _epoch(self, epoch: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -92,7 +88,7 @@ class Batches:
             samples = order[first : first + self.batch_size]
             images = self.dataset.images[samples]
             if self.augment is not None:
-                images = self._augmented(images, epoch, samples)
+                images = self._augmented(self.augment, images, epoch, samples)
             yield self.dataset.normalization.apply(images), self.dataset.labels[samples]
 
     def _order(self, epoch: int) -> np.ndarray:
@@ -101,14 +97,14 @@ class Batches:
             return samples
         return np.argsort(random_bits(self.seed, epoch, _ORDER, samples), kind="stable")
 
-    def _augmented(self, images: np.ndarray, epoch: int, samples: np.ndarray) -> np.ndarray:
-        pad, (height, width) = self.augment.pad, images.shape[2:]
+    def _augmented(self, augment: Augment, images: np.ndarray, epoch: int, samples: np.ndarray) -> np.ndarray:
+        pad, (height, width) = augment.pad, images.shape[2:]
         if pad:
             padded = np.pad(images, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
             crops = np.lib.stride_tricks.sliding_window_view(padded, (height, width), (2, 3))
             row, column = (self._below(2 * pad + 1, epoch, purpose, samples) for purpose in (_ROW, _COLUMN))
             images = crops[np.arange(len(samples)), :, row, column]
-        if self.augment.flip:
+        if augment.flip:
             mirrored = self._below(2, epoch, _FLIP, samples).astype(bool)
             images[mirrored] = images[mirrored, :, :, ::-1]
         return images

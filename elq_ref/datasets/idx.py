@@ -34,9 +34,7 @@ def read_idx(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
             header = file.read(4 + 4 * ndim)
             wanted = bytes([0, 0, 8, ndim])
             if header[:4] != wanted:
-                raise FormatError(
-                    f"{path} starts with {header[:4].hex(' ')!r}, wanted {wanted.hex(' ')!r} (idx)"
-                )
+                raise FormatError(f"{path} starts with {header[:4].hex(' ')!r}, wanted {wanted.hex(' ')!r} (idx)")
             if len(header) < 4 + 4 * ndim:
                 raise FormatError(f"{path} is cut off: {len(header)} bytes of header, wanted {4 + 4 * ndim}")
             shape = tuple(int(n) for n in np.frombuffer(header, ">u4", offset=4))
@@ -60,14 +58,10 @@ def find_idx(folder: Path, stem: str) -> Path | None:
     return next((p for p in (folder / stem, folder / f"{stem}.gz") if p.is_file()), None)
 
 
-def labelled(
-    images: np.ndarray, labels: np.ndarray, classes: int, where: Path
-) -> tuple[np.ndarray, np.ndarray]:
+def labelled(images: np.ndarray, labels: np.ndarray, classes: int, where: Path) -> tuple[np.ndarray, np.ndarray]:
     """(N, H, W) and (N,) as a Dataset wants them; FormatError where they do not belong together."""
     if len(images) != len(labels) or not images.size:
-        raise FormatError(
-            f"{where} has images {images.shape} and {len(labels)} labels, wanted one label an image"
-        )
+        raise FormatError(f"{where} has images {images.shape} and {len(labels)} labels, wanted one label an image")
     if labels.max() >= classes:
         raise FormatError(f"{where} has the label {labels.max()}, wanted 0 to {classes - 1}")
     return images[:, None], labels.astype(np.int64)
