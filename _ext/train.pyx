@@ -24,6 +24,10 @@ cdef extern from "pool.h" nogil:
     int ELQ_MAX_THREADS
     int elq_num_threads()
 
+cdef extern from "train_memory.h" nogil:
+    void *elq_memory_take(Py_ssize_t bytes)
+    void elq_memory_give(void *block)
+
 cdef extern from "train.h" nogil:
     struct elq_conv:
         Py_ssize_t n, groups, c, o, h, w, p, q, kh, kw
@@ -97,6 +101,33 @@ cdef const elq_train_kernels *_kernels(tuple arrays) except NULL:
     return elq_train_select(_isa, dtype == np.float64)
 
 
+cdef class _Block:
+    """The memory of a result: goes back to train_memory.c with the last array on it."""
+    cdef void *data
+
+    def __dealloc__(self):
+        elq_memory_give(self.data)
+
+
+cdef _empty(tuple shape, dtype):
+    """np.empty, on memory that is used again if there is much of it."""
+    cdef Py_ssize_t dims[4]
+    cdef Py_ssize_t size = dtype.itemsize
+    cdef int k
+    for k in range(len(shape)):
+        dims[k] = shape[k]
+        size *= dims[k]
+    if size < 1 << 16:
+        return np.empty(shape, dtype)
+    cdef _Block block = _Block()
+    block.data = elq_memory_take(size)
+    if block.data is NULL:
+        raise MemoryError(f"no memory for a result of shape {shape}")
+    array = cnp.PyArray_SimpleNewFromData(len(shape), <cnp.npy_intp *>dims, dtype.num, block.data)
+    cnp.set_array_base(array, block)
+    return array
+
+
 cdef cnp.ndarray _aligned(cnp.ndarray x):
     """x, or a copy if its elements do not lie at whole multiples of their size."""
     cdef int k
@@ -150,7 +181,7 @@ def conv2d(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1):
     cdef const elq_train_kernels *kernels = _kernels((x, w))
     cdef elq_conv g = _geometry(x.shape, w.shape, stride, padding, dilation, groups)
     x, w = _aligned(x), _aligned(w)
-    y = np.empty((g.n, g.p, g.q, groups * g.o), x.dtype).transpose(0, 3, 1, 2)
+    y = _empty((g.n, g.p, g.q, groups * g.o), x.dtype).transpose(0, 3, 1, 2)
     cdef elq_array ax = _view(x), aw = _view(w), ay = _view(y)
     cdef int status
     with nogil:
@@ -165,7 +196,7 @@ def conv2d_dx(dy, w, x_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), in
     cdef elq_conv g = _geometry(x_shape, w.shape, stride, padding, dilation, groups)
     _same_shape("dy", dy.shape, (g.n, groups * g.o, g.p, g.q))
     dy, w = _aligned(dy), _aligned(w)
-    dx = np.empty((g.n, g.h, g.w, groups * g.c), dy.dtype).transpose(0, 3, 1, 2)
+    dx = _empty((g.n, g.h, g.w, groups * g.c), dy.dtype).transpose(0, 3, 1, 2)
     cdef elq_array ay = _view(dy), aw = _view(w), ax = _view(dx)
     cdef int status
     with nogil:
@@ -223,7 +254,7 @@ def batch_norm(x, gamma, beta, double eps, residual=None, bint relu=False):
     cdef const elq_train_kernels *kernels = _kernels((x, gamma, beta, *extra))
     gamma, beta = _channels("batch_norm", x, (gamma, beta))
     shape, x = x.shape, _flat(x)
-    y, mean, var = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma)
+    y, mean, var = _empty(x.shape, x.dtype), np.empty_like(gamma), np.empty_like(gamma)
     cdef elq_norm a = _norm(x, relu, eps)
     a.x, a.gamma, a.beta, a.y, a.mean, a.var = _data(x), _data(gamma), _data(beta), _data(y), _data(mean), _data(var)
     if residual is not None:
@@ -244,8 +275,8 @@ def batch_norm_backward(dy, y, x, gamma, mean, var, double eps, bint residual=Fa
     _same_shape("y", y.shape, x.shape)
     gamma, mean, var = _channels("batch_norm_backward", x, (gamma, mean, var))
     shape, dy, y, x = x.shape, _flat(dy), _flat(y), _flat(x)
-    dx, dgamma, dbeta = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma)
-    dresidual = np.empty_like(x) if residual else None
+    dx, dgamma, dbeta = _empty(x.shape, x.dtype), np.empty_like(gamma), np.empty_like(gamma)
+    dresidual = _empty(x.shape, x.dtype) if residual else None
     cdef elq_norm a = _norm(x, relu, eps)
     a.dy, a.y, a.x, a.gamma, a.mean, a.var = _data(dy), _data(y), _data(x), _data(gamma), _data(mean), _data(var)
     a.dx, a.dgamma, a.dbeta = _data(dx), _data(dgamma), _data(dbeta)
@@ -264,7 +295,7 @@ def scale_shift(x, scale, shift, residual=None, bint relu=False):
     cdef const elq_train_kernels *kernels = _kernels((x, scale, shift, *extra))
     scale, shift = _channels("scale_shift", x, (scale, shift))
     shape, x = x.shape, _flat(x)
-    y = np.empty_like(x)
+    y = _empty(x.shape, x.dtype)
     cdef elq_norm a = _norm(x, relu, 0)
     a.x, a.gamma, a.beta, a.y = _data(x), _data(scale), _data(shift), _data(y)
     if residual is not None:

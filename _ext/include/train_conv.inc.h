@@ -10,6 +10,7 @@
  * inserted zeros. The sum of a pixel is one chain of additions in the order of the taps, so tiles do not change bits. */
 #include "train_vector.h"
 #include "train_gather.h"
+#include "train_memory.h"
 
 #include "pool.h"
 #include "train.h"
@@ -74,15 +75,15 @@ static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdif
     elq_taps_place(taps, e->columns, channels);
 
     e->panel = (e->o + LANES - 1) / LANES * LANES * taps->count * e->c;
-    ptrdiff_t packed = e->depthwise ? taps->count * e->groups : e->panel * e->groups;
+    ptrdiff_t packed = WHOLE(e->depthwise ? taps->count * e->groups : e->panel * e->groups);
     int threads = elq_num_threads();
     ptrdiff_t row_size = e->columns * channels * e->step_h;
     e->rows = ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL) / row_size + 1;
     while (e->rows > 1 && e->n * ((e->p + e->rows - 1) / e->rows) < 2 * threads) e->rows = (e->rows + 1) / 2;
     if (e->rows > e->p) e->rows = e->p;
-    e->scratch_size = ((e->rows - 1) * e->step_h + taps->span_h) * e->columns * channels;
+    e->scratch_size = WHOLE(((e->rows - 1) * e->step_h + taps->span_h) * e->columns * channels);
 
-    REAL *memory = malloc((packed + e->scratch_size * threads) * sizeof(REAL));
+    REAL *memory = elq_memory_take((packed + e->scratch_size * threads) * sizeof(REAL));
     if (!memory) return -1;
     e->weights = memory;
     e->scratch = memory + packed;
@@ -93,7 +94,7 @@ static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdif
         else NAME(pack)(memory + g * e->panel, taps, e->o, e->c, w + g * sg, so, sc, si, sj);
     }
     elq_parallel_for(e->n * ((e->p + e->rows - 1) / e->rows), NAME(piece), e);
-    free(memory);
+    elq_memory_give(memory);
     return 0;
 }
 

@@ -178,7 +178,7 @@ int NAME(elq_conv_dw)(const struct elq_conv *g, struct elq_array dy, struct elq_
     e.blocks = depthwise ? 1 : g->groups * ((g->o + e.lanes - 1) / e.lanes);
     e.columns = (g->q - 1) * g->stride_w + taps->span_w;
     elq_taps_place(taps, e.columns, e.channels);
-    e.size = taps->count * (depthwise ? g->groups : g->c * e.lanes);
+    e.size = WHOLE(taps->count * (depthwise ? g->groups : g->c * e.lanes));
 
     /* Units from the shapes alone. */
     ptrdiff_t limit = ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL), row_size = e.columns * e.channels * g->stride_h;
@@ -190,16 +190,16 @@ int NAME(elq_conv_dw)(const struct elq_conv *g, struct elq_array dy, struct elq_
     e.chunks = e.units < ELQ_CHUNKS ? e.units : ELQ_CHUNKS;
     while (e.chunks > 1 && e.chunks * e.blocks * e.size * (ptrdiff_t)sizeof(REAL) > ELQ_SUMS_BYTES) e.chunks /= 2;
     e.band_h = (e.rows - 1) * g->stride_h + taps->span_h;
-    e.x_size = e.images * e.band_h * e.columns * e.channels;
-    e.scratch_size = e.x_size + e.images * e.rows * g->q * e.lanes;
+    e.x_size = WHOLE(e.images * e.band_h * e.columns * e.channels);
+    e.scratch_size = WHOLE(e.x_size + e.images * e.rows * g->q * e.lanes);
 
-    REAL *memory = malloc((e.chunks * e.blocks * e.size + elq_num_threads() * e.scratch_size) * sizeof(REAL));
+    REAL *memory = elq_memory_take((e.chunks * e.blocks * e.size + elq_num_threads() * e.scratch_size) * sizeof(REAL));
     if (memory) {
         e.sums = memory;
         e.scratch = memory + e.chunks * e.blocks * e.size;
         elq_parallel_for(e.chunks * e.blocks, NAME(dw_piece), &e);
         elq_parallel_for(e.blocks, NAME(dw_finish), &e);
-        free(memory);
+        elq_memory_give(memory);
     }
     free(taps);
     return memory ? 0 : -1;

@@ -7,10 +7,10 @@
 #include "train_vector.h"
 
 #include "pool.h"
+#include "train_memory.h"
 #include "train.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 enum { NAME(CHUNKS) = 64 };
 typedef double NAME(wide) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL) * sizeof(double))));
@@ -118,7 +118,7 @@ static void NAME(apply_backward)(void *context, ptrdiff_t chunk, int worker) {
 /* Memory of a call: the sums of all chunks, then three values a channel. */
 static int NAME(reserve)(struct NAME(norm) *e, const struct elq_norm *a) {
     e->a = a;
-    e->sums = malloc((2 * NAME(CHUNKS) + 3) * a->c * sizeof(double));
+    e->sums = elq_memory_take((2 * NAME(CHUNKS) + 3) * a->c * sizeof(double));
     if (!e->sums) return -1;
     e->scale = (REAL *)(e->sums + 2 * NAME(CHUNKS) * a->c);
     e->shift = e->scale + a->c;
@@ -149,7 +149,7 @@ int NAME(elq_norm)(const struct elq_norm *a) {
         e.shift[c] = ((const REAL *)a->beta)[c] - mean * scale;
     }
     elq_parallel_for(NAME(CHUNKS), NAME(apply), &e);
-    free(e.sums);
+    elq_memory_give(e.sums);
     return 0;
 }
 
@@ -168,7 +168,7 @@ int NAME(elq_norm_backward)(const struct elq_norm *a) {
         e.factor[c] = -scale * dgamma * inverse / a->pixels;
     }
     elq_parallel_for(NAME(CHUNKS), NAME(apply_backward), &e);
-    free(e.sums);
+    elq_memory_give(e.sums);
     return 0;
 }
 

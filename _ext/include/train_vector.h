@@ -7,8 +7,10 @@
 #undef INLINE
 #undef VEC
 #undef LOOSE
+#undef WHOLE
 #define LANES ((ptrdiff_t)(VECTOR_BYTES / sizeof(REAL)))
 #define INLINE static inline __attribute__((always_inline))
+#define WHOLE(n) (((n) + LANES - 1) / LANES * LANES) /* as many elements as whole vectors have */
 #define VEC NAME(vec)
 #define LOOSE NAME(loose)
 

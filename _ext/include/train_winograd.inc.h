@@ -142,14 +142,14 @@ static int NAME(winograd)(struct NAME(engine) *e, const REAL *w, ptrdiff_t so, p
     e->rows = ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL) / row_size + 1;
     while (e->rows > 1 && e->n * ((all_rows + e->rows - 1) / e->rows) < 2 * threads) e->rows = (e->rows + 1) / 2;
     if (e->rows > all_rows) e->rows = all_rows;
-    e->scratch_size = e->rows * row_size + 2 * NAME(POINTS) * LANES + (2 * e->rows + 2) * e->columns * e->c;
+    e->scratch_size = WHOLE(e->rows * row_size + 2 * NAME(POINTS) * LANES + (2 * e->rows + 2) * e->columns * e->c);
 
-    REAL *memory = malloc((weights + threads * e->scratch_size) * sizeof(REAL));
+    REAL *memory = elq_memory_take((weights + threads * e->scratch_size) * sizeof(REAL));
     if (!memory) return -1;
     e->weights = memory;
     e->scratch = memory + weights;
     NAME(transform_weights)(memory, e, w, so, sc, si, sj);
     elq_parallel_for(e->n * ((all_rows + e->rows - 1) / e->rows), NAME(winograd_piece), e);
-    free(memory);
+    elq_memory_give(memory);
     return 0;
 }

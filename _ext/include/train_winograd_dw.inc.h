@@ -112,14 +112,14 @@ static int NAME(winograd_dw)(const struct elq_conv *g, struct elq_array dy, stru
     if (e.images > (g->n + ELQ_CHUNKS - 1) / ELQ_CHUNKS) e.images = (g->n + ELQ_CHUNKS - 1) / ELQ_CHUNKS;
     e.units = (g->n + e.images - 1) / e.images * e.bands;
     e.chunks = e.units < ELQ_CHUNKS ? e.units : ELQ_CHUNKS;
-    e.scratch_size = e.images * e.rows * row_size + 2 * NAME(POINTS) * LANES +
-                     (2 * e.rows + 2) * (2 * e.columns + 2) * channels;
-    REAL *memory = malloc((e.chunks * size + elq_num_threads() * e.scratch_size) * sizeof(REAL));
+    e.scratch_size = WHOLE(e.images * e.rows * row_size + 2 * NAME(POINTS) * LANES +
+                     (2 * e.rows + 2) * (2 * e.columns + 2) * channels);
+    REAL *memory = elq_memory_take((e.chunks * size + elq_num_threads() * e.scratch_size) * sizeof(REAL));
     if (!memory) return -1;
     e.sums = memory;
     e.scratch = memory + e.chunks * size;
     elq_parallel_for(e.chunks, NAME(winograd_dw_chunk), &e);
     elq_parallel_for(g->o / LANES, NAME(winograd_dw_finish), &e);
-    free(memory);
+    elq_memory_give(memory);
     return 0;
 }
