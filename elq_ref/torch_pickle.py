@@ -152,7 +152,7 @@ class _Machine:
         if not fits or not isinstance(pid[1], _Name) or pid[1].text not in _STORAGES:
             raise FormatError(f"the pickle refers to a {_kind(pid)} that is no storage: refused")
         kind, key, count = pid[1].text[len("torch ") : -len("Storage")], pid[2], pid[4]
-        if type(key) is not str or type(count) is not int or count < 0:
+        if type(key) is not str or type(count) is not int or not 0 <= count < 1 << 60:
             raise FormatError(f"a storage has a {_kind(key)} as key and {str(count)[:40]} values: refused")
         storage = Storage(kind, key, count)
         if self.storages.setdefault(key, storage) != storage:
