@@ -1,4 +1,4 @@
-"""Accuracies of `elq demo` over seeds: python benchmarks/demo_seeds.py [--seeds 5] > benchmarks/results/demo_seeds.txt"""
+"""Accuracies of `elq demo` over seeds: python benchmarks/demo_seeds.py > benchmarks/results/demo_seeds.txt"""
 
 import argparse
 import json

@@ -53,7 +53,9 @@ def check_grads(
             array[index] = kept
             right, left = (above - middle) / step, (middle - below) / step
             if abs(right - left) > 1e-2 * (1 + abs(right) + abs(left)):
-                raise ValueError(f"argument {position} at {index} = {kept} sits on a kink: slopes {left:.4g} and {right:.4g}")
+                raise ValueError(
+                    f"argument {position} at {index} = {kept} sits on a kink: slopes {left:.4g} and {right:.4g}"
+                )
             numeric = (above - below) / (2 * step)
             deviation = abs(numeric - analytic[index]) / (1 + abs(numeric))
             worst = max(worst, deviation)

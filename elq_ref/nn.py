@@ -80,7 +80,9 @@ class Module:
             "missing": [f"{n} {own[n]}" for n in own if n not in state],
             "unexpected": [f"{n} {np.shape(state[n])}" for n in state if n not in own],
             "of another shape": [
-                f"{n} {np.shape(state[n])} instead of {own[n]}" for n in own if n in state and np.shape(state[n]) != own[n]
+                f"{n} {np.shape(state[n])} instead of {own[n]}"
+                for n in own
+                if n in state and np.shape(state[n]) != own[n]
             ],
         }
         if any(problems.values()):
@@ -137,9 +139,19 @@ def _kaiming(rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
 class Conv2d(Module):
     """ops.conv2d with a weight (O, C/groups, KH, KW) and an optional bias (O)."""
 
-    def __init__(self, rng: np.random.Generator, channels: int, outputs: int, kernel: int | tuple[int, int], *,
-                 stride: int = 1, padding: int | tuple[int, int] = 0, dilation: int = 1, groups: int = 1,
-                 bias: bool = True) -> None:
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        channels: int,
+        outputs: int,
+        kernel: int | tuple[int, int],
+        *,
+        stride: int = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
         size = (kernel, kernel) if isinstance(kernel, int) else kernel
         self.weight = _kaiming(rng, (outputs, channels // groups, *size))
         self.bias = Tensor(np.zeros(outputs, np.float32), requires_grad=True) if bias else None
@@ -178,8 +190,16 @@ class BatchNorm2d(Module):
 
     def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
         return ops.batch_norm(
-            x, self.weight, self.bias, self.running_mean, self.running_var,
-            training=self.training, momentum=self.momentum, eps=self.eps, residual=residual, relu=relu,
+            x,
+            self.weight,
+            self.bias,
+            self.running_mean,
+            self.running_var,
+            training=self.training,
+            momentum=self.momentum,
+            eps=self.eps,
+            residual=residual,
+            relu=relu,
         )
 
 

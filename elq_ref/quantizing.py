@@ -76,9 +76,7 @@ def stage_line(record: dict[str, Any]) -> str:
     )
 
 
-def finish(
-    net: Module, batches: Batches, test: Dataset, folder: RunFolder, metadata: dict[str, Any]
-) -> dict[str, Any]:
+def finish(net: Module, batches: Batches, test: Dataset, folder: RunFolder, metadata: dict[str, Any]) -> dict[str, Any]:
     """Re-estimate BatchNorm for the network of the run's last state, write quantized.safetensors and net.elq, and
     classify `test` from the packed file.
 
@@ -137,7 +135,7 @@ def pack_network(
 
 
 def count_correct_packed(packed: PackedNetwork, dataset: Dataset, batch_size: int = 250) -> tuple[int, int]:
-    """(number of pictures that the packed network classifies correctly, number of pictures); the file's own normalization."""
+    """(pictures that the packed network classifies correctly, pictures), with the file's own normalization."""
     session = Session(packed)
     correct = 0
     for start in range(0, len(dataset), batch_size):

@@ -1,8 +1,8 @@
 """A run on disk: its configuration, its logs, its state. Killed at any moment, it goes on from the last state.
 
-    config.json        what was asked for
-    steps.jsonl        one line an update; stages.jsonl: one line a stage
-    state.safetensors  the run (elq_ref.elq.state), written every `SAVE_EVERY` seconds, at every stage and on Ctrl-C
+config.json        what was asked for
+steps.jsonl        one line an update; stages.jsonl: one line a stage
+state.safetensors  the run (elq_ref.elq.state), written every `SAVE_EVERY` seconds, at every stage and on Ctrl-C
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class RunFolder:
             self.path.rmdir()
 
     def means(self, stage: int, keys: Sequence[str]) -> dict[str, float]:
-        """Mean over the logged steps of `stage` of each key that was measured: read back, so that a resumed run counts all."""
+        """Mean over the logged steps of `stage` of each key that was measured; a resumed run counts them all."""
         lines = map(json.loads, (self.path / "steps.jsonl").read_text().splitlines())
         steps = [line for line in lines if line["stage"] == stage]
         seen = {key: [s[key] for s in steps if s[key] is not None] for key in keys}

@@ -55,7 +55,9 @@ def test_bands_are_nested_and_disjoint_from_what_is_frozen(levels):
 def test_per_channel_scales_and_no_scale():
     w = np.array([[0.5, 1.0], [0.5, 1.0]])
     alpha = np.array([[1.0], [2.0]])
-    np.testing.assert_array_equal(partition(w, alpha, np.zeros((2, 2), bool), 0.4, "ternary"), [[True, False], [False, True]])
+    np.testing.assert_array_equal(
+        partition(w, alpha, np.zeros((2, 2), bool), 0.4, "ternary"), [[True, False], [False, True]]
+    )
     assert not partition(w, 0 * alpha, np.zeros((2, 2), bool), 0.4, "ternary").any()
 
 

@@ -35,7 +35,9 @@ def trained(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def quantized(trained, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("quantized") / "run"
-    assert main(["quantize", str(trained), "--data", "digits", "--epochs", "5", "--batch-size", "64", "-o", str(out)]) == 0
+    assert (
+        main(["quantize", str(trained), "--data", "digits", "--epochs", "5", "--batch-size", "64", "-o", str(out)]) == 0
+    )
     return out
 
 
@@ -53,7 +55,15 @@ def test_train_writes_a_checkpoint_that_says_what_it_is(trained, capsys):
 
 def test_quantize_leaves_everything_a_reader_needs(quantized):
     names = {p.name for p in quantized.iterdir()}
-    assert names == {"config.json", "steps.jsonl", "stages.jsonl", "state.safetensors", "quantized.safetensors", "net.elq", "result.json"}
+    assert names == {
+        "config.json",
+        "steps.jsonl",
+        "stages.jsonl",
+        "state.safetensors",
+        "quantized.safetensors",
+        "net.elq",
+        "result.json",
+    }
     steps = [json.loads(line) for line in (quantized / "steps.jsonl").read_text().splitlines()]
     assert [s["step"] for s in steps] == list(range(1, len(steps) + 1))
     stages = [json.loads(line) for line in (quantized / "stages.jsonl").read_text().splitlines()]
@@ -80,7 +90,9 @@ def test_the_packed_file_is_the_quantized_network(quantized, capsys):
 
 
 def test_pack_of_a_quantized_and_of_a_float_checkpoint(quantized, trained, tmp_path, capsys):
-    code, result, _ = run(capsys, "pack", quantized / "quantized.safetensors", "--data", "digits", "-o", tmp_path / "a.elq", "--json")
+    code, result, _ = run(
+        capsys, "pack", quantized / "quantized.safetensors", "--data", "digits", "-o", tmp_path / "a.elq", "--json"
+    )
     assert code == 0
     again = PackedNetwork.load(tmp_path / "a.elq")
     x = digits()[1].images[:20]
@@ -128,7 +140,10 @@ def bad(tmp_path, quantized, trained) -> dict[str, Path]:
         (["eval", "{trained}", "--data", "cifar10", "--data-dir", "{dir}"], ["test_batch.bin"]),
         (["eval", "{dir}/empty.safetensors", "--model", "lenet5", "--data", "digits"], ["empty.safetensors"]),
         (["eval", "{dir}/missing.safetensors", "--data", "digits"], ["missing.safetensors"]),
-        (["eval", "{dir}/other.safetensors", "--model", "digits_cnn", "--data", "digits"], ["missing: bn1.weight", "unexpected: fc", "conv1.weight (6, 1, 5, 5) instead of (32, 1, 3, 3)"]),
+        (
+            ["eval", "{dir}/other.safetensors", "--model", "digits_cnn", "--data", "digits"],
+            ["missing: bn1.weight", "unexpected: fc", "conv1.weight (6, 1, 5, 5) instead of (32, 1, 3, 3)"],
+        ),
         (["eval", "{dir}/other.safetensors", "--data", "digits"], ["--model", "lenet5"]),
         (["train", "--model", "alexnet", "--data", "digits", "-o", "{dir}/x"], ["alexnet", "lenet5"]),
         (["run", "{net}", "{dir}/text.png"], ["text.png"]),
@@ -164,9 +179,25 @@ def test_a_second_run_does_not_overwrite_the_first(quantized, trained, capsys):
 
 
 def start(trained: Path, out: Path, *more: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "elq_ref", "quantize", trained, "--data", "digits", "--epochs", "5", "--batch-size", "64", "-o", out]
+    command = [
+        sys.executable,
+        "-m",
+        "elq_ref",
+        "quantize",
+        trained,
+        "--data",
+        "digits",
+        "--epochs",
+        "5",
+        "--batch-size",
+        "64",
+        "-o",
+        out,
+    ]
     environment = os.environ | {"PYTHONPATH": str(Path(models.__file__).parents[2])}
-    return subprocess.Popen([*map(str, command), *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    return subprocess.Popen(
+        [*map(str, command), *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
 
 
 def wait_for_lines(path: Path, count: int) -> None:

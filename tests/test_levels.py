@@ -49,7 +49,9 @@ def test_scale_rules_are_their_formulas():
         scale(w, "binary", "twn")
 
 
-@pytest.mark.parametrize(("levels", "rule"), [("ternary", "elq"), ("binary", "elq"), ("ternary", "twn"), ("ternary", "l2")])
+@pytest.mark.parametrize(
+    ("levels", "rule"), [("ternary", "elq"), ("binary", "elq"), ("ternary", "twn"), ("ternary", "l2")]
+)
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_scale_slope_is_the_derivative(levels, rule, per_channel):
     w = np.random.default_rng(3).standard_normal((3, 5))

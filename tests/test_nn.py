@@ -12,13 +12,29 @@ from elq_ref.optim import Schedule
 
 def test_names_and_order_are_pytorchs():
     names = list(models.resnet20().state_dict())
-    assert names[:6] == ["conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var", "layer1.0.conv1.weight"]
+    assert names[:6] == [
+        "conv1.weight",
+        "bn1.weight",
+        "bn1.bias",
+        "bn1.running_mean",
+        "bn1.running_var",
+        "layer1.0.conv1.weight",
+    ]
     assert names[-2:] == ["linear.weight", "linear.bias"]
     assert "layer2.0.bn2.running_var" in names
     assert [n for n, _ in models.lenet5().named_parameters()][:3] == ["conv1.weight", "conv1.bias", "conv2.weight"]
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("resnet20", 269_722), ("resnet32", 464_154), ("resnet44", 658_586), ("resnet56", 853_018), ("resnet110", 1_727_962)])
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("resnet20", 269_722),
+        ("resnet32", 464_154),
+        ("resnet44", 658_586),
+        ("resnet56", 853_018),
+        ("resnet110", 1_727_962),
+    ],
+)
 def test_sizes_are_those_published(name, parameters):
     # 0.27, 0.46, 0.66, 0.85, 1.7 million (He et al. 2016, table 6)
     assert sum(p.data.size for _, p in models.MODELS[name]().named_parameters()) == parameters
@@ -44,7 +60,7 @@ def test_what_is_quantized():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="no model 'alexnet'.*lenet5"):
+    with pytest.raises(ValueError, match=r"no model 'alexnet'.*lenet5"):
         models.build("alexnet", (1, 8, 8))
     with pytest.raises(ValueError, match="at least 4x4"):
         models.build("lenet5", (1, 2, 2))
@@ -53,7 +69,10 @@ def test_errors():
     state["fc3.bias"] = np.zeros(11)
     del state["conv1.bias"]
     state["extra"] = np.zeros(2)
-    with pytest.raises(ValueError, match=r"missing: conv1.bias \(6,\); unexpected: extra \(2,\); of another shape: fc3.bias \(11,\) instead of \(10,\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"missing: conv1.bias \(6,\); unexpected: extra \(2,\); of another shape: fc3.bias \(11,\) instead",
+    ):
         net.load_state_dict(state)
 
 
@@ -77,7 +96,12 @@ def test_summary_lists_and_adds_up():
 
 
 def test_schedules():
-    assert [round(Schedule("cosine")(t, 4), 6) for t in range(4)] == [1, round((1 + math.cos(math.pi / 4)) / 2, 6), 0.5, round((1 - math.cos(math.pi / 4)) / 2, 6)]
+    assert [round(Schedule("cosine")(t, 4), 6) for t in range(4)] == [
+        1,
+        round((1 + math.cos(math.pi / 4)) / 2, 6),
+        0.5,
+        round((1 - math.cos(math.pi / 4)) / 2, 6),
+    ]
     assert [Schedule("step")(t, 8) for t in (0, 3, 4, 6)] == [1, 1, 0.1, pytest.approx(0.01)]
     assert [Schedule("constant", warmup=0.5)(t, 8) for t in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
     with pytest.raises(ValueError, match="'linear', wanted constant, cosine or step"):

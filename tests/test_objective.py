@@ -180,7 +180,11 @@ def test_frozen_entries_are_exactly_zero_whatever_the_gradient_holds(gradient):
         at = run(0.7)(weights)
         return at._replace(weights=[np.where(f, np.nan, g) for f, g in zip(frozen, at.weights, strict=True)])
 
-    seen = objective(poisoned, w, hat, plan, frozen=frozen) if gradient != "taylor-inner" else objective(run(0.7), w, hat, plan, frozen=frozen)
+    seen = (
+        objective(poisoned, w, hat, plan, frozen=frozen)
+        if gradient != "taylor-inner"
+        else objective(run(0.7), w, hat, plan, frozen=frozen)
+    )
     for f, dw in zip(frozen, seen.weights, strict=True):
         assert not dw[f].any()
         assert np.isfinite(dw).all()

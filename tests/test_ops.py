@@ -74,7 +74,9 @@ def test_batch_norm_gradients(shape, residual, training):
     mean, var = normal(c), rng.random(c) + 0.5
 
     def f(x, gamma, beta, *extra):
-        return ops.batch_norm(x, gamma, beta, mean.copy(), var.copy(), training=training, residual=extra[0] if extra else None)
+        return ops.batch_norm(
+            x, gamma, beta, mean.copy(), var.copy(), training=training, residual=extra[0] if extra else None
+        )
 
     check_grads(f, [normal(*shape), normal(c), normal(c), *([normal(*shape)] if residual else [])], tolerance=1e-5)
 
@@ -124,7 +126,13 @@ def test_elementwise_and_shapes():
 
 @pytest.mark.parametrize(
     ("shape", "kernel", "stride"),
-    [((1, 1, 1, 1), 1, None), ((2, 3, 5, 4), 2, None), ((1, 2, 7, 6), (3, 2), (2, 1)), ((2, 5, 7, 7), 2, 3), ((1, 1, 3, 9), (3, 4), 5)],
+    [
+        ((1, 1, 1, 1), 1, None),
+        ((2, 3, 5, 4), 2, None),
+        ((1, 2, 7, 6), (3, 2), (2, 1)),
+        ((2, 5, 7, 7), 2, 3),
+        ((1, 1, 3, 9), (3, 4), 5),
+    ],
 )
 def test_pools(shape, kernel, stride):
     check_grads(lambda x: ops.max_pool(x, kernel, stride), [distinct(*shape)])
@@ -168,7 +176,10 @@ def test_relu_convention_at_zero():
         (lambda: ops.conv2d(Tensor(normal(1, 3, 4, 4)), Tensor(normal(2, 4, 3, 3))), ["(1, 3, 4, 4)", "(2, 4, 3, 3)"]),
         (lambda: ops.conv2d(Tensor(normal(1, 3, 4, 4)), Tensor(normal(2, 3, 5, 5))), ["(5, 5)", "(4, 4)"]),
         (lambda: ops.conv2d(Tensor(normal(3, 4, 4)), Tensor(normal(2, 3, 3, 3))), ["(3, 4, 4)", "N C H W"]),
-        (lambda: ops.conv2d(Tensor(normal(1, 2, 4, 4)), Tensor(normal(2, 2, 3, 3)), Tensor(normal(3))), ["(3,)", "(2,)"]),
+        (
+            lambda: ops.conv2d(Tensor(normal(1, 2, 4, 4)), Tensor(normal(2, 2, 3, 3)), Tensor(normal(3))),
+            ["(3,)", "(2,)"],
+        ),
         (lambda: ops.linear(Tensor(normal(2, 3)), Tensor(normal(5, 4))), ["(2, 3)", "(5, 4)"]),
         (lambda: ops.add(Tensor(normal(2, 3)), Tensor(normal(3))), ["(2, 3)", "(3,)"]),
         (lambda: ops.reshape(Tensor(normal(2, 3)), (4, -1)), ["(2, 3)", "(4, -1)"]),

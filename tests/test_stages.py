@@ -16,7 +16,9 @@ PLAN = Plan("ternary", sigma2=(0.3, 0.1, 0.0), epochs=(1.0, 0.5, 0.5, 0.5), sign
 
 def small_net(seed: int = 0) -> Module:
     rng = np.random.default_rng(seed)
-    return Sequential(Conv2d(rng, 1, 5, 3, padding=1, bias=False), BatchNorm2d(5), ReLU(), Flatten(), Linear(rng, 5 * 36, 3))
+    return Sequential(
+        Conv2d(rng, 1, 5, 3, padding=1, bias=False), BatchNorm2d(5), ReLU(), Flatten(), Linear(rng, 5 * 36, 3)
+    )
 
 
 def batches(batch_size: int = 16, seed: int = 0) -> Batches:
@@ -99,18 +101,22 @@ def test_a_freeze_changes_neither_what_nor_the_loss_of_what():
     from elq_ref.elq.stages import _freeze
 
     before, loss = {n: w.tobytes() for n, w in state.quantized().items()}, loss_of_what()
-    error = sum(np.sum((layer.w - w) ** 2) for layer, w in zip(state.layers.values(), state.quantized().values(), strict=True))
+    error = sum(
+        np.sum((layer.w - w) ** 2) for layer, w in zip(state.layers.values(), state.quantized().values(), strict=True)
+    )
     _freeze(state)
     assert state.share_frozen() > 0
     assert {n: w.tobytes() for n, w in state.quantized().items()} == before
     assert loss_of_what() == loss
-    after = sum(np.sum((layer.w - w) ** 2) for layer, w in zip(state.layers.values(), state.quantized().values(), strict=True))
+    after = sum(
+        np.sum((layer.w - w) ** 2) for layer, w in zip(state.layers.values(), state.quantized().values(), strict=True)
+    )
     assert after < error
 
 
 def test_resuming_anywhere_gives_the_same_bits(tmp_path):
     plan, sgd = replace(PLAN, alpha_from="stage0", tail="pull"), SGD(0.05, weight_decay=1e-3, nesterov=True)
-    whole = [step for step in quantize(small_net(), batches(), plan, sgd)]
+    whole = list(quantize(small_net(), batches(), plan, sgd))
     reference = {n: a.tobytes() for n, a in whole[-1].state.net.state_dict().items()}
     losses = [step.loss_hat for step in whole]
     for stop in (0, 1, 3, 4, 5, len(whole) - 1):  # inside stages and at their ends
@@ -215,9 +221,7 @@ def test_reestimation_is_the_mean_of_the_batch_statistics():
     net = small_net()
     reestimate(net, batches(), 3)
     conv = net.quantizable()["0.weight"]
-    means = [
-        ops.conv2d(Tensor(x), conv, padding=1).data.mean((0, 2, 3)) for x, _ in list(batches().epoch(0))[:3]
-    ]
+    means = [ops.conv2d(Tensor(x), conv, padding=1).data.mean((0, 2, 3)) for x, _ in list(batches().epoch(0))[:3]]
     np.testing.assert_allclose(dict(net.named_buffers())["1.running_mean"], np.mean(means, 0), rtol=1e-5, atol=1e-6)
 
 

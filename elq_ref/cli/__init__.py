@@ -1,4 +1,4 @@
-"""The command line. Each command is a file with `add(subparsers)`; this one parses, runs and turns errors into one line.
+"""The command line. Each command is a file with `add(subparsers)`; this one parses, runs, makes errors one line.
 
 Exit code 0: done. 1: a check failed. 2: bad input or bad usage. 130: interrupted (a checkpoint was left where the
 command says so).

@@ -1,4 +1,4 @@
-"""elq demo: float training, ELQ to ternary and binary, packing and running, on the digits that ship with the package."""
+"""elq demo: float training, ELQ to ternary and binary, packing and running, on the digits that ship with elq_ref."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def run(args: argparse.Namespace) -> Result:
     result: dict[str, Any] = {"float": train_float(net, batches, test, out / "float.safetensors", metadata)}
     trained = net.state_dict()
     for levels, plan in PLANS.items():
-        print(f"ELQ to {levels} weights: a1 {plan.a1}, a2 {plan.a2}, {plan.gradient}, sign {plan.sign}", file=sys.stderr)
+        print(
+            f"ELQ to {levels} weights: a1 {plan.a1}, a2 {plan.a2}, {plan.gradient}, sign {plan.sign}", file=sys.stderr
+        )
         net.load_state_dict(trained)
         result[levels] = quantize_one(net, batches, test, plan, out / levels, metadata)
     result["seconds"] = time.perf_counter() - start
@@ -81,7 +83,9 @@ def train_float(net: Module, batches: Batches, test: Dataset, path: Path, metada
     }
 
 
-def quantize_one(net: Module, batches: Batches, test: Dataset, plan: Plan, path: Path, metadata: dict[str, Any]) -> dict[str, Any]:
+def quantize_one(
+    net: Module, batches: Batches, test: Dataset, plan: Plan, path: Path, metadata: dict[str, Any]
+) -> dict[str, Any]:
     """ELQ, stage by stage, then from the packed file."""
     folder = RunFolder(path)
     folder.clear()
@@ -116,6 +120,13 @@ def report(result: dict[str, Any]) -> str:
     for name in ("float", "ternary", "binary"):
         r = result[name]
         rows.append(
-            [name, f"{r['top1']:.2f}", f"{r['weight_bytes']:,}", f"{size / r['weight_bytes']:.1f}", f"{r['ms_per_image']:.3f}", r["kernel"]]
+            [
+                name,
+                f"{r['top1']:.2f}",
+                f"{r['weight_bytes']:,}",
+                f"{size / r['weight_bytes']:.1f}",
+                f"{r['ms_per_image']:.3f}",
+                r["kernel"],
+            ]
         )
     return f"{table(rows)}\nEverything made is in {result['folder']} ({result['seconds']:.0f} s)"

@@ -27,7 +27,9 @@ def run(args: argparse.Namespace) -> Result:
     if is_packed(args.file):
         packed = PackedNetwork.load(args.file)
         if packed.graph.input_shape != test.input_shape:
-            raise ValueError(f"{args.file} reads pictures {packed.graph.input_shape}, {test.name} has {test.input_shape}")
+            raise ValueError(
+                f"{args.file} reads pictures {packed.graph.input_shape}, {test.name} has {test.input_shape}"
+            )
         correct, total = count_correct_packed(packed, test)
     else:
         net, metadata = load_network(args.file, args.model, test)

@@ -6,7 +6,7 @@ import argparse
 
 from .. import kernels, runtime
 from ..elq.state import environment
-from .common import Result, table
+from .common import Result
 
 
 def add(commands: argparse._SubParsersAction) -> None:

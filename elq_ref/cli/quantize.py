@@ -59,8 +59,8 @@ def run(args: argparse.Namespace) -> Result:
         print(stage_line(stage), file=sys.stderr)
     result = finish(net, batches, test, folder, metadata)
     text = (
-        f"{metadata['model']} on {test.name}, {plan.levels}: {result['correct']} of {result['total']} test images right "
-        f"({result['top1']:.2f} %), weights {result['weight_bytes']:,} bytes instead of {result['float_bytes']:,}\n"
+        f"{metadata['model']} on {test.name}, {plan.levels}: {result['correct']} of {result['total']} test images "
+        f"right ({result['top1']:.2f} %), weights {result['weight_bytes']:,} bytes instead of {result['float_bytes']:,}\n"
         f"{result['packed']}"
     )
     return result, text, 0

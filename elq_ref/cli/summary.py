@@ -22,7 +22,12 @@ def run(args: argparse.Namespace) -> Result:
     if is_packed(args.file):
         packed = PackedNetwork.load(args.file)
         layers = [{"name": n, "shape": list(w.shape), "levels": w.levels} for n, w in packed.layers.items()]
-        result = {"kind": "packed", "weight_bytes": packed.weight_bytes, "float_bytes": packed.float_bytes, "layers": layers}
+        result = {
+            "kind": "packed",
+            "weight_bytes": packed.weight_bytes,
+            "float_bytes": packed.float_bytes,
+            "layers": layers,
+        }
         return result, packed.summary(), 0
     tensors, metadata = checkpoint.read(args.file)
     rows = [[name, "x".join(map(str, t.shape)) or "1", str(t.dtype), f"{t.nbytes:,}"] for name, t in tensors.items()]

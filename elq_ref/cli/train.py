@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from .. import datasets, models
 from ..datasets import Batches
@@ -49,6 +48,13 @@ def run(args: argparse.Namespace) -> Result:
     correct = count_correct(net, test)
     save_network(net, args.output, network_metadata(args.model, train))
     folder.clear()
-    result = {"correct": correct, "total": len(test), "top1": 100 * correct / len(test), "loss": loss, "file": args.output}
-    text = f"{args.model} on {train.name}: {correct} of {len(test)} test images right ({result['top1']:.2f} %)\n{Path(args.output)}"
+    result = {
+        "correct": correct,
+        "total": len(test),
+        "top1": 100 * correct / len(test),
+        "loss": loss,
+        "file": args.output,
+    }
+    right = f"{correct} of {len(test)} test images right ({result['top1']:.2f} %)"
+    text = f"{args.model} on {train.name}: {right}\n{args.output}"
     return result, text, 0

@@ -6,7 +6,14 @@ TAILS = ("pull", "clip", "2alpha", "last")
 
 
 def partition(
-    w: np.ndarray, alpha: np.ndarray, frozen: np.ndarray, sigma2: float, levels: str, *, tail: str = "last", last: bool = False
+    w: np.ndarray,
+    alpha: np.ndarray,
+    frozen: np.ndarray,
+    sigma2: float,
+    levels: str,
+    *,
+    tail: str = "last",
+    last: bool = False,
 ) -> np.ndarray:
     """Group 1 of a stage: a bool array of w's shape, the free weights that are frozen now.
 

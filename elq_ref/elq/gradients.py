@@ -23,22 +23,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from .plan import Plan
 
 
+class Evaluated(Protocol):
+    """A network evaluated at some weights. The gradients are asked for only where their factor is not 0, so that an
+    implementation may put off the backward pass until then."""
+
+    @property
+    def loss(self) -> float: ...
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """dL/dW of each quantized layer."""
+
+    @property
+    def shared(self) -> list[np.ndarray]:
+        """dL/d(everything else)."""
+
+
 class Pass(NamedTuple):
-    """One forward and backward pass: the loss, dL/dW of each quantized layer, dL/d(everything else)."""
+    """An `Evaluated` whose gradients are at hand."""
 
     loss: float
     weights: list[np.ndarray]
     shared: list[np.ndarray]
 
 
-Forward = Callable[[Sequence[np.ndarray]], Pass]
+Forward = Callable[[Sequence[np.ndarray]], Evaluated]
 
 
 @dataclass(frozen=True)
@@ -46,7 +61,7 @@ class Term:
     """One loss perturbation |L(W) - L_t|: the layers that are quantized in it, its pass and its s."""
 
     layers: range
-    at: Pass
+    at: Evaluated
     sign: float
 
 
@@ -101,19 +116,16 @@ def objective(
 
     gaps = [a - b for a, b in zip(w, w_hat, strict=True)]
     weights = []
-    for layer, gap in enumerate(gaps):
-        dw = _loss_part(plan, layer, full, terms, gaps) + _error_part(plan, gap)
+    for layer, (part, gap) in enumerate(zip(_loss_parts(plan, full, terms, gaps), gaps, strict=True)):
+        dw = part + _error_part(plan, gap)
         if slopes is not None:
             dw += _moving_scale_part(plan, layer, terms, gap, w_hat[layer], slopes[layer])
         weights.append(dw if frozen is None else np.where(frozen[layer], 0, dw))
-    shared = [
-        _mix(plan, sign, None if full is None else full.shared[i], [(t.sign, t.at.shared[i]) for t in terms])
-        for i in range(len(hat.shared))
-    ]
+    shared = _mix(plan, full, terms, lambda at: at.shared)
     return _summed(plan, full, hat, terms, gaps, sign, weights, shared)
 
 
-def _sign(plan: Plan, full: Pass | None, at: Pass) -> float:
+def _sign(plan: Plan, full: Evaluated | None, at: Evaluated) -> float:
     """s = dLp / d(L(W) - L(What)); 0 where both are equal."""
     if plan.sign == "assumed" or full is None:
         return -1.0
@@ -121,27 +133,37 @@ def _sign(plan: Plan, full: Pass | None, at: Pass) -> float:
     return min(s, 0.0) if plan.perturbation == "positive" else s
 
 
-def _mix(plan: Plan, sign: float, g: np.ndarray | None, hats: list[tuple[float, np.ndarray]]) -> np.ndarray:
-    """(1 + a1 s) g - a1 sum_t s_t ghat_t; what has the factor 0 is left out, so that it need not be known."""
-    factors = [(1 + plan.a1 * sign, g), *((-plan.a1 * s, ghat) for s, ghat in hats)]
-    parts = [factor * array for factor, array in factors if factor != 0 and array is not None]
-    return sum(parts[1:], parts[0]) if parts else np.zeros_like(hats[0][1])
+def _mix(
+    plan: Plan, full: Evaluated | None, terms: list[Term], pick: Callable[[Evaluated], list[np.ndarray]], held: int = -1
+) -> list[np.ndarray]:
+    """(1 + a1 sum_t s_t) g - a1 sum_t s_t ghat_t of every array that `pick` takes from a pass.
+
+    A pass with the factor 0 is not asked. Where a term quantizes the layer `held`, its ghat does not count (mode constant)."""
+    parts = [(1 + plan.a1 * sum(t.sign for t in terms), full)]
+    parts += [(-plan.a1 * t.sign, t.at) for t in terms if held not in t.layers]
+    parts = [(factor, at) for factor, at in parts if factor != 0]
+    if not parts:
+        return [np.zeros_like(a) for a in pick(terms[0].at)]
+    scaled = [[factor * a for a in pick(at)] for factor, at in parts]
+    return [sum(arrays[1:], arrays[0]) for arrays in zip(*scaled, strict=True)]
 
 
-def _loss_part(plan: Plan, layer: int, full: Pass | None, terms: list[Term], gaps: list[np.ndarray]) -> np.ndarray:
-    """Gradient of L + a1 Lp for one layer's weights, by mode."""
-    g = None if full is None else full.weights[layer]
-    if plan.gradient.startswith("taylor"):
-        assert full is not None and g is not None
-        if plan.gradient == "taylor-elementwise":
-            return g + plan.a1 * np.abs(g) * np.sign(gaps[layer])
+def _loss_parts(plan: Plan, full: Evaluated | None, terms: list[Term], gaps: list[np.ndarray]) -> list[np.ndarray]:
+    """Gradient of L + a1 Lp for the weights of every layer, by mode."""
+    if plan.gradient == "straight-through":
+        return _mix(plan, full, terms, lambda at: at.weights)
+    layers = range(len(gaps))
+    if plan.gradient == "constant":
+        return [_mix(plan, full, terms, lambda at, i=i: [at.weights[i]], held=i)[0] for i in layers]
+    if plan.gradient == "taylor-elementwise":
+        return [g + plan.a1 * np.abs(g) * np.sign(gap) for g, gap in zip(full.weights, gaps, strict=True)]
+    parts = []
+    for layer in layers:
         term = next(t for t in terms if layer in t.layers)
         s = float(np.sign(sum(np.vdot(full.weights[i], gaps[i]) for i in term.layers)))
         s = min(s, 0.0) if plan.perturbation == "positive" else s
-        return (1 + plan.a1 * s) * g
-    seen = [t for t in terms if plan.gradient == "straight-through" or layer not in t.layers]
-    hats = [(t.sign, t.at.weights[layer]) for t in seen] or [(0.0, terms[0].at.weights[layer])]
-    return _mix(plan, sum(t.sign for t in terms), g, hats)
+        parts.append((1 + plan.a1 * s) * full.weights[layer])
+    return parts
 
 
 def _error_part(plan: Plan, gap: np.ndarray) -> np.ndarray:
@@ -164,7 +186,7 @@ def _moving_scale_part(
     return inner * slope
 
 
-def _summed(plan, full, hat, terms, gaps, sign, weights, shared) -> Objective:  # noqa: ANN001
+def _summed(plan, full, hat, terms, gaps, sign, weights, shared) -> Objective:
     power = 2 if plan.norm == "squared" else 1
     error = float(sum(np.sum(np.abs(gap, dtype=np.float64) ** power) for gap in gaps))
     if full is None:

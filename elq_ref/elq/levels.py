@@ -17,12 +17,15 @@ def scale(w: np.ndarray, levels: str, rule: str = "elq", per_channel: bool = Fal
     |---|---|---|
     | elq | mean|w| + 0.05 max|w|  [S] | mean|w|  [C: least squares] |
     | twn | mean(|w| : |w| > 0.7 mean|w|) | - |
-    | l2 | argmin over alpha and codes of ||w - alpha codes||^2: S_k / k with k = argmax S_k^2 / k, S_k the sum of the k largest |w| | mean|w| |
+    | l2 | S_k / k with k = argmax S_k^2 / k | mean|w| |
 
-    Sums are taken in float64.
+    S_k is the sum of the k largest |w|: l2 minimises ||w - alpha codes||^2 over alpha and codes exactly. Sums are taken
+    in float64.
     """
     if levels not in LEVELS or rule not in SCALES or (levels == "binary" and rule == "twn"):
-        raise ValueError(f"no scale rule {rule!r} for {levels!r} levels; there are {SCALES} for {LEVELS} (twn: ternary only)")
+        raise ValueError(
+            f"no scale rule {rule!r} for {levels!r} levels; there are {SCALES} for {LEVELS} (twn: ternary only)"
+        )
     rows = np.abs(w.reshape(len(w) if per_channel else 1, -1), dtype=np.float64)
     if levels == "binary":
         alpha = rows.mean(1)
@@ -62,9 +65,9 @@ def scale_slope(w: np.ndarray, levels: str, rule: str = "elq", per_channel: bool
 
 
 def nearest(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
-    """int8 codes of the nearest level. Ternary: +1 if w > alpha/2, -1 if w < -alpha/2, else 0 [S]; binary: +1 if w >= 0, else -1 [C].
+    """int8 codes of the nearest level.
 
-    A level is its own nearest level, also when alpha is 0 or denormal.
+    Ternary: +1 if w > alpha/2, -1 if w < -alpha/2, else 0 [S]; binary: +1 if w >= 0, else -1 [C]. A level is its own nearest level, also when alpha is 0 or denormal.
     """
     if levels == "binary":
         return np.where(w >= 0, np.int8(1), np.int8(-1))

@@ -28,7 +28,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """How a network is quantized. Stage 0 trains with all weights free; stage k >= 1 first freezes the band of sigma2[k-1].
+    """How a network is quantized. Stage 0 trains all weights; stage k >= 1 first freezes the band of sigma2[k-1].
 
     levels: "ternary" or "binary".
     method: a name in elq_ref.methods.METHODS.
@@ -72,11 +72,15 @@ class Plan:
             if getattr(self, name) not in words:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, wanted one of {', '.join(words)}")
         if not (self.a1 >= 0 and self.a2 >= 0 and 0 <= self.tail_rate <= 1):
-            raise ValueError(f"a1 {self.a1}, a2 {self.a2}, tail_rate {self.tail_rate}: wanted a1, a2 >= 0, 0 <= tail_rate <= 1")
+            raise ValueError(
+                f"a1 {self.a1}, a2 {self.a2}, tail_rate {self.tail_rate}: wanted a1, a2 >= 0, 0 <= tail_rate <= 1"
+            )
         if any(not 0 <= s <= 0.5 for s in self.sigma2) or list(self.sigma2) != sorted(self.sigma2, reverse=True):
             raise ValueError(f"sigma2 is {self.sigma2}, wanted falling numbers in [0, 0.5]")
         if len(self.epochs) != 1 + len(self.sigma2) or min(self.epochs) <= 0:
-            raise ValueError(f"epochs is {self.epochs}, wanted {1 + len(self.sigma2)} numbers > 0: stage 0 and one for each sigma2")
+            raise ValueError(
+                f"epochs is {self.epochs}, wanted {1 + len(self.sigma2)} numbers > 0: stage 0 and one for each sigma2"
+            )
         if self.gradient == "taylor-elementwise" and self.perturbation == "positive":
             raise ValueError("gradient taylor-elementwise bounds |L(W) - L(What)|: it has no positive part")
         if self.levels == "binary" and self.scale == "twn":
@@ -101,5 +105,7 @@ class Plan:
         """The plan of a dict; ValueError names an option that does not exist."""
         known = {f.name for f in fields(cls)}
         if not set(values) <= known:
-            raise ValueError(f"no such option: {', '.join(sorted(set(values) - known))}; there are: {', '.join(sorted(known))}")
+            raise ValueError(
+                f"no such option: {', '.join(sorted(set(values) - known))}; there are: {', '.join(sorted(known))}"
+            )
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

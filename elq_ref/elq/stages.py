@@ -1,8 +1,8 @@
 """The algorithm: a generator of steps that can be stopped, saved and resumed anywhere.
 
-    stage 0: all weights free.  Stage k = 1 .. K: freeze the band of sigma2[k-1] on its levels, then train the rest.
-    One step: What = Q(W); pass at What (running averages of BatchNorm follow it: it is the network that is deployed);
-    pass at W on the same batch; gradient of J; SGD on what is free; what follows the weights (tails, a moving alpha).
+stage 0: all weights free.  Stage k = 1 .. K: freeze the band of sigma2[k-1] on its levels, then train the rest.
+One step: What = Q(W); pass at What (running averages of BatchNorm follow it: it is the network that is deployed);
+pass at W on the same batch; gradient of J; SGD on what is free; what follows the weights (tails, a moving alpha).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from ..datasets import Batches
 from ..nn import BatchNorm2d, Module
 from ..optim import SGD
 from ..tensor import Tensor
-from .gradients import Objective, Pass
+from .gradients import Objective
 from .plan import Plan
 from .state import State, describe
 
@@ -122,16 +123,13 @@ def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float) -> Objec
     parameters = dict(net.named_parameters())
     images = Tensor(x)
 
-    def run(weights: Sequence[np.ndarray]) -> Pass:
-        for name, w in zip(layers, weights, strict=True):
-            parameters[name].data = w
-        net.zero_grad()
-        loss = ops.softmax_cross_entropy(net(images), labels)
-        loss.backward()
-        grads = {n: np.zeros(p.shape, p.dtype) if p.grad is None else p.grad for n, p in parameters.items()}
-        return Pass(loss.item(), [grads[n] for n in layers], [g for n, g in grads.items() if n not in layers])
+    def run(weights: Sequence[np.ndarray]) -> LazyPass:
+        leaves = {n: Tensor(w, requires_grad=True) for n, w in zip(layers, weights, strict=True)}
+        with substituted(net, leaves):
+            loss = ops.softmax_cross_entropy(net(images), labels)
+        return LazyPass(loss, list(leaves.values()), [p for n, p in parameters.items() if n not in layers])
 
-    def run_aside(weights: Sequence[np.ndarray]) -> Pass:
+    def run_aside(weights: Sequence[np.ndarray]) -> LazyPass:
         with running_averages_kept(net):
             return run(weights)
 
@@ -150,6 +148,46 @@ def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float) -> Objec
         parameter.data = w
     net.zero_grad()
     return seen
+
+
+class LazyPass:
+    """A forward pass whose backward pass runs when a gradient is first asked for (elq_ref.elq.gradients.Evaluated)."""
+
+    def __init__(self, loss: Tensor, weights: list[Tensor], shared: list[Tensor]) -> None:
+        self.loss = loss.item()
+        self._tape, self._leaves = loss, (weights, shared)
+
+    @cached_property
+    def _gradients(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        weights, shared = self._leaves
+        for parameter in shared:  # they are leaves of every pass
+            parameter.grad = None
+        self._tape.backward()
+        del self._tape
+        return tuple([np.zeros_like(p.data) if p.grad is None else p.grad for p in part] for part in (weights, shared))
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        return self._gradients[0]
+
+    @property
+    def shared(self) -> list[np.ndarray]:
+        return self._gradients[1]
+
+
+@contextmanager
+def substituted(net: Module, tensors: dict[str, Tensor]) -> Iterator[None]:
+    """Inside, `net` computes with `tensors` in the place of its parameters of the same names."""
+    modules = dict(net.named_modules())
+    places = {name: (modules[name.rpartition(".")[0]], name.rpartition(".")[2]) for name in tensors}
+    kept = {name: getattr(module, attribute) for name, (module, attribute) in places.items()}
+    try:
+        for name, tensor in tensors.items():
+            setattr(*places[name], tensor)
+        yield
+    finally:
+        for name, tensor in kept.items():
+            setattr(*places[name], tensor)
 
 
 @contextmanager

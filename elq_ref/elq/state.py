@@ -150,5 +150,8 @@ def _layer(name: str, w: np.ndarray, tensors: dict[str, np.ndarray]) -> Layer:
     extra = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
     alpha, frozen = tensors[f"elq/alpha/{name}"], tensors[f"elq/frozen/{name}"]
     if frozen.shape != w.shape or frozen.dtype != bool or alpha.ndim != w.ndim or alpha.dtype != w.dtype:
-        raise FormatError(f"{name} is {w.dtype} {w.shape}, its frozen set {frozen.dtype} {frozen.shape}, its alpha {alpha.dtype} {alpha.shape}")
+        raise FormatError(
+            f"{name} is {w.dtype} {w.shape}, its frozen set {frozen.dtype} {frozen.shape}, "
+            f"its alpha {alpha.dtype} {alpha.shape}"
+        )
     return Layer(name, w, alpha, frozen, extra)

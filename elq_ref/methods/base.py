@@ -20,7 +20,7 @@ from ..elq.plan import Plan
 
 @dataclass
 class Layer:
-    """One quantized weight during a run: w (O, ...), alpha (all axes), frozen (bool, w's shape), and a method's own arrays."""
+    """One quantized weight during a run: w (O, ...), alpha (all its axes), frozen (bool), and a method's own arrays."""
 
     name: str
     w: np.ndarray
@@ -51,7 +51,7 @@ class Method(ABC):
     def objective(self, at_w: Forward, at_hat: Forward, layers: Sequence[Layer], stage: int) -> Objective:
         """Make the passes this method needs and combine them (elq_ref.elq.gradients.objective)."""
 
-    def follow(self, layer: Layer, stage: int) -> None:
+    def follow(self, layer: Layer, stage: int) -> None:  # noqa: B027 - nothing is a fine default
         """After an update in `stage`: what follows the weights (a moving alpha, a tail rule). By default nothing."""
 
     @abstractmethod

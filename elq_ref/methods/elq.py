@@ -47,8 +47,13 @@ class ELQ(Method):
     def select(self, layer: Layer, stage: int) -> np.ndarray:
         plan = self.plan
         return partition(
-            layer.w, layer.alpha, layer.frozen, plan.sigma2[stage - 1], plan.levels,
-            tail=plan.tail, last=stage == plan.stages - 1,
+            layer.w,
+            layer.alpha,
+            layer.frozen,
+            plan.sigma2[stage - 1],
+            plan.levels,
+            tail=plan.tail,
+            last=stage == plan.stages - 1,
         )
 
     def _moves(self, stage: int) -> bool:

@@ -8,7 +8,7 @@ from ..tensor import Tensor
 
 
 class DigitsCNN(Module):
-    """Three 3x3 convolutions with BatchNorm (32, 64, 64 channels), pooling after the second, and a linear classifier."""
+    """Three 3x3 convolutions with BatchNorm (32, 64, 64 channels), pooling after the second, a linear classifier."""
 
     def __init__(self, input_shape: tuple[int, int, int] = (1, 8, 8), classes: int = 10, seed: int = 0) -> None:
         channels, height, width = input_shape

@@ -21,8 +21,14 @@ def rank(op: str, x: Tensor, wanted: int, axes: str) -> None:
         raise ValueError(f"{op} wants {axes} ({wanted} axes), given shape {x.shape}")
 
 
-def window(op: str, size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int],
-           dilation: tuple[int, int] = (1, 1)) -> tuple[int, int]:
+def window(
+    op: str,
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int] = (1, 1),
+) -> tuple[int, int]:
     """Output rows and columns: P = floor((H + 2 padding - dilation (KH - 1) - 1) / stride) + 1."""
     out = tuple(
         (n + 2 * p - d * (k - 1) - 1) // s + 1

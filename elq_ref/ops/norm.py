@@ -51,7 +51,7 @@ def batch_norm(
     return record("batch_norm", y, parents, backward, **attrs)
 
 
-def _fixed(x, gamma, beta, mean, var, eps, residual, relu, parents, attrs) -> Tensor:  # noqa: ANN001
+def _fixed(x, gamma, beta, mean, var, eps, residual, relu, parents, attrs) -> Tensor:
     """With given statistics the operation is linear in x before the ReLU."""
     axes = (0, *range(2, len(x.shape)))
     column = (-1,) + (1,) * (len(x.shape) - 2)

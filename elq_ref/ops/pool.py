@@ -15,9 +15,9 @@ def _taps(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], out: 
 
 
 def max_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
-    """y[n,c,p,q] = max over the window at (p*stride, q*stride); x (N, C, H, W); no padding, an incomplete window is dropped.
+    """y[n,c,p,q] = max over the window at (p*stride, q*stride); x (N, C, H, W).
 
-    The gradient goes to the first maximum in row order.
+    No padding, an incomplete window is dropped. The gradient goes to the first maximum in row order.
     """
     rank("max_pool", x, 4, "N C H W")
     kernel = pair("kernel", kernel, 1)
