@@ -58,11 +58,9 @@ def run(args: argparse.Namespace) -> Result:
     for stage in run_stages(net, batches, test, plan, sgd, folder, state=state, watch=bar):
         print(stage_line(stage), file=sys.stderr)
     result = finish(net, batches, test, folder, metadata)
-    text = (
-        f"{metadata['model']} on {test.name}, {plan.levels}: {result['correct']} of {result['total']} test images "
-        f"right ({result['top1']:.2f} %), weights {result['weight_bytes']:,} bytes instead of {result['float_bytes']:,}\n"
-        f"{result['packed']}"
-    )
+    right = f"{result['correct']} of {result['total']} test images right ({result['top1']:.2f} %)"
+    size = f"weights {result['weight_bytes']:,} bytes instead of {result['float_bytes']:,}"
+    text = f"{metadata['model']} on {test.name}, {plan.levels}: {right}, {size}\n{result['packed']}"
     return result, text, 0
 
 

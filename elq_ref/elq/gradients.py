@@ -138,7 +138,9 @@ def _mix(
 ) -> list[np.ndarray]:
     """(1 + a1 sum_t s_t) g - a1 sum_t s_t ghat_t of every array that `pick` takes from a pass.
 
-    A pass with the factor 0 is not asked. Where a term quantizes the layer `held`, its ghat does not count (mode constant)."""
+    A pass with the factor 0 is not asked. Where a term quantizes the layer `held`, its ghat does not count (mode
+    constant).
+    """
     parts = [(1 + plan.a1 * sum(t.sign for t in terms), full)]
     parts += [(-plan.a1 * t.sign, t.at) for t in terms if held not in t.layers]
     parts = [(factor, at) for factor, at in parts if factor != 0]

@@ -67,7 +67,8 @@ def scale_slope(w: np.ndarray, levels: str, rule: str = "elq", per_channel: bool
 def nearest(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
     """int8 codes of the nearest level.
 
-    Ternary: +1 if w > alpha/2, -1 if w < -alpha/2, else 0 [S]; binary: +1 if w >= 0, else -1 [C]. A level is its own nearest level, also when alpha is 0 or denormal.
+    Ternary: +1 if w > alpha/2, -1 if w < -alpha/2, else 0 [S]; binary: +1 if w >= 0, else -1 [C]. A level is its own
+    nearest level, also when alpha is 0 or denormal.
     """
     if levels == "binary":
         return np.where(w >= 0, np.int8(1), np.int8(-1))
