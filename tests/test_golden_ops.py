@@ -28,9 +28,7 @@ CASES = [
 
 def cases(*only: str) -> pytest.MarkDecorator:
     chosen = [case for case in CASES if (case.values[1]["op"] in ("levels", "freeze")) == bool(only)]
-    return pytest.mark.parametrize(
-        ("dtype", "entry"), [c for c in chosen if not only or c.values[1]["op"] in only]
-    )
+    return pytest.mark.parametrize(("dtype", "entry"), [c for c in chosen if not only or c.values[1]["op"] in only])
 
 
 def apply(op: str, args: dict[str, Tensor], given: dict[str, np.ndarray], attributes: dict) -> Tensor:
@@ -53,11 +51,7 @@ def test_results_and_gradients(dtype: str, entry: dict) -> None:
     args = {k: Tensor(group[k], requires_grad=True) for k in names}
     y = apply(entry["op"], args, given, attributes)
     y.backward(group["dy"])
-    ours = (
-        {"y": y.data}
-        | {f"{k}_after": v for k, v in given.items()}
-        | {f"d{k}": t.grad for k, t in args.items()}
-    )
+    ours = {"y": y.data} | {f"{k}_after": v for k, v in given.items()} | {f"d{k}": t.grad for k, t in args.items()}
     for key in entry["outputs"]:
         want, got = group[key], ours[key]
         assert got.shape == want.shape
@@ -72,7 +66,7 @@ def test_results_and_gradients(dtype: str, entry: dict) -> None:
 @cases("levels")
 def test_levels(dtype: str, entry: dict) -> None:
     group, levels = TRACES[dtype].group(entry["name"]), entry["attributes"]["levels"]
-    alpha = scale(group["w"], levels, per_channel=entry["attributes"]["per_channel"])
+    alpha = scale(group["w"], levels, entry["attributes"]["scale"], entry["attributes"]["per_channel"])
     # A mean of n terms in any order, by either side: n u each (Higham 2002, section 4.2).
     terms = group["w"].size // alpha.size
     np.testing.assert_allclose(alpha, group["alpha"], rtol=(terms + 3) * np.finfo(dtype).eps, atol=0)

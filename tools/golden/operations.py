@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import reference
+import levels
 import torch
 import torch.nn.functional as F
 from rounding import bounds
@@ -56,9 +56,7 @@ def results(case: Case, ops, dtype: torch.dtype, source: torch.dtype) -> dict[st
     """y, what else comes out and all gradients, computed in `dtype` from values stored in `source`."""
     args = {k: v.to(source).to(dtype) if v.is_floating_point() else v for k, v in case.arguments.items()}
     dy = args.pop("dy", None)
-    leaves = {
-        k: v.clone().requires_grad_() for k, v in args.items() if v.is_floating_point() and k not in STATE
-    }
+    leaves = {k: v.clone().requires_grad_() for k, v in args.items() if v.is_floating_point() and k not in STATE}
     state = {k: v.clone() for k, v in args.items() if k not in leaves}
     y = case.compute(ops, **leaves, **state)
     grads = torch.autograd.grad(y, list(leaves.values()), dy)
@@ -79,9 +77,7 @@ def cases(g: torch.Generator) -> list[Case]:
 
     def add(op: str, name: str, compute, arguments: dict[str, Tensor], **attributes) -> None:
         y = compute(None, **{k: v.clone() for k, v in arguments.items()})
-        cotangent = (
-            {"dy": normal(*y.shape)} if op != "softmax_cross_entropy" else {"dy": 0.5 + normal().abs()}
-        )
+        cotangent = {"dy": normal(*y.shape)} if op != "softmax_cross_entropy" else {"dy": 0.5 + normal().abs()}
         found.append(Case(op, name, arguments | cotangent, compute, **attributes))
 
     for name, x, w, bias, stride, padding, dilation, groups in CONV:
@@ -146,9 +142,7 @@ def cases(g: torch.Generator) -> list[Case]:
 
         add("max_pool", name, max_pool, {"x": normal(*shape)}, kernel=kernel, stride=stride)
         add("avg_pool", name, avg_pool, {"x": normal(*shape)}, kernel=kernel, stride=stride)
-    ties = torch.tensor([[1.0, 1, 0, 2], [1, 1, 2, 2], [0, 0, 5, 5], [0, 0, 5, 4]], dtype=torch.float64)[
-        None, None
-    ]
+    ties = torch.tensor([[1.0, 1, 0, 2], [1, 1, 2, 2], [0, 0, 5, 5], [0, 0, 5, 4]], dtype=torch.float64)[None, None]
     add("max_pool", "ties", lambda ops, x: F.max_pool2d(x, 2), {"x": ties}, kernel=(2, 2), stride=(2, 2))
     for name, shape in (("image", (2, 3, 4, 5)), ("one-pixel", (3, 2, 1, 1))):
 
@@ -185,79 +179,6 @@ def cases(g: torch.Generator) -> list[Case]:
     return found
 
 
-def level_groups(g: torch.Generator, dtype: torch.dtype) -> tuple[dict[str, Tensor], list[dict]]:
-    """Scale and codes ("levels") and the start of a stage ("freeze"): exact, apart from alpha's own sums."""
-    tensors: dict[str, Tensor] = {}
-    groups = []
-    for levels in ("ternary", "binary"):
-        for per_channel in (False, True):
-            for shape in ((5, 3, 3, 3), (4, 7)):
-                options = reference.DEFAULTS | {"levels": levels, "per_channel": per_channel}
-                w = torch.randn(*shape, generator=g, dtype=torch.float64).to(dtype)
-                w.view(-1)[::9] = 0
-                name = f"levels-{levels}-{'channel' if per_channel else 'layer'}-{len(shape)}d"
-                alpha = reference.scale(w, options)
-                values = {
-                    "w": w,
-                    "alpha": alpha,
-                    "codes": reference.codes_of(w, alpha, levels),
-                    "w_hat": reference.quantized(w, alpha, levels),
-                }
-                tensors |= {f"{name}/{k}": v for k, v in values.items()}
-                groups.append(
-                    {
-                        "name": name,
-                        "op": "levels",
-                        "attributes": {"levels": levels, "per_channel": per_channel},
-                        "inputs": ["w"],
-                        "outputs": ["alpha", "codes", "w_hat"],
-                    }
-                )
-    for levels in ("ternary", "binary"):
-        for tail in ("last", "2alpha"):
-            for sigma2, last, reset in (
-                (0.4, False, False),
-                (0.25, False, True),
-                (0.0, False, False),
-                (0.1, True, False),
-            ):
-                options = {
-                    "levels": levels,
-                    "tail": tail,
-                    "momentum_at_freeze": "reset" if reset else "keep",
-                    "per_channel": sigma2 == 0.25,
-                }
-                w = 1.3 * torch.randn(6, 4, 2, 2, generator=g, dtype=torch.float64).to(dtype)
-                run = reference.Run(options, {}, {"w": w}, {}, ["w"])
-                run.velocity["w"] = torch.randn(w.shape, generator=g, dtype=torch.float64).to(dtype)
-                if not last:
-                    reference.freeze(run, 0.45, False)  # so that some weights are frozen already
-                values = {
-                    "w": run.params["w"],
-                    "alpha": run.alpha["w"],
-                    "frozen": run.frozen["w"],
-                    "velocity": run.velocity["w"],
-                }
-                reference.freeze(run, sigma2, last)
-                values |= {
-                    "frozen_after": run.frozen["w"],
-                    "w_after": run.params["w"],
-                    "velocity_after": run.velocity["w"],
-                }
-                name = f"freeze-{levels}-{tail}-{'end' if last else sigma2}"
-                tensors |= {f"{name}/{k}": v for k, v in values.items()}
-                groups.append(
-                    {
-                        "name": name,
-                        "op": "freeze",
-                        "attributes": options | {"sigma2": sigma2, "last": last},
-                        "inputs": ["w", "alpha", "frozen", "velocity"],
-                        "outputs": ["frozen_after", "w_after", "velocity_after"],
-                    }
-                )
-    return tensors, groups
-
-
 def make(folder: Path) -> None:
     """operations-float64 and operations-float32; the second with the bounds of its roundings."""
     for dtype, name in ((torch.float64, "float64"), (torch.float32, "float32")):
@@ -280,7 +201,7 @@ def make(folder: Path) -> None:
             if dtype == torch.float32:
                 limit = bounds(lambda ops, case=case: results(case, ops, torch.float64, torch.float32))
                 limits |= {f"{case.name}/{k}": v for k, v in limit.items()}
-        more_tensors, more_groups = level_groups(g, dtype)
+        more_tensors, more_groups = levels.groups(g, dtype)
         write(
             folder,
             f"operations-{name}",

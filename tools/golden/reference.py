@@ -17,8 +17,10 @@ State = dict[str, Tensor]
 
 DEFAULTS = {
     "levels": "ternary",
+    "alpha_from": "pretrained",
     "per_channel": False,
     "tail": "last",
+    "tail_rate": 0.01,
     "a1": 1.0,
     "a2": 0.0,
     "gradient": "straight-through",
@@ -183,6 +185,10 @@ def step(run: Run, network, images: Tensor, labels: Tensor, lr: float, **kwargs)
                     d = d - a1 * s * grad_term[name]
         if name in weights:
             d = d + a2 * (2 * gap[name] if options["norm"] == "squared" else torch.sign(gap[name]))
+            if options["alpha_from"] == "stage0":
+                s = next(s for (layers, _, _), s in zip(terms, signs, strict=True) if name in layers)
+                ghat = next(grad_term for layers, _, grad_term in terms if name in layers)[name]
+                d = d + through_alpha(run, name, gap[name], s * ghat)
             d = torch.where(run.frozen[name], torch.zeros_like(p), d)
         total[name] = d
     note("grad_total", total)
@@ -192,7 +198,7 @@ def step(run: Run, network, images: Tensor, labels: Tensor, lr: float, **kwargs)
         v = run.sgd["momentum"] * run.velocity[name] + d
         moved = p - lr * (d + run.sgd["momentum"] * v if run.sgd["nesterov"] else v)
         if name in weights:
-            moved = torch.where(run.frozen[name], p, moved)
+            moved = torch.where(run.frozen[name], p, drawn_in(moved, run.alpha[name], options))
             v = torch.where(run.frozen[name], run.velocity[name], v)
         run.params[name], run.velocity[name] = moved, v
     run.buffers = buffers_after
@@ -200,6 +206,26 @@ def step(run: Run, network, images: Tensor, labels: Tensor, lr: float, **kwargs)
     note("w_after", run.params)
     note("buffer_after", run.buffers)
     return out
+
+
+def through_alpha(run: Run, name: str, gap: Tensor, s_ghat: Tensor) -> Tensor:
+    """What follows W through alpha = alpha(W), codes held: -a1 <s ghat, c> dalpha/dW, -2 a2 <W - What, c> dalpha/dW."""
+    options = run.options
+    w = run.params[name].detach().clone().requires_grad_()
+    what = codes_of(run.params[name], run.alpha[name], options["levels"]) * scale(w, options)
+    pull = 2 * gap if options["norm"] == "squared" else torch.sign(gap)
+    value = -options["a2"] * (pull * what).sum()
+    if options["gradient"] == "constant":
+        value = value - options["a1"] * (s_ghat * what).sum()
+    return torch.autograd.grad(value, w)[0]
+
+
+def drawn_in(w: Tensor, alpha: Tensor, options: dict) -> Tensor:
+    """Tails: clip puts what lies beyond +-alpha onto it, pull takes away a share of its excess."""
+    inside = torch.minimum(torch.maximum(w, -alpha), alpha)
+    if options["tail"] == "pull":
+        return w - options["tail_rate"] * (w - inside)
+    return inside if options["tail"] == "clip" else w
 
 
 class PlainOps:
@@ -232,9 +258,7 @@ def small_cnn(params: State, buffers: State, images: Tensor, labels: Tensor, ops
 QUANTIZED = ["conv1.weight", "conv2.weight", "fc.weight"]
 
 
-def small_state(
-    generator: torch.Generator, widths: tuple[int, int], size: int, classes: int
-) -> tuple[State, State]:
+def small_state(generator: torch.Generator, widths: tuple[int, int], size: int, classes: int) -> tuple[State, State]:
     """Random parameters and fresh running statistics for `small_cnn` on size x size images of one channel."""
     a, b = widths
     side = (size // 2 + 1) // 2

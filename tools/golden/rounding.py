@@ -38,9 +38,7 @@ class _Conv(torch.autograd.Function):
         ctx.save_for_backward(x, w)
         ctx.noise, ctx.geometry, ctx.bias = noise, geometry, b is not None
         y = F.conv2d(x, w, b, **geometry)
-        return noise(
-            y, w[0].numel() + 1, F.conv2d(x.abs(), w.abs(), None if b is None else b.abs(), **geometry)
-        )
+        return noise(y, w[0].numel() + 1, F.conv2d(x.abs(), w.abs(), None if b is None else b.abs(), **geometry))
 
     @staticmethod
     def backward(ctx, dy):
@@ -60,9 +58,7 @@ class _Linear(torch.autograd.Function):
     def forward(ctx, x, w, b, noise):
         ctx.save_for_backward(x, w)
         ctx.noise, ctx.bias = noise, b is not None
-        return noise(
-            F.linear(x, w, b), w.shape[1] + 1, F.linear(x.abs(), w.abs(), None if b is None else b.abs())
-        )
+        return noise(F.linear(x, w, b), w.shape[1] + 1, F.linear(x.abs(), w.abs(), None if b is None else b.abs()))
 
     @staticmethod
     def backward(ctx, dy):

@@ -25,9 +25,7 @@ def batches(g: torch.Generator) -> list[tuple[Tensor, Tensor]]:
     found = []
     for _ in range(STEPS * (1 + len(SIGMA2))):
         labels = torch.randint(4, (16,), generator=g)
-        found.append(
-            (pictures[labels] + 1.2 * torch.randn(16, 1, 8, 8, generator=g, dtype=torch.float64), labels)
-        )
+        found.append((pictures[labels] + 1.2 * torch.randn(16, 1, 8, 8, generator=g, dtype=torch.float64), labels))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import surrogate
 import torch
 from reference import DEFAULTS, QUANTIZED, Run, freeze, sign_of, small_cnn, small_state, step
 from torch import Tensor
@@ -41,6 +42,26 @@ def wanted() -> list[tuple[str, dict, dict, float]]:
         ("ternary-nesterov", st, SGD | {"nesterov": True}, -1.0),
         ("ternary-no-decay", st | {"a2": 0.0}, SGD | {"weight_decay": 0.0}, 1.0),
         ("ternary-all-frozen", st, SGD, 0.0),
+        ("ternary-clip", st | {"tail": "clip"}, SGD, -1.0),
+        ("binary-pull", st | {"levels": "binary", "tail": "pull", "tail_rate": 0.25}, SGD, 1.0),
+        *moving_scales(st),
+    ]
+
+
+def moving_scales(base: dict) -> list[tuple[str, dict, dict, float]]:
+    """Stage 0 where alpha follows the weights."""
+    moving = base | {"alpha_from": "stage0"}
+    return [
+        ("moving-constant-plus", moving | {"gradient": "constant"}, SGD, 1.0),
+        (
+            "moving-constant-minus",
+            moving | {"gradient": "constant", "levels": "binary", "per_channel": True},
+            SGD,
+            -1.0,
+        ),
+        ("moving-straight-through", moving | {"per_channel": True}, SGD, 1.0),
+        ("moving-absolute", moving | {"levels": "binary", "norm": "absolute"}, SGD, -1.0),
+        ("moving-layer-constant", moving | {"gradient": "constant", "scope": "layer"}, SGD, 1.0),
     ]
 
 
@@ -52,7 +73,8 @@ def state(options: dict, sgd: dict, seed: int, whole: bool) -> tuple[Run, Tensor
         buffers[name] = b + 0.3 * torch.rand(b.shape, generator=g, dtype=b.dtype)
     velocity = {name: 0.1 * torch.randn(p.shape, generator=g, dtype=p.dtype) for name, p in params.items()}
     run = Run(options, sgd, params, buffers, QUANTIZED, velocity)
-    freeze(run, 0.35, whole)
+    if run.options["alpha_from"] == "pretrained":
+        freeze(run, 0.35, whole)
     images = torch.randn(8, 1, 6, 6, generator=g, dtype=torch.float64)
     return run, images, torch.randint(3, (8,), generator=g)
 
@@ -60,6 +82,11 @@ def state(options: dict, sgd: dict, seed: int, whole: bool) -> tuple[Run, Tensor
 def probe(options: dict, sgd: dict, seed: int, whole: bool) -> dict[str, Tensor]:
     run, images, labels = state(options, sgd, seed, whole)
     return step(run, small_cnn, images, labels, lr=0.05)
+
+
+def part(out: dict[str, Tensor], kind: str) -> dict[str, Tensor]:
+    """The tensors KIND/NAME by NAME."""
+    return {k.partition("/")[2]: v for k, v in out.items() if k.startswith(f"{kind}/")}
 
 
 def clear(out: dict[str, Tensor]) -> bool:
@@ -89,6 +116,10 @@ def make(folder: Path) -> None:
         whole = name.endswith("all-frozen")
         seed = next(k for k in range(1, 2000) if whole or fits(probe(options, sgd, k, whole), options, s))
         out = probe(options, sgd, seed, whole)
+        run, images, labels = state(options, sgd, seed, whole)
+        again = surrogate.gradient(run, small_cnn, images, labels, part(out, "grad"))
+        if not surrogate.agree(part(out, "grad_total"), again):
+            raise AssertionError(f"{name}: two ways to the gradient of J differ")
         tensors |= {f"{name}/{k}": v for k, v in out.items()}
         groups.append({"name": name, "seed": seed, "plan": DEFAULTS | options, "sgd": sgd})
     params = list(small_state(torch.Generator(), (2, 3), 6, 3)[0])

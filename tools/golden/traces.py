@@ -13,7 +13,17 @@ from safetensors.torch import save
 from torch import Tensor
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("make.py", "operations.py", "reference.py", "rounding.py", "run.py", "steps.py", "traces.py")
+SCRIPTS = (
+    "levels.py",
+    "make.py",
+    "operations.py",
+    "reference.py",
+    "rounding.py",
+    "run.py",
+    "steps.py",
+    "surrogate.py",
+    "traces.py",
+)
 
 
 def scripts_sha256() -> str:
@@ -23,9 +33,7 @@ def scripts_sha256() -> str:
 
 def write(folder: Path, name: str, kind: str, tensors: dict[str, Tensor], groups: list[dict], **more) -> None:
     """NAME.safetensors and NAME.json in `folder`; `more` goes into the JSON as it is."""
-    payload = save(
-        {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
-    )
+    payload = save({key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()})
     (folder / f"{name}.safetensors").write_bytes(payload)
     meta = {
         "format": "elq-trace",
