@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"elq: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
         return 130
-    except (ValueError, TypeError, OSError, MemoryError) as error:
+    except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
         print(f"elq: {_one_line(error)}", file=sys.stderr)
         return 2
     print(json.dumps(result) if args.json else text)
