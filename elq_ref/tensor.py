@@ -95,10 +95,6 @@ class Tensor:
         """The value of a tensor of one element."""
         return self._array.item()
 
-    def detach(self) -> Tensor:
-        """The same values, cut off from the tape."""
-        return Tensor(self._array)
-
     def backward(self, dy: np.ndarray | None = None) -> None:
         """Add d(sum(dy * self))/d(leaf) to the `grad` of every leaf that this tensor depends on.
 
@@ -125,12 +121,6 @@ class Tensor:
                 if part is not None and parent.requires_grad:
                     held = grads.get(id(parent))
                     grads[id(parent)] = part if held is None else held + part
-
-    def reshape(self, *shape: int) -> Tensor:
-        """ops.reshape."""
-        from .ops import reshape
-
-        return reshape(self, shape)
 
     def __add__(self, other: Tensor) -> Tensor:
         from .ops import add
@@ -195,11 +185,6 @@ def record(name: str, y: np.ndarray, parents: Sequence[Tensor], backward: Backwa
     if tracer is not None:
         tracer(name, operands, out, attrs)
     return out
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations are being put on the tape."""
-    return _grad_enabled.get()
 
 
 @contextmanager

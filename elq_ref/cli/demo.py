@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import datasets, models
+from .. import datasets, kernels, models
 from ..datasets import Batches, Dataset
 from ..elq.plan import Plan
 from ..elq.stages import stage_steps
@@ -79,7 +79,7 @@ def train_float(net: Module, batches: Batches, test: Dataset, path: Path, metada
         "top1": 100 * count_correct(net, test) / len(test),
         "weight_bytes": size,
         "ms_per_image": milliseconds(forward),
-        "kernel": "training",
+        "kernel": f"training, {kernels.info()['kernel']}",
     }
 
 
