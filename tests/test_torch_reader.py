@@ -10,7 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch_files import ORDERED_DICT, dictionary, number, old, pickled, sizes, storage, tensor, text, zipped
+from torch_files import (
+    MAGIC,
+    ORDERED_DICT,
+    SYSTEM,
+    dictionary,
+    number,
+    old,
+    pickled,
+    sizes,
+    storage,
+    tensor,
+    text,
+    zipped,
+)
 
 from elq_ref import checkpoint, models
 from elq_ref.errors import FormatError
@@ -308,6 +321,25 @@ def test_zip_files_that_are_not_pytorchs():
     for size in (1 << 31, 1 << 20):
         lie = content[: at + 20] + struct.pack("<II", size, size) + content[at + 28 :]
         assert peak(lie) < 1 << 20
+
+
+def test_a_zip_entry_that_lies_beyond_all_files():
+    content = zipped(pickled(dictionary(MATRIX)), {"0": DATA})
+    entry, end = content.index(b"PK\x01\x02"), content.index(b"PK\x05\x06")
+    name = entry + 46 + len("net/data.pkl")
+    extra = struct.pack("<HHQ", 1, 8, (1 << 64) - 1)  # zip64: the offset in 64 bits
+    directory = content[entry : entry + 30] + struct.pack("<H", len(extra)) + content[entry + 32 : entry + 42]
+    directory += b"\xff" * 4 + content[entry + 46 : name] + extra + content[name:end]
+    tail = content[end : end + 12] + struct.pack("<I", len(directory)) + content[end + 16 :]
+    refused(content[:entry] + directory + tail, "damaged")
+
+
+def test_what_is_refused_is_not_printed_whole():
+    """24 pairs, each of the one before twice: written out, it would have 2^24 parts."""
+    pairs = b")" + b"q\x05h\x05\x86" * 24
+    assert peak(pickled(MAGIC) + pickled(pairs) + pickled(SYSTEM) + pickled(b"}") + pickled(b"]")) < 1 << 20
+    shaped = tensor(storage("0", 6), (2,), (1,)).replace(sizes((2,)), pairs)
+    assert peak(made("old", dictionary({"w": shaped}))) < 1 << 20
 
 
 def test_a_million_objects_are_the_most():
