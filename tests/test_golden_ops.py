@@ -11,7 +11,7 @@ from golden_traces import FOLDER
 from elq_ref import SGD, Plan, Tensor, ops
 from elq_ref.crosscheck import load
 from elq_ref.elq.levels import dequantize, nearest, scale
-from elq_ref.elq.stages import _freeze
+from elq_ref.elq.stages import freeze
 from elq_ref.elq.state import State
 from elq_ref.methods import Layer, make
 from elq_ref.nn import Module
@@ -93,7 +93,7 @@ def test_freeze(dtype: str, entry: dict) -> None:
     net = OneWeight(group["w"])
     state = State(net, plan, SGD(), make(plan), {"w": layer}, {"w": group["velocity"]}, {})
     state.stage = 2 if told["last"] else 1
-    _freeze(state)
+    freeze(state)
     np.testing.assert_array_equal(layer.frozen, group["frozen_after"])
     assert np.ascontiguousarray(layer.w).tobytes() == np.ascontiguousarray(group["w_after"]).tobytes()
     np.testing.assert_array_equal(net.w.data, group["w_after"])

@@ -7,6 +7,7 @@ import pytest
 
 from elq_ref import SGD, Batches, Plan, State, Tensor, no_grad, ops, quantize
 from elq_ref.datasets import Augment, Dataset, Normalization
+from elq_ref.elq.stages import freeze
 from elq_ref.models import digits_cnn
 from elq_ref.nn import BatchNorm2d, Conv2d, Flatten, Linear, Module, ReLU, Sequential
 from elq_ref.training import fit, reestimate, standing_on
@@ -77,9 +78,7 @@ def test_momentum_of_what_stays_free_is_kept_or_reset():
             if step.ends_stage and step.stage == 0:
                 break
         velocity = {n: v.copy() for n, v in step.state.velocity.items()}
-        from elq_ref.elq.stages import _freeze
-
-        _freeze(step.state)
+        freeze(step.state)
         for name, layer in step.state.layers.items():
             free = ~layer.frozen
             expected = velocity[name][free] if kept else 0 * velocity[name][free]
@@ -98,13 +97,11 @@ def test_a_freeze_changes_neither_what_nor_the_loss_of_what():
         with standing_on(state.net, state.quantized(), batches(), 2), no_grad():
             return ops.softmax_cross_entropy(state.net(Tensor(x)), labels).item()
 
-    from elq_ref.elq.stages import _freeze
-
     before, loss = {n: w.tobytes() for n, w in state.quantized().items()}, loss_of_what()
     error = sum(
         np.sum((layer.w - w) ** 2) for layer, w in zip(state.layers.values(), state.quantized().values(), strict=True)
     )
-    _freeze(state)
+    freeze(state)
     assert state.share_frozen() > 0
     assert {n: w.tobytes() for n, w in state.quantized().items()} == before
     assert loss_of_what() == loss

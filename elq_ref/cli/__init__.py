@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-COMMANDS = ("demo", "info", "train", "quantize", "evaluate", "pack", "run", "summary")
+COMMANDS = ("demo", "info", "train", "quantize", "evaluate", "pack", "run", "summary", "verify")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -84,7 +84,7 @@ def _steps(state: State, batches: Batches) -> Iterator[Step]:
     state.net.train()
     while not state.done:
         if state.index == 0 and state.stage > 0:
-            _freeze(state)
+            freeze(state)
         stage, index, steps = state.stage, state.index, counts[state.stage]
         lr = state.sgd.lr * state.sgd.schedule(index, steps)
         seen = _update(state, *next(stream), lr)
@@ -105,8 +105,11 @@ def _stream(batches: Batches, start: int) -> Iterator[tuple[np.ndarray, np.ndarr
         epoch, first = epoch + 1, 0
 
 
-def _freeze(state: State) -> None:
-    """Set group 1 of the stage to its levels for ever; its momentum is dropped, that of the rest kept or reset."""
+def freeze(state: State) -> None:
+    """Set group 1 of `state.stage` to its levels for ever; its momentum is dropped, that of the rest kept or reset.
+
+    `quantize` does it before step 0 of every stage but the first; doing it again changes nothing.
+    """
     parameters = dict(state.net.named_parameters())
     for name, layer in state.layers.items():
         chosen = state.method.select(layer, state.stage)

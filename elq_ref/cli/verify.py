@@ -1,0 +1,97 @@
+"""elq verify: the statements of the method, each computed two ways."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .. import checkpoint, datasets, models
+from ..datasets import Dataset
+from ..statements import Line, Subject, statements
+from ..statements.subject import random_pictures
+from .common import Result, load_network, with_normalization
+
+PICTURES = 8
+WIDTHS = {"statement": 28, "equation": 32, "computed two ways": 44, "deviation": 9, "bound": 8, "bound from": 24, "verdict": 7}
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("verify", help="check the method's statements numerically, in float64")
+    command.add_argument("--model", help="check those about losses on this model instead of a small CNN")
+    command.add_argument("--checkpoint", help="its weights (default: random)")
+    command.add_argument("--data", help="digits, mnist, cifar10, or a path to such a folder (default: noise)")
+    command.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
+    command.add_argument("--plot", metavar="DIR", help="draw the pictures into DIR instead (needs matplotlib)")
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> Result:
+    if args.plot:
+        return _plot(Path(args.plot))
+    subject = _subject(args)
+    started = time.perf_counter()
+    lines = list(statements(subject))
+    failed = [line for line in lines if not line.holds]
+    seconds = time.perf_counter() - started
+    summary = f"{len(lines) - len(failed)} of {len(lines)} statements hold ({seconds:.0f} s)"
+    text = "\n".join([_table(lines), summary, *(f"does not hold: {line.statement}" for line in failed)])
+    return {"statements": [_entry(line) for line in lines], "failed": len(failed)}, text, 1 if failed else 0
+
+
+def _plot(folder: Path) -> Result:
+    try:
+        from ..statements import pictures
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise ValueError("--plot needs matplotlib: pip install 'elq_ref[plot]'") from None
+    files = [str(path) for path in pictures.draw(folder)]
+    return {"files": files}, "\n".join(files), 0
+
+
+def _subject(args: argparse.Namespace) -> Subject | None:
+    """The network that was asked for, or None for the small CNN."""
+    if args.model is None and args.checkpoint is None:
+        if args.data:
+            raise ValueError("--data says on what --model or --checkpoint is checked: give one of them")
+        return None
+    metadata = checkpoint.read(args.checkpoint)[1] if args.checkpoint else {}
+    name = args.model or metadata.get("model")
+    data = _data(args, metadata)
+    if args.checkpoint:
+        net, metadata = load_network(args.checkpoint, name, data)
+        data = with_normalization(data, metadata)
+    else:
+        net = models.build(name, data.input_shape, len(data.classes))
+    return Subject.of(f"{name or metadata['model']} on {data.name}", net, data)
+
+
+def _data(args: argparse.Namespace, metadata: dict) -> Dataset:
+    """A few pictures of the data set, or noise of the shape that the checkpoint (or the model's default) reads."""
+    if args.data:
+        return datasets.load(args.data, args.data_dir, "train").subset(np.arange(PICTURES))
+    shape = metadata.get("input_shape", (3, 32, 32) if str(args.model).startswith("resnet") else (1, 28, 28))
+    return random_pictures(tuple(shape), len(metadata.get("classes", range(10))), PICTURES)
+
+
+def _entry(line: Line) -> dict:
+    return {**vars(line), "deviation": line.deviation if np.isfinite(line.deviation) else None, "holds": line.holds}
+
+
+def _table(lines: list[Line]) -> str:
+    """The lines as a table with wrapped cells."""
+    rows = [list(WIDTHS), ["-" * width for width in WIDTHS.values()]]
+    for line in lines:
+        numbers = [f"{line.deviation:.2g}", f"{line.bound:.2g}"]
+        rows.append([line.statement, line.equation, line.ways, *numbers, line.why, "holds" if line.holds else "FAILS"])
+    out = []
+    for row in rows:
+        cells = [textwrap.wrap(cell, width) for cell, width in zip(row, WIDTHS.values(), strict=True)]
+        for number in range(max(map(len, cells))):
+            parts = [(cell[number] if number < len(cell) else "").ljust(width) for cell, width in zip(cells, WIDTHS.values(), strict=True)]
+            out.append("  ".join(parts).rstrip())
+    return "\n".join(out)

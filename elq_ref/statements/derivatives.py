@@ -1,0 +1,228 @@
+"""Statement 5: every gradient mode against central differences of the function that it truly differentiates.
+
+With losses alone, at coordinate e and step h: the functions of the four modes are made of L(W +- h e), L(What +- h e),
+L(W), L(What); g at W, which two of them hold, is an argument of these functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ..elq.gradients import Objective, objective
+from ..elq.levels import scale_slope
+from ..elq.plan import Plan
+from .line import Line, largest, relative
+from .subject import Subject, quantized, signed_labels
+
+MODES = {
+    "constant": "L + a1 |L(W) - L(What0)| + a2 E",
+    "straight-through": "L + a1 |L(W) - L(What0 + W - W0)| + a2 E",
+    "taylor-inner": "L + a1 |<g0, W - What0>| + a2 E",
+    "taylor-elementwise": "L + a1 sum |g0| |W - What0| + a2 E",
+}
+A1, A2 = 0.6, 0.01
+BOUND = 1e-6
+WHY = "h^2 f'''/6 and eps L / h at h = 1e-5 .. 1e-7, relative to 1 + |gradient|"
+
+
+class Losses(NamedTuple):
+    """L(W + h e), L(W - h e), L(What + h e), L(What - h e)."""
+
+    up: float
+    down: float
+    hat_up: float
+    hat_down: float
+
+
+@dataclass
+class Point:
+    """Where a gradient is judged: weights, What, frozen sets, labels, and the coordinates with their losses."""
+
+    subject: Subject
+    levels: str
+    labels: np.ndarray
+    w: list[np.ndarray]
+    w_hat: list[np.ndarray]
+    frozen: list[np.ndarray]
+
+    def __post_init__(self) -> None:
+        self.g0 = self.subject.forward(self.w, self.labels).weights
+        self.loss = self.loss_at(self.subject.parameters(self.w))
+        self.loss_hat = self.loss_at(self.subject.parameters(self.w_hat))
+
+    def loss_at(self, parameters: dict[str, np.ndarray]) -> float:
+        return self.subject.loss(parameters, self.labels)
+
+    def seen(self, **options: object) -> Objective:
+        """The package's gradients."""
+        plan = Plan(self.levels, sign="computed", a1=A1, a2=A2, **options)  # type: ignore[arg-type]
+        return objective(lambda w: self.subject.forward(w, self.labels), self.w, self.w_hat, plan, frozen=self.frozen)
+
+    def around(self, name: str, index: tuple[int, ...]) -> tuple[float, Losses] | None:
+        """(h, losses) at one coordinate of one parameter, or None where a kink lies within every step tried."""
+        at_w, at_hat = self.subject.parameters(self.w), self.subject.parameters(self.w_hat)
+        for h in (1e-5, 1e-6, 1e-7):
+            points = [(base, moved(base, name, index, step)) for base in (at_w, at_hat) for step in (h, -h)]
+            if all(self.subject.region(base) == self.subject.region(near) for base, near in points):
+                return h, Losses(*(self.loss_at(near) for _, near in points))
+        return None
+
+
+def moved(parameters: dict[str, np.ndarray], name: str, index: tuple[int, ...], step: float) -> dict[str, np.ndarray]:
+    """The parameters with one number changed."""
+    array = parameters[name].copy()
+    array[index] += step
+    return {**parameters, name: array}
+
+
+def lines(subject: Subject) -> Iterator[Line]:
+    """The four modes, frozen entries, shared parameters, s = 0, the moving scale."""
+    if not subject.plain:
+        subject = subject.some(min(len(subject.x), 4))
+    points = list(_points(subject))
+    rng = np.random.default_rng(1)
+    worst: dict[str, list[float]] = {mode: [] for mode in MODES}
+    shared: list[float] = []
+    tried = judged = 0
+    for point in points:
+        seen = {mode: point.seen(gradient=mode) for mode in MODES}
+        for layer, index in _free_coordinates(point, rng):
+            tried += 1
+            found = point.around(list(subject.net.quantizable())[layer], index)
+            if found is None:
+                continue
+            judged += 1
+            for mode in MODES:
+                worst[mode].append(relative(seen[mode].weights[layer][index], numeric(point, mode, layer, index, *found)))
+        for position, (name, array) in enumerate(subject.shared().items()):
+            index = tuple(rng.integers(0, n) for n in array.shape)
+            tried += 1
+            found = point.around(name, index)
+            if found is None:
+                continue
+            judged += 1
+            want = numeric_shared(point, *found)
+            shared += [relative(seen[mode].shared[position][index], want) for mode in MODES]
+    signs = " and ".join(sorted({f"{np.sign(p.loss - p.loss_hat):+.0f}" for p in points}))
+    where = f"ternary and binary, s = {signs}, half frozen, {subject.name}"
+    if judged < tried / 2:
+        worst = {mode: [np.inf] for mode in MODES}  # too few coordinates without a kink: nothing was verified
+    for mode, equation in MODES.items():
+        yield Line(
+            f"5 gradient {mode}", equation, f"against central differences at {len(worst[mode])} coordinates, {where}",
+            largest(worst[mode]), BOUND, WHY,
+        )  # fmt: skip
+    yield Line(
+        "5 shared parameters", "(1 + a1 s) dL(W) - a1 s dL(What) = dJ, W and What held",
+        f"biases and BatchNorm, every mode, against central differences of J, {where}", largest(shared), BOUND, WHY,
+    )  # fmt: skip
+    yield Line(
+        "5 frozen weights", "gradient exactly 0", f"largest gradient of a frozen weight, every mode, {where}",
+        largest(np.abs(dw[f]).max() for p in points for mode in MODES for dw, f in zip(p.seen(gradient=mode).weights, p.frozen, strict=True)),
+        0.0, "selected, not computed",
+    )  # fmt: skip
+    yield _at_zero(subject, rng)
+    yield _moving_scale(subject, rng)
+
+
+def numeric(point: Point, mode: str, layer: int, index: tuple[int, ...], h: float, losses: Losses) -> float:
+    """Central difference of the mode's function at one weight."""
+    gap = point.w[layer][index] - point.w_hat[layer][index]
+    gaps = [a - b for a, b in zip(point.w, point.w_hat, strict=True)]
+    inner = sum(float(np.vdot(g, d)) for g, d in zip(point.g0, gaps, strict=True))
+    g0 = point.g0[layer][index]
+
+    def value(loss: float, hat: float, step: float) -> float:
+        if mode == "constant":
+            lp = abs(loss - point.loss_hat)
+        elif mode == "straight-through":
+            lp = abs(loss - hat)
+        elif mode == "taylor-inner":
+            lp = abs(inner + g0 * step)
+        else:  # only this weight's part of the sums moves
+            lp = abs(g0) * abs(gap + step)
+        return loss + A1 * lp + A2 * (gap + step) ** 2
+
+    return (value(losses.up, losses.hat_up, h) - value(losses.down, losses.hat_down, -h)) / (2 * h)
+
+
+def numeric_shared(point: Point, h: float, losses: Losses) -> float:
+    """Central difference of J at one shared parameter."""
+    up, down, hat_up, hat_down = losses
+    return (up + A1 * abs(up - hat_up) - down - A1 * abs(down - hat_down)) / (2 * h)
+
+
+def _points(subject: Subject) -> Iterator[Point]:
+    rng = np.random.default_rng(0)
+    for levels in ("ternary", "binary"):
+        w_hat = quantized(subject.weights(), levels)
+        frozen = [rng.random(a.shape) < 0.5 for a in w_hat]
+        w = [np.where(f, b, a) for f, a, b in zip(frozen, subject.weights(), w_hat, strict=True)]
+        for labels in signed_labels(subject, levels).values():
+            yield Point(subject, levels, labels, w, w_hat, frozen)
+
+
+def _free_coordinates(point: Point, rng: np.random.Generator) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Some free weights of every layer (of four layers where there are more), no kink of |W - What| near."""
+    layers = range(len(point.w))
+    count = 12 if point.subject.plain else 2
+    for layer in layers if len(layers) <= 4 else rng.choice(layers, 4, replace=False):
+        away = np.abs(point.w[layer] - point.w_hat[layer]) > 1e-4
+        places = np.argwhere(~point.frozen[layer] & away)
+        for place in rng.permutation(places)[:count]:
+            yield int(layer), tuple(int(i) for i in place)
+
+
+def _at_zero(subject: Subject, rng: np.random.Generator) -> Line:
+    """W = What, nothing frozen: L(W) = L(What). The difference of |.| around 0 is even, its central difference 0."""
+    w_hat = quantized(subject.weights(), "ternary")
+    point = Point(subject, "ternary", subject.labels, w_hat, w_hat, [np.zeros(a.shape, bool) for a in w_hat])
+    names, worst = list(subject.net.quantizable()), []
+    for layer, a in enumerate(w_hat):
+        index = tuple(int(rng.integers(0, n)) for n in a.shape)
+        found = point.around(names[layer], index)
+        for mode in MODES if found else ():
+            seen = point.seen(gradient=mode)
+            worst.append(relative(seen.weights[layer][index], numeric(point, mode, layer, index, *found)))
+            worst.append(abs(seen.sign))
+    return Line(
+        "5 s = 0", "L(W) = L(What): the gradient is dL/dW", f"W = What, every mode against central differences of its function, {subject.name}",
+        largest(worst), 1e-4, "f'' h / 2 at the kink of |.|, h = 1e-5",
+    )  # fmt: skip
+
+
+def _moving_scale(subject: Subject, rng: np.random.Generator) -> Line:
+    """Stage 0 with a scale that follows W: J itself, codes held."""
+    worst = []
+    for levels in ("ternary", "binary"):
+        w, plan = subject.weights(), Plan(levels, a1=A1, a2=A2, sign="computed", gradient="constant", alpha_from="stage0")
+        w_hat = quantized(w, levels)
+        codes = [np.sign(b) for b in w_hat]
+        slopes = [scale_slope(a, levels) for a in w]
+        names = list(subject.net.quantizable())
+        seen = objective(subject.forward, w, w_hat, plan, slopes=slopes)
+        for layer in range(min(len(w), 3)):
+            index = tuple(int(rng.integers(0, n)) for n in w[layer].shape)
+            values = []
+            for h in (1e-5, -1e-5):
+                near = [a.copy() for a in w]
+                near[layer][index] += h
+                hats = [c * _scale(a, levels) for a, c in zip(near, codes, strict=True)]
+                loss, hat = (subject.loss(subject.parameters(x)) for x in (near, hats))
+                values.append(loss + A1 * abs(loss - hat) + A2 * sum(np.sum((a - b) ** 2) for a, b in zip(near, hats, strict=True)))
+            want = (values[0] - values[1]) / 2e-5
+            worst.append(relative(seen.weights[layer][index], want) if names else np.inf)
+    bound, why = (BOUND, WHY) if subject.plain else (1e-3, "h = 1e-5 crosses kinks of single units, each a small share of the gradient")
+    return Line(
+        "5 a scale that follows W", "dJ/dW through alpha(W): - a1 s <ghat, c> dalpha/dW - 2 a2 <W - What, c> dalpha/dW",
+        f"mode constant against central differences of J itself, codes held, {subject.name}", largest(worst), bound, why,
+    )  # fmt: skip
+
+
+def _scale(w: np.ndarray, levels: str) -> float:
+    size = np.abs(w)
+    return float(size.mean() + (0.05 * size.max() if levels == "ternary" else 0))

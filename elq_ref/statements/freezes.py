@@ -1,0 +1,122 @@
+"""Statements 6 and 7 on a run of the algorithm itself: what freezes, what it leaves alone, what remains of E."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..elq.plan import Plan
+from ..elq.stages import freeze, quantize
+from ..elq.state import State
+from ..optim import SGD
+from .line import EPS, Line, largest
+from .partitions import same_bits
+from .subject import LEVEL_SET, Doubles, Subject, closest, plain_conv
+
+
+class _Watch:
+    """Counts of contradictions over a run, and deviations of E."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.wrong = dict.fromkeys(("bits", "grow", "momentum", "what", "loss", "levels", "rises"), 0)
+        self.errors: list[float] = []
+        self.freezes = 0
+        self.seen: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def step(self, state: State) -> None:
+        """After an update: what was frozen before has neither moved nor momentum."""
+        for name, layer in state.layers.items():
+            if name in self.seen:
+                frozen, w = self.seen[name]
+                self.wrong["grow"] += int((frozen & ~layer.frozen).sum())
+                self.wrong["bits"] += not same_bits(layer.w[frozen], w[frozen])
+            self.wrong["bits"] += not same_bits(layer.w, dict(state.net.named_parameters())[name].data)
+            self.wrong["momentum"] += int(np.count_nonzero(state.velocity[name][layer.frozen]))
+            self.seen[name] = (layer.frozen.copy(), layer.w.copy())
+
+    def freeze(self, state: State) -> None:
+        """Freeze the next stage's group; compare What, L(What) and E with what they were."""
+        self.freezes += 1
+        before, loss, w = state.quantized(), self.deployed(state), {n: a.w for n, a in state.layers.items()}
+        free = {n: ~a.frozen for n, a in state.layers.items()}
+        freeze(state)
+        after = state.quantized()
+        self.wrong["what"] += sum(not same_bits(before[n], after[n]) for n in before)
+        self.wrong["loss"] += loss != self.deployed(state)
+        levels = state.plan.levels
+        old = math.fsum(v for n in w for v in squares(w[n] - closest(w[n], state.layers[n].alpha, levels)))
+        new = math.fsum(v for n, a in state.layers.items() for v in squares(a.w - closest(a.w, a.alpha, levels)))
+        group = math.fsum(
+            v for n, a in state.layers.items() for v in squares((w[n] - before[n])[a.frozen & free[n]])
+        )
+        left = math.fsum(v for n, a in state.layers.items() for v in squares((a.w - after[n])[~a.frozen]))
+        self.wrong["rises"] += new > old
+        size = max(old, np.finfo(float).tiny)
+        self.errors += [abs(new - left) / size, abs(old - group - new) / size]
+
+    def deployed(self, state: State) -> float:
+        """L(What) of a materialised network."""
+        return self.subject.loss({n: p.data for n, p in state.net.named_parameters()} | state.quantized())
+
+    def end(self, state: State) -> None:
+        """After the last stage: everything stands on a level."""
+        for layer in state.layers.values():
+            allowed = [layer.w == layer.alpha * c for c in LEVEL_SET[state.plan.levels]]
+            self.wrong["levels"] += int((~np.any(allowed, axis=0)).sum() + (~layer.frozen).sum())
+
+
+def squares(a: np.ndarray) -> list[float]:
+    """The squares as Python numbers."""
+    return (a**2).ravel().tolist()
+
+
+def lines(subject: Subject) -> Iterator[Line]:
+    """A short ternary and a short binary run, watched."""
+    watch = _Watch(subject)
+    batches = Doubles(subject.dataset, max(2, len(subject.dataset) // 2))
+    averages = []
+    for levels in LEVEL_SET:
+        plan = Plan(levels, sign="computed", a1=0.8, a2=1e-3, sigma2=(0.3, 0.1, 0.0), epochs=(1.5, 1.0, 1.0, 1.0))
+        net = copy.deepcopy(subject.net)
+        watch.seen = {}
+        for step in quantize(net, batches, plan, SGD(0.01, weight_decay=1e-2, nesterov=levels == "binary")):
+            if step.step == 1 and subject.plain:
+                averages.append(_averages(subject, batches, net, levels))
+            watch.step(step.state)
+            if step.ends_stage and not step.state.done:
+                watch.freeze(step.state)
+        watch.end(step.state)
+    where = f"a run of quantize, {watch.freezes} freezes, ternary and binary, {subject.name}"
+    for key, statement, equation, ways in (
+        ("bits", "6 frozen weights in training", "W <- W - lr v on the free weights only", "frozen bits before and after every step, momentum and weight decay on"),
+        ("grow", "6 the frozen set only grows", "frozen(k) in frozen(k+1)", "weights that were frozen and are not"),
+        ("momentum", "6 frozen weights have no momentum", "v = 0 where frozen", "momenta that are not 0"),
+        ("what", "6 a freeze leaves What, in a run", "Q(W) before = after", "bits of What before and after each freeze"),
+        ("loss", "6 a freeze leaves L(What)", "L(What) before = after", "bits of the loss of the materialised What"),
+        ("levels", "6 all weights end on a level", "w in alpha {-1, 0, 1} or alpha {-1, 1}", "weights that equal no level, or are free"),
+        ("rises", "7 E never rises at a freeze", "E(after) <= E(before)", "freezes that raised E"),
+    ):  # fmt: skip
+        yield Line(statement, equation, f"{ways}, {where}", float(watch.wrong[key]), 0.0, "a count")
+    yield Line(
+        "7 only free weights contribute to E", "E = sum over free (w - What)^2; a freeze takes away its group's part",
+        f"exact sums over all, over the free and over the group, {where}", largest(watch.errors), 8 * EPS, "rounding of exact sums, relative",
+    )  # fmt: skip
+    if averages:
+        yield Line(
+            "running averages follow What", "running <- 0.9 running + 0.1 (statistics of the pass at What)",
+            "BatchNorm after one step against plain NumPy on the quantized convolution", largest(averages), 1e3 * EPS, "rounding of a mean",
+        )  # fmt: skip
+
+
+def _averages(subject: Subject, batches: Doubles, net, levels: str) -> float:  # noqa: ANN001
+    """Deviation of bn1's running statistics after the first step, which started at mean 0 and variance 1."""
+    x, _ = next(iter(batches.epoch(0)))
+    w = subject.weights()[0]
+    alpha = np.abs(w).mean() + (0.05 * np.abs(w).max() if levels == "ternary" else 0)
+    y = plain_conv(x, closest(w, np.asarray(alpha), levels), 1)
+    mean, var = 0.1 * y.mean((0, 2, 3)), 0.9 + 0.1 * y.var((0, 2, 3), ddof=1)
+    return largest([np.abs(net.bn1.running_mean - mean).max(), np.abs(net.bn1.running_var - var).max()])

@@ -1,0 +1,128 @@
+"""Statement 8: a multi-stage run on a linear classifier, replayed by hand in elementary NumPy.
+
+(Agreement with PyTorch's automatic differentiation is a test on recorded traces: tests/test_golden_run.py.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..datasets import digits
+from ..elq.plan import Plan
+from ..elq.stages import quantize
+from ..nn import Flatten, Linear, Sequential
+from ..optim import SGD, Schedule
+from .line import Line, largest, relative
+from .subject import Doubles, cross_entropy
+
+CASES = {
+    "ternary": (Plan("ternary", a1=0.7, a2=0.01, sign="computed", sigma2=(0.3, 0.0), epochs=(2, 1, 1)), SGD(0.1, 0.9, 0.01)),
+    "binary": (
+        Plan("binary", a1=1.5, a2=0.003, sign="computed", sigma2=(0.3, 0.0), epochs=(1, 2, 1), momentum_at_freeze="reset", tail="pull", tail_rate=0.2),
+        SGD(0.05, 0.8, 0.02, nesterov=True, schedule=Schedule("step", milestones=(0.4,), gamma=0.5)),
+    ),
+    "positive": (
+        Plan("ternary", a1=0.7, sign="computed", perturbation="positive", tail="clip", sigma2=(0.0,), epochs=(2, 1)),
+        SGD(0.1, 0.5, schedule=Schedule("constant", warmup=0.5)),
+    ),
+    "assumed": (Plan("ternary", a2=0.01, tail="2alpha", sigma2=(0.2, 0.0), epochs=(1, 1, 1)), SGD(0.1)),
+}  # fmt: skip
+
+
+def lines() -> Iterator[Line]:
+    """One line a case."""
+    train, _ = digits()
+    batches = Doubles(train.subset(np.arange(96)), 32)
+    for name, (plan, sgd) in CASES.items():
+        rng = np.random.default_rng(4)
+        net = Sequential(Flatten(), Linear(rng, 64, 10)).astype(np.float64)
+        net.load_state_dict({"1.weight": 0.3 * rng.standard_normal((10, 64)), "1.bias": 0.1 * rng.standard_normal(10)})
+        states = by_hand(net.state_dict(), batches, plan, sgd)
+        worst, signs = [], set()
+        for step, (w, b, loss_hat, objective, share) in zip(quantize(net, batches, plan, sgd), states, strict=True):
+            state = net.state_dict()
+            worst += [relative(state["1.weight"], w), relative(state["1.bias"], b), relative(step.loss_hat, loss_hat)]
+            worst.append(abs(step.frozen - share))
+            worst.append(relative(step.objective, objective) if step.objective is not None else 0.0)
+            signs.add(f"{step.sign:+.0f}")
+        yield Line(
+            f"8 a run replayed by hand, {name}", "W, b, L(What), J and the share frozen of every step",
+            f"quantize on a linear classifier against elementary NumPy, {step.step} steps, s = {' '.join(sorted(signs))}",
+            largest(worst), 1e-11, "rounding, 1e5 eps over the steps",
+        )  # fmt: skip
+
+
+def by_hand(start: dict[str, np.ndarray], batches: Doubles, plan: Plan, sgd: SGD) -> Iterator[tuple[np.ndarray, np.ndarray, float, float, float]]:
+    """(w, b, L(What), J, share frozen) after every step, for gradient straight-through, scope network, norm squared."""
+    w, b = start["1.weight"], start["1.bias"]
+    alpha = abs(w).mean() + (0.05 * abs(w).max() if plan.levels == "ternary" else 0)
+    frozen = np.zeros(w.shape, bool)
+    vw, vb = np.zeros(w.shape), np.zeros(b.shape)
+    pictures = [pair for epoch in range(math.ceil(sum(plan.epochs))) for pair in batches.epoch(epoch)]
+    number = 0
+    for stage, epochs in enumerate(plan.epochs):
+        if stage:
+            group = ~frozen & _chosen(w, alpha, plan, stage)
+            w = np.where(group, _levels(w, alpha, plan), w)
+            frozen = frozen | group
+            if plan.momentum_at_freeze == "reset":
+                vw = 0 * vw
+            vw = np.where(frozen, 0, vw)
+        steps = round(epochs * len(batches))
+        for index in range(steps):
+            x, labels = pictures[number]
+            number += 1
+            what = _levels(w, alpha, plan)
+            loss, gw, gb = _pass(x, labels, w, b)
+            hat, hw, hb = _pass(x, labels, what, b)
+            d = loss - hat
+            s = -1.0 if plan.sign == "assumed" else float((d > 0) - (d < 0))
+            s = 0.0 if plan.perturbation == "positive" and d > 0 else s
+            j = loss + plan.a1 * (max(0.0, -d) if plan.perturbation == "positive" else abs(d)) + plan.a2 * ((w - what) ** 2).sum()
+            dw = gw + plan.a1 * s * (gw - hw) + 2 * plan.a2 * (w - what) + sgd.weight_decay * w
+            db = gb + plan.a1 * s * (gb - hb) + sgd.weight_decay * b
+            vw, vb = np.where(frozen, 0, sgd.momentum * vw + dw), sgd.momentum * vb + db
+            lr = sgd.lr * _factor(sgd.schedule, index, steps)
+            uw, ub = (dw + sgd.momentum * vw, db + sgd.momentum * vb) if sgd.nesterov else (vw, vb)
+            w, b = np.where(frozen, w, w - lr * uw), b - lr * ub
+            rate = {"pull": plan.tail_rate, "clip": 1.0}.get(plan.tail, 0.0)
+            beyond = ~frozen & (abs(w) > alpha)
+            w = np.where(beyond, w - rate * (abs(w) - alpha) * np.sign(w), w)
+            yield w, b, hat, j, frozen.mean()
+
+
+def _factor(schedule: Schedule, index: int, steps: int) -> float:
+    """The schedules that CASES use, restarted at every stage."""
+    if schedule.shape == "cosine":
+        return 0.5 + 0.5 * math.cos(math.pi * index / steps)
+    if schedule.shape == "step":
+        return 0.5 if index >= 0.4 * steps else 1.0
+    return min(1.0, (index + 1) / (0.5 * steps))
+
+
+def _levels(w: np.ndarray, alpha: float, plan: Plan) -> np.ndarray:
+    if plan.levels == "binary":
+        return np.where(w >= 0, alpha, -alpha)
+    return np.where(abs(w) > alpha / 2, alpha * np.sign(w), 0.0)
+
+
+def _chosen(w: np.ndarray, alpha: float, plan: Plan, stage: int) -> np.ndarray:
+    sigma2 = plan.sigma2[stage - 1]
+    if stage == len(plan.sigma2):
+        return np.ones(w.shape, bool)
+    if plan.levels == "binary":
+        return abs(w) < (1 - 2 * sigma2) * alpha
+    outside = plan.tail == "2alpha"
+    return ((abs(w) >= sigma2 * alpha) & (abs(w) < (1 - sigma2) * alpha)) | (outside & (abs(w) > 2 * alpha))
+
+
+def _pass(x: np.ndarray, labels: np.ndarray, w: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Loss, dL/dw and dL/db of softmax(w x + b)."""
+    flat = x.reshape(len(x), -1)
+    z = flat @ w.T + b
+    p = np.exp(z - np.logaddexp.reduce(z, axis=1, keepdims=True))
+    p[np.arange(len(z)), labels] -= 1
+    return cross_entropy(z, labels), p.T @ flat / len(z), p.mean(0)
