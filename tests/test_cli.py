@@ -122,6 +122,19 @@ def test_summary_and_info(quantized, trained, capsys):
     assert result["training"]["kernel"].startswith(("C ", "NumPy"))
 
 
+def test_crosscheck_records_and_compares(trained, tmp_path, capsys):
+    common = ["crosscheck", "record", trained, "--data", "digits", "--steps", "2", "--batch-size", "16"]
+    for name, more in (("a", []), ("b", ["--dtype", "float32"]), ("c", ["--set", "sign=computed", "a1=0.5"])):
+        assert run(capsys, *common, "-o", tmp_path / name, *more)[0] == 0
+    code, result, _ = run(capsys, "crosscheck", "compare", tmp_path / "a", tmp_path / "b.safetensors", "--json")
+    assert (code, result["ok"], result["differing"]) == (0, True, 0)
+    code, result, _ = run(capsys, "crosscheck", "compare", tmp_path / "a", tmp_path / "c", "--json")
+    assert code == 1
+    assert "step 0  sign" in result["first"] or "step 0  grad" in result["first"]
+    assert main(["crosscheck", "schema"]) == 0
+    assert "STEP/KIND" in capsys.readouterr().out
+
+
 @pytest.fixture
 def bad(tmp_path, quantized, trained) -> dict[str, Path]:
     (tmp_path / "empty.safetensors").touch()

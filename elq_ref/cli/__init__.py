@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-COMMANDS = ("demo", "info", "train", "quantize", "evaluate", "pack", "run", "summary", "verify")
+COMMANDS = ("demo", "info", "train", "quantize", "evaluate", "pack", "run", "summary", "crosscheck", "verify")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,7 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
         print(f"elq: {_one_line(error)}", file=sys.stderr)
         return 2
-    print(json.dumps(result) if args.json else text)
+    try:
+        print(json.dumps(result) if args.json else text, flush=True)
+    except BrokenPipeError:  # the reader has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 

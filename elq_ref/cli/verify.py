@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,15 @@ from ..statements.subject import random_pictures
 from .common import Result, load_network, with_normalization
 
 PICTURES = 8
-WIDTHS = {"statement": 28, "equation": 32, "computed two ways": 44, "deviation": 9, "bound": 8, "bound from": 24, "verdict": 7}
+WIDTHS = {
+    "statement": 28,
+    "equation": 32,
+    "computed two ways": 44,
+    "deviation": 9,
+    "bound": 8,
+    "bound from": 24,
+    "verdict": 7,
+}
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -25,32 +34,32 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--checkpoint", help="its weights (default: random)")
     command.add_argument("--data", help="digits, mnist, cifar10, or a path to such a folder (default: noise)")
     command.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
-    command.add_argument("--plot", metavar="DIR", help="draw the pictures into DIR instead (needs matplotlib)")
+    command.add_argument("--plot", metavar="DIR", help="draw pictures into DIR, too (needs matplotlib)")
     command.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Result:
-    if args.plot:
-        return _plot(Path(args.plot))
+    draw = _painter() if args.plot else None
     subject = _subject(args)
     started = time.perf_counter()
     lines = list(statements(subject))
-    failed = [line for line in lines if not line.holds]
     seconds = time.perf_counter() - started
+    failed = [line for line in lines if not line.holds]
+    files = [str(path) for path in draw(Path(args.plot))] if draw else []
     summary = f"{len(lines) - len(failed)} of {len(lines)} statements hold ({seconds:.0f} s)"
-    text = "\n".join([_table(lines), summary, *(f"does not hold: {line.statement}" for line in failed)])
-    return {"statements": [_entry(line) for line in lines], "failed": len(failed)}, text, 1 if failed else 0
+    text = "\n".join([_table(lines), summary, *(f"does not hold: {line.statement}" for line in failed), *files])
+    result = {"statements": [_entry(line) for line in lines], "failed": len(failed), "pictures": files}
+    return result, text, 1 if failed else 0
 
 
-def _plot(folder: Path) -> Result:
+def _painter() -> Callable[[Path], Iterator[Path]]:
     try:
-        from ..statements import pictures
+        from ..statements.pictures import draw
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":
             raise
         raise ValueError("--plot needs matplotlib: pip install 'elq_ref[plot]'") from None
-    files = [str(path) for path in pictures.draw(folder)]
-    return {"files": files}, "\n".join(files), 0
+    return draw
 
 
 def _subject(args: argparse.Namespace) -> Subject | None:
@@ -92,6 +101,9 @@ def _table(lines: list[Line]) -> str:
     for row in rows:
         cells = [textwrap.wrap(cell, width) for cell, width in zip(row, WIDTHS.values(), strict=True)]
         for number in range(max(map(len, cells))):
-            parts = [(cell[number] if number < len(cell) else "").ljust(width) for cell, width in zip(cells, WIDTHS.values(), strict=True)]
+            parts = [
+                (cell[number] if number < len(cell) else "").ljust(width)
+                for cell, width in zip(cells, WIDTHS.values(), strict=True)
+            ]
             out.append("  ".join(parts).rstrip())
     return "\n".join(out)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -64,20 +65,21 @@ class Batches:
         augment: Augment | None = None,
         seed: int = 0,
         shuffle: bool = True,
+        dtype: Any = np.float32,
     ) -> None:
         if batch_size < 1 or not len(dataset):
             raise ValueError(f"batches of {batch_size} from {len(dataset)} pictures: wanted at least one of each")
         if not 0 <= seed <= _MASK:
             raise ValueError(f"seed is {seed}, wanted 0 to 2^64 - 1")
         self.dataset, self.batch_size, self.augment = dataset, batch_size, augment
-        self.seed, self.shuffle = seed, shuffle
+        self.seed, self.shuffle, self.dtype = seed, shuffle, dtype
 
     def __len__(self) -> int:
         """Batches an epoch."""
         return -(-len(self.dataset) // self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Batches `start`, `start` + 1, ... of `epoch`: x float32 (N, C, H, W) normalized, y int64 (N,)."""
+        """Batches `start`, `start` + 1, ... of `epoch`: x (N, C, H, W) of `dtype`, normalized, y int64 (N,)."""
         if epoch < 0 or not 0 <= start <= len(self):
             raise ValueError(f"epoch {epoch} from batch {start}: wanted epoch >= 0 and a batch of 0 to {len(self)}")
         return self._epoch(epoch, start)
@@ -89,7 +91,7 @@ class Batches:
             images = self.dataset.images[samples]
             if self.augment is not None:
                 images = self._augmented(self.augment, images, epoch, samples)
-            yield self.dataset.normalization.apply(images), self.dataset.labels[samples]
+            yield self.dataset.normalization.apply(images, self.dtype), self.dataset.labels[samples]
 
     def _order(self, epoch: int) -> np.ndarray:
         samples = np.arange(len(self.dataset))

@@ -1,0 +1,52 @@
+"""A plan on the command line: what `elq quantize` and `elq crosscheck record` both take."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields, replace
+from typing import Any
+
+from ..elq.plan import Plan
+from ..optim import SGD
+from ..quantizing import recommended
+
+
+def add_plan(command: argparse.ArgumentParser) -> None:
+    """The options that make a plan, an SGD and batches."""
+    command.add_argument("--levels", choices=("ternary", "binary"), default="ternary")
+    command.add_argument("--method", default="elq")
+    command.add_argument("--epochs", type=float, help="passes over the data in all (default: the plan's own)")
+    command.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="any option of elq_ref.Plan")
+    command.add_argument("--batch-size", type=int, default=128)
+    command.add_argument("--lr", type=float, help="learning rate at the start of each stage")
+    command.add_argument("--seed", type=int, default=0, help="of the batches")
+
+
+def plan_of(args: argparse.Namespace) -> tuple[Plan, SGD]:
+    """The recommended plan and SGD for the levels, changed by --set, --epochs and --lr."""
+    plan, sgd = recommended(args.levels)
+    values = {"method": args.method, **dict(_setting(text) for text in args.set)}
+    plan = Plan.from_json({**plan.to_json(), **values})
+    if args.epochs is not None:
+        if not args.epochs > 0:
+            raise ValueError(f"--epochs is {args.epochs}, wanted a number > 0")
+        plan = plan.spread(args.epochs)
+    return plan, replace(sgd, lr=args.lr) if args.lr is not None else sgd
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """NAME=VALUE with the value read as the type that the option's default has."""
+    name, equals, value = text.partition("=")
+    kinds = {f.name: type(f.default) for f in fields(Plan)}
+    if not equals or name not in kinds:
+        raise ValueError(f"--set {text}: wanted NAME=VALUE with NAME one of {', '.join(kinds)}")
+    kind = kinds[name]
+    try:
+        if kind is tuple:
+            parts = [part for part in value.split(",") if part]
+            return name, tuple(parts if name == "keep_float" else map(float, parts))
+        if kind is bool:
+            return name, {"true": True, "false": False}[value.lower()]
+        return name, kind(value)
+    except (ValueError, KeyError):
+        raise ValueError(f"--set {text}: {value!r} is no {kind.__name__}") from None
