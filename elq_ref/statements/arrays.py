@@ -4,7 +4,7 @@ import numpy as np
 
 
 def adversarial() -> dict[str, np.ndarray]:
-    """By name: random, all equal, all zero, one outlier, denormals, ties at every boundary, a wide range, one weight."""
+    """By name: random, equal, zero, one outlier, denormals, ties at every boundary, a wide range, one weight."""
     rng = np.random.default_rng(7)
     tiny = np.finfo(np.float64).smallest_subnormal
     outlier = 1e-3 * rng.standard_normal((1, 40))

@@ -33,31 +33,46 @@ def lines(subject: Subject) -> Iterator[Line]:
                     wrong += (abs(seen.value - deployed) <= size) != equal
                     judged += 1
             if sign < 0:  # L(What) > L(W): J = L(W) + a1 (L(What) - L(W)) stays below
-                values = [at(subject, w, w_hat, labels, Plan(levels, a1=a1, sign="computed")).value for a1 in (0, 0.5, 0.9)]
+                values = [
+                    at(subject, w, w_hat, labels, Plan(levels, a1=a1, sign="computed")).value for a1 in (0, 0.5, 0.9)
+                ]
                 gaps += [deployed - v for v in values]
                 counter += sum(v >= deployed for v in values)
         on_level = at(subject, w_hat, w_hat, subject.labels, Plan(levels, a1=3.0, a2=1.0, sign="computed"))
         wrong += on_level.value != on_level.loss_hat
     where = f"on {subject.name}"
     yield Line(
-        "1 L(What) is that of the deployed network", "L(What)", f"the pass at What against a separately materialised network, {where}",
-        largest(reported), ROUNDING, "rounding of a loss, 1e4 eps",
-    )  # fmt: skip
+        "1 L(What) is that of the deployed network",
+        "L(What)",
+        f"the pass at What against a separately materialised network, {where}",
+        largest(reported),
+        ROUNDING,
+        "rounding of a loss, 1e4 eps",
+    )
     yield Line(
-        "1 the objective bounds the deployed loss", "J(W) >= L(What) for a1 >= 1",
+        "1 the objective bounds the deployed loss",
+        "J(W) >= L(What) for a1 >= 1",
         f"J against L(What) of a separately materialised network, {judged} cases, {where}",
-        max(0.0, largest(below)), ROUNDING, "rounding of a loss, 1e4 eps",
-    )  # fmt: skip
+        max(0.0, largest(below)),
+        ROUNDING,
+        "rounding of a loss, 1e4 eps",
+    )
     yield Line(
-        "1 equality", "J = L(What) iff a2 E = 0 and (Lp = 0, or a1 = 1 and L(What) >= L(W))",
+        "1 equality",
+        "J = L(What) iff a2 E = 0 and (Lp = 0, or a1 = 1 and L(What) >= L(W))",
         f"cases where J - L(What) is 0 against cases where the condition says so, {where}",
-        float(wrong), 0.0, "a count",
-    )  # fmt: skip
+        float(wrong),
+        0.0,
+        "a count",
+    )
     yield Line(
-        "1 a1 < 1 does not bound", "a1 < 1, L(What) > L(W): J < L(What)",
+        "1 a1 < 1 does not bound",
+        "a1 < 1, L(What) > L(W): J < L(What)",
         f"constructed counter-examples at a1 = 0, 0.5, 0.9 that do not contradict, of {len(gaps)}, {where}",
-        float(counter) if gaps else np.inf, 0.0, "a count",
-    )  # fmt: skip
+        float(counter) if gaps else np.inf,
+        0.0,
+        "a count",
+    )
 
 
 def at(subject: Subject, w: list[np.ndarray], w_hat: list[np.ndarray], labels: np.ndarray, plan: Plan) -> Objective:

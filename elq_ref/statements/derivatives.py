@@ -97,7 +97,9 @@ def lines(subject: Subject) -> Iterator[Line]:
                 continue
             judged += 1
             for mode in MODES:
-                worst[mode].append(relative(seen[mode].weights[layer][index], numeric(point, mode, layer, index, *found)))
+                worst[mode].append(
+                    relative(seen[mode].weights[layer][index], numeric(point, mode, layer, index, *found))
+                )
         for position, (name, array) in enumerate(subject.shared().items()):
             index = tuple(rng.integers(0, n) for n in array.shape)
             tried += 1
@@ -113,18 +115,34 @@ def lines(subject: Subject) -> Iterator[Line]:
         worst = {mode: [np.inf] for mode in MODES}  # too few coordinates without a kink: nothing was verified
     for mode, equation in MODES.items():
         yield Line(
-            f"5 gradient {mode}", equation, f"against central differences at {len(worst[mode])} coordinates, {where}",
-            largest(worst[mode]), BOUND, WHY,
-        )  # fmt: skip
+            f"5 gradient {mode}",
+            equation,
+            f"against central differences at {len(worst[mode])} coordinates, {where}",
+            largest(worst[mode]),
+            BOUND,
+            WHY,
+        )
     yield Line(
-        "5 shared parameters", "(1 + a1 s) dL(W) - a1 s dL(What) = dJ, W and What held",
-        f"biases and BatchNorm, every mode, against central differences of J, {where}", largest(shared), BOUND, WHY,
-    )  # fmt: skip
+        "5 shared parameters",
+        "(1 + a1 s) dL(W) - a1 s dL(What) = dJ, W and What held",
+        f"biases and BatchNorm, every mode, against central differences of J, {where}",
+        largest(shared),
+        BOUND,
+        WHY,
+    )
     yield Line(
-        "5 frozen weights", "gradient exactly 0", f"largest gradient of a frozen weight, every mode, {where}",
-        largest(np.abs(dw[f]).max() for p in points for mode in MODES for dw, f in zip(p.seen(gradient=mode).weights, p.frozen, strict=True)),
-        0.0, "selected, not computed",
-    )  # fmt: skip
+        "5 frozen weights",
+        "gradient exactly 0",
+        f"largest gradient of a frozen weight, every mode, {where}",
+        largest(
+            np.abs(dw[f]).max()
+            for p in points
+            for mode in MODES
+            for dw, f in zip(p.seen(gradient=mode).weights, p.frozen, strict=True)
+        ),
+        0.0,
+        "selected, not computed",
+    )
     yield _at_zero(subject, rng)
     yield _moving_scale(subject, rng)
 
@@ -190,16 +208,23 @@ def _at_zero(subject: Subject, rng: np.random.Generator) -> Line:
             worst.append(relative(seen.weights[layer][index], numeric(point, mode, layer, index, *found)))
             worst.append(abs(seen.sign))
     return Line(
-        "5 s = 0", "L(W) = L(What): the gradient is dL/dW", f"W = What, every mode against central differences of its function, {subject.name}",
-        largest(worst), 1e-4, "f'' h / 2 at the kink of |.|, h = 1e-5",
-    )  # fmt: skip
+        "5 s = 0",
+        "L(W) = L(What): the gradient is dL/dW",
+        f"W = What, every mode against central differences of its function, {subject.name}",
+        largest(worst),
+        1e-4,
+        "f'' h / 2 at the kink of |.|, h = 1e-5",
+    )
 
 
 def _moving_scale(subject: Subject, rng: np.random.Generator) -> Line:
     """Stage 0 with a scale that follows W: J itself, codes held."""
     worst = []
     for levels in ("ternary", "binary"):
-        w, plan = subject.weights(), Plan(levels, a1=A1, a2=A2, sign="computed", gradient="constant", alpha_from="stage0")
+        w, plan = (
+            subject.weights(),
+            Plan(levels, a1=A1, a2=A2, sign="computed", gradient="constant", alpha_from="stage0"),
+        )
         w_hat = quantized(w, levels)
         codes = [np.sign(b) for b in w_hat]
         slopes = [scale_slope(a, levels) for a in w]
@@ -213,14 +238,26 @@ def _moving_scale(subject: Subject, rng: np.random.Generator) -> Line:
                 near[layer][index] += h
                 hats = [c * _scale(a, levels) for a, c in zip(near, codes, strict=True)]
                 loss, hat = (subject.loss(subject.parameters(x)) for x in (near, hats))
-                values.append(loss + A1 * abs(loss - hat) + A2 * sum(np.sum((a - b) ** 2) for a, b in zip(near, hats, strict=True)))
+                values.append(
+                    loss
+                    + A1 * abs(loss - hat)
+                    + A2 * sum(np.sum((a - b) ** 2) for a, b in zip(near, hats, strict=True))
+                )
             want = (values[0] - values[1]) / 2e-5
             worst.append(relative(seen.weights[layer][index], want) if names else np.inf)
-    bound, why = (BOUND, WHY) if subject.plain else (1e-3, "h = 1e-5 crosses kinks of single units, each a small share of the gradient")
+    bound, why = (
+        (BOUND, WHY)
+        if subject.plain
+        else (1e-3, "h = 1e-5 crosses kinks of single units, each a small share of the gradient")
+    )
     return Line(
-        "5 a scale that follows W", "dJ/dW through alpha(W): - a1 s <ghat, c> dalpha/dW - 2 a2 <W - What, c> dalpha/dW",
-        f"mode constant against central differences of J itself, codes held, {subject.name}", largest(worst), bound, why,
-    )  # fmt: skip
+        "5 a scale that follows W",
+        "dJ/dW through alpha(W): - a1 s <ghat, c> dalpha/dW - 2 a2 <W - What, c> dalpha/dW",
+        f"mode constant against central differences of J itself, codes held, {subject.name}",
+        largest(worst),
+        bound,
+        why,
+    )
 
 
 def _scale(w: np.ndarray, levels: str) -> float:

@@ -50,9 +50,7 @@ class _Watch:
         levels = state.plan.levels
         old = math.fsum(v for n in w for v in squares(w[n] - closest(w[n], state.layers[n].alpha, levels)))
         new = math.fsum(v for n, a in state.layers.items() for v in squares(a.w - closest(a.w, a.alpha, levels)))
-        group = math.fsum(
-            v for n, a in state.layers.items() for v in squares((w[n] - before[n])[a.frozen & free[n]])
-        )
+        group = math.fsum(v for n, a in state.layers.items() for v in squares((w[n] - before[n])[a.frozen & free[n]]))
         left = math.fsum(v for n, a in state.layers.items() for v in squares((a.w - after[n])[~a.frozen]))
         self.wrong["rises"] += new > old
         size = max(old, np.finfo(float).tiny)
@@ -92,27 +90,50 @@ def lines(subject: Subject) -> Iterator[Line]:
         watch.end(step.state)
     where = f"a run of quantize, {watch.freezes} freezes, ternary and binary, {subject.name}"
     for key, statement, equation, ways in (
-        ("bits", "6 frozen weights in training", "W <- W - lr v on the free weights only", "frozen bits before and after every step, momentum and weight decay on"),
+        (
+            "bits",
+            "6 frozen weights in training",
+            "W <- W - lr v on the free weights only",
+            "frozen bits before and after every step, momentum and weight decay on",
+        ),
         ("grow", "6 the frozen set only grows", "frozen(k) in frozen(k+1)", "weights that were frozen and are not"),
         ("momentum", "6 frozen weights have no momentum", "v = 0 where frozen", "momenta that are not 0"),
-        ("what", "6 a freeze leaves What, in a run", "Q(W) before = after", "bits of What before and after each freeze"),
+        (
+            "what",
+            "6 a freeze leaves What, in a run",
+            "Q(W) before = after",
+            "bits of What before and after each freeze",
+        ),
         ("loss", "6 a freeze leaves L(What)", "L(What) before = after", "bits of the loss of the materialised What"),
-        ("levels", "6 all weights end on a level", "w in alpha {-1, 0, 1} or alpha {-1, 1}", "weights that equal no level, or are free"),
+        (
+            "levels",
+            "6 all weights end on a level",
+            "w in alpha {-1, 0, 1} or alpha {-1, 1}",
+            "weights that equal no level, or are free",
+        ),
         ("rises", "7 E never rises at a freeze", "E(after) <= E(before)", "freezes that raised E"),
-    ):  # fmt: skip
+    ):
         yield Line(statement, equation, f"{ways}, {where}", float(watch.wrong[key]), 0.0, "a count")
     yield Line(
-        "7 only free weights contribute to E", "E = sum over free (w - What)^2; a freeze takes away its group's part",
-        f"exact sums over all, over the free and over the group, {where}", largest(watch.errors), 8 * EPS, "rounding of exact sums, relative",
-    )  # fmt: skip
+        "7 only free weights contribute to E",
+        "E = sum over free (w - What)^2; a freeze takes away its group's part",
+        f"exact sums over all, over the free and over the group, {where}",
+        largest(watch.errors),
+        8 * EPS,
+        "rounding of exact sums, relative",
+    )
     if averages:
         yield Line(
-            "running averages follow What", "running <- 0.9 running + 0.1 (statistics of the pass at What)",
-            "BatchNorm after one step against plain NumPy on the quantized convolution", largest(averages), 1e3 * EPS, "rounding of a mean",
-        )  # fmt: skip
+            "running averages follow What",
+            "running <- 0.9 running + 0.1 (statistics of the pass at What)",
+            "BatchNorm after one step against plain NumPy on the quantized convolution",
+            largest(averages),
+            1e3 * EPS,
+            "rounding of a mean",
+        )
 
 
-def _averages(subject: Subject, batches: Doubles, net, levels: str) -> float:  # noqa: ANN001
+def _averages(subject: Subject, batches: Doubles, net, levels: str) -> float:
     """Deviation of bn1's running statistics after the first step, which started at mean 0 and variance 1."""
     x, _ = next(iter(batches.epoch(0)))
     w = subject.weights()[0]

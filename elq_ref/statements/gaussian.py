@@ -22,32 +22,48 @@ def lines() -> Iterator[Line]:
     mean = integral(normal, lambda x: x, 0, TOP)
     alpha = best_scale(normal, TOP)
     yield Line(
-        "4 Gaussian weights: optimal scale", "alpha = 1.2240 sigma, the argmin of int (|x| - nearest level)^2 phi(x) dx",
+        "4 Gaussian weights: optimal scale",
+        "alpha = 1.2240 sigma, the argmin of int (|x| - nearest level)^2 phi(x) dx",
         "minimised quadrature of E against the four published digits",
-        abs(alpha - 1.2240), 5e-5, "four digits are given",
-    )  # fmt: skip
+        abs(alpha - 1.2240),
+        5e-5,
+        "four digits are given",
+    )
     yield Line(
-        "4 Gaussian weights: optimal threshold", "alpha/2 = 0.6120 sigma = 0.767 mean|W|",
-        "minimised quadrature against the published digits of 0.767", abs(alpha / 2 / mean - 0.767), 5e-4, "three digits are given",
-    )  # fmt: skip
+        "4 Gaussian weights: optimal threshold",
+        "alpha/2 = 0.6120 sigma = 0.767 mean|W|",
+        "minimised quadrature against the published digits of 0.767",
+        abs(alpha / 2 / mean - 0.767),
+        5e-4,
+        "three digits are given",
+    )
     yield Line(
-        "4 the optimum is a fixed point", "alpha = int_{alpha/2} x phi / int_{alpha/2} phi",
+        "4 the optimum is a fixed point",
+        "alpha = int_{alpha/2} x phi / int_{alpha/2} phi",
         "conditional mean by quadrature against the minimiser",
         abs(integral(normal, lambda x: x, alpha / 2, TOP) / integral(normal, lambda x: x**0, alpha / 2, TOP) - alpha),
-        1e-6, "the square root of the minimiser's precision, 1e-9, times 30",
-    )  # fmt: skip
+        1e-6,
+        "the square root of the minimiser's precision, 1e-9, times 30",
+    )
     n = 20001
     quantiles = np.array([[NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)]])
     yield Line(
-        "4 the package's optimum on Gaussian weights", "scale l2 -> 1.2240 sigma", f"scale of {n:,} quantiles against quadrature",
-        abs(scale(quantiles, "ternary", "l2").item() - alpha), 1e-3, "quantiles stand for the density to O(log n / n), the optimum is flat",
-    )  # fmt: skip
+        "4 the package's optimum on Gaussian weights",
+        "scale l2 -> 1.2240 sigma",
+        f"scale of {n:,} quantiles against quadrature",
+        abs(scale(quantiles, "ternary", "l2").item() - alpha),
+        1e-3,
+        "quantiles stand for the density to O(log n / n), the optimum is flat",
+    )
     ratio = best_scale(uniform, 1.0) / 2 / integral(uniform, lambda x: x, 0, 1.0)
     yield Line(
-        "4 TWN's 0.7 lies between two optima", "2/3 (uniform) < 0.7 < 0.767 (Gaussian), in units of mean|W|",
+        "4 TWN's 0.7 lies between two optima",
+        "2/3 (uniform) < 0.7 < 0.767 (Gaussian), in units of mean|W|",
         "quadrature for both densities; distance of the uniform one from 2/3",
-        abs(ratio - 2 / 3) if ratio < 0.7 < alpha / 2 / mean else np.inf, 1e-6, "precision of the minimiser",
-    )  # fmt: skip
+        abs(ratio - 2 / 3) if ratio < 0.7 < alpha / 2 / mean else np.inf,
+        1e-6,
+        "precision of the minimiser",
+    )
     deviations = []
     for count in (100, 1000, 10000, 100000):
         rng = np.random.default_rng(count)
@@ -55,10 +71,13 @@ def lines() -> Iterator[Line]:
         deviations.append(abs(np.mean(seen) - rule_at(count)) / (np.std(seen, ddof=1) / np.sqrt(len(seen))))
     curve = ", ".join(f"{rule_at(10**k):.3f}" for k in (2, 3, 4, 5, 6))
     yield Line(
-        "4 the method's scale depends on n", f"mean|W| + 0.05 E max|W|: {curve} sigma at n = 1e2 .. 1e6",
+        "4 the method's scale depends on n",
+        f"mean|W| + 0.05 E max|W|: {curve} sigma at n = 1e2 .. 1e6",
         "quadrature of the expected maximum against means over 40 samples, n = 1e2 .. 1e5",
-        largest(deviations), 5.0, "standard errors of the mean",
-    )  # fmt: skip
+        largest(deviations),
+        5.0,
+        "standard errors of the mean",
+    )
 
 
 def normal(x: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ class Line:
 
 
 def largest(values: Iterable[float]) -> float:
-    """The largest of the values, nan if one of them is no number; inf if there are none: a check of nothing must fail."""
+    """The largest of the values, nan if one is no number; inf if there are none: a check of nothing must fail."""
     values = list(values)
     return float(np.max(values)) if values else np.inf
 

@@ -19,43 +19,76 @@ def lines() -> Iterator[Line]:
     """Codes, scales, Lloyd's alternation, closed forms, derivatives of the scale."""
     small = {name: w[:1, :SMALL] for name, w in adversarial().items()}
     yield Line(
-        "3 the nearest level minimises E", "codes = argmin_c sum (w - alpha c)^2, alpha given",
+        "3 the nearest level minimises E",
+        "codes = argmin_c sum (w - alpha c)^2, alpha given",
         f"E of the method's codes against the least E of all codes of {SMALL} weights, random and adversarial",
-        largest(_excess_of_codes(w, levels) for w in small.values() for levels in LEVEL_SET), 20 * EPS, f"rounding of {SMALL} squares, relative",
-    )  # fmt: skip
+        largest(_excess_of_codes(w, levels) for w in small.values() for levels in LEVEL_SET),
+        20 * EPS,
+        f"rounding of {SMALL} squares, relative",
+    )
     yield Line(
-        "3 the exact optimum", "alpha = S_k / k, k = argmax S_k^2 / k, S_k: sum of the k largest |w|",
+        "3 the exact optimum",
+        "alpha = S_k / k, k = argmax S_k^2 / k, S_k: sum of the k largest |w|",
         f"E at the scale l2 against the least E over all codes of {SMALL} weights, each with its best alpha",
-        largest(_excess_of_scale(w, levels) for w in small.values() for levels in LEVEL_SET), 50 * EPS, f"rounding of {SMALL} squares, relative",
-    )  # fmt: skip
+        largest(_excess_of_scale(w, levels) for w in small.values() for levels in LEVEL_SET),
+        50 * EPS,
+        f"rounding of {SMALL} squares, relative",
+    )
     rng = np.random.default_rng(0)
-    large = {"normal": rng.standard_normal((1, 4000)), "uniform": rng.random((1, 4000)), "heavy": rng.standard_t(3, (1, 4000))}
+    large = {
+        "normal": rng.standard_normal((1, 4000)),
+        "uniform": rng.random((1, 4000)),
+        "heavy": rng.standard_t(3, (1, 4000)),
+    }
     yield Line(
-        "3 the exact optimum, many weights", "alpha = argmin_alpha min_c ||W - alpha c||^2",
+        "3 the exact optimum, many weights",
+        "alpha = argmin_alpha min_c ||W - alpha c||^2",
         "E at the scale l2 against a grid and golden-section minimum over alpha, 4,000 weights of three distributions",
-        largest(_excess_over_search(w, levels) for w in large.values() for levels in LEVEL_SET), 1e-9, "the search stops at 1e-9 of alpha: E differs by its square",
-    )  # fmt: skip
+        largest(_excess_over_search(w, levels) for w in large.values() for levels in LEVEL_SET),
+        1e-9,
+        "the search stops at 1e-9 of alpha: E differs by its square",
+    )
     worst, ratio = _lloyd(list(large.values()) + [rng.standard_normal((1, 12)) for _ in range(300)])
     yield Line(
-        "3 Lloyd's alternation never raises E", "codes <- nearest(W, alpha); alpha <- mean of c w over the support",
+        "3 Lloyd's alternation never raises E",
+        "codes <- nearest(W, alpha); alpha <- mean of c w over the support",
         f"E after each half step against before; it stops at up to {ratio:.3f} times the optimum's E",
-        worst, 1e3 * EPS, "rounding of up to 4,000 squares, relative",
-    )  # fmt: skip
+        worst,
+        1e3 * EPS,
+        "rounding of up to 4,000 squares, relative",
+    )
     yield Line(
-        "3 BWN's closed form", "alpha = mean |w|, codes = sign(w)", "the method's binary layer against the best of all sign patterns",
-        largest(_excess_of_scale(w, "binary", rule="elq") for w in small.values()), 50 * EPS, f"rounding of {SMALL} squares, relative",
-    )  # fmt: skip
+        "3 BWN's closed form",
+        "alpha = mean |w|, codes = sign(w)",
+        "the method's binary layer against the best of all sign patterns",
+        largest(_excess_of_scale(w, "binary", rule="elq") for w in small.values()),
+        50 * EPS,
+        f"rounding of {SMALL} squares, relative",
+    )
     yield Line(
-        "3 scale rules", "mean|w| + 0.05 max|w|; mean(|w| : |w| > 0.7 mean|w|)", "alpha against loops over Python numbers",
-        largest(_rule(w, rule, per_channel) for w in adversarial().values() for rule in ("elq", "twn") for per_channel in (False, True)),
-        100 * EPS, "rounding of a sum, relative",
-    )  # fmt: skip
+        "3 scale rules",
+        "mean|w| + 0.05 max|w|; mean(|w| : |w| > 0.7 mean|w|)",
+        "alpha against loops over Python numbers",
+        largest(
+            _rule(w, rule, per_channel)
+            for w in adversarial().values()
+            for rule in ("elq", "twn")
+            for per_channel in (False, True)
+        ),
+        100 * EPS,
+        "rounding of a sum, relative",
+    )
     yield Line(
-        "3 d alpha / dw", "sign(w)/n, + 0.05 sign(w) at the largest; sign(w)/k on the support",
+        "3 d alpha / dw",
+        "sign(w)/n, + 0.05 sign(w) at the largest; sign(w)/k on the support",
         "scale_slope against central differences of scale",
-        largest(_slope(levels, rule) for levels, rule in (("ternary", "elq"), ("ternary", "twn"), ("ternary", "l2"), ("binary", "elq"))),
-        1e-8, "alpha is linear between its kinks: eps / h, h = 1e-6",
-    )  # fmt: skip
+        largest(
+            _slope(levels, rule)
+            for levels, rule in (("ternary", "elq"), ("ternary", "twn"), ("ternary", "l2"), ("binary", "elq"))
+        ),
+        1e-8,
+        "alpha is linear between its kinks: eps / h, h = 1e-6",
+    )
 
 
 def error(w: np.ndarray, w_hat: np.ndarray) -> float:

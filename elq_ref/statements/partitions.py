@@ -17,7 +17,12 @@ SIGMAS = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05, 0.0)
 
 def lines() -> Iterator[Line]:
     """Bands, their nesting, what a freeze leaves alone, tails."""
-    cases = [(w, levels, per_channel) for w in adversarial().values() for levels in LEVEL_SET for per_channel in (False, True)]
+    cases = [
+        (w, levels, per_channel)
+        for w in adversarial().values()
+        for levels in LEVEL_SET
+        for per_channel in (False, True)
+    ]
     wrong = {"band": 0, "nested": 0, "frozen": 0, "what": 0, "bits": 0, "fixed": 0, "end": 0}
     for w, levels, per_channel in cases:
         alpha = scale(w, levels, per_channel=per_channel)
@@ -41,22 +46,54 @@ def lines() -> Iterator[Line]:
             wrong["end"] += int((~frozen).sum())
             allowed = np.stack([np.broadcast_to(alpha * c + 0.0, w.shape) for c in LEVEL_SET[levels]])
             wrong["end"] += int((~(allowed == v).any(0)).sum())
-            wrong["fixed"] += sum(not same_bits(np.broadcast_to(a, w.shape) + 0.0, dequantize(nearest(a, alpha, levels), alpha)) for a in allowed)
+            wrong["fixed"] += sum(
+                not same_bits(np.broadcast_to(a, w.shape) + 0.0, dequantize(nearest(a, alpha, levels), alpha))
+                for a in allowed
+            )
     many = f"{len(cases)} cases of random and adversarial weights x {len(TAILS)} tails x {len(SIGMAS)} stages"
     for key, statement, equation, ways in (
-        ("band", "6 the band of a stage", "sigma2 alpha <= |w| < (1 - sigma2) alpha; binary |w| < (1 - 2 sigma2) alpha", "partition against one decision after the other"),
-        ("nested", "6 bands are nested", "sigma2 falls: the band contains the one before", "weights in an earlier band that are not in a later one"),
+        (
+            "band",
+            "6 the band of a stage",
+            "sigma2 alpha <= |w| < (1 - sigma2) alpha; binary |w| < (1 - 2 sigma2) alpha",
+            "partition against one decision after the other",
+        ),
+        (
+            "nested",
+            "6 bands are nested",
+            "sigma2 falls: the band contains the one before",
+            "weights in an earlier band that are not in a later one",
+        ),
         ("frozen", "6 group 1 is disjoint from what is frozen", "partition & frozen = {}", "weights in both"),
         ("what", "6 a freeze leaves What", "Q(W with group 1 on its levels) = Q(W)", "bits of What before and after"),
-        ("bits", "6 a frozen weight keeps its bits", "w frozen is never changed", "bits of frozen weights before and after a later freeze"),
-        ("end", "6 the last stage leaves no weight off its levels", "w in alpha {-1, 0, 1} or alpha {-1, 1}", "weights that equal none of the levels, or are free"),
-        ("fixed", "6 levels are fixed points", "Q(alpha c) = alpha c, zeros +0.0", "bits of every level and of its nearest level"),
-    ):  # fmt: skip
+        (
+            "bits",
+            "6 a frozen weight keeps its bits",
+            "w frozen is never changed",
+            "bits of frozen weights before and after a later freeze",
+        ),
+        (
+            "end",
+            "6 the last stage leaves no weight off its levels",
+            "w in alpha {-1, 0, 1} or alpha {-1, 1}",
+            "weights that equal none of the levels, or are free",
+        ),
+        (
+            "fixed",
+            "6 levels are fixed points",
+            "Q(alpha c) = alpha c, zeros +0.0",
+            "bits of every level and of its nearest level",
+        ),
+    ):
         yield Line(statement, equation, f"{ways}, {many}", float(wrong[key]), 0.0, "a count")
     yield Line(
-        "6 tails are drawn in", "w - rate (|w| - alpha) sign(w) beyond alpha, else w", "draw_in against a loop over Python numbers, free and frozen",
-        largest(_tail(w, tail) for w in adversarial().values() for tail in TAILS), 4 * EPS, "three roundings, relative",
-    )  # fmt: skip
+        "6 tails are drawn in",
+        "w - rate (|w| - alpha) sign(w) beyond alpha, else w",
+        "draw_in against a loop over Python numbers, free and frozen",
+        largest(_tail(w, tail) for w in adversarial().values() for tail in TAILS),
+        4 * EPS,
+        "three roundings, relative",
+    )
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:

@@ -19,9 +19,22 @@ from .line import Line, largest, relative
 from .subject import Doubles, cross_entropy
 
 CASES = {
-    "ternary": (Plan("ternary", a1=0.7, a2=0.01, sign="computed", sigma2=(0.3, 0.0), epochs=(2, 1, 1)), SGD(0.1, 0.9, 0.01)),
+    "ternary": (
+        Plan("ternary", a1=0.7, a2=0.01, sign="computed", sigma2=(0.3, 0.0), epochs=(2, 1, 1)),
+        SGD(0.1, 0.9, 0.01),
+    ),
     "binary": (
-        Plan("binary", a1=1.5, a2=0.003, sign="computed", sigma2=(0.3, 0.0), epochs=(1, 2, 1), momentum_at_freeze="reset", tail="pull", tail_rate=0.2),
+        Plan(
+            "binary",
+            a1=1.5,
+            a2=0.003,
+            sign="computed",
+            sigma2=(0.3, 0.0),
+            epochs=(1, 2, 1),
+            momentum_at_freeze="reset",
+            tail="pull",
+            tail_rate=0.2,
+        ),
         SGD(0.05, 0.8, 0.02, nesterov=True, schedule=Schedule("step", milestones=(0.4,), gamma=0.5)),
     ),
     "positive": (
@@ -29,7 +42,7 @@ CASES = {
         SGD(0.1, 0.5, schedule=Schedule("constant", warmup=0.5)),
     ),
     "assumed": (Plan("ternary", a2=0.01, tail="2alpha", sigma2=(0.2, 0.0), epochs=(1, 1, 1)), SGD(0.1)),
-}  # fmt: skip
+}
 
 
 def lines() -> Iterator[Line]:
@@ -49,14 +62,19 @@ def lines() -> Iterator[Line]:
             worst.append(relative(step.objective, objective) if step.objective is not None else 0.0)
             signs.add(f"{step.sign:+.0f}")
         yield Line(
-            f"8 a run replayed by hand, {name}", "W, b, L(What), J and the share frozen of every step",
+            f"8 a run replayed by hand, {name}",
+            "W, b, L(What), J and the share frozen of every step",
             f"quantize on a linear classifier against elementary NumPy, {step.step} steps, s = {' '.join(sorted(signs))}",
-            largest(worst), 1e-11, "rounding, 1e5 eps over the steps",
-        )  # fmt: skip
+            largest(worst),
+            1e-11,
+            "rounding, 1e5 eps over the steps",
+        )
 
 
-def by_hand(start: dict[str, np.ndarray], batches: Doubles, plan: Plan, sgd: SGD) -> Iterator[tuple[np.ndarray, np.ndarray, float, float, float]]:
-    """(w, b, L(What), J, share frozen) after every step, for gradient straight-through, scope network, norm squared."""
+def by_hand(
+    start: dict[str, np.ndarray], batches: Doubles, plan: Plan, sgd: SGD
+) -> Iterator[tuple[np.ndarray, np.ndarray, float, float, float]]:
+    """(w, b, L(What), J, share frozen) after every step; mode straight-through, squared norm."""
     w, b = start["1.weight"], start["1.bias"]
     alpha = abs(w).mean() + (0.05 * abs(w).max() if plan.levels == "ternary" else 0)
     frozen = np.zeros(w.shape, bool)
@@ -81,7 +99,11 @@ def by_hand(start: dict[str, np.ndarray], batches: Doubles, plan: Plan, sgd: SGD
             d = loss - hat
             s = -1.0 if plan.sign == "assumed" else float((d > 0) - (d < 0))
             s = 0.0 if plan.perturbation == "positive" and d > 0 else s
-            j = loss + plan.a1 * (max(0.0, -d) if plan.perturbation == "positive" else abs(d)) + plan.a2 * ((w - what) ** 2).sum()
+            j = (
+                loss
+                + plan.a1 * (max(0.0, -d) if plan.perturbation == "positive" else abs(d))
+                + plan.a2 * ((w - what) ** 2).sum()
+            )
             dw = gw + plan.a1 * s * (gw - hw) + 2 * plan.a2 * (w - what) + sgd.weight_decay * w
             db = gb + plan.a1 * s * (gb - hb) + sgd.weight_decay * b
             vw, vb = np.where(frozen, 0, sgd.momentum * vw + dw), sgd.momentum * vb + db

@@ -57,7 +57,9 @@ class Subject:
     @classmethod
     def of(cls, name: str, net: Module, dataset: Dataset, plain: bool = False) -> Subject:
         """`net`, converted to float64, on all pictures of `dataset`."""
-        return cls(name, net.astype(np.float64).train(), dataset, dataset.normalized(dtype=np.float64), dataset.labels, plain)
+        return cls(
+            name, net.astype(np.float64).train(), dataset, dataset.normalized(dtype=np.float64), dataset.labels, plain
+        )
 
     def weights(self) -> list[np.ndarray]:
         """The weights that are quantized, in order."""
@@ -86,7 +88,9 @@ class Subject:
         names = self.net.quantizable()
         return {n: p.data for n, p in self.net.named_parameters() if n not in names}
 
-    def parameters(self, weights: Sequence[np.ndarray], changed: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+    def parameters(
+        self, weights: Sequence[np.ndarray], changed: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
         """All parameters by name, with these weights, some of them changed."""
         given = dict(zip(self.net.quantizable(), weights, strict=True))
         return {n: p.data for n, p in self.net.named_parameters()} | given | dict(changed or {})
@@ -123,13 +127,15 @@ class Subject:
 
     def some(self, count: int) -> Subject:
         """The same network on the first `count` pictures."""
-        return Subject(self.name, self.net, self.dataset.subset(np.arange(count)), self.x[:count], self.labels[:count], self.plain)
+        return Subject(
+            self.name, self.net, self.dataset.subset(np.arange(count)), self.x[:count], self.labels[:count], self.plain
+        )
 
 
 class Doubles(Batches):
     """Batches in float64."""
 
-    def _epoch(self, epoch: int, start: int):  # noqa: ANN202
+    def _epoch(self, epoch: int, start: int):
         for x, y in super()._epoch(epoch, start):
             yield x.astype(np.float64), y
 

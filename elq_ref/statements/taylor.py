@@ -21,28 +21,37 @@ def lines(subject: Subject) -> Iterator[Line]:
     window = f"at t = {t:.3g} and t/2" + ("" if subject.plain else ", inside one region of the ReLUs")
     above, half = abs(remainder(subject, w, d, t)), abs(remainder(subject, w, d, t / 2))
     yield Line(
-        "2 the first-order remainder has slope 2", "|L(W + tD) - L(W) - t <g, D>| ~ t^2, D = What - W",
+        "2 the first-order remainder has slope 2",
+        "|L(W + tD) - L(W) - t <g, D>| ~ t^2, D = What - W",
         f"slope of the remainder on log axes, {window}, against 2, on {subject.name}",
-        abs(float(np.log2(above / half)) - 2), 0.02, "the third-order term changes the slope by O(t)",
-    )  # fmt: skip
+        abs(float(np.log2(above / half)) - 2),
+        0.02,
+        "the third-order term changes the slope by O(t)",
+    )
     h = t if subject.plain else t / 4
     second = (remainder(subject, w, d, t) + remainder(subject, w, d, -t)) / t**2
     curvature = (slope(subject, w, d, h) - slope(subject, w, d, -h)) / (2 * h)
     yield Line(
-        "2 its factor is the curvature", "L(W + tD) + L(W - tD) - 2 L(W) = t^2 D'HD",
+        "2 its factor is the curvature",
+        "L(W + tD) + L(W - tD) - 2 L(W) = t^2 D'HD",
         f"losses alone against differences of the gradient, {window}, on {subject.name}",
-        abs(second - curvature) / (1 + abs(curvature)), 0.01, "fourth-order term, O(t^2), and rounding of losses, eps / t^2",
-    )  # fmt: skip
+        abs(second - curvature) / (1 + abs(curvature)),
+        0.01,
+        "fourth-order term, O(t^2), and rounding of losses, eps / t^2",
+    )
     if subject.plain:
         points = (NODES + 1) / 2
         second_order = [(slope(subject, w, d, p + 1e-4) - slope(subject, w, d, p - 1e-4)) / 2e-4 for p in points]
         integral = float(np.sum(NODE_WEIGHTS / 2 * (1 - points) * second_order))
         whole = remainder(subject, w, d, 1.0)
         yield Line(
-            "7 the remainder is bounded by ||What - W||^2", "L(What) - L(W) - <g, D> = int (1 - t) D'H(W + tD)D dt <= M/2 ||D||^2",
+            "7 the remainder is bounded by ||What - W||^2",
+            "L(What) - L(W) - <g, D> = int (1 - t) D'H(W + tD)D dt <= M/2 ||D||^2",
             f"losses against Gauss-Legendre quadrature of the curvature along the way, on {subject.name}",
-            abs(whole - integral) / (1 + abs(whole)), 1e-3, "20 nodes; curvature by differences, O(h^2)",
-        )  # fmt: skip
+            abs(whole - integral) / (1 + abs(whole)),
+            1e-3,
+            "20 nodes; curvature by differences, O(h^2)",
+        )
 
 
 def remainder(subject: Subject, w: list[np.ndarray], d: list[np.ndarray], t: float) -> float:
