@@ -58,7 +58,7 @@ cdef extern from "train.h" nogil:
         int (*norm)(const elq_norm *) noexcept nogil
         int (*norm_backward)(const elq_norm *) noexcept nogil
         int (*scale_shift)(const elq_norm *) noexcept nogil
-    const elq_train_kernels *elq_train_select(int isa, int is_double)
+    const elq_train_kernels *elq_train_select(int isa, int is_double, Py_ssize_t outputs)
 
 
 cdef int _isa = -1
@@ -92,13 +92,13 @@ if elq_num_threads() < 1:
 use()
 
 
-cdef const elq_train_kernels *_kernels(tuple arrays) except NULL:
-    """The kernels for the one dtype of these arrays."""
+cdef const elq_train_kernels *_kernels(tuple arrays, Py_ssize_t outputs) except NULL:
+    """The kernels for the one dtype of these arrays and so many channels in lanes."""
     dtype = arrays[0].dtype
     for array in arrays:
         if array.dtype != dtype or dtype not in (np.float32, np.float64):
             raise TypeError("wanted one dtype, float32 or float64, given " + ", ".join(str(a.dtype) for a in arrays))
-    return elq_train_select(_isa, dtype == np.float64)
+    return elq_train_select(_isa, dtype == np.float64, outputs)
 
 
 cdef class _Block:
@@ -166,6 +166,11 @@ cdef elq_conv _geometry(x_shape, w_shape, stride, padding, dilation, int groups)
     return g
 
 
+cdef Py_ssize_t _lanes(const elq_conv *g, Py_ssize_t outputs):
+    """Channels that lie in lanes: the outputs of a group, or all channels of a depthwise layer."""
+    return g.groups if g.c == 1 and g.o == 1 and g.groups > 1 else outputs
+
+
 cdef _same_shape(str name, given, wanted):
     if tuple(given) != tuple(wanted):
         raise ValueError(f"{name} has shape {tuple(given)}, wanted {tuple(wanted)}")
@@ -178,8 +183,8 @@ cdef _done(int status):
 
 def conv2d(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1):
     """See numpy_ops.conv2d."""
-    cdef const elq_train_kernels *kernels = _kernels((x, w))
     cdef elq_conv g = _geometry(x.shape, w.shape, stride, padding, dilation, groups)
+    cdef const elq_train_kernels *kernels = _kernels((x, w), _lanes(&g, g.o))
     x, w = _aligned(x), _aligned(w)
     y = _empty((g.n, g.p, g.q, groups * g.o), x.dtype).transpose(0, 3, 1, 2)
     cdef elq_array ax = _view(x), aw = _view(w), ay = _view(y)
@@ -192,8 +197,8 @@ def conv2d(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1):
 
 def conv2d_dx(dy, w, x_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1):
     """See numpy_ops.conv2d_dx."""
-    cdef const elq_train_kernels *kernels = _kernels((dy, w))
     cdef elq_conv g = _geometry(x_shape, w.shape, stride, padding, dilation, groups)
+    cdef const elq_train_kernels *kernels = _kernels((dy, w), _lanes(&g, g.c))
     _same_shape("dy", dy.shape, (g.n, groups * g.o, g.p, g.q))
     dy, w = _aligned(dy), _aligned(w)
     dx = _empty((g.n, g.h, g.w, groups * g.c), dy.dtype).transpose(0, 3, 1, 2)
@@ -207,8 +212,8 @@ def conv2d_dx(dy, w, x_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), in
 
 def conv2d_dw(dy, x, w_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1):
     """See numpy_ops.conv2d_dw."""
-    cdef const elq_train_kernels *kernels = _kernels((dy, x))
     cdef elq_conv g = _geometry(x.shape, w_shape, stride, padding, dilation, groups)
+    cdef const elq_train_kernels *kernels = _kernels((dy, x), _lanes(&g, g.o))
     _same_shape("dy", dy.shape, (g.n, groups * g.o, g.p, g.q))
     dy, x = _aligned(dy), _aligned(x)
     dw = np.empty(w_shape, x.dtype)
@@ -251,7 +256,7 @@ cdef elq_norm _norm(x, bint relu, double eps):
 def batch_norm(x, gamma, beta, double eps, residual=None, bint relu=False):
     """See numpy_ops.batch_norm."""
     extra = () if residual is None else (residual,)
-    cdef const elq_train_kernels *kernels = _kernels((x, gamma, beta, *extra))
+    cdef const elq_train_kernels *kernels = _kernels((x, gamma, beta, *extra), x.shape[1])
     gamma, beta = _channels("batch_norm", x, (gamma, beta))
     shape, x = x.shape, _flat(x)
     y, mean, var = _empty(x.shape, x.dtype), np.empty_like(gamma), np.empty_like(gamma)
@@ -270,7 +275,7 @@ def batch_norm(x, gamma, beta, double eps, residual=None, bint relu=False):
 
 def batch_norm_backward(dy, y, x, gamma, mean, var, double eps, bint residual=False, bint relu=False):
     """See numpy_ops.batch_norm_backward."""
-    cdef const elq_train_kernels *kernels = _kernels((dy, y, x, gamma, mean, var))
+    cdef const elq_train_kernels *kernels = _kernels((dy, y, x, gamma, mean, var), x.shape[1])
     _same_shape("dy", dy.shape, x.shape)
     _same_shape("y", y.shape, x.shape)
     gamma, mean, var = _channels("batch_norm_backward", x, (gamma, mean, var))
@@ -292,7 +297,7 @@ def batch_norm_backward(dy, y, x, gamma, mean, var, double eps, bint residual=Fa
 def scale_shift(x, scale, shift, residual=None, bint relu=False):
     """See numpy_ops.scale_shift."""
     extra = () if residual is None else (residual,)
-    cdef const elq_train_kernels *kernels = _kernels((x, scale, shift, *extra))
+    cdef const elq_train_kernels *kernels = _kernels((x, scale, shift, *extra), x.shape[1])
     scale, shift = _channels("scale_shift", x, (scale, shift))
     shape, x = x.shape, _flat(x)
     y = _empty(x.shape, x.dtype)

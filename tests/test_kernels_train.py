@@ -42,6 +42,7 @@ SHAPES = [
     *SMALL,
     ((2, 16, 17, 15), (16, 3, 3), (1, 1), (1, 1), (1, 1), 1),  # whole vectors, 3x3, stride 1: Winograd
     ((5, 16, 9, 6), (48, 3, 3), (1, 1), (0, 0), (1, 1), 1),
+    ((1, 16, 9, 9), (8, 3, 3), (1, 1), (1, 1), (1, 1), 1),
     ((1, 48, 5, 40), (32, 3, 3), (1, 1), (2, 3), (1, 1), 1),
     ((40, 32, 8, 8), (32, 3, 3), (1, 1), (1, 1), (1, 1), 1),
     ((2, 16, 16, 16), (32, 3, 3), (2, 2), (1, 1), (1, 1), 1),
@@ -114,8 +115,9 @@ G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 A = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
 
 
-def _is_winograd(isa, x, w, rows_columns, stride, dilation, groups):
-    whole = x.shape[1] % LANES[isa] == w.shape[0] % LANES[isa] == 0 and x.shape[1] * w.shape[0] <= 1 << 14
+def _is_winograd(isa, x, w, outputs, rows_columns, stride, dilation, groups):
+    lanes = LANES["avx2" if isa == "avx512" and outputs <= 8 else isa]
+    whole = x.shape[1] % lanes == w.shape[0] % lanes == 0 and x.shape[1] * w.shape[0] <= 1 << 14
     plain = w.shape[2:] == (3, 3) and stride == dilation == (1, 1) and groups == 1
     return whole and plain and x.dtype == np.float32 and min(rows_columns) > 3
 
@@ -157,10 +159,10 @@ def _bounds(isa, x, w, dy, geometry):
     bounds = [k * eps * magnitude for k, magnitude in zip(terms, magnitudes, strict=True)]
     stride, padding, dilation, groups = geometry
     x64, w64, dy64 = wide
-    if _is_winograd(isa, x, w, dy.shape[2:], stride, dilation, groups):
+    if _is_winograd(isa, x, w, w.shape[0], dy.shape[2:], stride, dilation, groups):
         bounds[0] = _winograd_bound(x64, w64, *dy.shape[2:], padding)
         bounds[2] = _winograd_dw_bound(x64, dy64, padding)
-    if _is_winograd(isa, x, w, x.shape[2:], stride, dilation, groups):
+    if _is_winograd(isa, x, w, x.shape[1], x.shape[2:], stride, dilation, groups):
         before = tuple(2 - p for p in padding)
         turned = w64[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
         inside = dy64[:, :, max(0, -before[0]) :, max(0, -before[1]) :]  # beyond what x was padded with

@@ -30,4 +30,7 @@ static const struct elq_train_kernels TABLE[][2] = {
 #endif
 };
 
-const struct elq_train_kernels *elq_train_select(int isa, int is_double) { return &TABLE[isa][is_double]; }
+const struct elq_train_kernels *elq_train_select(int isa, int is_double, ptrdiff_t outputs) {
+    if (isa == ELQ_AVX512 && outputs <= (is_double ? 4 : 8)) isa = ELQ_AVX2;
+    return &TABLE[isa][is_double];
+}
