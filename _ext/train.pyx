@@ -162,7 +162,8 @@ cdef elq_conv _geometry(x_shape, w_shape, stride, padding, dilation, int groups)
     g.p = (g.h + 2 * g.pad_h - g.dilation_h * (g.kh - 1) - 1) // g.stride_h + 1
     g.q = (g.w + 2 * g.pad_w - g.dilation_w * (g.kw - 1) - 1) // g.stride_w + 1
     if g.h + 2 * g.pad_h <= g.dilation_h * (g.kh - 1) or g.w + 2 * g.pad_w <= g.dilation_w * (g.kw - 1):
-        raise ValueError(f"convolution of x {tuple(x_shape)}: the kernel {tuple(w_shape)} is larger than the padded input")
+        x_shape, w_shape = tuple(x_shape), tuple(w_shape)
+        raise ValueError(f"convolution of x {x_shape}: the kernel {w_shape} is larger than the padded input")
     return g
 
 
