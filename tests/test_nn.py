@@ -40,7 +40,7 @@ def test_sizes_are_those_published(name, parameters):
     assert sum(p.data.size for _, p in models.MODELS[name]().named_parameters()) == parameters
 
 
-@pytest.mark.parametrize("name", ["lenet5", "digits_cnn", "resnet20"])
+@pytest.mark.parametrize("name", ["lenet5", "digits_cnn", "resnet20", "vgg_small"])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (2, 13, 9)])
 def test_models_take_pictures_of_any_size(name, shape):
     net = models.build(name, shape, classes=7).eval()
