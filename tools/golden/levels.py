@@ -27,39 +27,14 @@ class Collected:
         self.groups.append(entry)
 
 
-def twn(w: Tensor, per_channel: bool) -> Tensor:
-    """mean of |w| above 0.7 mean|w|."""
-    rows = w.abs().flatten(1) if per_channel else w.abs().reshape(1, -1)
-    alpha = torch.stack([row[row > 0.7 * row.mean()].mean() for row in rows])
-    return alpha.reshape(-1, *[1] * (w.dim() - 1))
-
-
-def l2(w: Tensor, levels: str, per_channel: bool) -> Tensor:
-    """Every support of the k largest |w| is tried; the alpha of the smallest ||w - alpha c||^2."""
-    rows = w.abs().flatten(1) if per_channel else w.abs().reshape(1, -1)
-    found = []
-    for row in rows:
-        best = (float("inf"), None)
-        for k in [len(row)] if levels == "binary" else range(1, len(row) + 1):
-            top = row.topk(k)
-            alpha = top.values.mean()
-            what = torch.zeros_like(row).index_fill(0, top.indices, float(alpha))
-            best = min(best, (float(((row - what) ** 2).sum()), alpha), key=lambda pair: pair[0])
-        found.append(best[1])
-    return torch.stack(found).reshape(-1, *[1] * (w.dim() - 1))
-
-
 def _levels(found: Collected, g: torch.Generator, dtype: torch.dtype) -> None:
     for levels in ("ternary", "binary"):
         for per_channel in (False, True):
             for shape in ((5, 3, 3, 3), (4, 7)):
                 w = torch.randn(*shape, generator=g, dtype=torch.float64).to(dtype)
                 w.view(-1)[::9] = 0
-                options = reference.DEFAULTS | {"levels": levels, "per_channel": per_channel}
-                alphas = {"elq": reference.scale(w, options), "l2": l2(w, levels, per_channel)}
-                if levels == "ternary":
-                    alphas["twn"] = twn(w, per_channel)
-                for rule, alpha in alphas.items():
+                for rule in ("elq", "twn", "l2") if levels == "ternary" else ("elq", "l2"):
+                    alpha = reference.scale(w, {"levels": levels, "scale": rule, "per_channel": per_channel})
                     codes = reference.codes_of(w, alpha, levels)
                     w_hat = reference.quantized(w, alpha, levels)
                     name = f"levels-{levels}-{rule}-{'channel' if per_channel else 'layer'}-{len(shape)}d"

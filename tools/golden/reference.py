@@ -17,6 +17,7 @@ State = dict[str, Tensor]
 
 DEFAULTS = {
     "levels": "ternary",
+    "scale": "elq",
     "alpha_from": "pretrained",
     "per_channel": False,
     "tail": "last",
@@ -61,10 +62,27 @@ def scale(w: Tensor, options: dict) -> Tensor:
     """alpha of a layer, or of each output channel, with all axes of the weight."""
     size = w.abs()
     rows = size.flatten(1) if options["per_channel"] else size.reshape(1, -1)
-    alpha = rows.mean(1)
-    if options["levels"] == "ternary":
-        alpha = alpha + 0.05 * rows.amax(1)
+    if options["levels"] == "binary":
+        alpha = rows.mean(1)
+    elif options["scale"] == "elq":
+        alpha = rows.mean(1) + 0.05 * rows.amax(1)
+    elif options["scale"] == "twn":
+        alpha = torch.stack([row[row > 0.7 * row.mean()].mean() for row in rows])
+    else:
+        alpha = torch.stack([_least_squares(row) for row in rows])
     return alpha.reshape(-1, *[1] * (w.dim() - 1))
+
+
+def _least_squares(row: Tensor) -> Tensor:
+    """Every support of the k largest is tried; the mean over the one of the smallest ||row - alpha c||^2."""
+    best, chosen = float("inf"), row[:0]
+    for k in range(1, len(row) + 1):
+        top = row.topk(k)
+        what = torch.zeros_like(row).index_fill(0, top.indices, float(top.values.detach().mean()))
+        error = float(((row.detach() - what) ** 2).sum())
+        if error < best:
+            best, chosen = error, top.values
+    return chosen.mean()
 
 
 def codes_of(w: Tensor, alpha: Tensor, levels: str) -> Tensor:

@@ -29,6 +29,7 @@ def wanted() -> list[tuple[str, dict, dict, float]]:
             (f"{levels}-positive-minus", base | {"perturbation": "positive"}, SGD, -1.0),
             (f"{levels}-positive-zero", base | {"perturbation": "positive"}, SGD, 0.0),
             (f"{levels}-assumed", base | {"sign": "assumed", "a1": 1.0}, SGD, -1.0),
+            (f"{levels}-assumed-a1-less", base | {"sign": "assumed"}, SGD, -1.0),
             (f"{levels}-absolute", base | {"norm": "absolute"}, SGD, -1.0),
             (f"{levels}-per-channel", base | {"per_channel": True}, SGD, 1.0),
             (f"{levels}-layer-straight-through", base | {"scope": "layer"}, SGD, -1.0),
@@ -42,6 +43,10 @@ def wanted() -> list[tuple[str, dict, dict, float]]:
         ("ternary-nesterov", st, SGD | {"nesterov": True}, -1.0),
         ("ternary-no-decay", st | {"a2": 0.0}, SGD | {"weight_decay": 0.0}, 1.0),
         ("ternary-all-frozen", st, SGD, 0.0),
+        ("ternary-assumed-all-frozen", st | {"sign": "assumed"}, SGD, 0.0),
+        ("ternary-computed-a1-one", st | {"a1": 1.0}, SGD, 1.0),
+        ("ternary-assumed-constant", st | {"sign": "assumed", "a1": 1.0, "gradient": "constant"}, SGD, -1.0),
+        ("ternary-assumed-layer", st | {"sign": "assumed", "a1": 1.0, "scope": "layer"}, SGD, -1.0),
         ("ternary-clip", st | {"tail": "clip"}, SGD, -1.0),
         ("binary-pull", st | {"levels": "binary", "tail": "pull", "tail_rate": 0.25}, SGD, 1.0),
         *moving_scales(st),
@@ -62,6 +67,8 @@ def moving_scales(base: dict) -> list[tuple[str, dict, dict, float]]:
         ("moving-straight-through", moving | {"per_channel": True}, SGD, 1.0),
         ("moving-absolute", moving | {"levels": "binary", "norm": "absolute"}, SGD, -1.0),
         ("moving-layer-constant", moving | {"gradient": "constant", "scope": "layer"}, SGD, 1.0),
+        ("moving-twn", moving | {"gradient": "constant", "scale": "twn"}, SGD, 1.0),
+        ("moving-l2", moving | {"gradient": "constant", "scale": "l2", "per_channel": True}, SGD, -1.0),
     ]
 
 
@@ -100,11 +107,11 @@ def fits(out: dict[str, Tensor], options: dict, s: float) -> bool:
     full = DEFAULTS | options
     if not clear(out):
         return False
+    if full["sign"] == "assumed":
+        return float(out["loss"] - out["loss_hat"]) > 0  # where the assumption is wrong
     if full["scope"] == "layer":
         ones = [sign_of(out["loss"], v, full) for k, v in out.items() if k.startswith("loss_one/")]
         return sum(ones) == s and min(ones) < max(ones)
-    if full["sign"] == "assumed":
-        return float(out["loss"] - out["loss_hat"]) > 0  # where the assumption is wrong
     return float(out["sign"]) == s
 
 
