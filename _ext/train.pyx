@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Glue of the training kernels (_ext/include/train.h): allocates results, checks shapes and types, calls, nothing more.
+"""Glue of the training kernels (_ext/include/train.h): checks, allocates results, calls, nothing more.
 
 The functions and their meaning are those of elq_ref.kernels.numpy_ops.
 """
@@ -65,7 +65,7 @@ cdef int _isa = -1
 
 
 def use(word: str | None = None) -> None:
-    """Choose the instruction set "generic", "avx2" or "avx512"; None means what ELQ_ISA says, or the best one."""
+    """Choose the instruction set "generic", "avx2" or "avx512"; None: what ELQ_ISA says, or the best."""
     global _isa
     cdef bytes name = b"" if word is None else word.encode()
     cdef int isa = elq_isa() if word is None else elq_isa_parse(name)
@@ -88,7 +88,8 @@ def threads() -> int:
 
 
 if elq_num_threads() < 1:
-    raise ValueError(f"ELQ_NUM_THREADS is {os.environ.get('ELQ_NUM_THREADS')!r}, wanted 1 to {ELQ_MAX_THREADS}")
+    word = os.environ.get("ELQ_NUM_THREADS")
+    raise ValueError(f"ELQ_NUM_THREADS is {word!r}, wanted 1 to {ELQ_MAX_THREADS}")
 use()
 
 
@@ -97,7 +98,8 @@ cdef const elq_train_kernels *_kernels(tuple arrays, Py_ssize_t outputs) except 
     dtype = arrays[0].dtype
     for array in arrays:
         if array.dtype != dtype or dtype not in (np.float32, np.float64):
-            raise TypeError("wanted one dtype, float32 or float64, given " + ", ".join(str(a.dtype) for a in arrays))
+            given = ", ".join(str(a.dtype) for a in arrays)
+            raise TypeError(f"wanted one dtype, float32 or float64, given {given}")
     return elq_train_select(_isa, dtype == np.float64, outputs)
 
 
@@ -262,7 +264,8 @@ def batch_norm(x, gamma, beta, double eps, residual=None, bint relu=False):
     shape, x = x.shape, _flat(x)
     y, mean, var = _empty(x.shape, x.dtype), np.empty_like(gamma), np.empty_like(gamma)
     cdef elq_norm a = _norm(x, relu, eps)
-    a.x, a.gamma, a.beta, a.y, a.mean, a.var = _data(x), _data(gamma), _data(beta), _data(y), _data(mean), _data(var)
+    a.x, a.gamma, a.beta = _data(x), _data(gamma), _data(beta)
+    a.y, a.mean, a.var = _data(y), _data(mean), _data(var)
     if residual is not None:
         _same_shape("residual", residual.shape, shape)
         residual = _flat(residual)
@@ -284,7 +287,8 @@ def batch_norm_backward(dy, y, x, gamma, mean, var, double eps, bint residual=Fa
     dx, dgamma, dbeta = _empty(x.shape, x.dtype), np.empty_like(gamma), np.empty_like(gamma)
     dresidual = _empty(x.shape, x.dtype) if residual else None
     cdef elq_norm a = _norm(x, relu, eps)
-    a.dy, a.y, a.x, a.gamma, a.mean, a.var = _data(dy), _data(y), _data(x), _data(gamma), _data(mean), _data(var)
+    a.dy, a.y, a.x = _data(dy), _data(y), _data(x)
+    a.gamma, a.mean, a.var = _data(gamma), _data(mean), _data(var)
     a.dx, a.dgamma, a.dbeta = _data(dx), _data(dgamma), _data(dbeta)
     if residual:
         a.dresidual = _data(dresidual)
