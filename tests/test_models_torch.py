@@ -83,10 +83,28 @@ class DigitsCNN(nn.Module):
         return self.fc(F.relu(self.bn3(self.conv3(x))).mean((2, 3)))
 
 
+class VGGSmall(nn.Module):
+    def __init__(self, input_shape: tuple[int, int, int], classes: int) -> None:
+        super().__init__()
+        channels, height, width = input_shape
+        for position, outputs in enumerate((128, 128, 256, 256, 512, 512), 1):
+            self.add_module(f"conv{position}", nn.Conv2d(channels, outputs, 3, padding=1, bias=False))
+            self.add_module(f"bn{position}", nn.BatchNorm2d(outputs))
+            channels = outputs
+        self.fc = nn.Linear(512 * (height // 8) * (width // 8), classes)
+
+    def forward(self, x):
+        for first in (1, 3, 5):
+            for i in (first, first + 1):
+                x = F.relu(self.get_submodule(f"bn{i}")(self.get_submodule(f"conv{i}")(x)))
+            x = F.max_pool2d(x, 2)
+        return self.fc(x.flatten(1))
+
+
 def theirs(name: str, input_shape: tuple[int, int, int], classes: int):
     if name.startswith("resnet"):
         return ResNet(int(name.removeprefix("resnet")), input_shape, classes)
-    return {"lenet5": LeNet5, "digits_cnn": DigitsCNN}[name](input_shape, classes)
+    return {"lenet5": LeNet5, "digits_cnn": DigitsCNN, "vgg_small": VGGSmall}[name](input_shape, classes)
 
 
 CASES = [  # model, picture, classes, batch, training
@@ -98,6 +116,7 @@ CASES = [  # model, picture, classes, batch, training
     ("resnet20", (3, 32, 32), 10, 4, True),
     ("resnet20", (1, 13, 18), 3, 3, True),
     ("resnet20", (3, 32, 32), 10, 2, False),
+    ("vgg_small", (3, 16, 19), 10, 2, True),
     ("resnet32", (3, 16, 16), 10, 2, True),
     ("resnet44", (3, 16, 16), 10, 2, True),
     ("resnet56", (3, 12, 12), 10, 2, True),
@@ -159,7 +178,7 @@ def test_float64(name: str, input_shape: tuple, classes: int, batch: int, traini
         assert np.abs(got[key] - value).max() <= 1e-10 * scale, key
 
 
-@pytest.mark.parametrize(("name", "input_shape", "classes", "batch", "training"), CASES[:8])
+@pytest.mark.parametrize(("name", "input_shape", "classes", "batch", "training"), CASES[:9])
 def test_float32(name: str, input_shape: tuple, classes: int, batch: int, training: bool) -> None:
     """Against PyTorch's float64 result: our rounding error is at most a few times that of PyTorch's float32.
 
