@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from elq_ref.errors import FormatError
 
 ROOT = Path(__file__).parent.parent
 TOOLS = ROOT / "tools" / "golden"
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 GOLDEN = load(FOLDER / "run-float64")
 
 
@@ -72,9 +74,7 @@ def test_the_report_says_whether_the_weight_is_frozen(frozen: bool) -> None:
 def test_differences_within_the_bound_pass_and_just_beyond_fail() -> None:
     largest = np.abs(GOLDEN.tensors["3/w/fc.weight"]).max()
     for share, ok in ((0.9, True), (1.1, False)):
-        assert (
-            compare(GOLDEN, changed("3/w/fc.weight", (0, 0), share * RELATIVE["float64"] * largest)).ok is ok
-        )
+        assert compare(GOLDEN, changed("3/w/fc.weight", (0, 0), share * RELATIVE["float64"] * largest)).ok is ok
 
 
 def test_stated_bounds_apply_only_from_the_same_state() -> None:
@@ -159,9 +159,7 @@ def test_bad_traces_are_refused(tmp_path: Path) -> None:
         (json.dumps({**good, "parameters": "all"}), '"parameters"'),
         (json.dumps({**good, "kind": "operations", "groups": [{"name": "a"}]}), '"inputs"'),
         (
-            json.dumps(
-                {**good, "kind": "operations", "groups": [{"name": "a", "inputs": ["x"], "outputs": []}]}
-            ),
+            json.dumps({**good, "kind": "operations", "groups": [{"name": "a", "inputs": ["x"], "outputs": []}]}),
             "a/x",
         ),
     ):
@@ -225,9 +223,8 @@ def run_script(tmp_path_factory: pytest.TempPathFactory):
 
     def run(name: str, given: str) -> Path:
         target = tmp_path_factory.mktemp("scripts") / "theirs.safetensors"
-        subprocess.run(
-            [sys.executable, TOOLS / name, FOLDER / f"{given}.safetensors", target], check=True, timeout=120
-        )
+        command = [sys.executable, TOOLS / name, FOLDER / f"{given}.safetensors", target]
+        subprocess.run(command, check=True, timeout=120, env=ONE_THREAD)
         return target
 
     return run
@@ -262,7 +259,7 @@ def test_the_scripts_make_the_committed_traces(tmp_path: Path) -> None:
         f"tensors, groups, _ = run.course({seed}, torch.float64)\n"
         "traces.write(pathlib.Path(sys.argv[1]), 'again', 'run', tensors, groups)\n"
     )
-    subprocess.run([sys.executable, "-c", code, tmp_path], check=True, timeout=120, cwd=TOOLS)
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=True, timeout=120, cwd=TOOLS, env=ONE_THREAD)
     again = load_file(tmp_path / "again.safetensors")
     assert set(again) == set(GOLDEN.tensors)
     assert compare(GOLDEN, tmp_path / "again").ok

@@ -15,6 +15,15 @@ nn, F = torch.nn, torch.nn.functional
 pytestmark = pytest.mark.torch
 
 
+@pytest.fixture(autouse=True)
+def one_torch_thread():
+    """PyTorch's threads spin while they wait, which starves ours."""
+    kept = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(kept)
+
+
 class LeNet5(nn.Module):
     def __init__(self, input_shape: tuple[int, int, int], classes: int) -> None:
         super().__init__()
