@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from .deploy import pack
 from .elq.plan import Plan
 from .elq.stages import Step, quantize
 from .elq.state import State
+from .methods import usual_plan
 from .nn import Module
 from .optim import SGD
 from .run_folder import RunFolder
@@ -24,9 +26,13 @@ from .training import count_correct, reestimate, standing_on
 REESTIMATION_BATCHES = 50
 
 
-def recommended(levels: str) -> tuple[Plan, SGD]:
-    """The plan and optimizer that README's figures were made with."""
-    return Plan(levels), SGD(lr=0.03)
+def recommended(levels: str | None = None, method: str = "elq", weights: Sequence[str] = ()) -> tuple[Plan, SGD]:
+    """The plan and optimizer that README's figures were made with, or where another method's paper departs from it.
+
+    levels=None: the method's own; weights: names of the network's (`Module.quantizable`).
+    """
+    plan = usual_plan(method, weights)
+    return plan if levels is None else replace(plan, levels=levels), SGD(lr=0.03)
 
 
 def run_stages(
@@ -81,7 +87,8 @@ def finish(net: Module, batches: Batches, test: Dataset, folder: RunFolder, meta
     classify `test` from the packed file.
 
     Returns {"correct", "total", "top1" (per cent), "weight_bytes", "float_bytes", "packed" and "checkpoint" (paths),
-    "difference" (largest |packed - unpacked logit| over the first pictures)}; also written to result.json.
+    "packed_as_float" (layers whose levels do not fit the packed format), "difference" (largest |packed - unpacked
+    logit| over the first pictures)}; also written to result.json.
     """
     state = State.load(folder.state_path, net)
     codes = state.codes()
@@ -101,6 +108,7 @@ def finish(net: Module, batches: Batches, test: Dataset, folder: RunFolder, meta
         "top1": 100 * correct / total,
         "weight_bytes": packed.weight_bytes,
         "float_bytes": packed.float_bytes,
+        "packed_as_float": sorted(set(state.layers) - set(codes)),
         "difference": largest_difference(net, packed, test),
         "checkpoint": str(checkpoint_path),
         "packed": str(packed_path),

@@ -60,9 +60,9 @@ def run_compare(args: argparse.Namespace) -> Result:
 def run_record(args: argparse.Namespace) -> Result:
     if args.steps < 1:
         raise ValueError(f"--steps is {args.steps}, wanted at least 1")
-    plan, sgd = plan_of(args)
     train = datasets.load(args.data, args.data_dir, "train")
     net, metadata = load_network(args.checkpoint, args.model, train)
+    plan, sgd = plan_of(args, net)
     train = with_normalization(train, metadata)
     dtype = np.dtype(args.dtype)
     batches = Batches(train, args.batch_size, augment=datasets.default_augment(train), seed=args.seed, dtype=dtype)

@@ -7,14 +7,16 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ..elq.plan import Plan
+from ..methods import METHODS, make
+from ..nn import Module
 from ..optim import SGD
 from ..quantizing import recommended
 
 
 def add_plan(command: argparse.ArgumentParser) -> None:
     """The options that make a plan, an SGD and batches."""
-    command.add_argument("--levels", choices=("ternary", "binary"), default="ternary")
-    command.add_argument("--method", default="elq")
+    command.add_argument("--levels", choices=("ternary", "binary"), help="default: ternary, or what the method has")
+    command.add_argument("--method", default="elq", help=f"one of {', '.join(METHODS)} (default: elq)")
     command.add_argument("--epochs", type=float, help="passes over the data in all (default: the plan's own)")
     command.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="any option of elq_ref.Plan")
     command.add_argument("--batch-size", type=int, default=128)
@@ -22,11 +24,11 @@ def add_plan(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, default=0, help="of the batches")
 
 
-def plan_of(args: argparse.Namespace) -> tuple[Plan, SGD]:
-    """The recommended plan and SGD for the levels, changed by --set, --epochs and --lr."""
-    plan, sgd = recommended(args.levels)
-    values = {"method": args.method, **dict(_setting(text) for text in args.set)}
-    plan = Plan.from_json({**plan.to_json(), **values})
+def plan_of(args: argparse.Namespace, net: Module) -> tuple[Plan, SGD]:
+    """The recommended plan and SGD for the method, levels and network, changed by --set, --epochs and --lr."""
+    plan, sgd = recommended(args.levels, args.method, tuple(net.quantizable()))
+    plan = Plan.from_json({**plan.to_json(), **dict(_setting(text) for text in args.set)})
+    make(plan)  # refuses what does not fit the method before a folder is made
     if args.epochs is not None:
         if not args.epochs > 0:
             raise ValueError(f"--epochs is {args.epochs}, wanted a number > 0")

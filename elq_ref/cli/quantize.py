@@ -16,7 +16,7 @@ from .plan_options import add_plan, plan_of
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("quantize", help="quantize a trained checkpoint with ELQ and pack it")
+    command = commands.add_parser("quantize", help="quantize a trained checkpoint, with ELQ or a rival, and pack it")
     command.add_argument("checkpoint", help="float checkpoint: .safetensors, .pth or .th")
     command.add_argument("--model", help="model name, where the checkpoint does not say it")
     add_data(command)
@@ -27,9 +27,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    plan, sgd = plan_of(args)
     train, test = datasets.load(args.data, args.data_dir, "both")
     net, metadata = load_network(args.checkpoint, args.model, train)
+    plan, sgd = plan_of(args, net)
     train, test = with_normalization(train, metadata), with_normalization(test, metadata)
     batches = Batches(train, args.batch_size, augment=datasets.default_augment(train), seed=args.seed)
     folder = RunFolder(args.output)
@@ -52,5 +52,7 @@ def run(args: argparse.Namespace) -> Result:
     result = finish(net, batches, test, folder, metadata)
     right = f"{result['correct']} of {result['total']} test images right ({result['top1']:.2f} %)"
     size = f"weights {result['weight_bytes']:,} bytes instead of {result['float_bytes']:,}"
+    if result["packed_as_float"]:
+        size += f" (two scales a layer, as {plan.method} has them, do not fit the file's codes: packed as float32)"
     text = f"{metadata['model']} on {test.name}, {plan.levels}: {right}, {size}\n{result['packed']}"
     return result, text, 0

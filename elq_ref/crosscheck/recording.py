@@ -15,12 +15,12 @@ import numpy as np
 from safetensors.numpy import save as serialize
 
 from ..datasets import Batches
-from ..elq.gradients import Forward, Objective, Pass
+from ..elq.gradients import Evaluated, Forward, Objective
 from ..elq.plan import Plan
 from ..elq.stages import quantize
 from ..elq.state import State, environment
 from ..files import atomic_write
-from ..methods import Layer, Method
+from ..methods import Descent, Layer, Method
 from ..nn import Module
 from ..optim import SGD
 from .trace import VERSION, Trace, files
@@ -43,8 +43,8 @@ class _Witness(Method):
     def quantize(self, layer: Layer) -> np.ndarray:
         return self.inner.quantize(layer)
 
-    def follow(self, layer: Layer, stage: int) -> None:
-        self.inner.follow(layer, stage)
+    def follow(self, layer: Layer, stage: int, descend: Descent) -> None:
+        self.inner.follow(layer, stage, descend)
 
     def select(self, layer: Layer, stage: int) -> np.ndarray:
         return self.inner.select(layer, stage)
@@ -53,7 +53,7 @@ class _Witness(Method):
         """Keep copies under KIND/NAME."""
         self.seen |= {f"{kind}/{name}": np.array(a, order="C") for name, a in arrays.items()}
 
-    def note_pass(self, suffix: str, at: Pass, layers: Sequence[Layer]) -> None:
+    def note_pass(self, suffix: str, at: Evaluated, layers: Sequence[Layer]) -> None:
         """Keep the loss and all gradients of one pass."""
         names = [layer.name for layer in layers]
         shared = [n for n, _ in self.state.net.named_parameters() if n not in names]
@@ -76,14 +76,14 @@ class _Witness(Method):
         self.note("codes", {layer.name: self.inner.codes(layer) for layer in layers})
         self.note("w_hat", {layer.name: self.inner.quantize(layer) for layer in layers})
 
-        def watched_hat(weights: Sequence[np.ndarray]) -> Pass:
+        def watched_hat(weights: Sequence[np.ndarray]) -> Evaluated:
             at = at_hat(weights)
             self.note_pass("_hat", at, layers)
             if all(layer.frozen.all() for layer in layers):  # W is What: this pass is both
                 self.note_pass("", at, layers)
             return at
 
-        def watched_w(weights: Sequence[np.ndarray]) -> Pass:
+        def watched_w(weights: Sequence[np.ndarray]) -> Evaluated:
             at = at_w(weights)
             changed = [layer.name for layer, w in zip(layers, weights, strict=True) if w is not layer.w]
             self.note_pass(f"_one/{changed[0]}" if changed else "", at, layers)
@@ -109,7 +109,8 @@ class _Overheard:
     """Batches that remember the last one they gave."""
 
     def __init__(self, batches: Batches) -> None:
-        self.inner, self.last = batches, None
+        self.inner = batches
+        self.last: tuple[np.ndarray, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.inner)
@@ -138,6 +139,8 @@ def record(
     With `path` it is written too, as PATH.safetensors and PATH.json; `state` goes on from a run that was
     saved.
     """
+    if plan.method != "elq":
+        raise ValueError(f"a trace says what ELQ computes: wanted method elq, given {plan.method}")
     overheard = _Overheard(batches)
     state = state or State.start(net, plan, sgd or SGD(), batches)
     witness = _Witness(state.method, state)
@@ -146,6 +149,7 @@ def record(
     groups: list[dict[str, Any]] = []
     try:
         for step in islice(quantize(net, overheard, plan, state=state), steps):  # type: ignore[arg-type]
+            assert overheard.last is not None  # a step has had its batch
             images, labels = overheard.last
             witness.note_state("_after")
             seen = {

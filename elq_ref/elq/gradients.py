@@ -68,10 +68,11 @@ class Term:
 @dataclass(frozen=True)
 class Objective:
     """J, its parts and its gradients. `loss` is None where no pass at W was made (sign assumed and a1 = 1), and so are
-    `value` and `perturbation`, which need it; `sign` is s (the sum over terms for scope "layer")."""
+    `value` and `perturbation`, which need it; `loss_hat` where a method made none at What. `sign` is s (the sum over
+    terms for scope "layer")."""
 
     loss: float | None
-    loss_hat: float
+    loss_hat: float | None
     perturbation: float | None
     error: float
     value: float | None

@@ -36,6 +36,8 @@ class Plan:
     alpha_from: "pretrained" fixes alpha at the start [P]; "stage0" re-estimates it at every step of stage 0 and fixes
         it at the first freeze [C].
     sigma2: falling lower bounds of the bands in units of alpha, in [0, 1/2], the last stage freezes all that is free.
+    portions: for method "inq" in the place of sigma2: the rising shares of each layer that are frozen from stage 1, 2,
+        ... on; the last is 1.
     tail, tail_rate: what happens to free weights beyond alpha (elq_ref.elq.bands) [C].
     a1, a2: weights of the loss perturbation and of the approximation error, >= 0 [C].
     gradient: how |L(W) - L(What)| is differentiated (elq_ref.elq.gradients) [S, D].
@@ -44,7 +46,8 @@ class Plan:
     norm: "squared" ||W - What||^2, or "absolute" sum |W - What| [S].
     scope: "network": What quantizes all layers in Lp; "layer": one term a layer, only that layer quantized [C].
     momentum_at_freeze: of the weights that stay free, "keep" or "reset" [C].
-    epochs: passes over the data of each stage, 1 + len(sigma2) numbers > 0, fractions allowed; at least one step each.
+    epochs: passes over the data of each stage, 1 + len(sigma2) (or portions) numbers > 0; at least one step each.
+        0 for stage 0 leaves it out.
     keep_float: names of weights that are not quantized, e.g. ("conv1.weight",).
     """
 
@@ -54,6 +57,7 @@ class Plan:
     per_channel: bool = False
     alpha_from: str = "pretrained"
     sigma2: tuple[float, ...] = (0.4, 0.3, 0.2, 0.0)
+    portions: tuple[float, ...] = (0.5, 0.75, 0.875, 1.0)
     tail: str = "last"
     tail_rate: float = 0.01
     a1: float = 1.0
@@ -77,9 +81,15 @@ class Plan:
             )
         if any(not 0 <= s <= 0.5 for s in self.sigma2) or list(self.sigma2) != sorted(self.sigma2, reverse=True):
             raise ValueError(f"sigma2 is {self.sigma2}, wanted falling numbers in [0, 0.5]")
-        if len(self.epochs) != 1 + len(self.sigma2) or min(self.epochs) <= 0:
+        rising = list(self.portions) == sorted(self.portions)
+        if not rising or self.portions[-1:] != (1,) or self.portions[0] <= 0:
+            raise ValueError(f"portions is {self.portions}, wanted rising numbers in (0, 1], the last of them 1")
+        freezes = "portions" if self.method == "inq" else "sigma2"
+        count = 1 + len(getattr(self, freezes))
+        needed = self.epochs[1:] if count > 1 else self.epochs
+        if len(self.epochs) != count or min(self.epochs) < 0 or 0 in needed:
             raise ValueError(
-                f"epochs is {self.epochs}, wanted {1 + len(self.sigma2)} numbers > 0: stage 0 and one for each sigma2"
+                f"epochs is {self.epochs}, wanted {count} numbers > 0: stage 0 and one for each of {freezes}"
             )
         if self.gradient == "taylor-elementwise" and self.perturbation == "positive":
             raise ValueError("gradient taylor-elementwise bounds |L(W) - L(What)|: it has no positive part")

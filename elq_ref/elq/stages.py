@@ -1,6 +1,7 @@
 """The algorithm: a generator of steps that can be stopped, saved and resumed anywhere.
 
-stage 0: all weights free.  Stage k = 1 .. K: freeze the band of sigma2[k-1] on its levels, then train the rest.
+stage 0: all weights free; epochs 0 leave it out.
+Stage k = 1 .. K: freeze the band of sigma2[k-1] on its levels, then train the rest.
 One step: What = Q(W); pass at What (running averages of BatchNorm follow it: it is the network that is deployed);
 pass at W on the same batch; gradient of J; SGD on what is free; what follows the weights (tails, a moving alpha).
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from .state import State, describe
 class Step:
     """One update: `index` of `steps` in `stage` of `stages`, and what was seen at its batch before the update.
 
-    loss L(W) (None where no pass at W was made), loss_hat L(What), perturbation Lp, error E, objective J, sign s;
+    loss L(W), loss_hat L(What), perturbation Lp, error E, objective J, sign s (None where a pass was not made);
     frozen: share of the quantized weights that is frozen, 0 to 1; state: the run as it stands after the update.
     """
 
@@ -39,7 +40,7 @@ class Step:
     step: int
     lr: float
     loss: float | None
-    loss_hat: float
+    loss_hat: float | None
     perturbation: float | None
     error: float
     objective: float | None
@@ -54,8 +55,8 @@ class Step:
 
 
 def stage_steps(plan: Plan, batches: Batches) -> list[int]:
-    """Number of steps of each stage, at least 1."""
-    return [max(1, round(epochs * len(batches))) for epochs in plan.epochs]
+    """Number of steps of each stage, at least 1 unless its epochs are 0."""
+    return [max(1, round(epochs * len(batches))) if epochs else 0 for epochs in plan.epochs]
 
 
 def quantize(
@@ -82,6 +83,8 @@ def _steps(state: State, batches: Batches) -> Iterator[Step]:
     counts = stage_steps(state.plan, batches)
     stream = _stream(batches, state.step)
     state.net.train()
+    if counts[0] == 0:
+        state.stage = max(state.stage, 1)
     while not state.done:
         if state.index == 0 and state.stage > 0:
             freeze(state)
@@ -146,7 +149,7 @@ def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float) -> Objec
         w, state.velocity[name] = state.sgd.update(w, dw, state.velocity[name], lr, free.get(name))
         if name in layers:
             layers[name].w = w
-            state.method.follow(layers[name], state.stage)
+            state.method.follow(layers[name], state.stage, partial(state.sgd.update, lr=lr))
             w = layers[name].w
         parameter.data = w
     net.zero_grad()

@@ -81,7 +81,9 @@ class State:
         return {name: self.method.quantize(layer) for name, layer in self.layers.items()}
 
     def codes(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """(codes int8, alpha) of every quantized layer by name: what `pack` stores."""
+        """(codes int8, alpha) of every quantized layer by name, what `pack` stores; none if What is not alpha codes."""
+        if not self.method.one_scale:
+            return {}
         return {name: (self.method.codes(layer), layer.alpha) for name, layer in self.layers.items()}
 
     def save(self, path: str | os.PathLike[str], **metadata: Any) -> None:

@@ -1,16 +1,40 @@
 """Methods that quantize a network step by step, by name: the interface is base.Method."""
 
-from .base import Layer, Method
+from collections.abc import Sequence
+from dataclasses import fields
+
+from ..elq.plan import Plan
+from .base import Descent, Layer, Method
+from .bwn import BWN
 from .elq import ELQ
+from .inq import INQ
+from .ttq import TTQ
+from .twn import TWN
 
-METHODS: dict[str, type[Method]] = {"elq": ELQ}
-
-
-def make(plan) -> Method:
-    """The method that `plan` names."""
-    if plan.method not in METHODS:
-        raise ValueError(f"there is no method {plan.method!r}; there are: {', '.join(METHODS)}")
-    return METHODS[plan.method](plan)
+METHODS: dict[str, type[Method]] = {"elq": ELQ, "bwn": BWN, "twn": TWN, "ttq": TTQ, "inq": INQ}
 
 
-__all__ = ["ELQ", "METHODS", "Layer", "Method", "make"]
+def named(name: str) -> type[Method]:
+    """The method of that name; ValueError lists those there are."""
+    if name not in METHODS:
+        raise ValueError(f"there is no method {name!r}; there are: {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def usual_plan(name: str, weights: Sequence[str] = ()) -> Plan:
+    """The plan of a method as its paper has it, for a network with these weights (`Module.quantizable`)."""
+    method = named(name)
+    return Plan(method=name, **{"keep_float": method.keep_float(tuple(weights)), **method.usual})
+
+
+def make(plan: Plan) -> Method:
+    """The method that `plan` names; ValueError if the plan sets an option that this method does not have."""
+    method = named(plan.method)
+    for option in fields(Plan):
+        given, fixed = getattr(plan, option.name), method.usual.get(option.name, option.default)
+        if option.name not in method.options and given != fixed:
+            raise ValueError(f"method {plan.method} has no choice of {option.name}: wanted {fixed!r}, given {given!r}")
+    return method(plan)
+
+
+__all__ = ["BWN", "ELQ", "INQ", "METHODS", "TTQ", "TWN", "Descent", "Layer", "Method", "make", "named", "usual_plan"]

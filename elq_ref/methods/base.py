@@ -1,21 +1,22 @@
 """What a quantization method decides; the loop around it (elq_ref.elq.stages) is the same for all.
 
 A method is a rule on arrays: it owns no weights, runs no network and keeps no state but its plan. Everything that
-changes is in the Layers, so that a run is saved and resumed whatever the method. ELQ fits it, and so do BWN and TWN
-(`follow` re-estimates alpha at every step, `select` freezes nothing before the end), TTQ (`extra` holds two learned
-scales, which `follow` updates from the gradient that `objective` saw) and INQ (`select` by magnitude and portion).
+changes is in the Layers, so that a run is saved and resumed whatever the method.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..elq.gradients import Forward, Objective
 from ..elq.plan import Plan
+
+Descent = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass
@@ -30,10 +31,24 @@ class Layer:
 
 
 class Method(ABC):
-    """The decisions of one method, under `plan`."""
+    """The decisions of one method, under `plan`.
+
+    options: the fields of Plan that it reads; `make` refuses a plan that changes another, which would do nothing.
+    usual: where the plan of its paper departs from Plan's defaults.
+    one_scale: whether What = alpha * codes, which a packed file can store; other layers are packed as float32.
+    """
+
+    options: ClassVar[frozenset[str]] = frozenset({"method", "epochs", "keep_float"})
+    usual: ClassVar[dict[str, Any]] = {}
+    one_scale: ClassVar[bool] = True
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+
+    @classmethod
+    def keep_float(cls, weights: Sequence[str]) -> tuple[str, ...]:
+        """Which of a network's weights, named from input to output, its paper does not quantize. By default none."""
+        return ()
 
     @abstractmethod
     def begin(self, name: str, w: np.ndarray) -> Layer:
@@ -49,10 +64,16 @@ class Method(ABC):
 
     @abstractmethod
     def objective(self, at_w: Forward, at_hat: Forward, layers: Sequence[Layer], stage: int) -> Objective:
-        """Make the passes this method needs and combine them (elq_ref.elq.gradients.objective)."""
+        """Make the passes this method needs and combine them (elq_ref.elq.gradients.objective).
 
-    def follow(self, layer: Layer, stage: int) -> None:  # noqa: B027 - nothing is a fine default
-        """After an update in `stage`: what follows the weights (a moving alpha, a tail rule). By default nothing."""
+        BatchNorm's running averages follow the pass that is made with `at_hat`.
+        """
+
+    def follow(self, layer: Layer, stage: int, descend: Descent) -> None:  # noqa: B027 - nothing is a fine default
+        """After an update in `stage`: what follows the weights (a moving alpha, a tail rule). By default nothing.
+
+        (p, velocity) = descend(p, dp, velocity) is this step of SGD, for parameters that a method has of its own.
+        """
 
     @abstractmethod
     def select(self, layer: Layer, stage: int) -> np.ndarray:

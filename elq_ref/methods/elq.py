@@ -1,17 +1,21 @@
 """ELQ as a Method: the rules of elq_ref.elq under one plan."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 import numpy as np
 
 from ..elq.bands import draw_in, partition, tail_share
 from ..elq.gradients import Forward, Objective, objective
 from ..elq.levels import dequantize, nearest, scale, scale_slope
-from .base import Layer, Method
+from ..elq.plan import Plan
+from .base import Descent, Layer, Method
 
 
 class ELQ(Method):
     """Explicit Loss-Error-Aware Quantization (Zhou et al. 2018)."""
+
+    options = frozenset(f.name for f in fields(Plan)) - {"portions"}
 
     def begin(self, name: str, w: np.ndarray) -> Layer:
         return Layer(name, w, self._scale(w), np.zeros(w.shape, bool))
@@ -37,7 +41,7 @@ class ELQ(Method):
             slopes=slopes,
         )
 
-    def follow(self, layer: Layer, stage: int) -> None:
+    def follow(self, layer: Layer, stage: int, descend: Descent) -> None:
         if self._moves(stage):
             layer.alpha = self._scale(layer.w)
         share = tail_share(self.plan.tail, self.plan.tail_rate)

@@ -1,0 +1,25 @@
+"""TWN: Ternary Weight Networks (Li, Zhang, Liu 2016)."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from .base import Layer, Method
+from .elq import ELQ
+
+
+class TWN(ELQ):
+    """What = alpha sign(W) where |w| > delta, else 0, with delta = 0.7 mean|W| and alpha = mean(|w| : |w| > delta).
+
+    Both are estimated anew at every step; W descends along the gradient at What (straight-through). delta approximates
+    the best threshold, which is alpha/2, so a weight between the two does not take its nearest level. Standing: S.
+    """
+
+    options = Method.options | {"per_channel"}
+    usual: ClassVar = {"scale": "twn", "alpha_from": "stage0", "sigma2": (), "epochs": (6.0,)}
+
+    def codes(self, layer: Layer) -> np.ndarray:
+        w = layer.w
+        rows = np.abs(w.reshape(len(w) if self.plan.per_channel else 1, -1), dtype=np.float64)
+        above = (rows > 0.7 * rows.mean(1, keepdims=True)).reshape(w.shape)
+        return np.where(above, np.sign(w), 0).astype(np.int8)
