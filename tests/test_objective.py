@@ -210,9 +210,29 @@ def test_assumed_sign_with_a1_one_is_the_straight_through_rule_in_one_pass():
     np.testing.assert_allclose(flat(half.weights), 0.5 * flat(run(0.7)(w).weights) + 0.5 * flat(at_hat.weights))
 
 
+@pytest.mark.parametrize(("a1", "passes"), [(0.5, 2), (1.0, 3), (2.0, 3)])
+def test_assumed_sign_with_one_term_a_layer(a1, passes):
+    calls = []
+
+    def counted(weights):
+        calls.append(weights)
+        return run(0.7)(weights)
+
+    w = split(np.random.default_rng(3).standard_normal(7))
+    hat = quantized(w, "ternary")
+    seen = objective(counted, w, hat, Plan("ternary", sign="assumed", scope="layer", a1=a1), at_hat=run(0.7))
+    assert len(calls) == passes  # the one at W is left out where its factor 1 - 2 a1 is 0
+    one, two = run(0.7)([hat[0], w[1]]), run(0.7)([w[0], hat[1]])
+    expected = (1 - 2 * a1) * flat(run(0.7)(w).weights) + a1 * (flat(one.weights) + flat(two.weights))
+    np.testing.assert_allclose(flat(seen.weights), expected, rtol=1e-12, atol=1e-13)
+
+
 def test_equal_losses_have_sign_zero():
     plan = Plan("ternary", a1=2.0, sign="computed")
     w = quantized(split(rng.standard_normal(7)), "ternary")
+    for slopes in (None, [scale_slope(a, "ternary") for a in w]):
+        seen = objective(run(0.7), w, w, replace(plan, gradient="constant"), slopes=slopes)
+        np.testing.assert_array_equal(flat(seen.weights), flat(run(0.7)(w).weights))
     seen = objective(run(0.7), w, w, plan)
     assert (seen.sign, seen.perturbation, seen.error) == (0, 0, 0)
     np.testing.assert_array_equal(flat(seen.weights), flat(run(0.7)(w).weights))

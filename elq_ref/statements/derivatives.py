@@ -51,8 +51,10 @@ class Point:
 
     def __post_init__(self) -> None:
         self.g0 = self.subject.forward(self.w, self.labels).weights
-        self.loss = self.loss_at(self.subject.parameters(self.w))
-        self.loss_hat = self.loss_at(self.subject.parameters(self.w_hat))
+        self.bases = self.subject.parameters(self.w), self.subject.parameters(self.w_hat)
+        self.regions = [self.subject.region(base) for base in self.bases]
+        self.loss = self.loss_at(self.bases[0])
+        self.loss_hat = self.loss_at(self.bases[1])
 
     def loss_at(self, parameters: dict[str, np.ndarray]) -> float:
         return self.subject.loss(parameters, self.labels)
@@ -64,11 +66,11 @@ class Point:
 
     def around(self, name: str, index: tuple[int, ...]) -> tuple[float, Losses] | None:
         """(h, losses) at one coordinate of one parameter, or None where a kink lies within every step tried."""
-        at_w, at_hat = self.subject.parameters(self.w), self.subject.parameters(self.w_hat)
         for h in (1e-5, 1e-6, 1e-7):
-            points = [(base, moved(base, name, index, step)) for base in (at_w, at_hat) for step in (h, -h)]
-            if all(self.subject.region(base) == self.subject.region(near) for base, near in points):
-                return h, Losses(*(self.loss_at(near) for _, near in points))
+            near = [[moved(base, name, index, step) for step in (h, -h)] for base in self.bases]
+            here = zip(near, self.regions, strict=True)
+            if all(self.subject.region(p) == region for points, region in here for p in points):
+                return h, Losses(*(self.loss_at(p) for points in near for p in points))
         return None
 
 

@@ -45,6 +45,8 @@ class _Watch:
         free = {n: ~a.frozen for n, a in state.layers.items()}
         freeze(state)
         after = state.quantized()
+        held = state.net.quantizable()
+        self.wrong["bits"] += sum(not same_bits(layer.w, held[n].data) for n, layer in state.layers.items())
         self.wrong["what"] += sum(not same_bits(before[n], after[n]) for n in before)
         self.wrong["loss"] += loss != self.deployed(state)
         levels = state.plan.levels

@@ -32,6 +32,7 @@ PLAN = Plan(
     tail_rate=0.05,
 )
 LAYER = "conv2.weight"
+FLOAT_EPOCHS = 15
 STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
 
 
@@ -89,7 +90,7 @@ def _short_run() -> tuple[list[tuple[int, float, float, float]], list[Snapshot]]
     train, _ = digits()
     net = digits_cnn()
     batches = Batches(train, 64)
-    for _ in fit(net, batches, 15, SGD(0.05, weight_decay=5e-4)):
+    for _ in fit(net, batches, FLOAT_EPOCHS, SGD(0.05, weight_decay=5e-4)):
         pass
     w = net.quantizable()[LAYER].data
     losses, histograms = [], [Snapshot("pretrained", scale(w, "ternary").item(), w, np.zeros(w.shape, bool))]

@@ -64,7 +64,7 @@ def lines() -> Iterator[Line]:
         yield Line(
             f"8 a run replayed by hand, {name}",
             "W, b, L(What), J and the share frozen of every step",
-            f"quantize on a linear classifier against elementary NumPy, {step.step} steps, s = {' '.join(sorted(signs))}",
+            f"quantize on a linear classifier against NumPy by hand, {step.step} steps, s = {' '.join(sorted(signs))}",
             largest(worst),
             1e-11,
             "rounding, 1e5 eps over the steps",

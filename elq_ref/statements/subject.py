@@ -88,24 +88,24 @@ class Subject:
         names = self.net.quantizable()
         return {n: p.data for n, p in self.net.named_parameters() if n not in names}
 
-    def parameters(
-        self, weights: Sequence[np.ndarray], changed: Mapping[str, np.ndarray] | None = None
-    ) -> dict[str, np.ndarray]:
-        """All parameters by name, with these weights, some of them changed."""
+    def parameters(self, weights: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """All parameters by name, with these weights."""
         given = dict(zip(self.net.quantizable(), weights, strict=True))
-        return {n: p.data for n, p in self.net.named_parameters()} | given | dict(changed or {})
+        return {n: p.data for n, p in self.net.named_parameters()} | given
+
+    def logits(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The outputs of a network that is materialised for these parameters: plain NumPy for the smooth CNN, else a
+        copy of the model that is given all of them."""
+        if self.plain:
+            return plain_logits(parameters, self.x)
+        twin = copy.deepcopy(self.net)
+        twin.load_state_dict({**twin.state_dict(), **parameters})
+        with no_grad():
+            return twin.train()(Tensor(self.x)).data
 
     def loss(self, parameters: Mapping[str, np.ndarray], labels: np.ndarray | None = None) -> float:
-        """The loss of a network that is materialised for it: plain NumPy for the smooth CNN, else a copy of the model
-        that is given all its parameters; -mean log softmax is taken here."""
-        if self.plain:
-            z = plain_logits(parameters, self.x)
-        else:
-            twin = copy.deepcopy(self.net)
-            twin.load_state_dict({**twin.state_dict(), **parameters})
-            with no_grad():
-                z = twin.train()(Tensor(self.x)).data
-        return cross_entropy(z, self.labels if labels is None else labels)
+        """The loss of a network that is materialised for these parameters."""
+        return cross_entropy(self.logits(parameters), self.labels if labels is None else labels)
 
     def region(self, parameters: Mapping[str, np.ndarray]) -> bytes:
         """Which side of every ReLU and which place of every maximum is taken: inside one region the loss is smooth."""
@@ -164,23 +164,25 @@ def quantized(weights: Sequence[np.ndarray], levels: str) -> list[np.ndarray]:
 def signed_labels(subject: Subject, levels: str) -> dict[float, np.ndarray]:
     """Labels under which L(W) - L(What) is positive, and such under which it is negative, by that sign.
 
-    The losses depend on the labels and the weights do not, so shifted labels show both signs on any network.
+    The weights do not depend on the labels: the classes whose probability What raises most, and lowers most, show both
+    signs on any network. Where the true labels show a sign, they are the ones.
     """
     w = subject.weights()
-    at_w, at_hat = subject.parameters(w), subject.parameters(quantized(w, levels))
-    classes = len(subject.dataset.classes)
-    found: dict[float, np.ndarray] = {}
-    for shift in range(classes):
-        labels = (subject.labels + shift) % classes
-        sign = float(np.sign(subject.loss(at_w, labels) - subject.loss(at_hat, labels)))
-        if sign:
-            found.setdefault(sign, labels)
-    return found
+    gap = log_softmax(subject.logits(subject.parameters(w)))
+    gap -= log_softmax(subject.logits(subject.parameters(quantized(w, levels))))
+    found = {1.0: gap.argmin(1), -1.0: gap.argmax(1)}
+    true = -float(np.sign(np.mean(gap[np.arange(len(gap)), subject.labels])))
+    return {sign: subject.labels if sign == true else labels for sign, labels in found.items()}
+
+
+def log_softmax(z: np.ndarray) -> np.ndarray:
+    """z - log sum_k exp(z[n,k])."""
+    return z - np.logaddexp.reduce(z, axis=1, keepdims=True)
 
 
 def cross_entropy(z: np.ndarray, labels: np.ndarray) -> float:
-    """mean_n( log sum_k exp(z[n,k]) - z[n, labels[n]] )."""
-    return float(np.mean(np.logaddexp.reduce(z, axis=1) - z[np.arange(len(z)), labels]))
+    """Mean of -log softmax(z) at the labels."""
+    return -float(np.mean(log_softmax(z)[np.arange(len(z)), labels]))
 
 
 def plain_logits(p: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:

@@ -1,0 +1,158 @@
+"""Break the code of the elq room one place at a time and see which test notices.
+
+    python tools/mutate.py [--only TEXT] [--written] [--workers N] [--report FILE]
+
+The package is copied to a temporary folder for every worker and broken there, never here. Mutants are those of
+tools/mutants.json (written by hand) and all that tools/operators.py makes. A mutant that no test notices survives: it
+must be explained in mutants.json, by key, with the reason. Exit code 1 if one survives unexplained, or if an
+explanation is about a mutant that was noticed or is not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from queue import Queue
+from typing import NamedTuple
+
+from operators import mutants
+
+ROOT = Path(__file__).resolve().parents[1]
+LIST = ROOT / "tools" / "mutants.json"
+FILES = [*sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "elq_ref" / "elq").glob("*.py"))]
+FILES += ["elq_ref/methods/elq.py", "elq_ref/optim.py"]
+TESTS = ["levels", "bands", "objective", "optim", "stages", "golden_run", "docs"]
+TESTS = [f"tests/test_{name}.py" for name in TESTS] + ["tests/test_statements.py::test_every_statement_holds"]
+NEAREST = {"gradients": "objective", "plan": "objective", "state": "stages", "elq": "stages"}
+TIMEOUT = 120
+
+
+class Broken(NamedTuple):
+    """One mutant: a file's new content."""
+
+    key: str
+    file: str
+    source: str
+
+
+def written() -> Iterator[Broken]:
+    """The mutants of mutants.json; ValueError where the code has moved away from one."""
+    for entry in json.loads(LIST.read_text())["written"]:
+        source = (ROOT / entry["file"]).read_text()
+        if source.count(entry["old"]) != 1:
+            raise ValueError(
+                f"{entry['name']}: {entry['old']!r} is {source.count(entry['old'])} times in {entry['file']}"
+            )
+        yield Broken(f"{entry['file']} {entry['name']}", entry["file"], source.replace(entry["old"], entry["new"]))
+
+
+def generated() -> Iterator[Broken]:
+    """All operator mutants of FILES."""
+    for file in FILES:
+        for mutant in mutants((ROOT / file).read_text(), file):
+            yield Broken(mutant.key, file, mutant.source)
+
+
+def copy(folder: Path) -> None:
+    """What the tests need of this project, in `folder`."""
+    for name in ("elq_ref", "tests", "data", "docs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+
+
+def caught_by(folder: Path, broken: Broken) -> str | None:
+    """The first test that fails with this mutant in place, the file's own tests first, or None if all pass."""
+    path = folder / broken.file
+    kept = path.read_text()
+    path.write_text(broken.source)
+    try:
+        own = f"tests/test_{NEAREST.get(path.stem, path.stem)}.py"
+        return first_failure(folder, [own]) or first_failure(folder, [test for test in TESTS if test != own])
+    finally:
+        path.write_text(kept)
+
+
+def first_failure(folder: Path, tests: list[str]) -> str | None:
+    """The first of these tests that fails in `folder`, or None."""
+    # a cache of compiled code knows a source by its second and its size: too coarse for mutants
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(folder), "ELQ_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "--tb=no", "-rfE", "-p", "no:cacheprovider", *tests]
+    try:
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        return f"no end within {TIMEOUT} s"
+    if done.returncode == 0:
+        return None
+    found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.M)
+    return found.group(1).removeprefix("tests/") if found else f"pytest: exit code {done.returncode}"
+
+
+def judge(every: Iterable[Broken], workers: int) -> Iterator[tuple[Broken, str | None]]:
+    """(mutant, the test that caught it or None), in order. RuntimeError if the tests fail without any mutant."""
+    with ExitStack() as stack:
+        folders: Queue[Path] = Queue()
+        for _ in range(workers):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="elq-mutants-")))
+            copy(folder)
+            folders.put(folder)
+        failure = first_failure(folder, TESTS)
+        if failure:
+            raise RuntimeError(f"{failure} fails without any mutant")
+
+        def work(broken: Broken) -> tuple[Broken, str | None]:
+            folder = folders.get()
+            try:
+                return broken, caught_by(folder, broken)
+            finally:
+                folders.put(folder)
+
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        yield from pool.map(work, every)
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--only", default="", help="only mutants whose key contains this text")
+    options.add_argument("--written", action="store_true", help="only those written by hand")
+    options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--report", type=Path, help="file for the list of all mutants and what caught them")
+    args = options.parse_args()
+    every = [*written()] + ([] if args.written else [*generated()])
+    every = [broken for broken in every if args.only in broken.key]
+    explained = json.loads(LIST.read_text())["explained"]
+    lines, survivors, stale, started = [], [], [], time.perf_counter()
+    for broken, test in judge(every, args.workers):
+        if test is None and broken.key not in explained:
+            survivors.append(broken.key)
+        if test is not None and broken.key in explained:
+            stale.append(broken.key)
+        verdict = test or ("SURVIVES" if broken.key not in explained else f"equivalent: {explained[broken.key]}")
+        lines.append(f"{broken.key}\n    {verdict}")
+        print(lines[-1], flush=True)
+    if not args.only and not args.written:
+        stale += [key for key in explained if key not in {broken.key for broken in every}]
+    known = sum(broken.key in explained for broken in every)
+    caught = len(every) - len(survivors) - known
+    summary = f"{len(every)} mutants: {caught} caught, {known} explained, {len(survivors)} survive"
+    print(f"\n{summary} ({time.perf_counter() - started:.0f} s)")
+    for title, keys in (("survives, unexplained", survivors), ("explained, but caught or not there", stale)):
+        for key in keys:
+            print(f"{title}: {key}")
+    if args.report:
+        args.report.write_text(f"tools/mutate.py: {summary}\n\n" + "\n".join(lines) + "\n")
+    return 1 if survivors or stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
