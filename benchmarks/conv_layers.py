@@ -1,59 +1,243 @@
-"""Speed of every convolution of ResNet-20: batch 128, float32, forward and both gradients.
+"""Speed of 40 convolution layers, forward and both gradients, beside PyTorch's channels_last: float32.
 
-    python benchmarks/conv_layers.py [--isa avx2]
+    python benchmarks/conv_layers.py [--threads 1] [--rounds 9] [--isa avx2] [--cpu] [--only vgg] [-o FILE]
 
-Multiply-adds a second are those of the direct algorithm, so Winograd's may exceed what the machine can multiply.
-ELQ_NUM_THREADS sets the threads.
+Each peer is a process of its own and they take turns, a call of each direction a turn; a number is the median of
+the paired ratios PyTorch's time / ours (above 1: ours is faster). Multiply-adds a second are those of the direct
+algorithm, so Winograd's may exceed what the machine can multiply. Without PyTorch ours are timed alone.
+--cpu counts processor seconds instead of the clock's: with one thread, the fairer figure on a busy machine.
 """
 
 import argparse
+import datetime
+import importlib.util
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from elq_ref import _train
-
-# channels, outputs, rows (and columns) of the input, stride
-LAYERS = [(3, 16, 32, 1), (16, 16, 32, 1), (16, 32, 32, 2), (32, 32, 16, 1), (32, 64, 16, 2), (64, 64, 8, 1)]
-BATCH = 128
+DIRECTIONS = ("forward", "dx", "dw")
 
 
-def median(call: Callable[[], object], runs: int = 9) -> float:
-    """Median seconds of a call."""
-    seconds = []
-    for _ in range(runs + 2):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds[2:]))
+class Layer(NamedTuple):
+    """A layer on n square pictures; padding keeps the size at stride 1."""
+
+    name: str
+    n: int
+    c: int
+    size: int
+    o: int
+    kernel: int
+    stride: int = 1
+    groups: int = 1
+
+    @property
+    def padding(self) -> int:
+        return 2 if self.kernel == 11 else self.kernel // 2
+
+    @property
+    def rows(self) -> int:
+        """Rows (and columns) of the output."""
+        return (self.size + 2 * self.padding - self.kernel) // self.stride + 1
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of any direction by the direct algorithm."""
+        return self.n * self.rows**2 * self.o * self.c // self.groups * self.kernel**2
 
 
-def arrays(*shapes: tuple[int, ...]) -> list[np.ndarray]:
-    """Random float32 arrays, N C H W over channels-last memory."""
+LAYERS = [
+    Layer("resnet20 first", 128, 3, 32, 16, 3),
+    Layer("resnet20 1", 64, 16, 32, 16, 3),
+    Layer("resnet20 2 down", 128, 16, 32, 32, 3, 2),
+    Layer("resnet20 2", 64, 32, 16, 32, 3),
+    Layer("resnet20 3 down", 128, 32, 16, 64, 3, 2),
+    Layer("resnet20 3", 64, 64, 8, 64, 3),
+    Layer("lenet 1", 256, 1, 28, 6, 5),
+    Layer("lenet 2", 256, 6, 14, 16, 5),
+    Layer("vgg first", 64, 3, 32, 128, 3),
+    Layer("vgg 2", 4, 128, 32, 128, 3),
+    Layer("vgg 3", 8, 128, 16, 256, 3),
+    Layer("vgg 4", 4, 256, 16, 256, 3),
+    Layer("vgg 5", 8, 256, 8, 512, 3),
+    Layer("vgg 6", 4, 512, 8, 512, 3),
+    Layer("resnet18 first", 2, 3, 224, 64, 7, 2),
+    Layer("resnet18 1", 4, 64, 56, 64, 3),
+    Layer("resnet18 2 down", 4, 64, 56, 128, 3, 2),
+    Layer("resnet18 2 shortcut", 16, 64, 56, 128, 1, 2),
+    Layer("resnet18 3 down", 8, 128, 28, 256, 3, 2),
+    Layer("resnet18 3 shortcut", 16, 128, 28, 256, 1, 2),
+    Layer("resnet50 narrow", 8, 256, 56, 64, 1),
+    Layer("resnet50 widen", 16, 128, 28, 512, 1),
+    Layer("resnet50 project", 8, 512, 28, 128, 1),
+    Layer("square 1x1", 32, 256, 14, 256, 1),
+    Layer("alexnet first", 4, 3, 224, 64, 11, 4),
+    Layer("alexnet 2", 2, 64, 27, 192, 5),
+    Layer("stride 4 patches", 8, 3, 224, 96, 7, 4),
+    Layer("5x5 stride 2", 16, 32, 64, 64, 5, 2),
+    Layer("7x7 middle", 4, 32, 28, 32, 7),
+    Layer("11x11 wide", 2, 16, 64, 16, 11),
+    Layer("mobilenet first", 8, 3, 224, 32, 3, 2),
+    Layer("mobilenet widen", 4, 16, 112, 96, 1),
+    Layer("depthwise 3x3", 4, 96, 112, 96, 3, 1, 96),
+    Layer("depthwise 3x3 down", 8, 144, 56, 144, 3, 2, 144),
+    Layer("depthwise 5x5", 32, 240, 14, 240, 5, 1, 240),
+    Layer("depthwise 7x7", 4, 96, 56, 96, 7, 1, 96),
+    Layer("resnext 32 groups", 8, 128, 28, 128, 3, 1, 32),
+    Layer("8 groups", 8, 256, 14, 256, 3, 1, 8),
+    Layer("shufflenet 1x1", 16, 240, 28, 240, 1, 1, 3),
+    Layer("odd channels", 8, 50, 28, 70, 3),
+]
+
+
+def arrays(layer: Layer) -> list[np.ndarray]:
+    """x, w and dy: random float32, N C H W over channels-last memory."""
     rng = np.random.default_rng(0)
+    n, c, size, o, kernel, rows = layer.n, layer.c, layer.size, layer.o, layer.kernel, layer.rows
+    shapes = (n, c, size, size), (o, c // layer.groups, kernel, kernel), (n, o, rows, rows)
     return [rng.standard_normal((n, h, w, c), dtype=np.float32).transpose(0, 3, 1, 2) for n, c, h, w in shapes]
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--isa", choices=["generic", "avx2", "avx512"])
-    _train.use(parser.parse_args().isa)
+def our_calls(layer: Layer) -> list[Callable[[], object]]:
+    """The three directions in elq_ref."""
+    from elq_ref import kernels
 
-    print(f"kernels C {_train.isa()}, {_train.threads()} thread(s)")
-    print(f"{'layer':<22}" + "".join(f"{name:>9} ms  GMAC/s" for name in ("forward", "dx", "dw")))
-    for c, o, h, s in LAYERS:
-        x, w, dy = arrays((BATCH, c, h, h), (o, c, 3, 3), (BATCH, o, h // s, h // s))
-        geometry = ((s, s), (1, 1))
-        seconds = (
-            median(lambda x=x, w=w, g=geometry: _train.conv2d(x, w, *g)),
-            median(lambda x=x, w=w, dy=dy, g=geometry: _train.conv2d_dx(dy, w, x.shape, *g)),
-            median(lambda x=x, w=w, dy=dy, g=geometry: _train.conv2d_dw(dy, x, w.shape, *g)),
+    x, w, dy = arrays(layer)
+    geometry: tuple[Any, ...] = ((layer.stride,) * 2, (layer.padding,) * 2, (1, 1), layer.groups)
+    return [
+        lambda: kernels.conv2d(x, w, *geometry),
+        lambda: kernels.conv2d_dx(dy, w, x.shape, *geometry),
+        lambda: kernels.conv2d_dw(dy, x, w.shape, *geometry),
+    ]
+
+
+def torch_calls(layer: Layer) -> list[Callable[[], object]]:
+    """The same in PyTorch."""
+    import torch
+
+    x, w, dy = (torch.from_numpy(a).contiguous(memory_format=torch.channels_last) for a in arrays(layer))
+    stride, padding, groups = [layer.stride] * 2, [layer.padding] * 2, layer.groups
+
+    def backward(*wanted: bool) -> object:
+        return torch.ops.aten.convolution_backward(
+            dy, x, w, None, stride, padding, [1, 1], False, [0, 0], groups, wanted
         )
-        macs = dy.size * c * 9 / 1e9
-        line = f"{c:3d} -> {o:3d}  {h}x{h}, / {s}"
-        print(f"{line:<22}" + "".join(f"{1e3 * t:12.2f}  {macs / t:6.1f}" for t in seconds))
+
+    return [
+        lambda: torch.conv2d(x, w, None, stride, padding, 1, groups),
+        lambda: backward(True, False, False),
+        lambda: backward(False, True, False),
+    ]
+
+
+def work(peer: str, threads: int, clock: Callable[[], float]) -> None:
+    """A peer's process: reads lines with the number of a layer, answers with the seconds of each direction."""
+    if peer == "PyTorch":
+        import torch
+
+        torch.set_num_threads(threads)
+    calls, current = [], -1
+    for line in sys.stdin:
+        if int(line) != current:
+            current = int(line)
+            calls = (torch_calls if peer == "PyTorch" else our_calls)(LAYERS[current])
+            for call in calls:
+                call()
+        seconds = []
+        for call in calls:
+            start = clock()
+            call()
+            seconds.append(clock() - start)
+        print(json.dumps(seconds), flush=True)
+
+
+class Peer:
+    """A peer's process, seen from outside."""
+
+    def __init__(self, name: str, arguments: argparse.Namespace) -> None:
+        pools = ("ELQ_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        env = os.environ | {pool: str(arguments.threads) for pool in pools}
+        env |= {"ELQ_ISA": arguments.isa} if arguments.isa else {}
+        command = [sys.executable, __file__, "--peer", name, "--threads", str(arguments.threads)]
+        command += ["--cpu"] if arguments.cpu else []
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env)
+
+    def turn(self, layer: int) -> list[float]:
+        assert self.process.stdin
+        assert self.process.stdout
+        print(layer, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit("a peer's process ended early; its error is above")
+        return json.loads(answer)
+
+
+def heading(arguments: argparse.Namespace, has_torch: bool) -> str:
+    """What ran where."""
+    from importlib.metadata import version
+
+    from train_step import cpu_name
+
+    from elq_ref.kernels import info
+
+    peer = f"PyTorch {version('torch')} channels_last" if has_torch else "PyTorch is not installed"
+    clock = "processor time" if arguments.cpu else "wall time"
+    load = f", load average {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else ""
+    kernel = f"C {arguments.isa}" if arguments.isa else info()["kernel"]
+    return (
+        f"{cpu_name()}; kernels {kernel}; {peer}; {arguments.threads} thread(s), {arguments.rounds} turns, {clock}"
+        f"{load}, {datetime.date.today()}\n"
+        f"{'layer':<21}{'n':>4} {'c':>3} {'size':>4} {'o':>4} k s   g  "
+        + "".join(f"{d:>9} ms GMAC/s ratio" for d in DIRECTIONS)
+    )
+
+
+def main() -> None:
+    """Print the table, the geometric mean and the worst."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--isa", choices=["generic", "avx2", "avx512"])
+    parser.add_argument("--cpu", action="store_true")
+    parser.add_argument("--only", default="", help="layers whose name contains this")
+    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--peer", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.peer:
+        work(arguments.peer, arguments.threads, time.process_time if arguments.cpu else time.perf_counter)
+        return
+
+    has_torch = importlib.util.find_spec("torch") is not None
+    lines = [heading(arguments, has_torch)]
+    print(lines[0], flush=True)
+    peers = [Peer(name, arguments) for name in ("elq_ref", "PyTorch")[: 1 + has_torch]]
+    ratios = []
+    for k, layer in enumerate(LAYERS):
+        if arguments.only not in layer.name:
+            continue
+        turns = np.array([[peer.turn(k) for peer in peers] for _ in range(arguments.rounds)])  # round, peer, direction
+        ours, paired = np.median(turns[:, 0], 0), np.median(turns[:, -1] / turns[:, 0], 0)
+        ratios += [(ratio, f"{layer.name}, {d}") for ratio, d in zip(paired, DIRECTIONS, strict=True)]
+        line = f"{layer.name:<21}{layer.n:4d} {layer.c:3d} {layer.size:4d} {layer.o:4d}"
+        line += f" {layer.kernel:<2d}{layer.stride} {layer.groups:3d}  "
+        for seconds, ratio in zip(ours, paired, strict=True):
+            line += f"{1e3 * seconds:12.2f} {layer.macs / seconds / 1e9:6.1f} {ratio:5.2f}"
+        lines.append(line)
+        print(line, flush=True)
+    if has_torch:
+        mean = np.exp(np.mean(np.log([ratio for ratio, _ in ratios])))
+        lines.append(f"ratio PyTorch's time / ours: geometric mean {mean:.2f}; the worst:")
+        lines += [f"  {ratio:.2f}  {name}" for ratio, name in sorted(ratios)[:10]]
+        print("\n".join(lines[-11:]))
+    if arguments.output:
+        arguments.output.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
