@@ -15,7 +15,6 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.touch()  # with the permissions that files get here, whoever writes into it
     try:
         yield temporary
         with open(temporary, "rb") as file:
