@@ -49,7 +49,7 @@ def save(
     # safetensors writes the bytes of an array as they lie in memory
     ordered = {n: np.asarray(a, dtype=a.dtype.newbyteorder("<"), order="C") for n, a in tensors.items()}
     with atomic_write(path) as temporary:
-        temporary.write_bytes(safetensors.numpy.save(ordered, {KEY: text}))  # save_file makes it readable by nobody else
+        temporary.write_bytes(safetensors.numpy.save(ordered, {KEY: text}))  # save_file would use 0600
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
