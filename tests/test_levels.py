@@ -64,6 +64,24 @@ def test_scale_slope_is_the_derivative(levels, rule, per_channel):
         assert slope[i, j] == pytest.approx(numeric, abs=1e-8)
 
 
+def test_a_weight_at_twns_threshold_is_outside_the_support():
+    w = np.array([[7.0, -13.0]])  # 0.7 mean|w| = 7
+    assert scale(w, "ternary", "twn").item() == 13
+    np.testing.assert_array_equal(scale_slope(w, "ternary", "twn"), [[0, -1]])
+
+
+@pytest.mark.parametrize(("levels", "rule"), [("ternary", r) for r in ("elq", "twn", "l2")] + [("binary", "elq")])
+def test_zero_weights_have_no_scale_and_no_slope(levels, rule):
+    assert scale(np.zeros((2, 3)), levels, rule).item() == 0
+    assert not scale_slope(np.zeros((2, 3)), levels, rule).any()
+
+
+def test_one_scale_a_layer_is_the_default():
+    w = np.array([[1.0, 1.0], [3.0, 3.0]])
+    assert ternarize(w)[1].tolist() == [[2.15]]
+    assert binarize(w)[1].tolist() == [[2.0]]
+
+
 def test_ties_signs_and_zeros():
     w = np.array([0.5, -0.5, 0.500001, -0.500001, 0.0, -0.0])
     alpha = np.array([1.0])

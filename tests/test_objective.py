@@ -269,3 +269,39 @@ def test_plan_names_what_is_wrong():
     plan = Plan("binary", sigma2=(0.3, 0.0), epochs=(1.0, 0.5, 0.5), keep_float=("fc.weight",))
     assert Plan.from_json(plan.to_json()) == plan
     assert plan.spread(8).epochs == (4.0, 2.0, 2.0)
+
+
+def test_plan_takes_every_value_within_its_limits_and_none_beyond():
+    one = {"sigma2": (0.0,), "epochs": (1.0, 1.0)}
+    for fine in (
+        {"sigma2": (0.5, 0.0), "epochs": (1.0, 1.0, 1.0)},
+        {"tail_rate": 0.0, "a1": 0.0, "a2": 0.0},
+        {"tail_rate": 1.0},
+        {"sigma2": (), "epochs": (1.0,)},
+        {"sigma2": (0.0,), "epochs": (0.0, 1.0)},  # no stage 0
+        {"sigma2": (0.2, 0.2), "epochs": (1.0, 1.0, 1.0)},
+        {"portions": (0.5, 0.5, 1.0)},
+        {"method": "inq", "portions": (1.0,), "epochs": (0.0, 1.0)},
+        {"gradient": "taylor-inner", "perturbation": "positive"},
+        {"levels": "binary"},
+        {"scale": "twn"},
+    ):
+        Plan(**fine)
+    for beyond in (
+        {**one, "sigma2": (0.6,)},
+        {**one, "sigma2": (-0.1,)},
+        {**one, "epochs": (1.0, 0.0)},
+        {**one, "epochs": (-1.0, 1.0)},
+        {**one, "epochs": (1.0, -1.0)},
+        {"sigma2": (), "epochs": (0.0,)},
+        {"tail_rate": -0.1},
+        {"tail_rate": 1.1},
+        {"a2": -1.0},
+        {"portions": (0.0, 1.0)},
+        {"portions": (0.6, 0.5, 1.0)},
+        {"portions": (0.5,)},
+        {"portions": ()},
+        {"levels": "binary", "scale": "twn"},
+    ):
+        with pytest.raises(ValueError, match=r"wanted|ternary rule"):
+            Plan(**beyond)

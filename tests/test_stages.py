@@ -130,6 +130,18 @@ def test_resuming_anywhere_gives_the_same_bits(tmp_path):
         assert {n: a.tobytes() for n, a in net.state_dict().items()} == reference
 
 
+def test_a_step_says_where_it_is():
+    steps = list(quantize(small_net(), batches(), PLAN, SGD(0.05)))  # 4 batches an epoch; epochs 1, 1/2, 1/2, 1/2
+    assert [step.steps for step in steps] == [4] * 4 + [2] * 6
+    assert [step.stage for step in steps] == [0, 0, 0, 0, 1, 1, 2, 2, 3, 3]
+    assert [step.index for step in steps] == [0, 1, 2, 3, 0, 1, 0, 1, 0, 1]
+    assert [step.ends_stage for step in steps] == [False, False, False, True] + [False, True] * 3
+    assert [step.step for step in steps] == list(range(1, 11))
+    assert {step.stages for step in steps} == {4}
+    short = list(quantize(small_net(), batches(), replace(PLAN, epochs=(0.01, 0.01, 0.01, 0.01)), SGD(0.05)))
+    assert [step.stage for step in short] == [0, 1, 2, 3]
+
+
 def test_a_run_is_resumed_only_with_its_own_batches_and_plan(tmp_path):
     path = tmp_path / "run.safetensors"
     next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state.save(path)

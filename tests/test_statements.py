@@ -270,6 +270,17 @@ def test_every_statement_is_sabotaged():
     assert [line.statement for line in statements() if not any(line.statement.startswith(s) for s in starts)] == []
 
 
+def test_the_page_lists_the_statements():
+    page = ROOT / "docs" / "verify.md"
+    if not page.is_file():
+        pytest.skip("docs/ is not here (tests run from an installed copy)")
+    listed = [
+        line.split(" | ")[0].removeprefix("| ") for line in page.read_text().splitlines() if line.startswith("| ")
+    ]
+    names = sorted(line.statement for line in statements())
+    assert sorted(name.replace("\\|", "|") for name in listed[1:]) == names
+
+
 def test_the_command_prints_one_table(capsys):
     assert main(["verify"]) == 0
     out = capsys.readouterr().out
