@@ -24,17 +24,19 @@ static void NAME(piece)(void *context, ptrdiff_t index, int worker) {
     const struct NAME(engine) *e = context;
     ptrdiff_t blocks = (e->p + e->rows - 1) / e->rows, n = index / blocks, p0 = index % blocks * e->rows;
     ptrdiff_t rows = e->p - p0 < e->rows ? e->p - p0 : e->rows;
-    ptrdiff_t channels = e->depthwise ? e->groups : e->c, step = e->step_w * channels;
+    ptrdiff_t channels = e->depthwise ? e->groups : e->c, size = e->depthwise ? WHOLE(channels) : channels;
+    ptrdiff_t step = e->step_w * size;
     REAL *buffer = e->scratch + worker * e->scratch_size;
     for (ptrdiff_t g = 0; g < (e->depthwise ? 1 : e->groups); g++) {
-        NAME(gather)(buffer, channels, e->x + n * e->xs[0] + g * e->c * e->xs[1], e->xs, channels, e->h, e->w,
-                     p0 * e->step_h - e->top, (rows - 1) * e->step_h + e->taps->span_h, -e->left, e->columns);
+        if (e->taps->count)
+            NAME(gather)(buffer, size, e->x + n * e->xs[0] + g * e->c * e->xs[1], e->xs, channels, e->h, e->w,
+                         p0 * e->step_h - e->top, (rows - 1) * e->step_h + e->taps->span_h, -e->left, e->columns);
         REAL *y = e->y + n * e->y_n + p0 * e->y_h + g * e->o;
         const REAL *w = e->weights + g * e->panel;
         if (e->depthwise) {
             for (ptrdiff_t p = 0; p < rows; p++)
-                NAME(row_depthwise)(buffer + p * e->step_h * e->columns * channels, step, e->taps, channels, w,
-                                    y + p * e->y_h, e->y_w, e->q);
+                NAME(row_depthwise)(buffer + p * e->step_h * e->columns * size, step, e->taps, size, w, y + p * e->y_h,
+                                    e->y_w, e->q, channels);
             continue;
         }
         for (ptrdiff_t o = 0; o < e->o;) {
@@ -70,12 +72,12 @@ static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdif
     if (NAME(winograd_fits)(e)) return NAME(winograd)(e, w, so, sc, si, sj);
     struct elq_taps *taps = e->taps;
     e->depthwise = e->c == 1 && e->o == 1 && e->groups > 1;
-    ptrdiff_t channels = e->depthwise ? e->groups : e->c;
+    ptrdiff_t channels = e->depthwise ? WHOLE(e->groups) : e->c;
     e->columns = (e->q - 1) * e->step_w + taps->span_w;
     elq_taps_place(taps, e->columns, channels);
 
     e->panel = (e->o + LANES - 1) / LANES * LANES * taps->count * e->c;
-    ptrdiff_t packed = WHOLE(e->depthwise ? taps->count * e->groups : e->panel * e->groups);
+    ptrdiff_t packed = e->depthwise ? taps->count * channels : WHOLE(e->panel * e->groups);
     int threads = elq_num_threads();
     ptrdiff_t row_size = e->columns * channels * e->step_h;
     e->rows = ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL) / row_size + 1;
@@ -87,10 +89,11 @@ static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdif
     if (!memory) return -1;
     e->weights = memory;
     e->scratch = memory + packed;
+    if (e->depthwise) memset(memory, 0, packed * sizeof(REAL)); /* the lanes beyond the last channel */
     for (ptrdiff_t g = 0; g < e->groups; g++) {
         if (e->depthwise)
             for (int k = 0; k < taps->count; k++)
-                memory[k * e->groups + g] = w[g * sg + taps->i[k] * si + taps->j[k] * sj];
+                memory[k * channels + g] = w[g * sg + taps->i[k] * si + taps->j[k] * sj];
         else NAME(pack)(memory + g * e->panel, taps, e->o, e->c, w + g * sg, so, sc, si, sj);
     }
     elq_parallel_for(e->n * ((e->p + e->rows - 1) / e->rows), NAME(piece), e);
@@ -98,7 +101,9 @@ static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdif
     return 0;
 }
 
-int NAME(elq_conv)(const struct elq_conv *g, struct elq_array x, struct elq_array w, struct elq_array y) {
+int NAME(elq_conv)(const struct elq_conv *geometry, struct elq_array x, struct elq_array w, struct elq_array y) {
+    struct elq_conv dense = elq_without_strides(geometry, &x);
+    const struct elq_conv *g = &dense;
     struct elq_taps *taps = elq_taps_new(g->kh, g->kw);
     if (!taps) return -1;
     for (ptrdiff_t i = 0; i < g->kh; i++)

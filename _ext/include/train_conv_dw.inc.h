@@ -13,7 +13,8 @@ struct NAME(dw) {
     ptrdiff_t images, rows;          /* of a unit; images > 1 only with whole images */
     ptrdiff_t bands, units, chunks;  /* bands of rows an image, units in all */
     ptrdiff_t columns, band_h;       /* of the buffer of x: pixels a row, rows an image */
-    ptrdiff_t lanes, blocks;         /* outputs a block (1 or 2 vectors), blocks of all groups; depthwise: no blocks */
+    ptrdiff_t lanes, blocks;         /* outputs a block (1 or 2 vectors), blocks of all groups; depthwise: one block */
+    ptrdiff_t together, parts;       /* blocks of a group that a piece of work takes together, pieces of all groups */
     ptrdiff_t channels;              /* of a buffer pixel */
     ptrdiff_t size;                  /* elements of one block's sum: taps * c * lanes */
     REAL *sums;                      /* [chunk][block][size] */
@@ -100,40 +101,44 @@ static void NAME(dw_depthwise)(const struct NAME(dw) *e, const REAL *x, const RE
         }
 }
 
+/* One chunk of `together` neighbouring blocks of a group, for which x is gathered once. */
 static void NAME(dw_piece)(void *context, ptrdiff_t index, int worker) {
     const struct NAME(dw) *e = context;
     const struct elq_conv *g = e->g;
-    ptrdiff_t chunk = index / e->blocks, block = index % e->blocks;
     int depthwise = e->channels != g->c;
-    ptrdiff_t group_blocks = depthwise ? 1 : e->blocks / g->groups;
-    ptrdiff_t group = depthwise ? 0 : block / group_blocks, o = depthwise ? 0 : block % group_blocks * e->lanes;
-    ptrdiff_t outputs = depthwise ? e->channels : g->o - o < e->lanes ? g->o - o : e->lanes;
+    ptrdiff_t groups = depthwise ? 1 : g->groups, per_group = e->blocks / groups;
+    ptrdiff_t chunk = index / e->parts, group = index % e->parts / (e->parts / groups);
+    ptrdiff_t first = index % (e->parts / groups) * e->together;
+    ptrdiff_t last = first + e->together < per_group ? first + e->together : per_group;
     REAL *x = e->scratch + worker * e->scratch_size, *dy = x + e->x_size;
-    REAL *sum = e->sums + index * e->size;
-    memset(sum, 0, e->size * sizeof(REAL));
+    REAL *sums = e->sums + (chunk * e->blocks + group * per_group) * e->size;
+    memset(sums + first * e->size, 0, (last - first) * e->size * sizeof(REAL));
     for (ptrdiff_t unit = chunk * e->units / e->chunks; unit < (chunk + 1) * e->units / e->chunks; unit++) {
         ptrdiff_t n0 = unit / e->bands * e->images, p0 = unit % e->bands * e->rows;
         ptrdiff_t images = g->n - n0 < e->images ? g->n - n0 : e->images;
         ptrdiff_t rows = g->p - p0 < e->rows ? g->p - p0 : e->rows;
-        for (ptrdiff_t i = 0; i < images; i++) {
+        for (ptrdiff_t i = 0; i < images; i++)
             NAME(gather)(x + i * e->band_h * e->columns * e->channels, e->channels,
                          (const REAL *)e->x.data + (n0 + i) * e->x.s[0] + group * g->c * e->x.s[1], e->x.s, e->channels,
                          g->h, g->w, p0 * g->stride_h - g->pad_h, (rows - 1) * g->stride_h + e->taps->span_h, -g->pad_w,
                          e->columns);
-            NAME(gather)(dy + i * rows * g->q * e->lanes, e->lanes,
-                         (const REAL *)e->dy.data + (n0 + i) * e->dy.s[0] + (group * g->o + o) * e->dy.s[1], e->dy.s,
-                         outputs, g->p, g->q, p0, rows, 0, g->q);
-        }
-        if (depthwise) {
-            NAME(dw_depthwise)(e, x, dy, images, rows, sum);
-            continue;
-        }
-        REAL *to = sum;
-        for (int k = 0; k < e->taps->runs; k++) {
-            NAME(dw_run)(e->lanes > LANES ? 2 : 1, e->taps->run[k].length, x + e->taps->run[k].offset,
-                         e->band_h * e->columns * g->c, g->stride_h * e->columns * g->c, g->stride_w * g->c, dy, images,
-                         rows, g->q, to);
-            to += e->taps->run[k].length * e->lanes;
+        for (ptrdiff_t block = first; block < last; block++) {
+            ptrdiff_t o = block * e->lanes, outputs = depthwise ? e->channels : g->o - o < e->lanes ? g->o - o : e->lanes;
+            for (ptrdiff_t i = 0; i < images; i++)
+                NAME(gather)(dy + i * rows * g->q * e->lanes, e->lanes,
+                             (const REAL *)e->dy.data + (n0 + i) * e->dy.s[0] + (group * g->o + o) * e->dy.s[1],
+                             e->dy.s, outputs, g->p, g->q, p0, rows, 0, g->q);
+            REAL *to = sums + block * e->size;
+            if (depthwise) {
+                NAME(dw_depthwise)(e, x, dy, images, rows, to);
+                continue;
+            }
+            for (int k = 0; k < e->taps->runs; k++) {
+                NAME(dw_run)(e->lanes > LANES ? 2 : 1, e->taps->run[k].length, x + e->taps->run[k].offset,
+                             e->band_h * e->columns * g->c, g->stride_h * e->columns * g->c, g->stride_w * g->c, dy,
+                             images, rows, g->q, to);
+                to += e->taps->run[k].length * e->lanes;
+            }
         }
     }
 }
@@ -165,7 +170,9 @@ static void NAME(dw_finish)(void *context, ptrdiff_t block, int worker) {
 
 #include "train_winograd_dw.inc.h"
 
-int NAME(elq_conv_dw)(const struct elq_conv *g, struct elq_array dy, struct elq_array x, struct elq_array dw) {
+int NAME(elq_conv_dw)(const struct elq_conv *geometry, struct elq_array dy, struct elq_array x, struct elq_array dw) {
+    struct elq_conv dense = elq_without_strides(geometry, &x);
+    const struct elq_conv *g = &dense;
     if (NAME(winograd_dw_fits)(g)) return NAME(winograd_dw)(g, dy, x, dw);
     struct elq_taps *taps = elq_taps_new(g->kh, g->kw);
     if (!taps) return -1;
@@ -189,6 +196,13 @@ int NAME(elq_conv_dw)(const struct elq_conv *g, struct elq_array dy, struct elq_
     e.units = (g->n + e.images - 1) / e.images * e.bands;
     e.chunks = e.units < ELQ_CHUNKS ? e.units : ELQ_CHUNKS;
     while (e.chunks > 1 && e.chunks * e.blocks * e.size * (ptrdiff_t)sizeof(REAL) > ELQ_SUMS_BYTES) e.chunks /= 2;
+    /* As many blocks together as leave their sums in the cache and every thread two pieces. */
+    ptrdiff_t groups = depthwise ? 1 : g->groups, per_group = e.blocks / groups;
+    e.together = ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL) / e.size + 1;
+    if (e.together > per_group) e.together = per_group;
+    while (e.together > 1 && e.chunks * groups * ((per_group + e.together - 1) / e.together) < 2 * elq_num_threads())
+        e.together = (e.together + 1) / 2;
+    e.parts = groups * ((per_group + e.together - 1) / e.together);
     e.band_h = (e.rows - 1) * g->stride_h + taps->span_h;
     e.x_size = WHOLE(e.images * e.band_h * e.columns * e.channels);
     e.scratch_size = WHOLE(e.x_size + e.images * e.rows * g->q * e.lanes);
@@ -197,7 +211,7 @@ int NAME(elq_conv_dw)(const struct elq_conv *g, struct elq_array dy, struct elq_
     if (memory) {
         e.sums = memory;
         e.scratch = memory + e.chunks * e.blocks * e.size;
-        elq_parallel_for(e.chunks * e.blocks, NAME(dw_piece), &e);
+        elq_parallel_for(e.chunks * e.parts, NAME(dw_piece), &e);
         elq_parallel_for(e.blocks, NAME(dw_finish), &e);
         elq_memory_give(memory);
     }

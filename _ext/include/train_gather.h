@@ -20,6 +20,13 @@ static void NAME(gather)(REAL *to, ptrdiff_t size, const REAL *x, const ptrdiff_
             memcpy(to + first * size, from, (last - first) * size * sizeof(REAL));
             continue;
         }
+        if (xs[1] == 1 && channels > 8) {
+            for (ptrdiff_t q = first; q < last; q++, from += xs[3]) {
+                memcpy(to + q * size, from, channels * sizeof(REAL));
+                memset(to + q * size + channels, 0, (size - channels) * sizeof(REAL));
+            }
+            continue;
+        }
         for (ptrdiff_t q = first; q < last; q++, from += xs[3]) {
             REAL *pixel = to + q * size;
             for (ptrdiff_t c = 0; c < channels; c++) pixel[c] = from[c * xs[1]];

@@ -2,7 +2,7 @@
 #ifndef ELQ_TRAIN_TAPS_H
 #define ELQ_TRAIN_TAPS_H
 
-#include <stddef.h>
+#include "train.h"
 
 /* About half of the second-level cache of today's cores: what a piece of work may read again and again. */
 enum { ELQ_BUFFER_BYTES = 1 << 17 };
@@ -27,6 +27,10 @@ struct elq_taps *elq_taps_new(ptrdiff_t kh, ptrdiff_t kw);
 void elq_taps_add(struct elq_taps *taps, ptrdiff_t i, ptrdiff_t j, ptrdiff_t row, ptrdiff_t column);
 /* Set offset and run for a buffer of `columns` pixels a row and `channels` elements a pixel. */
 void elq_taps_place(struct elq_taps *taps, ptrdiff_t columns, ptrdiff_t channels);
+
+/* The same convolution of a view: along an axis where a kernel of one element skips inputs, *x and the result skip them
+ * by the view's stride. */
+struct elq_conv elq_without_strides(const struct elq_conv *g, struct elq_array *x);
 
 /* The least (first - i dilation) / stride over the i < k for which it is an integer; 0 if there is none. */
 ptrdiff_t elq_first_row(ptrdiff_t first, ptrdiff_t k, ptrdiff_t dilation, ptrdiff_t stride);

@@ -43,3 +43,18 @@ ptrdiff_t elq_first_row(ptrdiff_t first, ptrdiff_t k, ptrdiff_t dilation, ptrdif
         if ((first - i * dilation) % stride == 0) return (first - i * dilation) / stride;
     return 0;
 }
+
+struct elq_conv elq_without_strides(const struct elq_conv *g, struct elq_array *x) {
+    struct elq_conv dense = *g;
+    if (g->kh == 1 && g->pad_h == 0) {
+        x->s[2] *= g->stride_h;
+        dense.h = g->p;
+        dense.stride_h = 1;
+    }
+    if (g->kw == 1 && g->pad_w == 0) {
+        x->s[3] *= g->stride_w;
+        dense.w = g->q;
+        dense.stride_w = 1;
+    }
+    return dense;
+}
