@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     try:
         args = parser().parse_args(argv)
+        if args.command in ("demo", "train", "quantize", "eval"):
+            _say_what_is_missing()
         result, text, code = args.run(args)
     except KeyboardInterrupt as stop:
         print(f"elq: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
@@ -54,6 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
+
+
+def _say_what_is_missing() -> None:
+    from .. import kernels
+
+    if reason := kernels.info()["reason"]:
+        print(f"elq: {reason}: NumPy computes instead, more slowly", file=sys.stderr)
 
 
 def _one_line(error: BaseException) -> str:
