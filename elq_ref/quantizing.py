@@ -87,8 +87,8 @@ def finish(net: Module, batches: Batches, test: Dataset, folder: RunFolder, meta
     classify `test` from the packed file.
 
     Returns {"correct", "total", "top1" (per cent), "weight_bytes", "float_bytes", "packed" and "checkpoint" (paths),
-    "packed_as_float" (layers whose levels do not fit the packed format), "difference" (largest |packed - unpacked
-    logit| over the first pictures)}; also written to result.json.
+    "packed_as_float" (layers whose levels do not fit the packed format), "difference" (`largest_difference`)}; also
+    written to result.json.
     """
     state = State.load(folder.state_path, net)
     codes = state.codes()
@@ -153,8 +153,8 @@ def count_correct_packed(packed: PackedNetwork, dataset: Dataset, batch_size: in
 
 
 def largest_difference(net: Module, packed: PackedNetwork, dataset: Dataset, count: int = 100) -> float:
-    """Largest |logit| difference between the packed network and the same network unpacked, over the first pictures."""
+    """Largest |packed - unpacked| logit over the first pictures, relative to the largest |logit|."""
     chosen = np.arange(min(count, len(dataset)))
     with no_grad():
         logits = net.eval()(Tensor(dataset.normalized(chosen))).data
-    return float(np.abs(Session(packed)(dataset.images[chosen]) - logits).max())
+    return float(np.abs(Session(packed)(dataset.images[chosen]) - logits).max() / np.abs(logits).max())
