@@ -132,5 +132,10 @@ def report(result: dict[str, Any]) -> str:
             ]
         )
     checked = ", ".join(f"{levels} {result[levels]['difference']:.0e}" for levels in PLANS)
-    rows_text = f"{table(rows)}\nLargest difference of a logit, packed against unpacked network: {checked}"
-    return f"{rows_text}\nEverything made is in {result['folder']} ({result['seconds']:.0f} s)"
+    return "\n".join(
+        [
+            table(rows),
+            f"Largest difference of a logit, packed against unpacked network: {checked}",
+            f"Everything made is in {result['folder']} ({result['seconds']:.0f} s)",
+        ]
+    )
