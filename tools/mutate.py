@@ -35,7 +35,7 @@ FILES += ["elq_ref/methods/elq.py", "elq_ref/optim.py"]
 TESTS = ["levels", "bands", "objective", "optim", "stages", "golden_run", "docs"]
 TESTS = [f"tests/test_{name}.py" for name in TESTS] + ["tests/test_statements.py::test_every_statement_holds"]
 NEAREST = {"gradients": "objective", "plan": "objective", "state": "stages", "elq": "stages"}
-TIMEOUT = 120
+TIMEOUT = 40  # seconds for a test file
 
 
 class Broken(NamedTuple):
@@ -74,24 +74,30 @@ def copy(folder: Path) -> None:
 def caught_by(folder: Path, broken: Broken) -> str | None:
     """The first test that fails with this mutant in place, the file's own tests first, or None if all pass."""
     path = folder / broken.file
-    kept = path.read_text()
+    kept, times = path.read_text(), path.stat()
     path.write_text(broken.source)
     try:
         own = f"tests/test_{NEAREST.get(path.stem, path.stem)}.py"
         return first_failure(folder, [own]) or first_failure(folder, [test for test in TESTS if test != own])
     finally:
         path.write_text(kept)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # so that its compiled form is found again
 
 
-def first_failure(folder: Path, tests: list[str]) -> str | None:
-    """The first of these tests that fails in `folder`, or None."""
-    # a cache of compiled code knows a source by its second and its size: too coarse for mutants
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(folder), "ELQ_NUM_THREADS": "1"}
+def first_failure(folder: Path, tests: list[str], keep_compiled: bool = False) -> str | None:
+    """The first of these tests that fails in `folder`, or None.
+
+    Compiled code is kept of the right sources only: a cache knows a source by its second and its size, too coarse for
+    mutants.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(folder), "ELQ_NUM_THREADS": "1"}
+    environment["PYTHONDONTWRITEBYTECODE"] = "" if keep_compiled else "1"
     command = [sys.executable, "-m", "pytest", "-x", "--tb=no", "-rfE", "-p", "no:cacheprovider", *tests]
     try:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
+        limit = TIMEOUT * len(tests)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired:
-        return f"no end within {TIMEOUT} s"
+        return f"{', '.join(tests)}: no end"
     if done.returncode == 0:
         return None
     found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.M)
@@ -106,9 +112,9 @@ def judge(every: Iterable[Broken], workers: int) -> Iterator[tuple[Broken, str |
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="elq-mutants-")))
             copy(folder)
             folders.put(folder)
-        failure = first_failure(folder, TESTS)
-        if failure:
-            raise RuntimeError(f"{failure} fails without any mutant")
+            failure = first_failure(folder, TESTS, keep_compiled=True)
+            if failure:
+                raise RuntimeError(f"{failure} fails without any mutant")
 
         def work(broken: Broken) -> tuple[Broken, str | None]:
             folder = folders.get()
