@@ -57,6 +57,10 @@ SHAPES = [
     ((33, 12, 4, 4), (24, 3, 3), (1, 1), (1, 1), (1, 1), 2),
     ((1, 8, 70, 70), (8, 3, 3), (1, 1), (1, 1), (2, 2), 1),
     ((1, 130, 5, 5), (5, 1, 1), (1, 1), (0, 0), (1, 1), 1),
+    ((9, 128, 6, 5), (144, 3, 3), (1, 1), (1, 1), (1, 1), 1),  # Winograd, several images a piece, outputs shared
+    ((2, 64, 15, 13), (272, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((2, 48, 9, 7), (80, 1, 1), (2, 2), (0, 0), (1, 1), 1),
+    ((2, 33, 11, 12), (33, 5, 5), (2, 2), (2, 2), (1, 1), 33),
 ]
 DTYPES = (np.float32, np.float64)
 
@@ -117,7 +121,8 @@ A = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
 
 def _is_winograd(isa, x, w, outputs, rows_columns, stride, dilation, groups):
     lanes = LANES["avx2" if isa == "avx512" and outputs <= 8 else isa]
-    whole = x.shape[1] % lanes == w.shape[0] % lanes == 0 and x.shape[1] * w.shape[0] <= 1 << 14
+    tiles = len(x) * ((rows_columns[0] + 1) // 2) * ((rows_columns[1] + 1) // 2)
+    whole = x.shape[1] % lanes == w.shape[0] % lanes == 0 and x.shape[1] * w.shape[0] <= 1 << 18 and tiles >= 32
     plain = w.shape[2:] == (3, 3) and stride == dilation == (1, 1) and groups == 1
     return whole and plain and x.dtype == np.float32 and min(rows_columns) > 3
 

@@ -127,7 +127,8 @@ struct NAME(engine) {
     const REAL *weights;     /* packed; `panel` elements a group */
     ptrdiff_t panel;
     int depthwise;           /* one group as far as the buffer is concerned */
-    ptrdiff_t rows, columns; /* output rows a piece, buffer pixels a row */
+    ptrdiff_t images;        /* a piece; more than 1 only by Winograd, of small images */
+    ptrdiff_t rows, columns; /* output rows a piece (Winograd: of tiles), buffer pixels a row */
     REAL *scratch;
     ptrdiff_t scratch_size;
 };

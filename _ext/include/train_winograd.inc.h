@@ -18,20 +18,27 @@
 
 enum { NAME(POINTS) = 16 };
 
-/* Few enough weights that those of all points stay in the second-level cache, whole vectors on both sides. */
-static int NAME(winograd_channels)(ptrdiff_t c, ptrdiff_t o, ptrdiff_t groups) {
-    return sizeof(REAL) == sizeof(float) && groups == 1 && c % LANES == 0 && o % LANES == 0 && c * o <= 1 << 14;
+/* Whole vectors on both sides, at most 16 MB of transformed weights, and tiles enough to pay for transforming them. */
+static int NAME(winograd_channels)(ptrdiff_t c, ptrdiff_t o, ptrdiff_t n, ptrdiff_t p, ptrdiff_t q) {
+    return sizeof(REAL) == sizeof(float) && c % LANES == 0 && o % LANES == 0 && c * o <= 1 << 18 && p > 3 && q > 3 &&
+           n * ((p + 1) / 2) * ((q + 1) / 2) >= 32;
 }
 
 static int NAME(winograd_fits)(const struct NAME(engine) *e) {
     const struct elq_taps *taps = e->taps;
-    return NAME(winograd_channels)(e->c, e->o, e->groups) && e->step_h == 1 && e->step_w == 1 && taps->count == 9 &&
-           taps->span_h == 3 && taps->span_w == 3 && e->p > 3 && e->q > 3;
+    return NAME(winograd_channels)(e->c, e->o, e->n, e->p, e->q) && e->groups == 1 && e->step_h == 1 &&
+           e->step_w == 1 && taps->count == 9 && taps->span_h == 3 && taps->span_w == 3;
 }
 
-/* Elements from one point to the next for `tiles` tiles: one vector more than they need, so that the 16 stores of a
- * tile do not fall into the same few sets of the cache. */
-static ptrdiff_t NAME(point_size)(ptrdiff_t tiles, ptrdiff_t channels) { return tiles * channels + LANES; }
+/* Tiles of a unit of work at least: more of them for weights that have to come from the third-level cache. */
+static ptrdiff_t NAME(winograd_tiles)(ptrdiff_t c, ptrdiff_t o, ptrdiff_t tiles) { return c * o >= 1 << 14 ? tiles : 1; }
+
+/* Elements from one tile to the next. Like all the paddings here it keeps strides away from powers of two, which fall
+ * into the same few sets of the cache. */
+static ptrdiff_t NAME(tile_step)(ptrdiff_t channels) { return channels % 128 ? channels : channels + LANES; }
+
+/* Elements from one point to the next for `tiles` tiles of `step` elements. */
+static ptrdiff_t NAME(point_size)(ptrdiff_t tiles, ptrdiff_t step) { return tiles * step + LANES; }
 
 /* B' d B of one tile and one vector of channels; `row` and `column` elements between neighbours of d. */
 INLINE void NAME(transform_input)(REAL *to, ptrdiff_t point, const REAL *d, ptrdiff_t row, ptrdiff_t column) {
@@ -54,7 +61,7 @@ INLINE void NAME(transform_input)(REAL *to, ptrdiff_t point, const REAL *d, ptrd
 static void NAME(transform_inputs)(REAL *to, ptrdiff_t point, const REAL *x, ptrdiff_t width, ptrdiff_t channels,
                                    ptrdiff_t rows, ptrdiff_t columns) {
     for (ptrdiff_t r = 0; r < rows; r++)
-        for (ptrdiff_t q = 0; q < columns; q++, to += channels)
+        for (ptrdiff_t q = 0; q < columns; q++, to += NAME(tile_step)(channels))
             for (ptrdiff_t c = 0; c < channels; c += LANES)
                 NAME(transform_input)(to + c, point, x + (2 * r * width + 2 * q) * channels + c, width * channels,
                                       channels);
@@ -78,28 +85,31 @@ INLINE void NAME(transform_output)(VEC y[4], const REAL *m, ptrdiff_t point) {
 static void NAME(winograd_piece)(void *context, ptrdiff_t index, int worker) {
     const struct NAME(engine) *e = context;
     ptrdiff_t all_rows = (e->p + 1) / 2, columns = (e->q + 1) / 2, bands = (all_rows + e->rows - 1) / e->rows;
-    ptrdiff_t n = index / bands, row0 = index % bands * e->rows;
-    ptrdiff_t rows = all_rows - row0 < e->rows ? all_rows - row0 : e->rows, tiles = rows * columns;
-    ptrdiff_t x_point = NAME(point_size)(tiles, e->c), y_point = NAME(point_size)(tiles, e->o);
+    ptrdiff_t n0 = index / bands * e->images, images = e->n - n0 < e->images ? e->n - n0 : e->images;
+    ptrdiff_t row0 = index % bands * e->rows, rows = all_rows - row0 < e->rows ? all_rows - row0 : e->rows;
+    ptrdiff_t tiles = images * rows * columns, x_step = NAME(tile_step)(e->c), y_step = NAME(tile_step)(e->o);
+    ptrdiff_t x_point = NAME(point_size)(tiles, x_step), y_point = NAME(point_size)(tiles, y_step);
     REAL *v = e->scratch + worker * e->scratch_size, *m = v + NAME(POINTS) * x_point;
     REAL *buffer = m + NAME(POINTS) * y_point;
-    NAME(gather)(buffer, e->c, e->x + n * e->xs[0], e->xs, e->c, e->h, e->w, 2 * row0 - e->top, 2 * rows + 2, -e->left,
-                 e->columns);
-    NAME(transform_inputs)(v, x_point, buffer, e->columns, e->c, rows, columns);
+    for (ptrdiff_t i = 0; i < images; i++) {
+        NAME(gather)(buffer, e->c, e->x + (n0 + i) * e->xs[0], e->xs, e->c, e->h, e->w, 2 * row0 - e->top, 2 * rows + 2,
+                     -e->left, e->columns);
+        NAME(transform_inputs)(v + i * rows * columns * x_step, x_point, buffer, e->columns, e->c, rows, columns);
+    }
 
     struct elq_run run = {0, e->c};
     struct elq_taps one = {.count = 1, .runs = 1, .run = &run};
     for (ptrdiff_t point = 0; point < NAME(POINTS); point++)
         for (ptrdiff_t o = 0; o < e->o; o += 2 * LANES)
-            NAME(row)(e->o - o > LANES ? 2 : 1, v + point * x_point, e->c, &one, e->weights + (point * e->o + o) * e->c,
-                      m + point * y_point + o, e->o, tiles, e->o - o);
+            NAME(row)(e->o - o > LANES ? 2 : 1, v + point * x_point, x_step, &one,
+                      e->weights + (point * e->o + o) * e->c, m + point * y_point + o, y_step, tiles, e->o - o);
 
     for (ptrdiff_t tile = 0; tile < tiles; tile++) {
-        ptrdiff_t p = 2 * (row0 + tile / columns), q = 2 * (tile % columns);
+        ptrdiff_t n = n0 + tile / (rows * columns), p = 2 * (row0 + tile / columns % rows), q = 2 * (tile % columns);
         REAL *y = e->y + n * e->y_n + p * e->y_h + q * e->y_w;
         for (ptrdiff_t o = 0; o < e->o; o += LANES) {
             VEC out[4];
-            NAME(transform_output)(out, m + tile * e->o + o, y_point);
+            NAME(transform_output)(out, m + tile * y_step + o, y_point);
             NAME(store)(y + o, out[0]);
             if (q + 1 < e->q) NAME(store)(y + e->y_w + o, out[1]);
             if (p + 1 < e->p) NAME(store)(y + e->y_h + o, out[2]);
@@ -108,27 +118,40 @@ static void NAME(winograd_piece)(void *context, ptrdiff_t index, int worker) {
     }
 }
 
-/* G g G' as [point][block of 1 or 2 vectors of outputs][c][lanes]. */
-static void NAME(transform_weights)(REAL *to, const struct NAME(engine) *e, const REAL *w, ptrdiff_t so, ptrdiff_t sc,
-                                    ptrdiff_t si, ptrdiff_t sj) {
-    for (ptrdiff_t o = 0; o < e->o; o++) {
-        ptrdiff_t first = o / (2 * LANES) * 2 * LANES, lanes = e->o - first > LANES ? 2 * LANES : LANES;
-        for (ptrdiff_t c = 0; c < e->c; c++) {
-            double g[3][3], t[4][3];
-            for (int k = 0; k < 9; k++)
-                g[e->taps->row[k]][e->taps->column[k]] = w[o * so + c * sc + e->taps->i[k] * si + e->taps->j[k] * sj];
-            for (int j = 0; j < 3; j++) {
-                t[0][j] = g[0][j];
-                t[1][j] = 0.5 * (g[0][j] + g[1][j] + g[2][j]);
-                t[2][j] = 0.5 * (g[0][j] - g[1][j] + g[2][j]);
-                t[3][j] = g[2][j];
+/* Weights on their way into `to`, [point][block of 1 or 2 vectors of outputs][c][lanes]. */
+struct NAME(winograd_weights) {
+    const struct NAME(engine) *e;
+    const REAL *w;
+    ptrdiff_t so, sc, si, sj;
+    REAL *to;
+};
+
+/* G g G' of one vector of outputs, in double. */
+static void NAME(transform_weights)(void *context, ptrdiff_t vector, int worker) {
+    const struct NAME(winograd_weights) *a = context;
+    const struct NAME(engine) *e = a->e;
+    ptrdiff_t o = vector * LANES, first = o / (2 * LANES) * 2 * LANES, lanes = e->o - first > LANES ? 2 * LANES : LANES;
+    (void)worker;
+    for (ptrdiff_t c = 0; c < e->c; c++) {
+        double g[3][3][LANES], t[4][3][LANES];
+        for (int k = 0; k < 9; k++) {
+            const REAL *w = a->w + o * a->so + c * a->sc + e->taps->i[k] * a->si + e->taps->j[k] * a->sj;
+            for (ptrdiff_t l = 0; l < LANES; l++) g[e->taps->row[k]][e->taps->column[k]][l] = w[l * a->so];
+        }
+        for (int j = 0; j < 3; j++)
+            for (ptrdiff_t l = 0; l < LANES; l++) {
+                t[0][j][l] = g[0][j][l];
+                t[1][j][l] = 0.5 * (g[0][j][l] + g[1][j][l] + g[2][j][l]);
+                t[2][j][l] = 0.5 * (g[0][j][l] - g[1][j][l] + g[2][j][l]);
+                t[3][j][l] = g[2][j][l];
             }
-            REAL *u = to + first * e->c + c * lanes + o - first;
-            for (int i = 0; i < 4; i++) {
-                u[(4 * i + 0) * e->c * e->o] = t[i][0];
-                u[(4 * i + 1) * e->c * e->o] = 0.5 * (t[i][0] + t[i][1] + t[i][2]);
-                u[(4 * i + 2) * e->c * e->o] = 0.5 * (t[i][0] - t[i][1] + t[i][2]);
-                u[(4 * i + 3) * e->c * e->o] = t[i][2];
+        for (int i = 0; i < 4; i++) {
+            REAL *u = a->to + 4 * i * e->c * e->o + first * e->c + c * lanes + o - first;
+            for (ptrdiff_t l = 0; l < LANES; l++) {
+                u[l] = t[i][0][l];
+                u[l + e->c * e->o] = 0.5 * (t[i][0][l] + t[i][1][l] + t[i][2][l]);
+                u[l + 2 * e->c * e->o] = 0.5 * (t[i][0][l] - t[i][1][l] + t[i][2][l]);
+                u[l + 3 * e->c * e->o] = t[i][2][l];
             }
         }
     }
@@ -137,19 +160,27 @@ static void NAME(transform_weights)(REAL *to, const struct NAME(engine) *e, cons
 static int NAME(winograd)(struct NAME(engine) *e, const REAL *w, ptrdiff_t so, ptrdiff_t sc, ptrdiff_t si,
                           ptrdiff_t sj) {
     ptrdiff_t all_rows = (e->p + 1) / 2, columns = (e->q + 1) / 2, threads = elq_num_threads();
-    ptrdiff_t row_size = NAME(POINTS) * (e->c + e->o) * columns, weights = NAME(POINTS) * e->c * e->o;
+    ptrdiff_t row_size = NAME(POINTS) * (NAME(tile_step)(e->c) + NAME(tile_step)(e->o)) * columns;
+    ptrdiff_t weights = NAME(POINTS) * e->c * e->o, least = NAME(winograd_tiles)(e->c, e->o, 56);
     e->columns = 2 * columns + 2;
     e->rows = ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL) / row_size + 1;
-    while (e->rows > 1 && e->n * ((all_rows + e->rows - 1) / e->rows) < 2 * threads) e->rows = (e->rows + 1) / 2;
+    if (e->rows * columns < least) e->rows = (least + columns - 1) / columns;
     if (e->rows > all_rows) e->rows = all_rows;
-    e->scratch_size = WHOLE(e->rows * row_size + 2 * NAME(POINTS) * LANES + (2 * e->rows + 2) * e->columns * e->c);
+    e->images = e->rows < all_rows ? 1 : (least + all_rows * columns - 1) / (all_rows * columns);
+    ptrdiff_t wanted = 2 * threads;
+    while (e->images > 1 && (e->n + e->images - 1) / e->images < wanted) e->images--;
+    while (e->images == 1 && e->rows > 1 && e->n * ((all_rows + e->rows - 1) / e->rows) < wanted)
+        e->rows = (e->rows + 1) / 2;
+    e->scratch_size = WHOLE(e->images * e->rows * row_size + 2 * NAME(POINTS) * LANES +
+                            (2 * e->rows + 2) * e->columns * e->c);
 
     REAL *memory = elq_memory_take((weights + threads * e->scratch_size) * sizeof(REAL));
     if (!memory) return -1;
     e->weights = memory;
     e->scratch = memory + weights;
-    NAME(transform_weights)(memory, e, w, so, sc, si, sj);
-    elq_parallel_for(e->n * ((all_rows + e->rows - 1) / e->rows), NAME(winograd_piece), e);
+    struct NAME(winograd_weights) transform = {e, w, so, sc, si, sj, memory};
+    elq_parallel_for(e->o / LANES, NAME(transform_weights), &transform);
+    elq_parallel_for((e->n + e->images - 1) / e->images * ((all_rows + e->rows - 1) / e->rows), NAME(winograd_piece), e);
     elq_memory_give(memory);
     return 0;
 }
