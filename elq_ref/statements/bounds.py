@@ -20,7 +20,7 @@ def lines(subject: Subject) -> Iterator[Line]:
     below, gaps, wrong, counter, reported, judged = [], [], 0, 0, [], 0
     for levels in ("ternary", "binary"):
         w_hat = quantized(w, levels)
-        signs = signed_labels(subject, levels)
+        signs = signed_labels(subject, w, w_hat)
         for sign, labels in signs.items():
             deployed = subject.loss(subject.parameters(w_hat), labels)
             for a1 in (1.0, 1.5, 3.0):

@@ -24,6 +24,7 @@ MODES = {
     "taylor-inner": "L + a1 |<g0, W - What0>| + a2 E",
     "taylor-elementwise": "L + a1 sum |g0| |W - What0| + a2 E",
 }
+VARIANTS = ({}, {"norm": "absolute"}, {"perturbation": "positive"})
 A1, A2 = 0.6, 0.01
 BOUND = 1e-6
 WHY = "h^2 f'''/6 and eps L / h at h = 1e-5 .. 1e-7, relative to 1 + |gradient|"
@@ -59,9 +60,15 @@ class Point:
     def loss_at(self, parameters: dict[str, np.ndarray]) -> float:
         return self.subject.loss(parameters, self.labels)
 
-    def seen(self, **options: object) -> Objective:
+    def plans(self) -> Iterator[Plan]:
+        """Every mode, with each norm of E and each form of Lp that it has."""
+        for mode in MODES:
+            for variant in VARIANTS:
+                if not (mode == "taylor-elementwise" and "perturbation" in variant):
+                    yield Plan(self.levels, sign="computed", a1=A1, a2=A2, gradient=mode, **variant)
+
+    def seen(self, plan: Plan) -> Objective:
         """The package's gradients."""
-        plan = Plan(self.levels, sign="computed", a1=A1, a2=A2, **options)  # type: ignore[arg-type]
         return objective(lambda w: self.subject.forward(w, self.labels), self.w, self.w_hat, plan, frozen=self.frozen)
 
     def around(self, name: str, index: tuple[int, ...]) -> tuple[float, Losses] | None:
@@ -85,41 +92,37 @@ def lines(subject: Subject) -> Iterator[Line]:
     """The four modes, frozen entries, shared parameters, s = 0, the moving scale."""
     if not subject.plain:
         subject = subject.some(min(len(subject.x), 4))
-    points = list(_points(subject))
     rng = np.random.default_rng(1)
     worst: dict[str, list[float]] = {mode: [] for mode in MODES}
     shared: list[float] = []
-    tried = judged = 0
-    for point in points:
-        seen = {mode: point.seen(gradient=mode) for mode in MODES}
+    frozen: list[float] = []
+    signs = set()
+    judged = []
+    for point in _points(subject):
+        signs.add(f"{np.sign(point.loss - point.loss_hat):+.0f}")
+        seen = [(plan, point.seen(plan)) for plan in point.plans()]
+        for _, at in seen:
+            frozen += [np.abs(dw[f]).max() for dw, f in zip(at.weights, point.frozen, strict=True)]
         for layer, index in _free_coordinates(point, rng):
-            tried += 1
             found = point.around(list(subject.net.quantizable())[layer], index)
-            if found is None:
-                continue
-            judged += 1
-            for mode in MODES:
-                worst[mode].append(
-                    relative(seen[mode].weights[layer][index], numeric(point, mode, layer, index, *found))
-                )
+            judged.append(found is not None)
+            for plan, at in seen if found else ():
+                want = numeric(point, plan, layer, index, *found)
+                worst[plan.gradient].append(relative(at.weights[layer][index], want))
         for position, (name, array) in enumerate(subject.shared().items()):
             index = tuple(rng.integers(0, n) for n in array.shape)
-            tried += 1
             found = point.around(name, index)
-            if found is None:
-                continue
-            judged += 1
-            want = numeric_shared(point, *found)
-            shared += [relative(seen[mode].shared[position][index], want) for mode in MODES]
-    signs = " and ".join(sorted({f"{np.sign(p.loss - p.loss_hat):+.0f}" for p in points}))
-    where = f"ternary and binary, s = {signs}, half frozen, {subject.name}"
-    if judged < tried / 2:
+            judged.append(found is not None)
+            for plan, at in seen if found else ():
+                shared.append(relative(at.shared[position][index], numeric_shared(plan, *found)))
+    where = f"ternary and binary, s = {' and '.join(sorted(signs))}, half frozen, both norms of E, {subject.name}"
+    if np.mean(judged) < 0.5:
         worst = {mode: [np.inf] for mode in MODES}  # too few coordinates without a kink: nothing was verified
     for mode, equation in MODES.items():
         yield Line(
             f"5 gradient {mode}",
             equation,
-            f"against central differences at {len(worst[mode])} coordinates, {where}",
+            f"{len(worst[mode])} central differences, {where}",
             largest(worst[mode]),
             BOUND,
             WHY,
@@ -136,12 +139,7 @@ def lines(subject: Subject) -> Iterator[Line]:
         "5 frozen weights",
         "gradient exactly 0",
         f"largest gradient of a frozen weight, every mode, {where}",
-        largest(
-            np.abs(dw[f]).max()
-            for p in points
-            for mode in MODES
-            for dw, f in zip(p.seen(gradient=mode).weights, p.frozen, strict=True)
-        ),
+        largest(frozen),
         0.0,
         "selected, not computed",
     )
@@ -149,7 +147,12 @@ def lines(subject: Subject) -> Iterator[Line]:
     yield _moving_scale(subject, rng)
 
 
-def numeric(point: Point, mode: str, layer: int, index: tuple[int, ...], h: float, losses: Losses) -> float:
+def lp_of(difference: float, plan: Plan) -> float:
+    """Lp for a difference L(W) - L(What)."""
+    return abs(difference) if plan.perturbation == "abs" else max(0.0, -difference)
+
+
+def numeric(point: Point, plan: Plan, layer: int, index: tuple[int, ...], h: float, losses: Losses) -> float:
     """Central difference of the mode's function at one weight."""
     gap = point.w[layer][index] - point.w_hat[layer][index]
     gaps = [a - b for a, b in zip(point.w, point.w_hat, strict=True)]
@@ -157,23 +160,23 @@ def numeric(point: Point, mode: str, layer: int, index: tuple[int, ...], h: floa
     g0 = point.g0[layer][index]
 
     def value(loss: float, hat: float, step: float) -> float:
-        if mode == "constant":
-            lp = abs(loss - point.loss_hat)
-        elif mode == "straight-through":
-            lp = abs(loss - hat)
-        elif mode == "taylor-inner":
-            lp = abs(inner + g0 * step)
+        if plan.gradient == "constant":
+            lp = lp_of(loss - point.loss_hat, plan)
+        elif plan.gradient == "straight-through":
+            lp = lp_of(loss - hat, plan)
+        elif plan.gradient == "taylor-inner":
+            lp = lp_of(inner + g0 * step, plan)
         else:  # only this weight's part of the sums moves
             lp = abs(g0) * abs(gap + step)
-        return loss + A1 * lp + A2 * (gap + step) ** 2
+        return loss + A1 * lp + A2 * abs(gap + step) ** (2 if plan.norm == "squared" else 1)
 
     return (value(losses.up, losses.hat_up, h) - value(losses.down, losses.hat_down, -h)) / (2 * h)
 
 
-def numeric_shared(point: Point, h: float, losses: Losses) -> float:
+def numeric_shared(plan: Plan, h: float, losses: Losses) -> float:
     """Central difference of J at one shared parameter."""
     up, down, hat_up, hat_down = losses
-    return (up + A1 * abs(up - hat_up) - down - A1 * abs(down - hat_down)) / (2 * h)
+    return (up + A1 * lp_of(up - hat_up, plan) - down - A1 * lp_of(down - hat_down, plan)) / (2 * h)
 
 
 def _points(subject: Subject) -> Iterator[Point]:
@@ -182,7 +185,7 @@ def _points(subject: Subject) -> Iterator[Point]:
         w_hat = quantized(subject.weights(), levels)
         frozen = [rng.random(a.shape) < 0.5 for a in w_hat]
         w = [np.where(f, b, a) for f, a, b in zip(frozen, subject.weights(), w_hat, strict=True)]
-        for labels in signed_labels(subject, levels).values():
+        for labels in signed_labels(subject, w, w_hat).values():
             yield Point(subject, levels, labels, w, w_hat, frozen)
 
 
@@ -201,19 +204,18 @@ def _at_zero(subject: Subject, rng: np.random.Generator) -> Line:
     """W = What, nothing frozen: L(W) = L(What). The difference of |.| around 0 is even, its central difference 0."""
     w_hat = quantized(subject.weights(), "ternary")
     point = Point(subject, "ternary", subject.labels, w_hat, w_hat, [np.zeros(a.shape, bool) for a in w_hat])
-    names, worst = list(subject.net.quantizable()), []
-    for layer, a in enumerate(w_hat):
-        index = tuple(int(rng.integers(0, n)) for n in a.shape)
-        found = point.around(names[layer], index)
-        for mode in MODES if found else ():
-            seen = point.seen(gradient=mode)
-            worst.append(relative(seen.weights[layer][index], numeric(point, mode, layer, index, *found)))
-            worst.append(abs(seen.sign))
+    seen = [(plan, point.seen(plan)) for plan in point.plans() if plan.perturbation == "abs"]
+    worst: list[float] = []
+    for layer, name in enumerate(subject.net.quantizable()):
+        index = tuple(int(rng.integers(0, n)) for n in w_hat[layer].shape)
+        found = point.around(name, index)
+        for plan, at in seen if found else ():
+            worst.append(relative(at.weights[layer][index], numeric(point, plan, layer, index, *found)))
     return Line(
         "5 s = 0",
-        "L(W) = L(What): the gradient is dL/dW",
+        "L(W) = L(What): s = 0, the gradient is dL/dW",
         f"W = What, every mode against central differences of its function, {subject.name}",
-        largest(worst),
+        max(largest(worst), *(abs(at.sign) for _, at in seen)),
         1e-4,
         "f'' h / 2 at the kink of |.|, h = 1e-5",
     )
@@ -230,7 +232,6 @@ def _moving_scale(subject: Subject, rng: np.random.Generator) -> Line:
         w_hat = quantized(w, levels)
         codes = [np.sign(b) for b in w_hat]
         slopes = [scale_slope(a, levels) for a in w]
-        names = list(subject.net.quantizable())
         seen = objective(subject.forward, w, w_hat, plan, slopes=slopes)
         for layer in range(min(len(w), 3)):
             index = tuple(int(rng.integers(0, n)) for n in w[layer].shape)
@@ -246,7 +247,7 @@ def _moving_scale(subject: Subject, rng: np.random.Generator) -> Line:
                     + A2 * sum(np.sum((a - b) ** 2) for a, b in zip(near, hats, strict=True))
                 )
             want = (values[0] - values[1]) / 2e-5
-            worst.append(relative(seen.weights[layer][index], want) if names else np.inf)
+            worst.append(relative(seen.weights[layer][index], want))
     bound, why = (
         (BOUND, WHY)
         if subject.plain

@@ -161,15 +161,13 @@ def quantized(weights: Sequence[np.ndarray], levels: str) -> list[np.ndarray]:
     return [closest(w, scale(w, levels), levels) for w in weights]
 
 
-def signed_labels(subject: Subject, levels: str) -> dict[float, np.ndarray]:
+def signed_labels(subject: Subject, w: Sequence[np.ndarray], w_hat: Sequence[np.ndarray]) -> dict[float, np.ndarray]:
     """Labels under which L(W) - L(What) is positive, and such under which it is negative, by that sign.
 
     The weights do not depend on the labels: the classes whose probability What raises most, and lowers most, show both
     signs on any network. Where the true labels show a sign, they are the ones.
     """
-    w = subject.weights()
-    gap = log_softmax(subject.logits(subject.parameters(w)))
-    gap -= log_softmax(subject.logits(subject.parameters(quantized(w, levels))))
+    gap = log_softmax(subject.logits(subject.parameters(w))) - log_softmax(subject.logits(subject.parameters(w_hat)))
     found = {1.0: gap.argmin(1), -1.0: gap.argmax(1)}
     true = -float(np.sign(np.mean(gap[np.arange(len(gap)), subject.labels])))
     return {sign: subject.labels if sign == true else labels for sign, labels in found.items()}
