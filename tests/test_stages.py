@@ -142,6 +142,21 @@ def test_a_step_says_where_it_is():
     assert [step.stage for step in short] == [0, 1, 2, 3]
 
 
+def test_no_epochs_leave_stage_0_out_resumed_too(tmp_path):
+    plan = replace(PLAN, epochs=(0.0, 0.5, 0.5, 0.5))
+    whole = []
+    for step in quantize(small_net(), batches(), plan, SGD(0.05)):
+        whole.append((step.stage, step.index, step.frozen, step.loss_hat))
+        if step.stage == 2 and step.index == 0:
+            step.state.save(tmp_path / "run.safetensors")
+    assert [stage for stage, *_ in whole] == [1, 1, 2, 2, 3, 3]
+    assert whole[0][2] > 0
+    net = small_net(seed=99)
+    state = State.load(tmp_path / "run.safetensors", net)
+    rest = quantize(net, batches(), plan, state=state)
+    assert [(step.stage, step.index, step.frozen, step.loss_hat) for step in rest] == whole[3:]
+
+
 def test_a_run_is_resumed_only_with_its_own_batches_and_plan(tmp_path):
     path = tmp_path / "run.safetensors"
     next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state.save(path)
