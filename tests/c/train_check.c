@@ -1,0 +1,239 @@
+/* The training kernels beside plain loops, for every instruction set of this CPU, without Python: for sanitizers and
+ * for emulated CPUs (tests/c/run.sh). Every buffer lies between two canaries and exactly as large as its contents.
+ *
+ * Bounds as in tests/test_kernels_train.py: K products a sum are within K u / (1 - K u) of it times the sum of their
+ * magnitudes. Winograd's has no such closed form per element; its check here is the worst case of its own derivation,
+ * a factor GROWTH on the largest sum of magnitudes, which an error of indexing exceeds by far. */
+#include "cpu.h"
+#include "train.h"
+#include "train_memory.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CANARY = 64, GROWTH = 36 };
+static const unsigned char MARK = 0xA5;
+static int failures;
+
+/* -------------------------------------------------------------------------------------------------- buffers */
+
+struct buffer {
+    unsigned char *base;
+    ptrdiff_t bytes;
+    void *data;
+};
+
+static struct buffer buffer_new(ptrdiff_t elements, int is_double, ptrdiff_t shift) {
+    ptrdiff_t size = is_double ? sizeof(double) : sizeof(float), bytes = elements * size;
+    struct buffer b = {malloc(bytes + 2 * CANARY + shift * size), bytes, NULL};
+    if (!b.base) exit(2);
+    memset(b.base, MARK, bytes + 2 * CANARY + shift * size);
+    b.data = b.base + CANARY + shift * size;
+    return b;
+}
+
+/* The canary before and after still stands; releases the buffer. */
+static int buffer_end(struct buffer b) {
+    int whole = 1;
+    for (unsigned char *p = b.base; p < (unsigned char *)b.data; p++) whole &= *p == MARK;
+    for (int i = 0; i < CANARY; i++) whole &= ((unsigned char *)b.data)[b.bytes + i] == MARK;
+    free(b.base);
+    return whole;
+}
+
+static double get(const void *p, int is_double, ptrdiff_t i) {
+    return is_double ? ((const double *)p)[i] : ((const float *)p)[i];
+}
+
+static void put(void *p, int is_double, ptrdiff_t i, double value) {
+    if (is_double) ((double *)p)[i] = value;
+    else ((float *)p)[i] = (float)value;
+}
+
+/* Numbers in -1 .. 1 of a small generator of our own: the same on every platform. */
+static double number(void) {
+    static unsigned long long state = 1;
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (double)(state >> 40) / (1 << 23) - 1;
+}
+
+static void fill(struct buffer b, int is_double) {
+    ptrdiff_t n = b.bytes / (is_double ? sizeof(double) : sizeof(float));
+    for (ptrdiff_t i = 0; i < n; i++) put(b.data, is_double, i, number());
+}
+
+/* ---------------------------------------------------------------------------------------------- convolution */
+
+struct shape {
+    ptrdiff_t n, c, h, w, o, kh, kw, stride, pad, dilation, groups;
+};
+
+static const struct shape SHAPES[] = {
+    {2, 3, 7, 6, 5, 3, 3, 1, 1, 1, 1},     {1, 1, 9, 11, 2, 5, 5, 2, 2, 1, 1},    {2, 4, 8, 5, 6, 3, 2, 1, 0, 2, 2},
+    {9, 16, 6, 5, 16, 3, 3, 1, 1, 1, 1},   {2, 32, 9, 8, 48, 3, 3, 1, 1, 1, 1},   {4, 128, 6, 6, 144, 3, 3, 1, 1, 1, 1},
+    {2, 21, 6, 7, 21, 3, 3, 2, 1, 1, 21},  {1, 40, 5, 9, 40, 5, 5, 1, 2, 1, 40},  {3, 20, 6, 6, 36, 1, 1, 2, 0, 1, 1},
+    {1, 3, 23, 19, 33, 11, 11, 4, 2, 1, 1}, {2, 8, 5, 5, 16, 3, 3, 1, 1, 1, 4},   {1, 37, 4, 30, 70, 1, 3, 1, 1, 1, 1},
+};
+
+/* y, dx and dw, and the sums of magnitudes, by the definition; all N H W C (w O H W C). */
+static void plain(const struct elq_conv *g, int is_double, const void *x, const void *w, const void *dy, double *out[6]) {
+    ptrdiff_t channels = g->groups * g->c, outputs = g->groups * g->o;
+    for (ptrdiff_t n = 0; n < g->n; n++)
+        for (ptrdiff_t p = 0; p < g->p; p++)
+            for (ptrdiff_t q = 0; q < g->q; q++)
+                for (ptrdiff_t o = 0; o < outputs; o++)
+                    for (ptrdiff_t i = 0; i < g->kh; i++)
+                        for (ptrdiff_t j = 0; j < g->kw; j++) {
+                            ptrdiff_t row = p * g->stride_h - g->pad_h + i * g->dilation_h;
+                            ptrdiff_t column = q * g->stride_w - g->pad_w + j * g->dilation_w;
+                            if (row < 0 || row >= g->h || column < 0 || column >= g->w) continue;
+                            ptrdiff_t iy = ((n * g->p + p) * g->q + q) * outputs + o;
+                            double d = get(dy, is_double, iy);
+                            for (ptrdiff_t c = 0; c < g->c; c++) {
+                                ptrdiff_t ix = ((n * g->h + row) * g->w + column) * channels + o / g->o * g->c + c;
+                                ptrdiff_t iw = ((o * g->kh + i) * g->kw + j) * g->c + c;
+                                double a = get(x, is_double, ix), b = get(w, is_double, iw);
+                                out[0][iy] += a * b, out[1][ix] += b * d, out[2][iw] += a * d;
+                                out[3][iy] += fabs(a * b), out[4][ix] += fabs(b * d), out[5][iw] += fabs(a * d);
+                            }
+                        }
+}
+
+static void compare(const char *what, const char *isa, int is_double, const void *got, const double *wanted,
+                    const double *magnitude, ptrdiff_t count, double terms, int winograd) {
+    double eps = is_double ? DBL_EPSILON : FLT_EPSILON, largest = 0;
+    for (ptrdiff_t i = 0; i < count; i++) largest = fmax(largest, magnitude[i]);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        double bound = terms * eps * (winograd ? GROWTH * largest : magnitude[i]);
+        double error = fabs(get(got, is_double, i) - wanted[i]);
+        if (error <= bound) continue;
+        printf("%s %s %s: element %td is off by %g, allowed %g\n", isa, is_double ? "f64" : "f32", what, i, error, bound);
+        failures++;
+        return;
+    }
+}
+
+static struct elq_array array(struct buffer b, ptrdiff_t c, ptrdiff_t h, ptrdiff_t w) {
+    return (struct elq_array){b.data, {h * w * c, 1, w * c, c}};
+}
+
+static void check_conv(int isa, int is_double, const struct shape *s) {
+    struct elq_conv g = {s->n, s->groups, s->c / s->groups, s->o / s->groups, s->h, s->w, 0, 0, s->kh, s->kw,
+                         s->stride, s->stride, s->pad, s->pad, s->dilation, s->dilation};
+    g.p = (s->h + 2 * s->pad - s->dilation * (s->kh - 1) - 1) / s->stride + 1;
+    g.q = (s->w + 2 * s->pad - s->dilation * (s->kw - 1) - 1) / s->stride + 1;
+    ptrdiff_t sizes[3] = {s->n * g.p * g.q * s->o, s->n * s->h * s->w * s->c, s->o * s->kh * s->kw * g.c};
+    double *wanted[6];
+    for (int k = 0; k < 6; k++) {
+        wanted[k] = calloc(sizes[k % 3], sizeof(double));
+        if (!wanted[k]) exit(2);
+    }
+    struct buffer in[3], out[3];
+    for (int k = 0; k < 3; k++) {
+        in[k] = buffer_new(sizes[k], is_double, k); /* k elements off any whole vector */
+        out[k] = buffer_new(sizes[k], is_double, 3 - k);
+        fill(in[k], is_double);
+    }
+    plain(&g, is_double, in[1].data, in[2].data, in[0].data, wanted);
+
+    struct elq_array dy = array(in[0], s->o, g.p, g.q), x = array(in[1], s->c, s->h, s->w);
+    struct elq_array w = array(in[2], g.c, s->kh, s->kw), y = array(out[0], s->o, g.p, g.q);
+    struct elq_array dx = array(out[1], s->c, s->h, s->w), dw = array(out[2], g.c, s->kh, s->kw);
+    int depthwise = g.c == 1 && g.o == 1 && g.groups > 1;
+    ptrdiff_t lanes_o = depthwise ? g.groups : g.o, lanes_c = depthwise ? g.groups : g.c;
+    int status = elq_train_select(isa, is_double, lanes_o)->conv(&g, x, w, y);
+    status |= elq_train_select(isa, is_double, lanes_c)->conv_dx(&g, dy, w, dx);
+    status |= elq_train_select(isa, is_double, lanes_o)->conv_dw(&g, dy, x, dw);
+    if (status) exit(2);
+
+    const char *const names[3] = {"conv", "conv_dx", "conv_dw"};
+    double terms[3] = {(double)(g.c * g.kh * g.kw), (double)(g.o * g.kh * g.kw), (double)(g.n * g.p * g.q)};
+    int winograd = !is_double && g.kh == 3 && g.kw == 3 && s->stride == 1 && s->dilation == 1 && g.groups == 1;
+    for (int k = 0; k < 3; k++) {
+        compare(names[k], elq_isa_name(isa), is_double, out[k].data, wanted[k], wanted[k + 3], sizes[k], terms[k] + 8,
+                winograd);
+        if (buffer_end(in[k]) && buffer_end(out[k])) continue;
+        printf("%s %s: a canary of %s is gone\n", elq_isa_name(isa), is_double ? "f64" : "f32", names[k]);
+        failures++;
+    }
+    for (int k = 0; k < 6; k++) free(wanted[k]);
+}
+
+/* -------------------------------------------------------------------------------------- batch normalization */
+
+static void near(const char *what, int isa, double got, double wanted, double bound) {
+    if (fabs(got - wanted) <= bound) return;
+    printf("%s %s: %g, wanted %g within %g\n", elq_isa_name(isa), what, got, wanted, bound);
+    failures++;
+}
+
+static void check_norm(int isa, int is_double, ptrdiff_t pixels, ptrdiff_t c, int relu) {
+    enum { X, RESIDUAL, DY, Y, DX, DRESIDUAL, Z, GAMMA, BETA, MEAN, VAR, DGAMMA, DBETA, COUNT };
+    struct buffer b[COUNT];
+    for (int k = 0; k < COUNT; k++) {
+        b[k] = buffer_new(k < GAMMA ? pixels * c : c, is_double, k % 4);
+        fill(b[k], is_double);
+    }
+    const struct elq_train_kernels *kernels = elq_train_select(isa, is_double, c);
+    struct elq_norm a = {.pixels = pixels, .c = c, .relu = relu, .eps = 1e-5, .x = b[X].data,
+                         .residual = b[RESIDUAL].data, .gamma = b[GAMMA].data, .beta = b[BETA].data, .y = b[Y].data,
+                         .mean = b[MEAN].data, .var = b[VAR].data};
+    struct elq_norm back = {.pixels = pixels, .c = c, .relu = relu, .eps = 1e-5, .x = b[X].data, .y = b[Y].data,
+                            .gamma = b[GAMMA].data, .mean = b[MEAN].data, .var = b[VAR].data, .dy = b[DY].data,
+                            .dx = b[DX].data, .dresidual = b[DRESIDUAL].data, .dgamma = b[DGAMMA].data,
+                            .dbeta = b[DBETA].data};
+    struct elq_norm scale = a;
+    scale.y = b[Z].data;
+    if (kernels->norm(&a) || kernels->norm_backward(&back) || kernels->scale_shift(&scale)) exit(2);
+
+#define AT(name, i) get(b[name].data, is_double, i)
+    double eps = 64 * (is_double ? DBL_EPSILON : FLT_EPSILON);
+    for (ptrdiff_t k = 0; k < c; k++) {
+        double mean = 0, var = 0, dgamma = 0, dbeta = 0;
+        for (ptrdiff_t i = 0; i < pixels; i++) mean += AT(X, i * c + k) / pixels;
+        for (ptrdiff_t i = 0; i < pixels; i++) var += pow(AT(X, i * c + k) - mean, 2) / pixels;
+        double inverse = 1 / sqrt(var + 1e-5), gamma = AT(GAMMA, k), beta = AT(BETA, k);
+        near("mean", isa, AT(MEAN, k), mean, eps);
+        near("var", isa, AT(VAR, k), var, eps);
+        for (ptrdiff_t i = k; i < pixels * c; i += c) {
+            double dz = relu && !(AT(Y, i) > 0) ? 0 : AT(DY, i);
+            dbeta += dz;
+            dgamma += dz * (AT(X, i) - mean) * inverse;
+        }
+        near("dbeta", isa, AT(DBETA, k), dbeta, eps * pixels);
+        near("dgamma", isa, AT(DGAMMA, k), dgamma, eps * pixels * (1 + 2 * inverse));
+        for (ptrdiff_t i = k; i < pixels * c; i += c) {
+            double xhat = (AT(X, i) - mean) * inverse, dz = relu && !(AT(Y, i) > 0) ? 0 : AT(DY, i);
+            double y = gamma * xhat + beta + AT(RESIDUAL, i), z = gamma * AT(X, i) + beta + AT(RESIDUAL, i);
+            near("y", isa, AT(Y, i), relu ? fmax(y, 0) : y, eps * (3 + 4 * inverse));
+            near("scale_shift", isa, AT(Z, i), relu ? fmax(z, 0) : z, eps * 4);
+            near("dresidual", isa, AT(DRESIDUAL, i), dz, 0);
+            near("dx", isa, AT(DX, i), gamma * inverse * (dz - dbeta / pixels - xhat * dgamma / pixels),
+                 eps * (1 + inverse) * (3 + 4 * inverse * inverse));
+        }
+    }
+#undef AT
+    for (int k = 0; k < COUNT; k++)
+        if (!buffer_end(b[k])) {
+            printf("%s: a canary of batch normalization's buffer %d is gone\n", elq_isa_name(isa), k);
+            failures++;
+        }
+}
+
+int main(void) {
+    int checks = 0;
+    for (int isa = 0; isa < ELQ_ISA_COUNT; isa++) {
+        if (elq_isa_parse(elq_isa_name(isa)) < 0) continue;
+        for (int is_double = 0; is_double < 2; is_double++) {
+            for (size_t k = 0; k < sizeof SHAPES / sizeof *SHAPES; k++, checks++) check_conv(isa, is_double, SHAPES + k);
+            for (int k = 0; k < 8; k++, checks++)
+                check_norm(isa, is_double, (const ptrdiff_t[]){2, 9, 65, 300}[k / 2], 5 + 12 * (k / 2), k % 2);
+        }
+        printf("%s checked\n", elq_isa_name(isa));
+    }
+    printf("%d checks, %d failures\n", checks, failures);
+    return failures > 0;
+}
