@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from elq_ref import SGD, Batches, Plan, State, Tensor, no_grad, ops, quantize
+from elq_ref import SGD, Batches, Plan, State, Tensor, checkpoint, no_grad, ops, quantize
 from elq_ref.datasets import Augment, Dataset, Normalization
 from elq_ref.elq.stages import freeze
+from elq_ref.errors import FormatError
 from elq_ref.models import digits_cnn
 from elq_ref.nn import BatchNorm2d, Conv2d, Flatten, Linear, Module, ReLU, Sequential
 from elq_ref.training import fit, reestimate, standing_on
@@ -155,6 +156,30 @@ def test_no_epochs_leave_stage_0_out_resumed_too(tmp_path):
     state = State.load(tmp_path / "run.safetensors", net)
     rest = quantize(net, batches(), plan, state=state)
     assert [(step.stage, step.index, step.frozen, step.loss_hat) for step in rest] == whole[3:]
+
+
+def test_a_run_whose_arrays_do_not_fit_is_refused(tmp_path):
+    path = tmp_path / "run.safetensors"
+    next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state.save(path)
+    tensors, metadata = checkpoint.read(path)
+    frozen, alpha = "elq/frozen/4.weight", "elq/alpha/4.weight"
+    for name, damaged in (
+        (frozen, tensors[frozen][:2]),
+        (frozen, tensors[frozen].astype(np.int8)),
+        (alpha, tensors[alpha].reshape(1)),
+        (alpha, tensors[alpha].astype(np.float64)),
+    ):
+        checkpoint.save(path, {**tensors, name: damaged}, metadata)
+        with pytest.raises(FormatError, match=r"4\.weight is float32 \(3, 180\)"):
+            State.load(path, small_net())
+
+
+def test_codes_and_scale_are_what():
+    state = next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state
+    assert list(state.codes()) == ["0.weight", "4.weight"]
+    for name, (codes, alpha) in state.codes().items():
+        assert codes.dtype == np.int8
+        np.testing.assert_array_equal(codes * alpha, state.quantized()[name])
 
 
 def test_a_run_is_resumed_only_with_its_own_batches_and_plan(tmp_path):
