@@ -22,9 +22,11 @@ struct NAME(dw) {
     ptrdiff_t x_size, scratch_size;
 };
 
-/* The inner kernel: `images` x `rows` x `pixels` pixels, T elements of a run, V vectors of outputs. */
-INLINE void NAME(dw_tile)(const int V, const int T, const REAL *x, ptrdiff_t x_image, ptrdiff_t x_row, ptrdiff_t step,
-                          const REAL *dy, ptrdiff_t images, ptrdiff_t rows, ptrdiff_t pixels, REAL *sum) {
+/* The inner kernel: `images` x `rows` x `pixels` pixels, V vectors of outputs, T elements: L neighbours from each of up
+ * to three runs, `gap` apart. T, L and V are constants where this is inlined. */
+INLINE void NAME(dw_tile)(const int V, const int T, const int L, ptrdiff_t gap, const REAL *x, ptrdiff_t x_image,
+                          ptrdiff_t x_row, ptrdiff_t step, const REAL *dy, ptrdiff_t images, ptrdiff_t rows,
+                          ptrdiff_t pixels, REAL *sum) {
 #define BEGIN(t, g, r)                                                                                                 \
     VEC a##t = {0}, b##t = {0};                                                                                        \
     if (T > t) {                                                                                                       \
@@ -33,8 +35,9 @@ INLINE void NAME(dw_tile)(const int V, const int T, const REAL *x, ptrdiff_t x_i
     }
 #define MULTIPLY(t, g, r)                                                                                              \
     if (T > t) {                                                                                                       \
-        a##t += from[t] * d0;                                                                                          \
-        if (V > 1) b##t += from[t] * d1;                                                                               \
+        REAL x##t = (t / L == 0 ? from : t / L == 1 ? second : third)[t % L];                                          \
+        a##t += x##t * d0;                                                                                             \
+        if (V > 1) b##t += x##t * d1;                                                                                  \
     }
 #define END(t, g, r)                                                                                                   \
     if (T > t) {                                                                                                       \
@@ -46,6 +49,7 @@ INLINE void NAME(dw_tile)(const int V, const int T, const REAL *x, ptrdiff_t x_i
         for (ptrdiff_t p = 0; p < rows; p++) {
             const REAL *from = x + n * x_image + p * x_row;
             for (ptrdiff_t q = pixels; q > 0; q--) {
+                const REAL *second = from + gap, *third = second + gap;
                 VEC d0 = NAME(load)(dy), d1 = V > 1 ? NAME(load)(dy + LANES) : d0;
                 EACH_PIXEL(MULTIPLY)
                 from += step;
@@ -66,11 +70,11 @@ static void NAME(dw_run)(int vectors, ptrdiff_t length, const REAL *x, ptrdiff_t
         ptrdiff_t t = (length + tiles - 1) / tiles;
 #define CASE1(n, g, r)                                                                                                 \
     case n + 1:                                                                                                        \
-        if (n < TILE1) NAME(dw_tile)(1, n + 1, x, x_image, x_row, step, dy, images, rows, pixels, sum);                \
+        if (n < TILE1) NAME(dw_tile)(1, n + 1, n + 1, 0, x, x_image, x_row, step, dy, images, rows, pixels, sum);                \
         break;
 #define CASE2(n, g, r)                                                                                                 \
     case n + 1:                                                                                                        \
-        if (n < TILE2) NAME(dw_tile)(2, n + 1, x, x_image, x_row, step, dy, images, rows, pixels, sum);                \
+        if (n < TILE2) NAME(dw_tile)(2, n + 1, n + 1, 0, x, x_image, x_row, step, dy, images, rows, pixels, sum);                \
         break;
         if (vectors > 1) switch (t) { EACH_PIXEL(CASE2) }
         else switch (t) { EACH_PIXEL(CASE1) }
@@ -80,6 +84,31 @@ static void NAME(dw_run)(int vectors, ptrdiff_t length, const REAL *x, ptrdiff_t
         sum += t * vectors * LANES;
         length -= t;
     }
+}
+
+/* Two or three short runs at once, whose sums fill the registers together: one after the other they would wait for each
+ * other's additions. Returns how many runs, from the first of `left`, were taken; 0: they are long, or not alike. */
+static int NAME(dw_short_runs)(const struct elq_run *run, int left, const REAL *x, ptrdiff_t x_image, ptrdiff_t x_row,
+                               ptrdiff_t step, const REAL *dy, ptrdiff_t images, ptrdiff_t rows, ptrdiff_t pixels,
+                               REAL *sum) {
+    ptrdiff_t length = run->length, gap = left > 1 ? run[1].offset - run->offset : 0;
+    if (left < 2 || 2 * length > TILE1 || run[1].length != length) return 0;
+    int three = left > 2 && 3 * length <= TILE1 && run[2].length == length && run[2].offset - run[1].offset == gap;
+#define CASE2(n, g, r)                                                                                                 \
+    case n + 1:                                                                                                        \
+        if (2 * (n + 1) <= TILE1)                                                                                      \
+            NAME(dw_tile)(1, 2 * (n + 1), n + 1, gap, x, x_image, x_row, step, dy, images, rows, pixels, sum);         \
+        break;
+#define CASE3(n, g, r)                                                                                                 \
+    case n + 1:                                                                                                        \
+        if (3 * (n + 1) <= TILE1)                                                                                      \
+            NAME(dw_tile)(1, 3 * (n + 1), n + 1, gap, x, x_image, x_row, step, dy, images, rows, pixels, sum);         \
+        break;
+    if (three) switch (length) { EACH_PIXEL(CASE3) }
+    else switch (length) { EACH_PIXEL(CASE2) }
+#undef CASE2
+#undef CASE3
+    return three ? 3 : 2;
 }
 
 /* Depthwise: sum[tap][channel] += x[pixel + tap][channel] * dy[pixel][channel]. */
@@ -133,11 +162,18 @@ static void NAME(dw_piece)(void *context, ptrdiff_t index, int worker) {
                 NAME(dw_depthwise)(e, x, dy, images, rows, to);
                 continue;
             }
-            for (int k = 0; k < e->taps->runs; k++) {
-                NAME(dw_run)(e->lanes > LANES ? 2 : 1, e->taps->run[k].length, x + e->taps->run[k].offset,
-                             e->band_h * e->columns * g->c, g->stride_h * e->columns * g->c, g->stride_w * g->c, dy,
-                             images, rows, g->q, to);
-                to += e->taps->run[k].length * e->lanes;
+            ptrdiff_t x_row = e->columns * g->c, step = g->stride_w * g->c;
+            for (int k = 0, taken; k < e->taps->runs; k += taken) {
+                const struct elq_run *run = e->taps->run + k;
+                taken = e->lanes > LANES ? 0
+                                         : NAME(dw_short_runs)(run, e->taps->runs - k, x + run->offset, e->band_h * x_row,
+                                                               g->stride_h * x_row, step, dy, images, rows, g->q, to);
+                if (!taken) {
+                    NAME(dw_run)(e->lanes > LANES ? 2 : 1, run->length, x + run->offset, e->band_h * x_row,
+                                 g->stride_h * x_row, step, dy, images, rows, g->q, to);
+                    taken = 1;
+                }
+                to += taken * run->length * e->lanes;
             }
         }
     }
