@@ -2,7 +2,8 @@
 
 Define-by-run: every operation (elq_ref.ops) computes its result with NumPy or a kernel and calls `record` with the
 function that turns the gradient of the result into the gradients of its operands. `backward` walks what was recorded
-once, in reverse order of computation; a tensor that was used several times gets the sum.
+once, in reverse order of computation; a tensor that was used several times gets the sum. It frees the tape as it goes,
+so that memory falls from the first step of the walk: a second backward pass needs a forward pass of its own.
 
 Arrays belong to the graph and do not change under it: `Tensor.data` is a read-only view, and the one way to change a
 leaf is to assign `t.data = array`. A backward pass that needs a value which was replaced since says so.
@@ -31,7 +32,8 @@ class _Node:
     __slots__ = ("backward", "name", "parents", "versions")
 
     def __init__(self, name: str, parents: tuple[Tensor, ...], backward: Backward) -> None:
-        self.name, self.parents, self.backward = name, parents, backward
+        self.name, self.parents = name, parents
+        self.backward: Backward | None = backward  # None once a backward pass went through
         self.versions = tuple(parent._version for parent in parents)
 
 
@@ -99,7 +101,8 @@ class Tensor:
         """Add d(sum(dy * self))/d(leaf) to the `grad` of every leaf that this tensor depends on.
 
         `dy` has the shape and dtype of this tensor; it may be left out for a single element (then 1).
-        Raises RuntimeError if nothing here requires a gradient or a value on the way was replaced since.
+        Raises RuntimeError, before any `grad` changes, if nothing here requires a gradient, if a backward pass went
+        through a part of this graph already, or if a value on the way was replaced since.
         """
         if not self.requires_grad:
             raise RuntimeError("backward() of a tensor that depends on nothing with requires_grad=True")
@@ -109,18 +112,36 @@ class Tensor:
             dy = np.ones_like(self._array)
         if dy.shape != self.shape or dy.dtype != self.dtype:
             raise ValueError(f"dy is {dy.dtype} {dy.shape}, the tensor is {self.dtype} {self.shape}")
+        order = _in_order(self)
+        for tensor in order:
+            _check_usable(tensor)
         grads = {id(self): dy}
-        for tensor in reversed(_in_order(self)):
+        owned: set[int] = set()  # those whose memory nobody else holds: sums are made in place there
+        while order:
+            tensor = order.pop()
             grad = grads.pop(id(tensor))
+            owned.discard(id(tensor))
             node = tensor._node
             if node is None:
                 tensor.grad = grad.copy() if tensor.grad is None else tensor.grad + grad
                 continue
-            _check_unchanged(node)
-            for parent, part in zip(node.parents, node.backward(grad), strict=True):
-                if part is not None and parent.requires_grad:
-                    held = grads.get(id(parent))
-                    grads[id(parent)] = part if held is None else held + part
+            assert node.backward
+            parts = node.backward(grad)
+            parents, node.parents, node.backward = node.parents, (), None
+            for parent, part in zip(parents, parts, strict=True):
+                if part is None or not parent.requires_grad:
+                    continue
+                key = id(parent)  # unique: `order` holds every tensor that is yet to come
+                if key not in grads:
+                    grads[key] = part
+                    if _is_new(part, grad, parts):
+                        owned.add(key)
+                elif key in owned:
+                    grads[key] += part
+                else:
+                    grads[key] = np.asarray(grads[key] + part)
+                    owned.add(key)
+            del parents, parts, part, grad  # not kept during the next operation
 
     def __add__(self, other: Tensor) -> Tensor:
         from .ops import add
@@ -159,7 +180,22 @@ def _in_order(root: Tensor) -> list[Tensor]:
     return order
 
 
-def _check_unchanged(node: _Node) -> None:
+def _is_new(part: np.ndarray, dy: np.ndarray, parts: Sequence[np.ndarray | None]) -> bool:
+    """True if `part`, returned by a backward function for `dy`, is an array that nothing else stands on."""
+    others = [dy, *(other for other in parts if other is not None and other is not part)]
+    once = sum(other is part for other in parts) == 1
+    return once and part.ndim > 0 and part.flags.writeable and not any(np.may_share_memory(part, o) for o in others)
+
+
+def _check_usable(tensor: Tensor) -> None:
+    node = tensor._node
+    if node is None:
+        return
+    if node.backward is None:
+        raise RuntimeError(
+            f"a backward pass already went through this {node.name} of shape {tensor.shape} and freed its tape: "
+            "run the forward pass again"
+        )
     for position, (parent, version) in enumerate(zip(node.parents, node.versions, strict=True)):
         if parent._version != version:
             raise RuntimeError(
@@ -171,8 +207,9 @@ def _check_unchanged(node: _Node) -> None:
 def record(name: str, y: np.ndarray, parents: Sequence[Tensor], backward: Backward, **attrs: Any) -> Tensor:
     """Wrap the result `y` of operation `name` and put its `backward` on the tape.
 
-    `backward(dy)` returns one gradient (or None) per parent, in their order. `attrs` describe the operation to a
-    tracer (`tracing`). All parents share one dtype, else TypeError: precisions are never mixed silently.
+    `backward(dy)` runs at most once and returns one gradient (or None) per parent, in their order: new arrays, dy
+    itself or views of it, never an array that is kept elsewhere, since sums are made in place. `attrs` describe the
+    operation to a tracer (`tracing`). All parents share one dtype, else TypeError: precisions are never mixed silently.
     """
     operands = tuple(parents)
     if len({parent.dtype for parent in operands}) > 1:

@@ -1,9 +1,12 @@
 """The tape: sharing, reuse, precision, in-place use."""
 
+import weakref
+
 import numpy as np
 import pytest
 
 from elq_ref import Tensor, check_grads, no_grad, ops
+from elq_ref.tensor import record
 
 
 def test_a_tensor_used_several_times_gets_the_sum():
@@ -98,6 +101,58 @@ def test_a_value_replaced_after_the_forward_pass_is_noticed():
     w.data = np.zeros((3, 2))
     with pytest.raises(RuntimeError, match=r"operand 1 of linear, shape \(3, 2\)"):
         y.backward(np.ones((1, 3)))
+
+
+def test_a_second_backward_pass_is_refused_and_changes_nothing():
+    x = Tensor(np.ones(2), requires_grad=True)
+    y = x * x
+    z = y + y
+    y.backward(np.ones(2))
+    assert not y.is_leaf
+    for again in (y, z):  # z is new, but stands on y, whose tape is gone
+        with pytest.raises(RuntimeError, match=r"already went through this mul of shape \(2,\)"):
+            again.backward(np.ones(2))
+    np.testing.assert_array_equal(x.grad, 2)
+
+
+def test_backward_frees_the_tape_as_it_goes():
+    """When the gradient of the first operation is computed, what the later ones saved is gone already."""
+    alive: list[bool] = []
+    saved = np.ones(3)
+    watched = weakref.ref(saved)
+
+    def first(dy: np.ndarray) -> tuple[np.ndarray]:
+        alive.append(watched() is not None)
+        return (dy,)
+
+    x = Tensor(np.ones(3), requires_grad=True)
+    y = record("first", x.data + 0, (x,), first)
+    z = record("last", y.data + 0, (y,), lambda dy, saved=saved: (dy * saved,))
+    del saved, y
+    z.backward(np.ones(3))
+    assert alive == [False]
+
+
+@pytest.mark.parametrize("uses", [1, 2, 3])
+def test_sums_in_place_write_into_no_array_of_another(uses: int):
+    """A gradient may be dy itself, a view of it, or one array for two operands."""
+    x = Tensor(np.ones((2, 3)), requires_grad=True)
+    y = record("first", x.data + 0, (x,), lambda dy: (dy,))
+
+    def twice(dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        one = 2 * dy
+        return one, one
+
+    z = record("second", x.data + 0, (x,), lambda dy: (dy[:],))
+    total = y + z
+    for _ in range(uses):
+        total = total + record("twice", y.data + 0, (y, z), twice)
+        total = total + ops.reshape(ops.reshape(y, (3, 2)), (2, 3)) + z * z
+    dy = np.ones((2, 3))
+    total.backward(dy)
+    np.testing.assert_array_equal(dy, 1)
+    # d/dy and d/dz of the first sum, then of every round: 2 and 2, 1 and 0, 0 and 2 z with z = 1.
+    np.testing.assert_array_equal(x.grad, 2 + uses * (4 + 1 + 2))
 
 
 def test_backward_checks_dy():
