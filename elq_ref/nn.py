@@ -78,7 +78,7 @@ class Module:
         own = {name: v.shape for name, v in (*parameters.items(), *buffers.items())}
         problems = {
             "missing": [f"{n} {own[n]}" for n in own if n not in state],
-            "unexpected": [f"{n} {np.shape(state[n])}" for n in state if n not in own],
+            "unexpected": [f"{n} {np.shape(state[n])}" for n in sorted(state) if n not in own],
             "of another shape": [
                 f"{n} {np.shape(state[n])} instead of {own[n]}"
                 for n in own
