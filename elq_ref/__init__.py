@@ -18,7 +18,6 @@ _HOME = {
     "State": "elq.state",
     "quantize": "elq.stages",
     "objective": "elq.gradients",
-    "gradient": "elq.gradients",
     "ternarize": "elq.levels",
     "binarize": "elq.levels",
     "partition": "elq.bands",

@@ -227,6 +227,36 @@ def test_assumed_sign_with_one_term_a_layer(a1, passes):
     np.testing.assert_allclose(flat(seen.weights), expected, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("a1", [0.0, 0.5, 1.0])
+def test_a_gradient_is_asked_for_once_its_pass_is_made_and_only_where_it_counts(a1):
+    """The backward pass at What frees its memory before the pass at W; what has the factor 0 is not asked."""
+    events = []
+
+    class Watched:
+        def __init__(self, name, weights):
+            self.name, self.done = name, run(0.7)(weights)
+            self.loss = self.done.loss
+            events.append(f"forward {name}")
+
+        @property
+        def weights(self):
+            events.append(f"backward {self.name}")
+            return self.done.weights
+
+        @property
+        def shared(self):
+            return self.done.shared
+
+    w0 = both_signs("ternary")[1]  # s = -1
+    hat = quantized(split(w0), "ternary")
+    plan = Plan("ternary", a1=a1, sign="computed")
+    objective(lambda w: Watched("W", w), split(w0), hat, plan, at_hat=lambda w: Watched("What", w))
+    if a1 > 0:
+        assert events[:3] == ["forward What", "backward What", "forward W"]
+    assert ("backward What" in events) == (a1 > 0)
+    assert ("backward W" in events) == (a1 < 1)
+
+
 def test_equal_losses_have_sign_zero():
     plan = Plan("ternary", a1=2.0, sign="computed")
     w = quantized(split(rng.standard_normal(7)), "ternary")

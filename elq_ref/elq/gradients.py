@@ -106,6 +106,8 @@ def objective(
     hat = (at_hat or at_w)(w_hat)
     if frozen is not None and all(f.all() for f in frozen):  # W is What: one pass is both
         return Objective(hat.loss, hat.loss, 0.0, 0.0, hat.loss, 0.0, [np.zeros_like(a) for a in w], hat.shared)
+    if plan.a1 > 0:
+        _ = hat.weights  # asked for now, so that its backward pass frees its memory before the pass at W takes as much
     passes, groups = [hat], [range(len(w))]
     if plan.scope == "layer":
         passes = [at_w([*w[:t], w_hat[t], *w[t + 1 :]]) for t in range(len(w))]

@@ -1,0 +1,25 @@
+"""The package's face: every public name is there, documented, and loaded only when it is used."""
+
+import subprocess
+import sys
+
+import pytest
+
+import elq_ref
+
+
+@pytest.mark.parametrize("name", elq_ref.__all__)
+def test_every_public_name_exists_and_is_documented(name):
+    value = getattr(elq_ref, name)
+    assert name == "__version__" or value.__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="nonsense"):
+        elq_ref.nonsense  # noqa: B018 - looking it up is the test
+
+
+def test_importing_the_package_imports_no_room_of_it():
+    code = "import sys, elq_ref; print([m for m in sys.modules if m.startswith('elq_ref.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
