@@ -194,7 +194,7 @@ def heading(arguments: argparse.Namespace, has_torch: bool) -> str:
     return (
         f"{cpu_name()}; kernels {kernel}; {peer}; {arguments.threads} thread(s), {arguments.rounds} turns, {clock}"
         f"{load}, {datetime.date.today()}\n"
-        f"{'layer':<21}{'n':>4} {'c':>3} {'size':>4} {'o':>4} k s   g  "
+        f"{'layer':<21}{'n':>4} {'c':>3} {'size':>4} {'o':>4}  k s   g  "
         + "".join(f"{d:>9} ms GMAC/s ratio" for d in DIRECTIONS)
     )
 
@@ -226,7 +226,7 @@ def main() -> None:
         ours, paired = np.median(turns[:, 0], 0), np.median(turns[:, -1] / turns[:, 0], 0)
         ratios += [(ratio, f"{layer.name}, {d}") for ratio, d in zip(paired, DIRECTIONS, strict=True)]
         line = f"{layer.name:<21}{layer.n:4d} {layer.c:3d} {layer.size:4d} {layer.o:4d}"
-        line += f" {layer.kernel:<2d}{layer.stride} {layer.groups:3d}  "
+        line += f" {layer.kernel:2d} {layer.stride} {layer.groups:3d}  "
         for seconds, ratio in zip(ours, paired, strict=True):
             line += f"{1e3 * seconds:12.2f} {layer.macs / seconds / 1e9:6.1f} {ratio:5.2f}"
         lines.append(line)
