@@ -1,7 +1,6 @@
 """The commands as a person types them: results, files, exit codes, one-line errors."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import children
 import numpy as np
 import pytest
 from PIL import Image
@@ -221,9 +221,12 @@ def start(trained: Path, out: Path, *more: str) -> subprocess.Popen:
         "-o",
         out,
     ]
-    environment = os.environ | {"PYTHONPATH": str(Path(models.__file__).parents[2])}
     return subprocess.Popen(
-        [*map(str, command), *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        [*map(str, command), *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=children.FOLDER,
+        env=children.environment(),
     )
 
 

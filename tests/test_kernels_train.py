@@ -8,13 +8,10 @@ Winograd's convolution has the bound of _ext/include/train_winograd.inc.h, made 
 
 import hashlib
 import itertools
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from children import run_python
 
 from elq_ref import kernels
 from elq_ref.kernels import numpy_ops
@@ -337,20 +334,11 @@ def _digest():
     return digest.hexdigest()
 
 
-def _run(code, **env):
-    """Run `code` in a Python of its own, from this folder."""
-    env["PYTHONPATH"] = str(Path(kernels.__file__).parents[2])
-    command = [sys.executable, "-c", code]
-    return subprocess.run(
-        command, cwd=Path(__file__).parent, env=os.environ | env, capture_output=True, text=True, check=False
-    )
-
-
 @needs_c
 @pytest.mark.parametrize("word", ["", "generic"])
 def test_bits_do_not_depend_on_threads(word):
     code = "import test_kernels_train as t; print(t._digest())"
-    runs = [_run(code, ELQ_NUM_THREADS=str(n), ELQ_ISA=word) for n in (1, 2, 3)]
+    runs = [run_python(code, ELQ_NUM_THREADS=str(n), ELQ_ISA=word) for n in (1, 2, 3)]
     assert runs[0].returncode == 0, runs[0].stderr
     assert len({run.stdout for run in runs}) == 1
 
@@ -365,7 +353,7 @@ def test_bits_do_not_depend_on_threads(word):
     ],
 )
 def test_wrong_words_in_the_environment_are_named(env, words):
-    run = _run("import elq_ref.kernels", **env)
+    run = run_python("import elq_ref.kernels", **env)
     assert run.returncode != 0
     assert all(word in run.stderr.splitlines()[-1] for word in words), run.stderr
 

@@ -1,9 +1,7 @@
 """The package's face: every public name is there, documented, and loaded only when it is used."""
 
-import subprocess
-import sys
-
 import pytest
+from children import run_python
 
 import elq_ref
 
@@ -21,5 +19,5 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_importing_the_package_imports_no_room_of_it():
     code = "import sys, elq_ref; print([m for m in sys.modules if m.startswith('elq_ref.')])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run_python(code)
     assert done.stdout.strip() == "[]"

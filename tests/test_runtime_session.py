@@ -1,8 +1,5 @@
 """Session, on C kernels and on NumPy, against the interpreter in float64 within bounds derived from K."""
 
-import os
-import subprocess
-import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from children import run_python
 from runtime_nets import error_bounds, gamma, magnitudes, network, random_weight, roundings, small, weighted
 
 from elq_ref.runtime import Graph, Node, Session, interpret, kernels, session
@@ -201,15 +199,6 @@ net = network([weighted(rng, "conv", "c", "input", "ternary", (70, 9, 3, 3), pad
 x = rng.standard_normal((5, 9, 14, 14)).astype(np.float32)
 print(hashlib.sha256(Session(net)(x).tobytes()).hexdigest())
 """
-
-
-def run_python(code, *arguments, **environment):
-    root = Path(__file__).parent.parent
-    path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "PYTHONPATH": path, **environment}
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True
-    )
 
 
 def test_the_same_bits_for_any_number_of_threads():
