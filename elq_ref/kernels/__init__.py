@@ -14,7 +14,8 @@ try:
     from .. import _train
 except ImportError as error:
     _train = None  # type: ignore[assignment]
-    _reason = f"the C kernels are not built ({error})"
+    missing = str(error).startswith("cannot import name")
+    _reason = "the extension elq_ref._train is not built" if missing else f"elq_ref._train does not load: {error}"
 
 _chosen = numpy_ops if _train is None else _train
 
