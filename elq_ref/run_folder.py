@@ -81,7 +81,7 @@ class RunFolder:
                     step.state.save(self.state_path)
                     saved = time.monotonic()
                 if interrupted.is_set():
-                    raise KeyboardInterrupt(f"{self.path} holds the run after step {step.step}; --resume goes on")
+                    raise KeyboardInterrupt(f"{self.path} holds the run after step {step.step}")
 
     def clear(self) -> None:
         """Remove the files of a run, if there is one, and the folder if nothing else is in it."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from elq_ref import checkpoint, models
+from elq_ref import checkpoint, kernels, models
 from elq_ref.cli import main
 from elq_ref.datasets import bundled, digits
 from elq_ref.runtime import PackedNetwork, Session, interpret
@@ -135,9 +135,30 @@ def test_crosscheck_records_and_compares(trained, tmp_path, capsys):
     assert "STEP/KIND" in capsys.readouterr().out
 
 
-def test_a_missing_extension_is_said_once(trained, monkeypatch, capsys):
-    from elq_ref import kernels
+@pytest.mark.parametrize(("name", "value"), [("ELQ_ISA", "mmx"), ("ELQ_NUM_THREADS", "many")])
+def test_a_wrong_setting_is_one_line(name, value):
+    if kernels.info()["kernel"] == "NumPy":
+        pytest.skip("the extensions are not built")
+    done = children.run_python("from elq_ref.cli import main; raise SystemExit(main(['info']))", **{name: value})
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert f"{name} is '{value}'" in done.stderr
 
+
+def test_an_interrupted_demo_promises_no_resume(monkeypatch, tmp_path, capsys):
+    from elq_ref.cli import demo
+
+    def interrupted(*_):
+        raise KeyboardInterrupt("somewhere holds the run after step 3")
+
+    monkeypatch.setattr(demo, "train_float", interrupted)
+    code, _, error = run(capsys, "demo", "--out", tmp_path)
+    assert code == 130
+    assert error.endswith("elq: interrupted: somewhere holds the run after step 3\n")
+
+
+def test_a_missing_extension_is_said_once(trained, monkeypatch, capsys):
     monkeypatch.setattr(kernels, "info", lambda: {"kernel": "NumPy", "threads": 1, "reason": "nothing is built"})
     code, _, error = run(capsys, "eval", trained, "--data", "digits", "--json")
     assert code == 0

@@ -40,13 +40,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    args = None
     try:
-        args = parser().parse_args(argv)
+        args = parser().parse_args(argv)  # imports the kernels, which refuse a wrong ELQ_ISA
         if args.command in ("demo", "train", "quantize", "eval"):
             _say_what_is_missing()
         result, text, code = args.run(args)
     except KeyboardInterrupt as stop:
-        print(f"elq: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
+        saved = f": {stop}" if str(stop) else ""
+        way_on = "; --resume goes on" if saved and hasattr(args, "resume") else ""  # the demo is too short for it
+        print(f"elq: interrupted{saved}{way_on}", file=sys.stderr)
         return 130
     except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
         print(f"elq: {_one_line(error)}", file=sys.stderr)
