@@ -110,7 +110,46 @@ class VGGSmall(nn.Module):
         return self.fc(x.flatten(1))
 
 
+class BlockB(nn.Module):
+    """A block of torchvision's resnet18, whose names these are."""
+
+    def __init__(self, channels: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, outputs, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample = None
+        if stride == 2:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(channels, outputs, 1, stride=2, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class ResNet18(nn.Module):
+    def __init__(self, input_shape: tuple[int, int, int], classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(input_shape[0], 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = nn.Sequential(BlockB(64, 64, 1), BlockB(64, 64, 1))
+        self.layer2 = nn.Sequential(BlockB(64, 128, 2), BlockB(128, 128, 1))
+        self.layer3 = nn.Sequential(BlockB(128, 256, 2), BlockB(256, 256, 1))
+        self.layer4 = nn.Sequential(BlockB(256, 512, 2), BlockB(512, 512, 1))
+        self.fc = nn.Linear(512, classes)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, stride=2, padding=1)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(x.mean((2, 3)))
+
+
 def theirs(name: str, input_shape: tuple[int, int, int], classes: int):
+    if name == "resnet18":
+        return ResNet18(input_shape, classes)
     if name.startswith("resnet"):
         return ResNet(int(name.removeprefix("resnet")), input_shape, classes)
     return {"lenet5": LeNet5, "digits_cnn": DigitsCNN, "vgg_small": VGGSmall}[name](input_shape, classes)
@@ -126,6 +165,7 @@ CASES = [  # model, picture, classes, batch, training
     ("resnet20", (1, 13, 18), 3, 3, True),
     ("resnet20", (3, 32, 32), 10, 2, False),
     ("vgg_small", (3, 16, 19), 10, 2, True),
+    ("resnet18", (3, 64, 50), 11, 2, True),
     ("resnet32", (3, 16, 16), 10, 2, True),
     ("resnet44", (3, 16, 16), 10, 2, True),
     ("resnet56", (3, 12, 12), 10, 2, True),
@@ -187,7 +227,7 @@ def test_float64(name: str, input_shape: tuple, classes: int, batch: int, traini
         assert np.abs(got[key] - value).max() <= 1e-10 * scale, key
 
 
-@pytest.mark.parametrize(("name", "input_shape", "classes", "batch", "training"), CASES[:9])
+@pytest.mark.parametrize(("name", "input_shape", "classes", "batch", "training"), CASES[:10])
 def test_float32(name: str, input_shape: tuple, classes: int, batch: int, training: bool) -> None:
     """Against PyTorch's float64 result: our rounding error is at most a few times that of PyTorch's float32.
 
@@ -206,3 +246,31 @@ def test_float32(name: str, input_shape: tuple, classes: int, batch: int, traini
         assert got[key].dtype == np.float32
         floor = 100 * 2.0**-24 * max(np.abs(v).max() for k, v in want.items() if k[0] == key[0])
         assert np.abs(got[key] - value).max() <= 8 * np.abs(rough[key] - value).max() + floor, key
+
+
+def test_resnet18_has_the_parameters_of_torchvisions_and_keeps_its_output_packed() -> None:
+    """11,689,512 is what torchvision states for resnet18; both sides of the packed file at the full size."""
+    from elq_ref import binarize, pack, ternarize
+    from elq_ref.runtime import Session
+
+    ours, other = pair("resnet18", (3, 224, 224), 1000, False, "float32")
+    assert sum(p.data.size for _, p in ours.named_parameters()) == 11_689_512
+    weights = {name: p.data for name, p in ours.named_parameters() if p.data.ndim > 1}
+    assert len(weights) == 21
+    quantized = {n: (ternarize if k % 2 else binarize)(w) for k, (n, w) in enumerate(weights.items())}
+    other.load_state_dict({n: torch.tensor(alpha * codes) for n, (codes, alpha) in quantized.items()}, strict=False)
+    normalization = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    packed = pack(
+        ours,
+        quantized,
+        input_shape=(3, 224, 224),
+        normalization=normalization,
+        classes=[f"class {k}" for k in range(1000)],
+    )
+    assert packed.weight_bytes < sum(w.size for w in weights.values()) / 4 + 100
+    x = np.random.default_rng(9).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    with torch.no_grad():
+        single = other(torch.tensor(x)).numpy()
+        want = other.double()(torch.tensor(x, dtype=torch.float64)).numpy()
+    got = Session(packed)(x)
+    assert np.abs(got - want).max() <= 8 * np.abs(single - want).max()  # as test_float32 bounds it

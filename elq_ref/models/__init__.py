@@ -5,11 +5,12 @@ from collections.abc import Callable
 from ..nn import Module
 from .digits_cnn import digits_cnn
 from .lenet import lenet5
+from .resnet import resnet18
 from .resnet_cifar import resnet20, resnet32, resnet44, resnet56, resnet110
 from .vgg_small import vgg_small
 
 MODELS: dict[str, Callable[..., Module]] = {
-    f.__name__: f for f in (digits_cnn, lenet5, resnet20, resnet32, resnet44, resnet56, resnet110, vgg_small)
+    f.__name__: f for f in (digits_cnn, lenet5, resnet18, resnet20, resnet32, resnet44, resnet56, resnet110, vgg_small)
 }
 
 
