@@ -1,9 +1,8 @@
 """Build of the two extension modules. Everything else is declared in pyproject.toml.
 
 Both are optional: where no compiler works, or with ELQ_NO_EXT=1, the package installs without them and NumPy
-does the work. A C source whose name ends in `_avx2.c` or `_avx512.c` is compiled with that instruction set,
-every other one for the baseline of the target: which of them runs is decided by the CPU at run time
-(_ext/src/generic/cpu.c).
+does the work. A C source whose name ends in an instruction set's (`_avx2.c`) is compiled for that one, every other
+for the baseline of the target: which of them runs is decided by the CPU at run time (_ext/src/generic/cpu.c).
 """
 
 import os
@@ -14,12 +13,18 @@ import numpy
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-X86 = platform.machine().lower() in ("x86_64", "amd64")
+MACHINE = platform.machine().lower()
+X86 = MACHINE in ("x86_64", "amd64")
+FOLDERS = ["generic"] + ["x86"] * X86 + ["arm"] * (MACHINE in ("aarch64", "arm64"))
 COMMON = ["-O3", "-std=gnu11", "-Wall", "-Wextra"]
 COMMON += ["-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden"]
+AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
 ISA_FLAGS = {
     "avx2": ["-mavx2", "-mfma"],
-    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"],
+    "avx512": AVX512,
+    "avx512vnni": [*AVX512, "-mavx512vnni"],
+    "neon": [],
+    "dotprod": ["-march=armv8.2-a+dotprod"],
 }
 
 
@@ -45,8 +50,7 @@ class BuildExt(build_ext):
 
 def extension(name: str, glue: str, prefixes: tuple[str, ...]) -> Extension:
     """The extension `name`: its Cython glue, and every C source whose name starts with one of `prefixes`."""
-    folders = ["generic"] + (["x86"] if X86 else [])
-    files = (path for folder in folders for path in Path("_ext/src", folder).glob("*.c"))
+    files = (path for folder in FOLDERS for path in Path("_ext/src", folder).glob("*.c"))
     sources = sorted(path.as_posix() for path in files if path.name.startswith(prefixes))
     return Extension(
         name,

@@ -58,6 +58,7 @@ cdef extern from "train.h" nogil:
         int (*norm)(const elq_norm *) noexcept nogil
         int (*norm_backward)(const elq_norm *) noexcept nogil
         int (*scale_shift)(const elq_norm *) noexcept nogil
+    int elq_train_isa(int isa)
     const elq_train_kernels *elq_train_select(int isa, int is_double, Py_ssize_t outputs)
 
 
@@ -65,7 +66,7 @@ cdef int _isa = -1
 
 
 def use(word: str | None = None) -> None:
-    """Choose the instruction set "generic", "avx2" or "avx512"; None: what ELQ_ISA says, or the best."""
+    """Choose the instruction set that ELQ_ISA may name; None: what it names, or the best."""
     global _isa
     cdef bytes name = b"" if word is None else word.encode()
     cdef int isa = elq_isa() if word is None else elq_isa_parse(name)
@@ -74,7 +75,7 @@ def use(word: str | None = None) -> None:
         raise ValueError(f"ELQ_ISA is {word!r}, wanted one of {ELQ_ISA_WORDS.decode()}")
     if isa < 0:
         raise ValueError(f"ELQ_ISA is {word!r}, an instruction set that this CPU or this build lacks")
-    _isa = isa
+    _isa = elq_train_isa(isa)
 
 
 def isa() -> str:
