@@ -14,7 +14,19 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-COMMANDS = ("demo", "info", "train", "quantize", "evaluate", "pack", "run", "summary", "crosscheck", "verify")
+COMMANDS = (
+    "demo",
+    "info",
+    "train",
+    "quantize",
+    "evaluate",
+    "pack",
+    "export_onnx",
+    "run",
+    "summary",
+    "crosscheck",
+    "verify",
+)
 
 
 class _Parser(argparse.ArgumentParser):
