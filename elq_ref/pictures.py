@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,37 @@ from PIL import Image, ImageOps
 from .errors import FormatError
 from .runtime.packed import RESIZE_RULES
 
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")  # of files in folders
 _MODES = {1: "L", 3: "RGB"}
+
+
+def find_pictures(folder: str | os.PathLike[str], classes: Sequence[str]) -> list[tuple[Path, int | None]]:
+    """The picture files of a folder, by their suffix and in order of their paths, each with its label.
+
+    A folder with sub-folders is a labelled one: each sub-folder bears the name of one of `classes`, whose index is the
+    label of all pictures below it; files beside the sub-folders are passed over. Without sub-folders there are no
+    labels (None). Names that begin with a dot are passed over.
+    Raises FileNotFoundError for no folder or no picture, ValueError for sub-folders that are no classes.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    parts = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    labels = {name: k for k, name in enumerate(classes)}
+    unknown = [p.name for p in parts if p.name not in labels]
+    if unknown:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
+        raise ValueError(f"{folder} has sub-folders that are no class: {', '.join(unknown[:3])}{more}; wanted {known}")
+    found = [(path, labels[part.name]) for part in parts for path in _files(part.rglob("*"))]
+    found = found if parts else [(path, None) for path in _files(folder.iterdir())]
+    if not found:
+        raise FileNotFoundError(f"{folder} has no picture ({' '.join(SUFFIXES)})")
+    return found
+
+
+def _files(paths: Iterable[Path]) -> list[Path]:
+    return sorted(p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file())
 
 
 def read_picture(

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from children import run_python
 from runtime_nets import error_bounds, network, random_codes, small, weighted
 
 from elq_ref import Tensor, checkpoint, models, no_grad, pack
@@ -121,15 +120,3 @@ def test_command_on_a_checkpoint_and_on_a_packed_network(tmp_path, capsys):
     np.testing.assert_array_equal(answers(tmp_path / "again.onnx", x), answers(out, x))
     assert main(["export-onnx", file, "-o", out]) == 2
     assert "--model" in capsys.readouterr().err
-
-
-def test_without_onnx_one_line_says_what_to_install(tmp_path):
-    small(np.random.default_rng(8)).save(tmp_path / "net.elq")
-    code = (
-        "import sys; sys.modules['onnx'] = None\n"
-        "from elq_ref.cli import main; raise SystemExit(main(['export-onnx', sys.argv[1], '-o', sys.argv[2]]))"
-    )
-    done = run_python(code, str(tmp_path / "net.elq"), str(tmp_path / "net.onnx"))
-    assert done.returncode == 2
-    assert done.stderr == "elq: ONNX files need the package onnx: pip install 'elq_ref[onnx]'\n"
-    assert not (tmp_path / "net.onnx").exists()

@@ -14,19 +14,19 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-COMMANDS = (
-    "demo",
-    "info",
-    "train",
-    "quantize",
-    "evaluate",
-    "pack",
-    "export_onnx",
-    "run",
-    "summary",
-    "crosscheck",
-    "verify",
-)
+COMMANDS = {  # what is typed: the module
+    "demo": "demo",
+    "info": "info",
+    "train": "train",
+    "quantize": "quantize",
+    "eval": "evaluate",
+    "pack": "pack",
+    "export-onnx": "export_onnx",
+    "run": "run",
+    "summary": "summary",
+    "crosscheck": "crosscheck",
+    "verify": "verify",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,14 +36,15 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of the command that `words` begin with, or of all: `elq run` does not import the training code."""
     from .. import __version__
 
     top = _Parser(prog="elq", description="ELQ: trained CNNs to ternary and binary weights.")
     top.add_argument("--version", action="version", version=f"elq_ref {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
+    chosen = [COMMANDS[words[0]]] if words and words[0] in COMMANDS else COMMANDS.values()
+    for name in chosen:
         importlib.import_module(f".{name}", __name__).add(commands)
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="print one JSON object on standard output")
@@ -52,9 +53,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    words = sys.argv[1:] if argv is None else argv
     args = None
     try:
-        args = parser().parse_args(argv)  # imports the kernels, which refuse a wrong ELQ_ISA
+        args = parser(words).parse_args(words)  # imports the kernels, which refuse a wrong ELQ_ISA
         if args.command in ("demo", "train", "quantize", "eval"):
             _say_what_is_missing()
         result, text, code = args.run(args)

@@ -1,35 +1,36 @@
-"""What several commands share: data and models by name, progress, pictures of a run."""
+"""What several commands share: data, models and checkpoints by name."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
-
-from tqdm import tqdm
+from typing import Any
 
 from .. import checkpoint, datasets, models
 from ..datasets import Dataset
 from ..errors import FormatError
 from ..nn import Module
+from .output import Result, is_packed, progress, table
 
-T = TypeVar("T")
-Result = tuple[dict[str, Any], str, int]
+__all__ = [
+    "Result",
+    "add_data",
+    "is_packed",
+    "load_data",
+    "load_network",
+    "network_metadata",
+    "progress",
+    "save_network",
+    "table",
+    "with_normalization",
+]
 
 
 def add_data(command: argparse.ArgumentParser) -> None:
     """--data and --data-dir."""
-    command.add_argument("--data", required=True, help="digits, mnist, cifar10, or a path to such a folder")
+    what = "digits, mnist, cifar10, the path of such a folder or, to evaluate, of one with a sub-folder for each class"
+    command.add_argument("--data", required=True, help=what)
     command.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
-
-
-def progress(items: Iterable[T], total: int, label: str) -> Iterator[T]:
-    """`items` with a progress bar on standard error, for what takes longer than half a second; a log file gets a line
-    every ten seconds."""
-    slow = 0.1 if sys.stderr.isatty() else 10
-    yield from tqdm(items, total=total, desc=label, file=sys.stderr, mininterval=slow, delay=0.5, leave=False)
 
 
 def network_metadata(model: str, dataset: Dataset) -> dict[str, Any]:
@@ -43,9 +44,12 @@ def network_metadata(model: str, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def is_packed(path: str | Path) -> bool:
-    """Whether a file is a packed network, by its name: .elq."""
-    return Path(path).suffix == ".elq"
+def load_data(args: argparse.Namespace, path: str, split: str) -> Dataset:
+    """--data for the checkpoint `path`, which says what an image folder is read as."""
+    _, metadata = checkpoint.read(path)
+    if {"input_shape", "classes"} <= metadata.keys():
+        return datasets.load_for(args.data, args.data_dir, split, tuple(metadata["input_shape"]), metadata["classes"])
+    return datasets.load(args.data, args.data_dir, split)
 
 
 def load_network(path: str, model: str | None, dataset: Dataset) -> tuple[Module, dict[str, Any]]:
@@ -72,12 +76,3 @@ def with_normalization(dataset: Dataset, metadata: dict[str, Any]) -> Dataset:
     """The data set normalized as the checkpoint's network was trained, if the checkpoint says how."""
     stored = metadata.get("normalization")
     return datasets.renormalized(dataset, tuple(stored["mean"]), tuple(stored["std"])) if stored else dataset
-
-
-def table(rows: list[list[str]]) -> str:
-    """Rows of cells as aligned columns, the first left, the others right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
-        for row in rows
-    )

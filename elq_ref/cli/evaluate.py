@@ -9,7 +9,7 @@ from .. import datasets
 from ..quantizing import count_correct_packed
 from ..runtime import PackedNetwork
 from ..training import count_correct
-from .common import Result, add_data, is_packed, load_network, with_normalization
+from .common import Result, add_data, is_packed, load_data, load_network, with_normalization
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -21,17 +21,15 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    test = datasets.load(args.data, args.data_dir, "test")
     if not Path(args.file).is_file():
         raise FileNotFoundError(f"there is no file {args.file}")
     if is_packed(args.file):
         packed = PackedNetwork.load(args.file)
-        if packed.graph.input_shape != test.input_shape:
-            raise ValueError(
-                f"{args.file} reads pictures {packed.graph.input_shape}, {test.name} has {test.input_shape}"
-            )
+        shape, meta = packed.graph.input_shape, packed.metadata
+        test = datasets.load_for(args.data, args.data_dir, "test", shape, meta.classes, meta.resize)
         correct, total = count_correct_packed(packed, test)
     else:
+        test = load_data(args, args.file, "test")
         net, metadata = load_network(args.file, args.model, test)
         correct, total = count_correct(net, with_normalization(test, metadata)), len(test)
     top1 = 100 * correct / total

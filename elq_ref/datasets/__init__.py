@@ -3,6 +3,7 @@
 from .base import Dataset, Normalization, renormalized
 from .batches import Augment, Batches
 from .cifar import cifar10
+from .folders import image_folder, load_for
 from .idx import mnist
 from .sources import default_augment, load
 from .uci_digits import bundled, digits
@@ -16,7 +17,9 @@ __all__ = [
     "cifar10",
     "default_augment",
     "digits",
+    "image_folder",
     "load",
+    "load_for",
     "mnist",
     "renormalized",
 ]

@@ -79,12 +79,24 @@ def _locate(data: str | os.PathLike[str], data_dir: str | os.PathLike[str] | Non
     folder = Path(data)
     if not folder.is_dir():
         raise FileNotFoundError(f"{data} is neither a folder nor one of digits, {', '.join(_FOLDERS)}")
+    if found := _within(folder):
+        return found
+    wanted = " or ".join(files[0] for _, files, _ in _FOLDERS.values())
+    raise FileNotFoundError(f"{folder} has no data set that is known here: no {wanted}")
+
+
+def is_unknown_folder(data: str | os.PathLike[str]) -> bool:
+    """Whether `data` is a folder and none of the data sets that `load` knows, by name or by what lies there."""
+    return data != "digits" and data not in _FOLDERS and Path(data).is_dir() and _within(Path(data)) is None
+
+
+def _within(folder: Path) -> tuple[str, Path] | None:
+    """(name, folder) of the data set whose files lie in `folder`, or in its usual folder there."""
     for name, (usual, files, _) in _FOLDERS.items():
         for candidate in (folder, folder / usual):
             if _holds(candidate, files):
                 return name, candidate
-    wanted = " or ".join(files[0] for _, files, _ in _FOLDERS.values())
-    raise FileNotFoundError(f"{folder} has no data set that is known here: no {wanted}")
+    return None
 
 
 def _holds(folder: Path, files: tuple[str, ...]) -> bool:

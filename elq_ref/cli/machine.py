@@ -1,0 +1,36 @@
+"""What a measurement says about the machine: its CPU and the memory that this process took."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+
+def cpu_name() -> str:
+    """The CPU as the operating system calls it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def peak_memory() -> int | None:
+    """The most bytes of memory that this process held so far, code and libraries included; None where the system does
+    not say."""
+    status = Path("/proc/self/status")  # what getrusage says on Linux may be the parent's peak
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak << 10
+
+
+def megabytes(size: int | None) -> str:
+    """`size` in MB, for people."""
+    return "unknown" if size is None else f"{size / 1e6:.1f} MB"

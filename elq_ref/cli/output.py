@@ -1,0 +1,37 @@
+"""What a command gives back, progress and tables. Imports nothing of the training side."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Result = tuple[dict[str, Any], str, int]  # the JSON object, the text, the exit code
+
+
+def progress(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    """`items` with a progress bar on standard error, for what takes longer than half a second; a log file gets a line
+    every ten seconds. Without the package tqdm there is no bar."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield from items
+        return
+    slow = 0.1 if sys.stderr.isatty() else 10
+    yield from tqdm(items, total=total, desc=label, file=sys.stderr, mininterval=slow, delay=0.5, leave=False)
+
+
+def is_packed(path: str | Path) -> bool:
+    """Whether a file is a packed network, by its name: .elq."""
+    return Path(path).suffix == ".elq"
+
+
+def table(rows: list[list[str]]) -> str:
+    """Rows of cells as aligned columns, the first left, the others right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
+        for row in rows
+    )
