@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from elq_ref import checkpoint, kernels, models
-from elq_ref.cli import main
+from elq_ref import checkpoint, datasets, kernels, models, training
+from elq_ref.cli import main, train
 from elq_ref.datasets import bundled, digits
 from elq_ref.runtime import PackedNetwork, Session, interpret
 
@@ -51,6 +51,25 @@ def test_train_writes_a_checkpoint_that_says_what_it_is(trained, capsys):
     assert code == 0
     assert result["total"] == 500
     assert result["top1"] == result["correct"] / 5 > 85
+
+
+def test_a_held_out_part_trains_nothing_and_the_test_set_is_not_read(tmp_path, monkeypatch, capsys):
+    asked = []
+    load = datasets.load
+    monkeypatch.setattr("elq_ref.datasets.load", lambda *a: asked.append(a) or load(*a))
+    seen = []
+    fit = train.fit
+    monkeypatch.setattr(train, "fit", lambda net, data, *a, **k: seen.append(data) or fit(net, data, *a, **k))
+    command = ["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "0.5", "--hold-out", "200"]
+    code, result, _ = run(capsys, *command, "-o", tmp_path / "net.safetensors", "--json")
+    assert code == 0
+    assert result["total"] == 200
+    assert [split for *_, split in asked] == ["train"]
+    rest, held = datasets.hold_out(digits()[0], 200)
+    np.testing.assert_array_equal(seen[0].dataset.images, rest.images)
+    net = models.digits_cnn()
+    checkpoint.load(net, tmp_path / "net.safetensors")
+    assert training.count_correct(net, held) == result["correct"]
 
 
 def test_quantize_leaves_everything_a_reader_needs(quantized):

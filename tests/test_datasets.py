@@ -320,3 +320,25 @@ def test_real_cifar10():
     assert np.bincount(test.labels).tolist() == [1000] * 10
     means = train.images.mean((0, 2, 3), dtype=np.float64) / 255
     np.testing.assert_allclose(means, [0.4914, 0.4822, 0.4465], atol=5e-5)  # published, to 4 places
+
+
+# hold_out
+
+
+def test_hold_out_splits_by_its_seed_alone():
+    data = numbered(50)
+    rest, held = datasets.hold_out(data, 12, seed=3)
+    assert (len(rest), len(held)) == (38, 12)
+    assert sorted([*rest.labels, *held.labels]) == list(range(50))  # picture i has the label i
+    np.testing.assert_array_equal(held.images, data.images[held.labels])
+    np.testing.assert_array_equal(rest.images, data.images[rest.labels])
+    again = datasets.hold_out(data, 12, seed=3)
+    assert again[1].labels.tolist() == held.labels.tolist() == sorted(held.labels)
+    assert set(datasets.hold_out(data, 5, seed=3)[1].labels) < set(held.labels)
+    assert datasets.hold_out(data, 12, seed=4)[1].labels.tolist() != held.labels.tolist()
+
+
+@pytest.mark.parametrize("count", [0, -1, 10, 11])
+def test_hold_out_of_nothing_or_everything_is_refused(count):
+    with pytest.raises(ValueError, match=f"{count} of 10 pictures to hold out: wanted 1 to 9"):
+        datasets.hold_out(numbered(10), count)

@@ -242,6 +242,9 @@ def test_a_plan_that_does_not_fit_its_method_is_refused():
         ({"method": "ttq", "sigma2": (0.0,), "epochs": (1, 1)}, "ttq has no choice of sigma2"),
         ({"method": "inq", "scale": "l2"}, "inq has no choice of scale"),
         ({"method": "elq", "portions": (1.0,)}, "elq has no choice of portions"),
+        ({"method": "elq", "partition_seed": 1}, "elq has no choice of partition_seed"),
+        ({"method": "elq", "partition": "magnitude", "sigma2": (0.1,)}, "elq has no choice of sigma2"),
+        ({"method": "inq", "partition": "random"}, "inq has no choice of partition"),
     ):
         plan = Plan.from_json(usual_plan(values["method"]).to_json() | values)
         with pytest.raises(ValueError, match=words):

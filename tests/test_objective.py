@@ -315,6 +315,8 @@ def test_plan_takes_every_value_within_its_limits_and_none_beyond():
         {"gradient": "taylor-inner", "perturbation": "positive"},
         {"levels": "binary"},
         {"scale": "twn"},
+        {"partition": "random", "partition_seed": 3, "portions": (0.5, 1.0), "epochs": (1.0, 1.0, 1.0)},
+        {"partition": "magnitude", "portions": (1.0,), "epochs": (0.0, 1.0), "sigma2": ()},
     ):
         Plan(**fine)
     for beyond in (
@@ -332,6 +334,10 @@ def test_plan_takes_every_value_within_its_limits_and_none_beyond():
         {"portions": (0.5,)},
         {"portions": ()},
         {"levels": "binary", "scale": "twn"},
+        {"partition": "largest"},
+        {"partition": "random", "partition_seed": -1},
+        {"partition": "random", "tail": "2alpha"},
+        {"partition": "random", "sigma2": (0.0,), "epochs": (1.0, 1.0)},  # portions has four
     ):
-        with pytest.raises(ValueError, match=r"wanted|ternary rule"):
+        with pytest.raises(ValueError, match=r"wanted|ternary rule|an exact share"):
             Plan(**beyond)

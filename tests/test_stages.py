@@ -112,8 +112,11 @@ def test_a_freeze_changes_neither_what_nor_the_loss_of_what():
     assert after < error
 
 
-def test_resuming_anywhere_gives_the_same_bits(tmp_path):
-    plan, sgd = replace(PLAN, alpha_from="stage0", tail="pull"), SGD(0.05, weight_decay=1e-3, nesterov=True)
+@pytest.mark.parametrize("partition", ["interval", "magnitude", "random"])
+def test_resuming_anywhere_gives_the_same_bits(tmp_path, partition):
+    order = {"partition": partition, "portions": (0.3, 0.6, 1.0), "sigma2": Plan().sigma2}
+    order = {} if partition == "interval" else order
+    plan, sgd = replace(PLAN, alpha_from="stage0", tail="pull", **order), SGD(0.05, weight_decay=1e-3, nesterov=True)
     whole = list(quantize(small_net(), batches(), plan, sgd))
     reference = {n: a.tobytes() for n, a in whole[-1].state.net.state_dict().items()}
     losses = [step.loss_hat for step in whole]
@@ -129,6 +132,21 @@ def test_resuming_anywhere_gives_the_same_bits(tmp_path):
         rest = list(quantize(net, batches(), state.plan, state=state))
         assert [step.loss_hat for step in rest] == losses[stop + 1 :]
         assert {n: a.tobytes() for n, a in net.state_dict().items()} == reference
+
+
+def test_other_partitions_freeze_the_largest_or_what_the_seed_says():
+    def frozen_first(**order) -> list[np.ndarray]:
+        plan = replace(PLAN, portions=(0.25, 0.5, 1.0), sigma2=Plan().sigma2, epochs=(0.0, 0.25, 0.25, 0.25), **order)
+        state = next(quantize(small_net(), batches(), plan, SGD(0.05))).state
+        return [layer.frozen for layer in state.layers.values()]
+
+    for frozen, w in zip(frozen_first(partition="magnitude"), small_net().quantizable().values(), strict=True):
+        size = np.abs(w.data)
+        assert frozen.sum() == round(size.size / 4)
+        assert size[frozen].min() >= size[~frozen].max()
+    zero, again, one = (frozen_first(partition="random", partition_seed=seed) for seed in (0, 0, 1))
+    assert all((a == b).all() for a, b in zip(zero, again, strict=True))
+    assert all(a.sum() == b.sum() and (a != b).any() for a, b in zip(zero, one, strict=True))
 
 
 def test_a_step_says_where_it_is():

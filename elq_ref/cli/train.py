@@ -23,18 +23,23 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--lr", type=float, default=0.1)
     command.add_argument("--weight-decay", type=float, default=5e-4)
     command.add_argument("--seed", type=int, default=0, help="of the weights and of the batches")
+    command.add_argument("--hold-out", type=int, metavar="N", help="train without N of the images; judge on these")
     command.add_argument("-o", "--output", required=True, help="checkpoint to write (.safetensors)")
     command.add_argument("--resume", action="store_true", help="go on with the run in OUTPUT.run")
     command.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Result:
-    train, test = datasets.load(args.data, args.data_dir, "both")
+    if args.hold_out is None:
+        train, judge = datasets.load(args.data, args.data_dir, "both")
+    else:
+        train, judge = datasets.hold_out(datasets.load(args.data, args.data_dir, "train"), args.hold_out)
     net = models.build(args.model, train.input_shape, len(train.classes), args.seed)
     batches = Batches(train, args.batch_size, augment=datasets.default_augment(train), seed=args.seed)
     sgd = SGD(args.lr, 0.9, args.weight_decay, nesterov=True, schedule=Schedule("cosine", warmup=0.05))
     folder = RunFolder(f"{args.output}.run")
-    config = {k: getattr(args, k) for k in ("model", "data", "epochs", "batch_size", "lr", "weight_decay", "seed")}
+    asked = ("model", "data", "epochs", "batch_size", "lr", "weight_decay", "seed", "hold_out")
+    config = {k: getattr(args, k) for k in asked}
     state: State | None = None
     if args.resume:
         state = folder.resume(net, config)
@@ -45,16 +50,17 @@ def run(args: argparse.Namespace) -> Result:
     loss = None
     for step in folder.follow(progress(fit(net, batches, args.epochs, sgd, state=state), left, "training")):
         loss = step.loss_hat
-    correct = count_correct(net, test)
+    correct = count_correct(net, judge)
     save_network(net, args.output, network_metadata(args.model, train))
     folder.clear()
     result = {
         "correct": correct,
-        "total": len(test),
-        "top1": 100 * correct / len(test),
+        "total": len(judge),
+        "top1": 100 * correct / len(judge),
         "loss": loss,
         "file": args.output,
     }
-    right = f"{correct} of {len(test)} test images right ({result['top1']:.2f} %)"
+    kind = "test" if args.hold_out is None else "held-out"
+    right = f"{correct} of {len(judge)} {kind} images right ({result['top1']:.2f} %)"
     text = f"{args.model} on {train.name}: {right}\n{args.output}"
     return result, text, 0

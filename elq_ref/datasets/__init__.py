@@ -6,6 +6,7 @@ from .cifar import cifar10
 from .folders import image_folder, load_for
 from .idx import mnist
 from .sources import default_augment, load
+from .split import hold_out
 from .uci_digits import bundled, digits
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "cifar10",
     "default_augment",
     "digits",
+    "hold_out",
     "image_folder",
     "load",
     "load_for",

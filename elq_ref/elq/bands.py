@@ -1,7 +1,12 @@
 """Bands: which weights freeze at a stage, and what becomes of those beyond the outer levels."""
 
+import zlib
+
 import numpy as np
 
+from ..datasets.batches import random_bits
+
+PARTITIONS = ("interval", "magnitude", "random")
 TAILS = ("pull", "clip", "2alpha", "last")
 
 
@@ -32,6 +37,25 @@ def partition(
     if tail == "2alpha":
         band |= size > 2 * alpha
     return band & ~frozen
+
+
+def first_in_order(key: np.ndarray, frozen: np.ndarray, share: float) -> np.ndarray:
+    """Group 1 where a stage freezes a share and not a band: bool array of key's shape.
+
+    The free weights with the least key, of equal ones the first, until round(share n) of all n are frozen. With key =
+    -|w| that is INQ's pruning-inspired partition, the largest first  [S].
+    """
+    order = np.argsort(key, axis=None, kind="stable")
+    free = order[~frozen.ravel()[order]]
+    chosen = np.zeros(key.size, bool)
+    chosen[free[: max(0, round(share * key.size) - (key.size - len(free)))]] = True
+    return chosen.reshape(key.shape)
+
+
+def random_order(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """uint64 keys for `first_in_order`: a random order of the weights of the layer `name`, the same at every stage."""
+    samples = np.arange(np.prod(shape, dtype=int))
+    return random_bits(seed, 0, zlib.crc32(name.encode()), samples).reshape(shape)
 
 
 def tail_share(tail: str, rate: float) -> float:

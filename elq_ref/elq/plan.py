@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from .bands import TAILS
+from .bands import PARTITIONS, TAILS
 from .levels import LEVELS, SCALES
 
 _WORDS = {
     "levels": LEVELS,
     "scale": SCALES,
     "alpha_from": ("pretrained", "stage0"),
+    "partition": PARTITIONS,
     "tail": TAILS,
     "gradient": ("straight-through", "constant", "taylor-inner", "taylor-elementwise"),
     "sign": ("computed", "assumed"),
@@ -36,8 +37,11 @@ class Plan:
     alpha_from: "pretrained" fixes alpha at the start [P]; "stage0" re-estimates it at every step of stage 0 and fixes
         it at the first freeze [C].
     sigma2: falling lower bounds of the bands in units of alpha, in [0, 1/2], the last stage freezes all that is free.
-    portions: for method "inq" in the place of sigma2: the rising shares of each layer that are frozen from stage 1, 2,
-        ... on; the last is 1.
+    partition: what a stage freezes: "interval", the band of sigma2 [P]; "magnitude", the largest weights, or "random",
+        any, until each layer's share of `portions` is frozen [C: to compare with].
+    partition_seed: of the random order.
+    portions: for method "inq" and the last two partitions in the place of sigma2: the rising shares of each layer that
+        are frozen from stage 1, 2, ... on; the last is 1.
     tail, tail_rate: what happens to free weights beyond alpha (elq_ref.elq.bands) [C].
     a1, a2: weights of the loss perturbation and of the approximation error, >= 0 [C].
     gradient: how |L(W) - L(What)| is differentiated (elq_ref.elq.gradients) [S, D].
@@ -57,6 +61,8 @@ class Plan:
     per_channel: bool = False
     alpha_from: str = "pretrained"
     sigma2: tuple[float, ...] = (0.4, 0.3, 0.2, 0.0)
+    partition: str = "interval"
+    partition_seed: int = 0
     portions: tuple[float, ...] = (0.5, 0.75, 0.875, 1.0)
     tail: str = "last"
     tail_rate: float = 0.01
@@ -84,17 +90,25 @@ class Plan:
         rising = list(self.portions) == sorted(self.portions)
         if not rising or self.portions[-1:] != (1,) or self.portions[0] <= 0:
             raise ValueError(f"portions is {self.portions}, wanted rising numbers in (0, 1], the last of them 1")
-        freezes = "portions" if self.method == "inq" else "sigma2"
-        count = 1 + len(getattr(self, freezes))
+        count = 1 + len(getattr(self, self.freezes))
         needed = self.epochs[1:] if count > 1 else self.epochs
         if len(self.epochs) != count or min(self.epochs) < 0 or 0 in needed:
             raise ValueError(
-                f"epochs is {self.epochs}, wanted {count} numbers > 0: stage 0 and one for each of {freezes}"
+                f"epochs is {self.epochs}, wanted {count} numbers > 0: stage 0 and one for each of {self.freezes}"
             )
         if self.gradient == "taylor-elementwise" and self.perturbation == "positive":
             raise ValueError("gradient taylor-elementwise bounds |L(W) - L(What)|: it has no positive part")
+        if self.partition != "interval" and self.tail == "2alpha":
+            raise ValueError("tail 2alpha adds to the band of partition interval: the others freeze an exact share")
+        if self.partition_seed < 0:
+            raise ValueError(f"partition_seed is {self.partition_seed}, wanted an integer >= 0")
         if self.levels == "binary" and self.scale == "twn":
             raise ValueError("scale twn is a ternary rule")
+
+    @property
+    def freezes(self) -> str:
+        """The option that says how much each stage freezes: "sigma2" or "portions"."""
+        return "sigma2" if self.partition == "interval" and self.method != "inq" else "portions"
 
     @property
     def stages(self) -> int:

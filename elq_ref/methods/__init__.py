@@ -30,9 +30,12 @@ def usual_plan(name: str, weights: Sequence[str] = ()) -> Plan:
 def make(plan: Plan) -> Method:
     """The method that `plan` names; ValueError if the plan sets an option that this method does not have."""
     method = named(plan.method)
+    read = method.options - ({"sigma2", "portions"} - {plan.freezes})
+    if plan.partition != "random":
+        read -= {"partition_seed"}
     for option in fields(Plan):
         given, fixed = getattr(plan, option.name), method.usual.get(option.name, option.default)
-        if option.name not in method.options and given != fixed:
+        if option.name not in read and given != fixed:
             raise ValueError(f"method {plan.method} has no choice of {option.name}: wanted {fixed!r}, given {given!r}")
     return method(plan)
 

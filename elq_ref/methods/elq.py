@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from ..elq.bands import draw_in, partition, tail_share
+from ..elq.bands import draw_in, first_in_order, partition, random_order, tail_share
 from ..elq.gradients import Forward, Objective, objective
 from ..elq.levels import dequantize, nearest, scale, scale_slope
 from ..elq.plan import Plan
@@ -15,7 +15,7 @@ from .base import Descent, Layer, Method
 class ELQ(Method):
     """Explicit Loss-Error-Aware Quantization (Zhou et al. 2018)."""
 
-    options = frozenset(f.name for f in fields(Plan)) - {"portions"}
+    options = frozenset(f.name for f in fields(Plan))
 
     def begin(self, name: str, w: np.ndarray) -> Layer:
         return Layer(name, w, self._scale(w), np.zeros(w.shape, bool))
@@ -50,6 +50,10 @@ class ELQ(Method):
 
     def select(self, layer: Layer, stage: int) -> np.ndarray:
         plan = self.plan
+        if plan.partition != "interval":
+            random = plan.partition == "random"
+            key = random_order(layer.name, layer.w.shape, plan.partition_seed) if random else -np.abs(layer.w)
+            return first_in_order(key, layer.frozen, plan.portions[stage - 1])
         return partition(
             layer.w,
             layer.alpha,

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..elq.bands import first_in_order
 from ..elq.gradients import Forward, Objective
 from ..elq.levels import dequantize
 from .base import Layer, Method
@@ -42,8 +43,4 @@ class INQ(Method):
         return Objective(now.loss, loss_hat, None, error, None, 0.0, weights, now.shared)
 
     def select(self, layer: Layer, stage: int) -> np.ndarray:
-        size = np.where(layer.frozen, -1, np.abs(layer.w)).ravel()
-        count = round(self.plan.portions[stage - 1] * size.size) - int(layer.frozen.sum())
-        chosen = np.zeros(size.size, bool)
-        chosen[np.argsort(-size, kind="stable")[:count]] = True
-        return chosen.reshape(layer.w.shape)
+        return first_in_order(-np.abs(layer.w), layer.frozen, self.plan.portions[stage - 1])
