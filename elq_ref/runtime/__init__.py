@@ -2,6 +2,7 @@
 side.
 
 file -> format -> PackedNetwork -> Session (C kernels, or NumPy) or interpreter (the oracle)
+scales + PackedNetwork -> derive -> IntegerNetwork -> Session, or interpret_int8 (the definition)
 """
 
 import os
@@ -9,6 +10,9 @@ from typing import Any
 
 from . import kernels
 from .graph_types import Graph, Node, Weight
+from .integer import IntegerNetwork
+from .integer_derive import derive
+from .integer_interpreter import interpret_int8
 from .interpreter import interpret
 from .packed import Metadata, PackedNetwork
 from .session import Session
@@ -26,4 +30,17 @@ def info() -> dict[str, Any]:
     return {"kernel": "C generic", "threads": kernels._infer.threads(), "reason": None}
 
 
-__all__ = ["Graph", "Metadata", "Node", "PackedNetwork", "Session", "Weight", "info", "interpret", "load"]
+__all__ = [
+    "Graph",
+    "IntegerNetwork",
+    "Metadata",
+    "Node",
+    "PackedNetwork",
+    "Session",
+    "Weight",
+    "derive",
+    "info",
+    "interpret",
+    "interpret_int8",
+    "load",
+]

@@ -70,3 +70,22 @@ def check_codes(packed: np.ndarray, levels: str, length: int) -> None:
     used = length * BITS[levels] % 8
     if used and np.any(packed[:, -1] >> used):
         raise ValueError(f"bits are set behind the {length} codes of a row")
+
+
+def flip_rows(packed: np.ndarray, levels: str, length: int, chosen: np.ndarray) -> np.ndarray:
+    """The rows with every code of the `chosen` ones (bool (O)) negated."""
+    if not chosen.any():
+        return packed
+    if levels == "ternary":  # 01 <-> 11, and 00 stays
+        return np.where(chosen[:, None], packed ^ (packed & 0x55) << 1, packed)
+    tail = 8 * packed.shape[1] - length
+    used = np.full(packed.shape[1], 0xFF, np.uint8)
+    used[-1] >>= tail
+    return np.where(chosen[:, None], packed ^ used, packed)
+
+
+def nonzeros(packed: np.ndarray, levels: str, length: int) -> np.ndarray:
+    """How many codes of each row are not 0, int64 (O)."""
+    if levels == "binary":
+        return np.full(len(packed), length)
+    return np.bitwise_count(packed & 0x55).sum(1, dtype=np.int64)

@@ -6,7 +6,7 @@ alike; in float64 its result is exact for all practical purposes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -56,27 +56,32 @@ def _finish(node: Node, sums: Array, factor: Array) -> Array:
     return _per_channel(factor, sums) * sums + _per_channel(node.bias, sums)
 
 
-def _conv(node: Node, x: Array) -> Array:
+def convolve(w: Array, attributes: Mapping[str, Any], x: Array) -> Array:
     """y[n,o,p,q] = sum over (i, j, c) of w[o,c,i,j] x[n, c, p sh + i dh - ph, q sw + j dw - pw], one tap at
     a time.
     """
-    w, factor = _multiplicand(node, x.dtype)
-    (ph, pw), (sh, sw), (dh, dw) = (node.attributes[key] for key in ("padding", "stride", "dilation"))
-    groups = node.attributes["groups"]
-    x = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
-    count, _, height, width = x.shape
+    (ph, pw), (sh, sw), (dh, dw) = (attributes[key] for key in ("padding", "stride", "dilation"))
+    groups = attributes["groups"]
+    x = np.pad(x.transpose(0, 2, 3, 1), ((0, 0), (ph, ph), (pw, pw), (0, 0)))
+    count, height, width, _ = x.shape
     outputs, inputs, kh, kw = w.shape
     rows, columns = (height - dh * (kh - 1) - 1) // sh + 1, (width - dw * (kw - 1) - 1) // sw + 1
-    grouped = x.reshape(count, groups, inputs, height, width)
+    x = x.reshape(count, height, width, groups, inputs).transpose(3, 0, 1, 2, 4)
     w = w.reshape(groups, outputs // groups, inputs, kh, kw)
-    sums = np.zeros((count, groups, outputs // groups, rows, columns), x.dtype)
+    sums = np.zeros((groups, count * rows * columns, outputs // groups), x.dtype)
     for i in range(kh):
         for j in range(kw):
-            seen = grouped[
-                ..., i * dh : i * dh + sh * (rows - 1) + 1 : sh, j * dw : j * dw + sw * (columns - 1) + 1 : sw
-            ]
-            sums += np.einsum("goc,ngcpq->ngopq", w[..., i, j], seen, optimize=True)
-    return _finish(node, sums.reshape(count, outputs, rows, columns), factor)
+            row = slice(i * dh, i * dh + sh * (rows - 1) + 1, sh)
+            column = slice(j * dw, j * dw + sw * (columns - 1) + 1, sw)
+            seen = x[:, :, row, column].reshape(groups, -1, inputs)
+            sums += seen @ w[..., i, j].transpose(0, 2, 1)
+    sums = sums.reshape(groups, count, rows, columns, outputs // groups).transpose(1, 0, 4, 2, 3)
+    return sums.reshape(count, outputs, rows, columns)
+
+
+def _conv(node: Node, x: Array) -> Array:
+    w, factor = _multiplicand(node, x.dtype)
+    return _finish(node, convolve(w, node.attributes, x), factor)
 
 
 def _linear(node: Node, x: Array) -> Array:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .graph_types import Graph, Node, Weight
+from .integer import IntegerNetwork
 from .kernels import kernel_name
 from .shapes import infer_shapes
 
@@ -61,11 +62,13 @@ class Metadata:
 class PackedNetwork:
     """A network whose weights are codes in 1 or 2 bits; what `Session` runs and an .elq file holds.
 
+    int8: the program that runs `graph` on int8 activations; None before `elq calibrate` (deploy.calibrate).
     Checked when it is made: ValueError names the node that is wrong.
     """
 
     graph: Graph
     metadata: Metadata
+    int8: IntegerNetwork | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -77,6 +80,8 @@ class PackedNetwork:
         means, stds = len(self.metadata.mean), len(self.metadata.std)
         if not means == stds == channels:
             raise ValueError(f"{means} mean(s) and {stds} std(s) for {channels} channel(s)")
+        if self.int8 is not None and self.int8.graph is not self.graph:
+            raise ValueError("the int8 program is that of another graph")
 
     @property
     def layers(self) -> dict[str, Weight]:

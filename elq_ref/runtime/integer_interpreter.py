@@ -1,0 +1,109 @@
+"""The definition of int8 inference, in NumPy: what every kernel must equal, to the last bit. docs/arithmetic.md
+explains it. Plain, not fast.
+
+Sums are exact: they are integers of at most 128 sum |w| < 2^31, taken in float32 or float64, which hold all integers
+to 2^24 and 2^53 (so that no order of addition rounds), because that is what NumPy multiplies matrices fast in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import interpreter
+from .codes import from_rows
+from .integer import HIGH, REQUANTIZED, IntegerNetwork, IntegerNode
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What a program computes for N pictures.
+
+    values: int8 (N, C, H, W) or (N, C) by name. raw int32 (N, classes): sum + b of the output node, its constant in a
+    constant channel, at least 0 behind a ReLU; where it has no sum, its int8. logits float32 (N, classes):
+    factor * raw, the float64 product rounded once. The answer is the class of the largest raw if all factors are
+    alike, else of the largest logit; the first of equal ones.
+    """
+
+    values: dict[str, Array]
+    raw: Array
+    logits: Array
+
+
+def interpret_int8(program: IntegerNetwork, x: Array) -> Outputs:
+    """Run `program` on pictures x uint8 (N, C, H, W), or on int8: the input's value itself."""
+    if x.shape[1:] != program.graph.input_shape or x.dtype not in (np.uint8, np.int8):
+        shape = ", ".join(map(str, program.graph.input_shape))
+        raise ValueError(f"the input is {x.dtype} {x.shape}, wanted uint8 or int8 (N, {shape})")
+    if x.dtype == np.uint8:
+        x = program.table[np.arange(x.shape[1])[:, None, None], x]
+    values = {program.graph.input: x}
+    raw = None
+    for node in program.nodes:
+        operands = [values[name] for name in node.inputs]
+        if node.op in REQUANTIZED:
+            sums = accumulate(node, *operands)
+            values[node.name] = requantize(node, sums)
+            if node.name == program.graph.output:
+                raw = np.maximum(sums, 0) if node.lo == 0 else sums
+        elif node.op == "add":
+            values[node.name] = _add(node, *operands)
+        else:  # moves values or chooses among them, as in the float graph
+            values[node.name] = interpreter.run_node(node, *operands)
+    raw = (values[program.graph.output] if raw is None else raw).astype(np.int32)
+    return Outputs(values, raw, (raw * program.factor.astype(np.float64)).astype(np.float32))
+
+
+def accumulate(node: IntegerNode, x: Array) -> Array:
+    """sum + b of a node with a requantization, int64 (N, O, P, Q) or (N, O); in a constant channel its value."""
+    r = node.requantize
+    most = 128 * (1 if node.weight is None else int(node.weight.absolute_sums().max()))
+    sums = _SUMS[node.op](node, x.astype(np.float32 if most <= 1 << 24 else np.float64)).astype(np.int64)
+    return np.where(_column(r.constant, sums), 0, sums) + _column(r.b.astype(np.int64), sums)
+
+
+def requantize(node: IntegerNode, sums: Array) -> Array:
+    """int8 from sum + b: clamp(((sums << l) * q + 2^(s - 1)) >> s, lo, hi), or sums itself in a constant channel."""
+    r = node.requantize
+    q, s = (_column(v.astype(np.int64), sums) for v in (r.q, r.s))
+    y = ((sums << r.l) * q + (1 << s - 1)) >> s
+    return np.where(_column(r.constant, sums), sums, y).clip(node.lo, node.hi).astype(np.int8)
+
+
+def _column(values: Array, like: Array) -> Array:
+    """(O) or (1) values that broadcast over (N, O, ...)."""
+    return values.reshape(-1, *(1,) * (like.ndim - 2))
+
+
+def _conv(node: IntegerNode, x: Array) -> Array:
+    w = from_rows(node.weight.rows(), node.weight.shape).astype(x.dtype)
+    return interpreter.convolve(w, node.attributes, x)
+
+
+def _linear(node: IntegerNode, x: Array) -> Array:
+    return x @ from_rows(node.weight.rows(), node.weight.shape).astype(x.dtype).T
+
+
+def _windows(node: IntegerNode, x: Array) -> Array:
+    """(N, C, P, Q, KH, KW)"""
+    (kh, kw), (sh, sw) = node.attributes["kernel"], node.attributes["stride"]
+    return np.lib.stride_tricks.sliding_window_view(x, (kh, kw), axis=(2, 3))[:, :, ::sh, ::sw]
+
+
+def _add(node: IntegerNode, a: Array, b: Array) -> Array:
+    add = node.add
+    total = a.astype(np.int64) * add.q1 + b.astype(np.int64) * add.q2
+    return ((total + (1 << add.s - 1)) >> add.s).clip(node.lo, HIGH).astype(np.int8)
+
+
+_SUMS: dict[str, Callable[..., Array]] = {
+    "conv": _conv,
+    "linear": _linear,
+    "scale_shift": lambda node, x: x * _column(node.weight.data, x),
+    "avg_pool": lambda node, x: _windows(node, x).sum((4, 5), dtype=np.int64),
+    "global_avg_pool": lambda node, x: x.sum((2, 3), dtype=np.int64),
+}
