@@ -231,7 +231,7 @@ def test_run_needs_numpy_safetensors_and_pillow_alone(file):
     done = run_python(code, "run", file, str(bundled("digit-3.png")), str(bundled("digit-5.png")))
     assert done.returncode == 0, done.stderr
     _, rooms, _ = json.loads(done.stderr)
-    assert set(rooms) <= {"runtime", "cli", "pictures", "errors", "files", "_infer"}
+    assert set(rooms) <= {"runtime", "cli", "pictures", "errors", "files", "machine", "_infer"}
 
 
 def test_importing_the_runtime_is_quick_and_imports_nothing_else():

@@ -18,7 +18,7 @@ MODELS = {  # name: (picture, classes)
     "lenet5": ((1, 28, 28), 10),
     "digits_cnn": ((1, 8, 8), 10),
     "resnet20": ((3, 32, 32), 10),
-    "resnet18": ((3, 64, 64), 12),
+    "resnet18": ((3, 40, 33), 12),
 }
 
 

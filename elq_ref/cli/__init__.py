@@ -22,6 +22,7 @@ COMMANDS = {  # what is typed: the module
     "eval": "evaluate",
     "pack": "pack",
     "export-onnx": "export_onnx",
+    "bench": "bench",
     "run": "run",
     "summary": "summary",
     "crosscheck": "crosscheck",

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
+from ..machine import megabytes, peak_memory
 from ..pictures import find_pictures, read_picture
 from ..runtime import PackedNetwork, Session
-from .machine import megabytes, peak_memory
 from .output import Result, progress
 
 Picture = tuple[str, int | None]  # path, label

@@ -1,0 +1,149 @@
+"""What runs a packed network: this runtime, or another one that is given the same function in ONNX."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..runtime import PackedNetwork, Session
+
+Call = Callable[[], np.ndarray]  # computes the logits (N, classes) of the pictures that it was made for
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A network made ready to run: prepare(pictures uint8 (N, C, H, W)) -> Call; `about`, JSON values, says what runs;
+    profile(pictures) -> rows of (step, op, kernel, seconds, multiply-adds), where the runner can tell."""
+
+    prepare: Callable[[np.ndarray], Call]
+    about: dict[str, Any]
+    profile: Callable[[np.ndarray], list[tuple[str, str, str, float, int]]] | None = None
+
+
+@dataclass(frozen=True)
+class Runner:
+    """make(network, threads) -> Ready, in a process of its own; `packages` it needs besides elq_ref's."""
+
+    make: Callable[[PackedNetwork, int], Ready]
+    packages: tuple[str, ...] = ()
+
+
+def missing(name: str) -> list[str]:
+    """The packages that runner `name` needs and that are not installed."""
+    return [p for p in RUNNERS[name].packages if importlib.util.find_spec(p) is None]
+
+
+def normalized(network: PackedNetwork, pictures: np.ndarray) -> np.ndarray:
+    """The network's input float32 (N, C, H, W) of pictures uint8."""
+    mean, std = (np.array(v)[:, None, None] for v in (network.metadata.mean, network.metadata.std))
+    return ((pictures / 255 - mean) / std).astype(np.float32)
+
+
+def _elq(activations: str) -> Callable[[PackedNetwork, int], Ready]:
+    def make(network: PackedNetwork, threads: int) -> Ready:
+        session = Session(network) if activations == "float32" else Session(network, activations=activations)
+
+        def feed(pictures: np.ndarray) -> np.ndarray:
+            # int8: the table that normalizes pictures also quantizes them
+            return pictures if activations == "int8" else normalized(network, pictures)
+
+        def prepare(pictures: np.ndarray) -> Call:
+            x = feed(pictures)
+            return lambda: session(x)
+
+        def profile(pictures: np.ndarray) -> list[Any]:
+            return session.profile(feed(pictures))
+
+        about = {"kernels": dict(session.kernels)}
+        return Ready(prepare, about, profile if hasattr(session, "profile") else None)
+
+    return make
+
+
+def _onnxruntime(int8: bool) -> Callable[[PackedNetwork, int], Ready]:
+    def make(network: PackedNetwork, threads: int) -> Ready:
+        import onnxruntime
+
+        from ..deploy.onnx_export import export_onnx
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "float.onnx")
+            export_onnx(network, path)
+            if int8:
+                path = _quantized(network, path)
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+
+        def prepare(pictures: np.ndarray) -> Call:
+            x = normalized(network, pictures)
+            return lambda: session.run(None, {name: x})[0]
+
+        return Ready(prepare, {"version": onnxruntime.__version__})
+
+    return make
+
+
+def _quantized(network: PackedNetwork, path: Path, batches: int = 4) -> Path:
+    """The ONNX file with uint8 activations and int8 weights (QDQ, a scale for each output channel), onnxruntime's
+    fastest form; calibrated on random pictures, as time does not depend on the values."""
+    import logging
+
+    from onnxruntime import quantization
+
+    logging.getLogger().setLevel(logging.ERROR)  # it recommends another pre-processing, which changes nothing here
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self) -> None:
+            rng = np.random.default_rng(1)
+            shape = (1, *network.graph.input_shape)
+            pictures = (rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(batches))
+            self.inputs = iter([{network.graph.input: normalized(network, p)} for p in pictures])
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(self.inputs, None)
+
+    result = path.with_name("int8.onnx")
+    quantization.quantize_static(
+        str(path),
+        str(result),
+        Reader(),
+        quant_format=quantization.QuantFormat.QDQ,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+        per_channel=True,
+        reduce_range=False,
+    )
+    return result
+
+
+def _matmul(network: PackedNetwork, threads: int) -> Ready:
+    """NumPy's float32 product of two 1024 x 1024 matrices, MATMUL_MACS multiply-adds: the rate that BLAS reaches."""
+    a = np.random.default_rng(0).standard_normal((1024, 1024), np.float32)
+    b = a.T.copy()
+    return Ready(lambda pictures: lambda: (a @ b)[:1, :1], {"version": np.__version__})
+
+
+MATMUL_MACS = 1024**3
+_PEER = ("onnxruntime", "onnx")
+RUNNERS = {
+    "elq float32": Runner(_elq("float32")),
+    "elq int8": Runner(_elq("int8")),
+    "onnxruntime fp32": Runner(_onnxruntime(False), _PEER),
+    "onnxruntime u8s8": Runner(_onnxruntime(True), _PEER),
+    "BLAS": Runner(_matmul),
+}
+POOLS = ("ELQ_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def environment(threads: int) -> dict[str, str]:
+    """This process's environment for a process whose pools have `threads` threads."""
+    return os.environ | {pool: str(threads) for pool in POOLS}
