@@ -183,7 +183,7 @@ def heading(arguments: argparse.Namespace, has_torch: bool) -> str:
     """What ran where."""
     from importlib.metadata import version
 
-    from train_step import cpu_name
+    from peers import cpu_name
 
     from elq_ref.kernels import info
 

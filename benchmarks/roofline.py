@@ -24,7 +24,7 @@ import numpy as np
 os.environ["ELQ_NUM_THREADS"] = "1"  # before the kernels are imported: the limits are those of one core
 
 from conv_layers import DIRECTIONS, LAYERS, Layer, arrays, our_calls
-from train_step import cpu_name
+from peers import cpu_name
 
 from elq_ref import _train
 

@@ -1,0 +1,75 @@
+"""What benchmarks of several processes share: a peer's process, medians, and the line that says what ran where."""
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class PeerFailed(Exception):
+    """A peer could not do its work; the message is its own."""
+
+
+class Peer:
+    """A process that answers lines on its standard input with lines of JSON on its standard output.
+
+    `command`: the arguments of Python; `threads`: what every thread pool in it is told.
+    """
+
+    def __init__(self, command: Sequence[str], threads: int) -> None:
+        pools = ("ELQ_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        env = os.environ | {pool: str(threads) for pool in pools}
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen([sys.executable, *command], stdin=pipe, stdout=pipe, text=True, env=env)
+
+    def ask(self, line: object) -> dict[str, Any]:
+        """The answer to `line`; PeerFailed if the process ended or answered {"error": ...}."""
+        assert self.process.stdin
+        assert self.process.stdout
+        print(line, file=self.process.stdin, flush=True)
+        text = self.process.stdout.readline()
+        answer = json.loads(text) if text else {"error": f"its process ended with exit status {self.process.wait()}"}
+        if "error" in answer:
+            raise PeerFailed(answer["error"])
+        return answer
+
+    def close(self) -> None:
+        """Let the process end."""
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """(median, first quartile, third quartile)."""
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    return middle, low, high
+
+
+def cpu_name() -> str:
+    """The CPU as the operating system calls it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def heading() -> str:
+    """CPU, versions, kernels, load average, date; and that PyTorch is absent, if it is."""
+    from elq_ref.kernels import info
+
+    torch = f"PyTorch {version('torch')}" if find_spec("torch") else "PyTorch is not installed: elq_ref alone"
+    load = f", load average {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else ""
+    return (
+        f"{cpu_name()}; {torch}, Python {platform.python_version()}, NumPy {np.__version__}, "
+        f"kernels {info()['kernel']}{load}; {datetime.date.today()}"
+    )
