@@ -4,38 +4,71 @@
 import numpy as np
 
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int8_t, int32_t, uint8_t
 
 
 cdef extern from "cpu.h":
     const char *ELQ_ISA_WORDS
     const char *elq_isa_name(int isa)
     int elq_isa()
+    int elq_isa_parse(const char *word)
+    int elq_isa_includes(int isa, int kernel)
 
 cdef extern from "pool.h":
     ctypedef void (*elq_task)(void *context, ptrdiff_t index, int worker) noexcept nogil
     int elq_num_threads() nogil
     void elq_parallel_for(ptrdiff_t count, elq_task task, void *context) nogil
 
-cdef extern from "infer_conv.h":
-    enum: ELQ_BLOCK, ELQ_SCRATCH
-    ctypedef struct elq_conv:
-        const float *x
-        float *y
-        const void *weights
+cdef extern from "infer.h":
+    enum: ELQ_ALIGN
+    cdef enum elq_activations:
+        ELQ_F32, ELQ_I8
+    cdef enum elq_weights:
+        ELQ_T2, ELQ_B1, ELQ_FULL
+    cdef enum elq_error:
+        ELQ_DIRECT, ELQ_WINOGRAD
+    ctypedef struct elq_shape:
+        ptrdiff_t h, w, c, p, q, o, kh, kw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups
+    ctypedef struct elq_tail_f32:
         const float *scale
         const float *bias
-        float *scratch
-        ptrdiff_t n, h, w, c, p, q, o, kh, kw
-        ptrdiff_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups
-    ptrdiff_t elq_conv_tasks(const elq_conv *conv) nogil
-    void elq_conv_f32_t2__generic(void *conv, ptrdiff_t index, int worker) noexcept nogil
-    void elq_conv_f32_b1__generic(void *conv, ptrdiff_t index, int worker) noexcept nogil
-    void elq_conv_f32_f32__generic(void *conv, ptrdiff_t index, int worker) noexcept nogil
+        float low
+    ctypedef struct elq_tail_i8:
+        const int32_t *b
+        const int32_t *q
+        const uint8_t *s
+        const int8_t *lo
+        const int8_t *hi
+        int l
+        int32_t q_v, q_r
+        int s_add, lo_add, hi_add
+    ctypedef struct elq_conv:
+        elq_shape shape
+        ptrdiff_t n
+        const void *x
+        const void *residual
+        void *y
+        const void *weights
+        const void *tail
+    ctypedef struct elq_kernel:
+        const char *name
+        int isa
+        elq_activations activations
+        elq_weights weights
+        int (*fits)(const elq_shape *shape) nogil
+        size_t (*weight_bytes)(const elq_shape *shape) nogil
+        void (*pack)(const elq_shape *shape, const void *rows, void *packed) nogil
+        size_t (*scratch_bytes)(const elq_shape *shape) nogil
+        ptrdiff_t (*tasks)(const elq_shape *shape, ptrdiff_t n) nogil
+        void (*run)(const elq_conv *conv, ptrdiff_t task, void *scratch) noexcept nogil
+        elq_error error
+    const elq_kernel *elq_infer_select(int isa, elq_activations activations, elq_weights weights, const elq_shape *shape)
+    const elq_kernel *elq_infer_kernel(int index)
 
 
-BLOCK = ELQ_BLOCK
-KERNELS = {bits: f"elq_conv_f32_{weights}__generic" for bits, weights in ((2, "t2"), (1, "b1"), (32, "f32"))}
+ACTIVATIONS = {"float32": ELQ_F32, "int8": ELQ_I8}
+WEIGHTS = {"ternary": ELQ_T2, "binary": ELQ_B1, "full": ELQ_FULL}
+ERRORS = {ELQ_DIRECT: "direct", ELQ_WINOGRAD: "winograd"}
 
 
 def isa() -> str:
@@ -54,42 +87,159 @@ def threads() -> int:
     return found
 
 
-def conv_f32(const float[:, :, :, ::1] x, const uint8_t[::1] weights, int bits, const float[::1] scale,
-             const float[::1] bias, kernel, stride, padding, dilation, ptrdiff_t groups, shape):
-    """y (N, P, Q, O) of x (N, H, W, C): infer_conv.h. `weights` are the blocks, `bits` (1, 2, 32) a weight.
+def kernels() -> list:
+    """Names of the kernels that run with the instruction set in use, the best first."""
+    cdef int index = 0
+    cdef const elq_kernel *kernel = elq_infer_kernel(0)
+    names = []
+    while kernel is not NULL:
+        if elq_isa_includes(elq_isa(), kernel.isa):
+            names.append(kernel.name.decode())
+        index += 1
+        kernel = elq_infer_kernel(index)
+    return names
 
-    kernel, stride, padding, dilation are (rows, columns), shape is (P, Q, O).
+
+def aligned(ptrdiff_t size) -> np.ndarray:
+    """`size` uninitialized bytes that start at a multiple of ELQ_ALIGN."""
+    buffer = np.empty(size + ELQ_ALIGN, np.uint8)
+    return buffer[-buffer.ctypes.data % ELQ_ALIGN:][:size]
+
+
+cdef struct call:
+    elq_conv conv
+    const elq_kernel *kernel
+    char *scratch
+    ptrdiff_t scratch_bytes
+
+
+cdef void run_task(void *context, ptrdiff_t index, int worker) noexcept nogil:
+    cdef call *c = <call *> context
+    c.kernel.run(&c.conv, index, c.scratch + worker * c.scratch_bytes)
+
+
+cdef size_t address(array) except? 0:
+    return array.ctypes.data
+
+
+cdef class Layer:
+    """A convolution or fully connected layer, packed for the best kernel that there is: infer.h.
+
+    weights: "ternary" or "binary" rows of codes, uint8 (O, bytes) as they lie in the file, or "full" rows of float32 or
+    int8 (O, K). size: (H, W, C); kernel, stride, padding, dilation: (rows, columns). tail: for float32 activations (scale,
+    bias, low), for int8 (b, q, s, lo, hi, l, (q_v, q_r, s_add, lo_add, hi_add)). name: the kernel, for tests; ValueError if
+    it does not run this shape here.
     """
-    cdef elq_conv g
-    cdef elq_task task
-    g.n, g.h, g.w, g.c = x.shape[0], x.shape[1], x.shape[2], x.shape[3]
-    g.p, g.q, g.o = shape
-    g.kh, g.kw = kernel
-    g.stride_h, g.stride_w = stride
-    g.pad_h, g.pad_w = padding
-    g.dilation_h, g.dilation_w = dilation
-    g.groups = groups
-    if min(g.h, g.w, g.c, g.p, g.q, g.o, g.kh, g.kw, *stride, *dilation, groups) < 1 or min(padding) < 0:
-        raise ValueError("conv_f32: a length, stride, dilation or padding is too small")
-    if g.c % groups or g.o % groups or scale.shape[0] != g.o or bias.shape[0] != g.o:
-        raise ValueError(f"conv_f32: {g.c} and {g.o} channels in {groups} groups, {scale.shape[0]} scales")
-    cdef ptrdiff_t blocks = groups * ((g.o // groups + BLOCK - 1) // BLOCK)
-    if bits not in KERNELS or weights.shape[0] != blocks * g.kh * g.kw * (g.c // groups) * BLOCK * bits // 8:
-        raise ValueError(f"conv_f32: {weights.shape[0]} bytes of {bits}-bit weights do not fit the shape")
-    y = np.empty((g.n, g.p, g.q, g.o), np.float32)
-    if g.n == 0:
+
+    cdef elq_shape shape
+    cdef const elq_kernel *kernel
+    cdef elq_tail_f32 f32
+    cdef elq_tail_i8 i8
+    cdef readonly object packed
+    cdef object arrays
+
+    def __init__(self, activations, weights, rows, size, kernel, stride, padding, dilation, ptrdiff_t groups, tail,
+                 name=None):
+        cdef elq_shape *g = &self.shape
+        g.h, g.w, g.c = size
+        g.kh, g.kw = kernel
+        g.stride_h, g.stride_w = stride
+        g.pad_h, g.pad_w = padding
+        g.dilation_h, g.dilation_w = dilation
+        g.groups, g.o = groups, len(rows)
+        if min(g.h, g.w, g.c, g.o, g.kh, g.kw, *stride, *dilation, groups) < 1 or min(padding) < 0:
+            raise ValueError("a length, stride, dilation or padding of a layer is too small")
+        g.p = (g.h + 2 * g.pad_h - g.dilation_h * (g.kh - 1) - 1) // g.stride_h + 1
+        g.q = (g.w + 2 * g.pad_w - g.dilation_w * (g.kw - 1) - 1) // g.stride_w + 1
+        if min(g.p, g.q) < 1 or g.c % groups or g.o % groups:
+            raise ValueError(f"{g.c} channels to {g.o} in {groups} groups, {g.p} x {g.q} pixels: not a layer")
+        self._choose(ACTIVATIONS[activations], WEIGHTS[weights], name)
+        cdef ptrdiff_t length = g.kh * g.kw * (g.c // groups)
+        dtype, width = {
+            "ternary": (np.uint8, (2 * length + 7) // 8),
+            "binary": (np.uint8, (length + 7) // 8),
+            "full": (np.float32 if activations == "float32" else np.int8, length),
+        }[weights]
+        if rows.dtype != dtype or rows.shape != (g.o, width):
+            raise ValueError(f"rows of {weights} weights are {rows.dtype} {rows.shape}, wanted {dtype} {(g.o, width)}")
+        rows = np.ascontiguousarray(rows).view(np.uint8)
+        self.packed = aligned(self.kernel.weight_bytes(g))
+        cdef const uint8_t[:, ::1] source = rows
+        cdef uint8_t[::1] target = self.packed
+        with nogil:
+            self.kernel.pack(g, &source[0, 0], &target[0])
+        if activations == "float32":
+            self._set_f32(*tail)
+        else:
+            self._set_i8(*tail)
+
+    def _choose(self, activations, weights, name):
+        cdef int index = 0
+        cdef const elq_kernel *k
+        self.kernel = NULL
+        if name is None:
+            self.kernel = elq_infer_select(elq_isa(), activations, weights, &self.shape)
+        else:
+            k = elq_infer_kernel(index)
+            while k is not NULL:
+                if k.name.decode() == name and k.activations == activations and k.weights == weights:
+                    if elq_isa_includes(elq_isa(), k.isa) and k.fits(&self.shape):
+                        self.kernel = k
+                index += 1
+                k = elq_infer_kernel(index)
+        if self.kernel is NULL:
+            raise ValueError(f"kernel {name} does not run this layer here")
+
+    def _set_f32(self, scale, bias, float low):
+        cdef const float[::1] a = scale, b = bias
+        if not a.shape[0] == b.shape[0] == self.shape.o:
+            raise ValueError(f"{a.shape[0]} scales and {b.shape[0]} biases for {self.shape.o} channels")
+        self.arrays = scale, bias
+        self.f32.scale, self.f32.bias, self.f32.low = &a[0], &b[0], low
+
+    def _set_i8(self, b, q, s, lo, hi, int l, add):
+        cdef const int32_t[::1] b_view = b, q_view = q
+        cdef const uint8_t[::1] s_view = s
+        cdef const int8_t[::1] lo_view = lo, hi_view = hi
+        if not len(b) == len(q) == len(s) == len(lo) == len(hi) == self.shape.o:
+            raise ValueError(f"arrays of a tail are not of the length {self.shape.o}")
+        if min(q) < 0 or min(s) < 33 or max(s) > 62 or not 0 <= l <= 30:
+            raise ValueError("a multiplier or shift of a tail is out of its range")
+        self.arrays = b, q, s, lo, hi
+        self.i8.b, self.i8.q, self.i8.s = &b_view[0], &q_view[0], &s_view[0]
+        self.i8.lo, self.i8.hi, self.i8.l = &lo_view[0], &hi_view[0], l
+        self.i8.q_v, self.i8.q_r, self.i8.s_add, self.i8.lo_add, self.i8.hi_add = add or (0, 0, 1, 0, 0)
+        if not 1 <= self.i8.s_add <= 31 or max(abs(self.i8.q_v), abs(self.i8.q_r)) >= 1 << 22:
+            raise ValueError("a multiplier or shift of an addition is out of its range")
+
+    @property
+    def name(self) -> str:
+        """The kernel that runs it."""
+        return self.kernel.name.decode()
+
+    @property
+    def error(self) -> str:
+        """How far the kernel's float sums may be off: "direct" or "winograd" (infer.h)."""
+        return ERRORS[self.kernel.error]
+
+    def __call__(self, x, residual=None):
+        """y (N, P, Q, O) of x (N, H, W, C) and perhaps a residual like y, all float32 or all int8."""
+        cdef elq_shape *g = &self.shape
+        dtype = np.float32 if self.kernel.activations == ELQ_F32 else np.int8
+        cdef call c
+        y = np.empty((len(x), g.p, g.q, g.o), dtype)
+        for name, array, wanted in ("x", x, (len(x), g.h, g.w, g.c)), ("residual", residual, y.shape):
+            if array is not None and (array.dtype != dtype or array.shape != wanted or not array.flags.c_contiguous):
+                raise ValueError(f"{name} is {array.dtype} {array.shape}, wanted {np.dtype(dtype)} {wanted}, contiguous")
+        c.conv.shape, c.conv.n, c.conv.weights = g[0], len(x), <const void *> address(self.packed)
+        c.conv.x, c.conv.y, c.conv.residual = <const void *> address(x), <void *> address(y), NULL
+        if residual is not None:
+            c.conv.residual = <const void *> address(residual)
+        c.conv.tail = <const void *> &self.f32 if dtype is np.float32 else <const void *> &self.i8
+        c.kernel, c.scratch_bytes = self.kernel, self.kernel.scratch_bytes(g)
+        c.scratch_bytes += -c.scratch_bytes % ELQ_ALIGN
+        scratch = aligned(c.scratch_bytes * threads())
+        c.scratch = <char *> address(scratch)
+        with nogil:
+            elq_parallel_for(self.kernel.tasks(g, c.conv.n) if c.conv.n > 0 else 0, run_task, &c)
         return y
-    scratch = np.empty(ELQ_SCRATCH * threads(), np.float32)
-    cdef float[:, :, :, ::1] y_view = y
-    cdef float[::1] scratch_view = scratch
-    g.x, g.y, g.weights = &x[0, 0, 0, 0], &y_view[0, 0, 0, 0], &weights[0]
-    g.scale, g.bias, g.scratch = &scale[0], &bias[0], &scratch_view[0]
-    if bits == 2:
-        task = elq_conv_f32_t2__generic
-    elif bits == 1:
-        task = elq_conv_f32_b1__generic
-    else:
-        task = elq_conv_f32_f32__generic
-    with nogil:
-        elq_parallel_for(elq_conv_tasks(&g), task, &g)
-    return y

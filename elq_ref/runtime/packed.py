@@ -133,7 +133,7 @@ class PackedNetwork:
         that runs it here.
         """
         head = ("layer", "op", "shape", "levels", "bits/weight", "bytes", "zeros", "kernel")
-        table = [head, *(_row(node) for node in self.graph.nodes if node.weight is not None)]
+        table = [head, *(_row(node, self.shapes) for node in self.graph.nodes if node.weight is not None)]
         size = sum(weight.size for weight in self.layers.values())
         bits = f"{8 * self.weight_bytes / max(size, 1):.2f}"
         table.append(("total", "", f"{size:,} weights", "", bits, f"{self.weight_bytes:,}", "", ""))
@@ -151,7 +151,7 @@ class PackedNetwork:
         return "\n".join(line.rstrip() for line in lines)
 
 
-def _row(node: Node) -> tuple[str, ...]:
+def _row(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
     weight = node.weight
     zeros = weight.codes() == 0 if weight.alpha is not None else weight.data == 0
     return (
@@ -162,5 +162,5 @@ def _row(node: Node) -> tuple[str, ...]:
         f"{8 * weight.nbytes / weight.size:.2f}",
         f"{weight.nbytes:,}",
         f"{zeros.mean():.1%}",
-        kernel_name(weight.levels),
+        kernel_name(node, shapes[node.inputs[0]]),
     )

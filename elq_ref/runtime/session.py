@@ -30,13 +30,15 @@ class Session:
             network = PackedNetwork.load(network)
         graph, self.metadata = network.graph, network.metadata
         self.input_shape = graph.input_shape
-        self.kernels = {name: kernel_name(weight.levels) for name, weight in network.layers.items()}
+        self.kernels = {
+            node.name: kernel_name(node, network.shapes[node.inputs[0]]) for node in graph.nodes if node.weight
+        }
         self._input, self._output = graph.input, graph.output
         last_use = {name: position for position, node in enumerate(graph.nodes) for name in node.inputs}
         last_use[graph.output] = len(graph.nodes)
         self._steps: list[tuple[str, Callable[..., np.ndarray], tuple[str, ...], list[str]]] = []
         for position, node in enumerate(graph.nodes):
-            run = prepare(node, network.shapes[node.name]) if node.weight else layers.prepare(node)
+            run = prepare(node, network.shapes[node.inputs[0]], network.shapes[node.name]) if node.weight else layers.prepare(node)
             dead = [name for name in {*node.inputs, node.name} if last_use.get(name, position) == position]
             self._steps.append((node.name, run, node.inputs, dead))
         floats = sum(int(np.prod(shape)) for shape in network.shapes.values())

@@ -1,0 +1,49 @@
+/* The one table of inference kernels, the best first: a kernel is chosen if the instruction set in use includes its own
+ * and it `fits` the shape. A new kernel is one more K(...). */
+#include "cpu.h"
+#include "infer.h"
+
+#if ELQ_X86
+#define X86_FLOAT(K)
+#define X86_INT8(K)
+#else
+#define X86_FLOAT(K)
+#define X86_INT8(K)
+#endif
+
+#if defined(__aarch64__)
+#define ARM_FLOAT(K)
+#define ARM_INT8(K)
+#else
+#define ARM_FLOAT(K)
+#define ARM_INT8(K)
+#endif
+
+#define GENERIC(K)                                                                                                     \
+    K(elq_conv_f32_t2__generic)                                                                                        \
+    K(elq_conv_f32_b1__generic)                                                                                        \
+    K(elq_conv_f32_f32__generic)                                                                                       \
+    K(elq_conv_i8_t2__generic)                                                                                         \
+    K(elq_conv_i8_b1__generic)                                                                                         \
+    K(elq_conv_i8_i8__generic)
+
+#define ALL(K) X86_FLOAT(K) X86_INT8(K) ARM_FLOAT(K) ARM_INT8(K) GENERIC(K)
+
+#define DECLARE(name) extern const elq_kernel name;
+ALL(DECLARE)
+
+#define ADDRESS(name) &name,
+static const elq_kernel *const TABLE[] = {ALL(ADDRESS) NULL};
+
+const elq_kernel *elq_infer_kernel(int index) {
+    return index >= 0 && index < (int)(sizeof TABLE / sizeof *TABLE) ? TABLE[index] : NULL;
+}
+
+const elq_kernel *elq_infer_select(int isa, enum elq_activations activations, enum elq_weights weights,
+                                   const elq_shape *shape) {
+    for (const elq_kernel *const *k = TABLE; *k; k++)
+        if ((*k)->activations == activations && (*k)->weights == weights && elq_isa_includes(isa, (*k)->isa) &&
+            (*k)->fits(shape))
+            return *k;
+    return NULL;
+}

@@ -1,0 +1,373 @@
+/* Every inference kernel of the table beside plain loops, without Python: for sanitizers and for emulated CPUs
+ * (tests/c/run.sh). Integers must be equal, floats within the bound that the kernel states (infer.h).
+ *
+ * Every buffer is as large as its contents and lies between two canaries, which AddressSanitizer guards against reading
+ * too; x, y, residual and the tail's arrays start anywhere that their type may, scratch holds NaN. Beside the values:
+ * the order of the tasks, the number of pictures and the fusing of the tail must not change a bit. */
+#include "cpu.h"
+#include "infer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define POISON ASAN_POISON_MEMORY_REGION
+#define HEAL ASAN_UNPOISON_MEMORY_REGION
+#else
+#define POISON(p, n) ((void)(p), (void)(n))
+#define HEAL(p, n) ((void)(p), (void)(n))
+#endif
+
+enum { CANARY = 128, MOST_BUFFERS = 64 };
+static const unsigned char MARK = 0xFF; /* as floats NaN */
+static int failures, checks;
+
+/* -------------------------------------------------------------------------------------------------- buffers */
+
+static struct buffer {
+    unsigned char *base, *data;
+    size_t bytes;
+} buffers[MOST_BUFFERS];
+static int buffer_count;
+
+/* `bytes` that start `shift` bytes behind a multiple of ELQ_ALIGN, full of MARK. */
+static void *take(size_t bytes, size_t shift) {
+    struct buffer *b = &buffers[buffer_count++];
+    size_t all = (CANARY + shift + bytes + CANARY + ELQ_ALIGN - 1) / ELQ_ALIGN * ELQ_ALIGN;
+    if (buffer_count > MOST_BUFFERS || !(b->base = aligned_alloc(ELQ_ALIGN, all))) exit(2);
+    memset(b->base, MARK, all);
+    b->data = b->base + CANARY + shift, b->bytes = bytes;
+    POISON(b->base, CANARY + shift);
+    POISON(b->data + bytes, CANARY);
+    return b->data;
+}
+
+/* Whether all canaries stand; releases all buffers. */
+static int release_all(void) {
+    int whole = 1;
+    for (; buffer_count; buffer_count--) {
+        struct buffer *b = &buffers[buffer_count - 1];
+        HEAL(b->base, (size_t)(b->data - b->base));
+        HEAL(b->data + b->bytes, CANARY);
+        for (unsigned char *p = b->base; p < b->data; p++) whole &= *p == MARK;
+        for (int i = 0; i < CANARY; i++) whole &= b->data[b->bytes + (size_t)i] == MARK;
+        free(b->base);
+    }
+    return whole;
+}
+
+/* A small generator of our own: the same numbers on every platform. */
+static uint32_t random_bits(void) {
+    static uint64_t state = 1;
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (uint32_t)(state >> 33);
+}
+
+static int between(int least, int most) { return least + (int)(random_bits() % (uint32_t)(most - least + 1)); }
+
+static float real(void) { return (float)between(-8388608, 8388608) / 8388608; }
+
+/* --------------------------------------------------------------------------------------------------- shapes */
+
+typedef struct {
+    int h, w, c, o, kh, kw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;
+} outline;
+
+static const outline OUTLINES[] = {
+    {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1},      /* one product */
+    {1, 1, 257, 65, 1, 1, 1, 1, 0, 0, 1, 1, 1},   /* fully connected */
+    {1, 1, 64, 10, 1, 1, 1, 1, 0, 0, 1, 1, 1},
+    {1, 1, 1030, 35, 1, 1, 1, 1, 0, 0, 1, 1, 1},
+    {1, 1, 4099, 19, 1, 1, 1, 1, 0, 0, 1, 1, 1},
+    {1, 1, 128, 256, 1, 1, 1, 1, 0, 0, 1, 1, 1},
+    {8, 8, 16, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1},    /* 3x3, stride 1, whole vectors */
+    {9, 7, 16, 8, 3, 3, 1, 1, 1, 1, 1, 1, 1},
+    {7, 13, 32, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1},
+    {6, 5, 64, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1},
+    {5, 6, 128, 48, 3, 3, 1, 1, 1, 1, 1, 1, 1},
+    {9, 8, 48, 80, 3, 3, 1, 1, 0, 0, 1, 1, 1},
+    {11, 10, 20, 33, 3, 3, 1, 1, 1, 2, 1, 1, 1},
+    {9, 9, 16, 32, 3, 3, 2, 2, 1, 1, 1, 1, 1},    /* stride 2 */
+    {10, 7, 32, 64, 3, 3, 2, 2, 1, 1, 1, 1, 1},
+    {9, 7, 64, 96, 1, 1, 2, 2, 0, 0, 1, 1, 1},
+    {5, 9, 40, 24, 1, 1, 1, 1, 0, 0, 1, 1, 1},
+    {4, 4, 100, 130, 1, 1, 1, 1, 0, 0, 1, 1, 1},
+    {17, 19, 3, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1},   /* first layers */
+    {23, 19, 3, 64, 7, 7, 2, 2, 3, 3, 1, 1, 1},
+    {12, 33, 1, 6, 5, 5, 1, 1, 2, 2, 1, 1, 1},
+    {6, 6, 5, 67, 3, 3, 2, 2, 1, 1, 1, 1, 1},
+    {8, 5, 3, 9, 5, 1, 3, 1, 2, 3, 1, 1, 1},
+    {11, 9, 6, 6, 3, 2, 1, 1, 1, 0, 2, 3, 3},     /* groups and dilation */
+    {7, 6, 24, 40, 3, 3, 1, 1, 1, 1, 1, 1, 4},
+    {5, 5, 64, 64, 3, 3, 1, 1, 1, 1, 1, 1, 2},
+    {5, 5, 8, 130, 1, 1, 2, 1, 0, 0, 1, 1, 2},
+    {9, 8, 16, 16, 3, 3, 1, 1, 2, 2, 2, 2, 1},
+    {5, 8, 5, 5, 3, 3, 1, 1, 1, 1, 1, 1, 5},      /* depthwise */
+    {9, 9, 64, 64, 3, 3, 2, 2, 1, 1, 1, 1, 64},
+    {6, 7, 40, 40, 5, 5, 1, 1, 2, 2, 1, 1, 40},
+    {6, 5, 18, 36, 3, 3, 2, 1, 1, 1, 1, 1, 18},
+    {3, 4, 1, 2, 2, 2, 5, 3, 4, 5, 1, 1, 1},      /* padding larger than the kernel */
+    {1, 1, 16, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1},    /* one pixel that is all edge */
+    {2, 1, 32, 16, 3, 3, 1, 1, 3, 3, 1, 1, 1},
+    {1, 70, 24, 20, 1, 3, 1, 1, 0, 1, 1, 1, 1},
+    {70, 1, 21, 19, 3, 1, 1, 1, 1, 0, 1, 1, 1},
+};
+
+static elq_shape shape_of(const outline *s) {
+    elq_shape g = {s->h, s->w, s->c, 0, 0, s->o, s->kh, s->kw, s->stride_h, s->stride_w, s->pad_h, s->pad_w,
+                   s->dilation_h, s->dilation_w, s->groups};
+    g.p = (g.h + 2 * g.pad_h - g.dilation_h * (g.kh - 1) - 1) / g.stride_h + 1;
+    g.q = (g.w + 2 * g.pad_w - g.dilation_w * (g.kw - 1) - 1) / g.stride_w + 1;
+    return g;
+}
+
+/* ---------------------------------------------------------------------------------------------------- cases */
+
+enum fill { ANY, EXTREME, NOTHING }; /* random; all at one end of their range, so that sums are as large as they get; 0 */
+
+typedef struct {
+    const elq_kernel *kernel;
+    elq_shape g;
+    ptrdiff_t n, depth, in, out; /* pictures; K; elements of x and y */
+    enum fill fill;
+    void *rows, *packed, *x, *residual;
+    double *w, *sum, *magnitude; /* O * K; out: the exact sums and the sums of magnitudes */
+    elq_tail_f32 f32;
+    elq_tail_i8 i8;
+} test;
+
+static void report(const test *t, const char *what, ptrdiff_t at, double got, double wanted) {
+    const elq_shape *g = &t->g;
+    if (failures++ > 20) return;
+    printf("%s, %td pictures %tdx%tdx%td to %td, kernel %tdx%td, stride %td %td, padding %td %td, dilation %td %td, "
+           "groups %td: %s: element %td is %.9g, wanted %.9g\n",
+           t->kernel->name, t->n, g->h, g->w, g->c, g->o, g->kh, g->kw, g->stride_h, g->stride_w, g->pad_h, g->pad_w,
+           g->dilation_h, g->dilation_w, g->groups, what, at, got, wanted);
+}
+
+static size_t width(const test *t) { return t->kernel->activations == ELQ_F32 ? sizeof(float) : 1; }
+
+static double value_of(const test *t, const void *p, ptrdiff_t i) {
+    return t->kernel->activations == ELQ_F32 ? ((const float *)p)[i] : ((const int8_t *)p)[i];
+}
+
+static void *numbers(const test *t, ptrdiff_t count, size_t shift, int extreme) {
+    void *p = take((size_t)count * width(t), shift * width(t));
+    for (ptrdiff_t i = 0; i < count; i++)
+        if (t->kernel->activations == ELQ_F32) ((float *)p)[i] = extreme ? 1 : real();
+        else ((int8_t *)p)[i] = (int8_t)(extreme ? -128 : between(-128, 127));
+    return p;
+}
+
+/* Random rows as they lie in the file, and the weights that they stand for. */
+static void make_weights(test *t) {
+    const enum elq_weights kind = t->kernel->weights;
+    const ptrdiff_t bits = kind == ELQ_T2 ? 2 : kind == ELQ_B1 ? 1 : (ptrdiff_t)(8 * width(t));
+    const ptrdiff_t row = (t->depth * bits + 7) / 8;
+    t->rows = take((size_t)(t->g.o * row), kind == ELQ_FULL ? width(t) : 3);
+    memset(t->rows, 0, (size_t)(t->g.o * row));
+    const int density = between(1, 9);
+    for (ptrdiff_t o = 0; o < t->g.o; o++)
+        for (ptrdiff_t k = 0; k < t->depth; k++) {
+            double *w = &t->w[o * t->depth + k];
+            if (kind == ELQ_FULL && t->kernel->activations == ELQ_F32) *w = t->fill == NOTHING ? 0 : real();
+            else if (kind == ELQ_FULL) *w = t->fill == NOTHING ? 0 : t->fill == EXTREME ? 127 : between(-127, 127);
+            else if (kind == ELQ_T2 && (t->fill == NOTHING || (t->fill == ANY && between(0, 9) > density))) *w = 0;
+            else *w = t->fill == EXTREME ? 1 - 2 * (o % 2) : 1 - 2 * between(0, 1);
+            unsigned char *codes = (unsigned char *)t->rows + o * row;
+            if (kind == ELQ_T2) codes[k / 4] |= (unsigned char)((int)*w & 3) << 2 * (k % 4);
+            if (kind == ELQ_B1) codes[k / 8] |= (unsigned char)(*w < 0) << k % 8;
+            if (kind == ELQ_FULL && width(t) == 1) ((int8_t *)codes)[k] = (int8_t)*w;
+            if (kind == ELQ_FULL && width(t) == 4) memcpy((float *)(void *)codes + k, &(float){(float)*w}, 4);
+        }
+}
+
+/* sum and magnitude by the definition. */
+static void plain(const test *t) {
+    const elq_shape *g = &t->g;
+    const ptrdiff_t channels = g->c / g->groups, outputs = g->o / g->groups;
+    for (ptrdiff_t y = 0; y < t->out; y++) {
+        const ptrdiff_t o = y % g->o, q = y / g->o % g->q, p = y / g->o / g->q % g->p, n = y / g->o / g->q / g->p;
+        t->sum[y] = t->magnitude[y] = 0;
+        for (ptrdiff_t i = 0; i < g->kh; i++)
+            for (ptrdiff_t j = 0; j < g->kw; j++) {
+                const ptrdiff_t row = p * g->stride_h - g->pad_h + i * g->dilation_h;
+                const ptrdiff_t column = q * g->stride_w - g->pad_w + j * g->dilation_w;
+                if (row < 0 || row >= g->h || column < 0 || column >= g->w) continue;
+                const ptrdiff_t at = ((n * g->h + row) * g->w + column) * g->c + o / outputs * channels;
+                const double *w = t->w + o * t->depth + (i * g->kw + j) * channels;
+                for (ptrdiff_t c = 0; c < channels; c++) {
+                    const double product = w[c] * value_of(t, t->x, at + c);
+                    t->sum[y] += product, t->magnitude[y] += fabs(product);
+                }
+            }
+    }
+}
+
+static void make_tail_f32(test *t) {
+    float *scale = take((size_t)t->g.o * 4, 4), *bias = take((size_t)t->g.o * 4, 8);
+    for (ptrdiff_t o = 0; o < t->g.o; o++) scale[o] = real(), bias[o] = real();
+    t->f32 = (elq_tail_f32){scale, bias, -INFINITY};
+}
+
+/* Legal integers (docs/arithmetic.md) that take typical sums to the whole of int8; one channel in five is constant. */
+static void make_tail_i8(test *t) {
+    const ptrdiff_t outputs = t->g.o;
+    int32_t *b = take((size_t)outputs * 4, 4), *q = take((size_t)outputs * 4, 8);
+    uint8_t *s = take((size_t)outputs, 1);
+    int8_t *lo = take((size_t)outputs, 2), *hi = take((size_t)outputs, 3);
+    double most = 1;
+    for (ptrdiff_t o = 0; o < outputs; o++) {
+        double all = 0;
+        for (ptrdiff_t k = 0; k < t->depth; k++) all += fabs(t->w[o * t->depth + k]);
+        b[o] = between(-1000, 1000);
+        most = fmax(most, 128 * all + fabs((double)b[o]));
+    }
+    int l = 0; /* the largest that the bound allows, up to 12 */
+    while (l < 12 && most * 2 * (1 << l) < 2147483648.0) l++;
+    for (ptrdiff_t o = 0; o < outputs; o++) {
+        const int constant = outputs > 1 && o % 5 == 2;
+        const double typical = most / (t->fill == EXTREME ? 1 : sqrt((double)t->depth) + 1);
+        int shift = 31 + l + (int)floor(log2(typical / 127)) + between(-1, 1);
+        s[o] = (uint8_t)(shift < 33 ? 33 : shift > 62 ? 62 : shift);
+        q[o] = (int32_t)(((uint32_t)1 << 30) + random_bits() % ((uint32_t)1 << 30));
+        if (o % 7 == 3) q[o] = INT32_MAX;
+        if (o % 11 == 4) q[o] = 0;
+        lo[o] = (int8_t)(o % 3 ? -128 : o % 2 ? -127 : 0), hi[o] = 127;
+        if (constant) {
+            lo[o] = hi[o] = (int8_t)between(-128, 127);
+            b[o] = o % 2 ? INT32_MAX : INT32_MIN, q[o] = INT32_MAX;
+        }
+    }
+    t->i8 = (elq_tail_i8){b, q, s, lo, hi, l, between(1, (1 << 22) - 1), between(0, (1 << 22) - 1), between(1, 31),
+                          between(0, 1) ? 0 : -128, 127};
+}
+
+/* The exact integer of infer.h in 64 bits (nothing of a constant channel), then in floors of exact halves. */
+static int wanted_i8(const test *t, ptrdiff_t y, const int8_t *residual) {
+    const elq_tail_i8 *a = &t->i8;
+    const ptrdiff_t o = y % t->g.o;
+    int64_t v = a->lo[o];
+    if (a->lo[o] != a->hi[o]) {
+        const int64_t product = (((int64_t)t->sum[y] + a->b[o]) * ((int64_t)1 << a->l)) * a->q[o];
+        v = (product + ((int64_t)1 << (a->s[o] - 1))) >> a->s[o];
+        v = v < a->lo[o] ? a->lo[o] : v > a->hi[o] ? a->hi[o] : v;
+    }
+    if (!residual) return (int)v;
+    v = (v * a->q_v + (int64_t)residual[y] * a->q_r + ((int64_t)1 << (a->s_add - 1))) >> a->s_add;
+    return (int)(v < a->lo_add ? a->lo_add : v > a->hi_add ? a->hi_add : v);
+}
+
+/* y of a call; tasks from the last to the first when `backwards`, with one scratch or two in turn. */
+static void *run(test *t, ptrdiff_t n, ptrdiff_t first, const void *residual, int in_place, int backwards) {
+    const size_t y_bytes = (size_t)(t->out / t->n * n) * width(t);
+    const size_t x_offset = (size_t)(t->in / t->n * first) * width(t), y_offset = (size_t)(t->out / t->n * first) * width(t);
+    char *y = take(y_bytes, width(t) * (size_t)(1 + backwards));
+    if (in_place) memcpy(y, residual, y_bytes), residual = y;
+    const size_t bytes = t->kernel->scratch_bytes(&t->g);
+    void *scratch[2] = {take(bytes, 0), take(bytes, 0)};
+    const elq_conv conv = {t->g, n, (char *)t->x + x_offset, residual && !in_place ? (const char *)residual + y_offset : residual,
+                           y, t->packed, t->kernel->activations == ELQ_F32 ? (void *)&t->f32 : (void *)&t->i8};
+    const ptrdiff_t tasks = t->kernel->tasks(&t->g, n);
+    for (ptrdiff_t k = 0; k < tasks; k++) t->kernel->run(&conv, backwards ? tasks - 1 - k : k, scratch[backwards && k % 2]);
+    return y;
+}
+
+static void same(const test *t, const char *what, const void *a, const void *b, ptrdiff_t count) {
+    if (!memcmp(a, b, (size_t)count * width(t))) return;
+    for (ptrdiff_t i = 0; i < count; i++)
+        if (memcmp((const char *)a + (size_t)i * width(t), (const char *)b + (size_t)i * width(t), width(t))) {
+            report(t, what, i, value_of(t, a, i), value_of(t, b, i));
+            return;
+        }
+}
+
+static void check_f32(test *t) {
+    const float *y = run(t, t->n, 0, NULL, 0, 0), *r = t->residual;
+    const double n = (double)t->depth + 8, u = ldexp(1, -24), gamma = n * u / (1 - n * u);
+    double largest = 0;
+    for (ptrdiff_t i = 0; i < t->out; i++) largest = fmax(largest, t->magnitude[i]);
+    for (ptrdiff_t i = 0; i < t->out; i++) {
+        const double scale = t->f32.scale[i % t->g.o], bias = t->f32.bias[i % t->g.o];
+        const double size = t->kernel->error == ELQ_WINOGRAD ? 36 * largest : t->magnitude[i];
+        const double wanted = scale * t->sum[i] + bias, bound = gamma * (fabs(scale) * size + fabs(bias));
+        if (fabs(y[i] - wanted) <= bound) continue;
+        report(t, "beyond the bound", i, y[i], wanted);
+        break;
+    }
+    float *added = take((size_t)t->out * 4, 0), *most = take((size_t)t->out * 4, 0);
+    for (ptrdiff_t i = 0; i < t->out; i++) {
+        volatile float v = y[i] + r[i]; /* a rounding of its own */
+        added[i] = v, most[i] = v < 0 ? 0 : v;
+    }
+    same(t, "with a residual", run(t, t->n, 0, r, 0, 0), added, t->out);
+    t->f32.low = 0;
+    same(t, "with a residual and a ReLU", run(t, t->n, 0, r, 0, 1), most, t->out);
+    same(t, "with a residual in place", run(t, t->n, 0, r, 1, 0), most, t->out);
+    for (ptrdiff_t i = 0; i < t->out; i++) most[i] = y[i] < 0 ? 0 : y[i];
+    same(t, "with a ReLU", run(t, t->n, 0, NULL, 0, 1), most, t->out);
+}
+
+static void check_i8(test *t) {
+    int8_t *wanted = take((size_t)t->out, 0), *added = take((size_t)t->out, 0);
+    for (ptrdiff_t i = 0; i < t->out; i++) {
+        wanted[i] = (int8_t)wanted_i8(t, i, NULL);
+        added[i] = (int8_t)wanted_i8(t, i, t->residual);
+    }
+    same(t, "sum", run(t, t->n, 0, NULL, 0, 0), wanted, t->out);
+    same(t, "tasks in another order", run(t, t->n, 0, NULL, 0, 1), wanted, t->out);
+    same(t, "with a residual", run(t, t->n, 0, t->residual, 0, 0), added, t->out);
+    same(t, "with a residual in place", run(t, t->n, 0, t->residual, 1, 1), added, t->out);
+}
+
+static void check(const elq_kernel *kernel, const elq_shape *shape, ptrdiff_t n, enum fill fill) {
+    test t = {.kernel = kernel, .g = *shape, .n = n, .fill = fill};
+    t.depth = shape->kh * shape->kw * (shape->c / shape->groups);
+    t.in = n * shape->h * shape->w * shape->c, t.out = n * shape->p * shape->q * shape->o;
+    t.w = calloc((size_t)(shape->o * t.depth + 2 * t.out), sizeof(double));
+    if (!t.w) exit(2);
+    t.sum = t.w + shape->o * t.depth, t.magnitude = t.sum + t.out;
+    make_weights(&t);
+    t.x = numbers(&t, t.in, 1, fill == EXTREME);
+    t.residual = numbers(&t, t.out, 3, 0);
+    t.packed = take(kernel->weight_bytes(shape), 0);
+    kernel->pack(shape, t.rows, t.packed);
+    plain(&t);
+    if (kernel->activations == ELQ_F32) make_tail_f32(&t), check_f32(&t);
+    else make_tail_i8(&t), check_i8(&t);
+    const char *all = run(&t, n, 0, t.residual, 0, 0);
+    const ptrdiff_t one = t.out / n;
+    for (ptrdiff_t k = 0; n > 1 && k < n; k++)
+        same(&t, "a picture alone", run(&t, 1, k, t.residual, 0, 0), all + (size_t)(k * one) * width(&t), one);
+    if (!release_all()) report(&t, "a canary is gone", 0, 0, 0);
+    free(t.w);
+    checks++;
+}
+
+/* infer_check [WORD]: all kernels, or those with WORD in their name */
+int main(int count, char **words) {
+    const int best = elq_isa_parse("");
+    for (int index = 0; elq_infer_kernel(index); index++) {
+        const elq_kernel *kernel = elq_infer_kernel(index);
+        if (count > 1 && !strstr(kernel->name, words[1])) continue;
+        if (!elq_isa_includes(best, kernel->isa)) {
+            printf("%s skipped: this CPU lacks %s\n", kernel->name, elq_isa_name(kernel->isa));
+            continue;
+        }
+        const int before = checks;
+        for (size_t k = 0; k < sizeof OUTLINES / sizeof *OUTLINES; k++) {
+            const elq_shape shape = shape_of(&OUTLINES[k]);
+            if (!kernel->fits(&shape)) continue;
+            check(kernel, &shape, 1, EXTREME);
+            check(kernel, &shape, k % 3 ? 3 : 2, ANY);
+            check(kernel, &shape, 1, k % 2 ? ANY : NOTHING);
+        }
+        printf("%s: %d checks\n", kernel->name, checks - before);
+        if (checks == before) failures++;
+    }
+    printf("%d checks, %d failures\n", checks, failures);
+    return failures > 0 || !checks;
+}
