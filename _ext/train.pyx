@@ -51,13 +51,24 @@ cdef extern from "train.h" nogil:
         void *dresidual
         void *dgamma
         void *dbeta
+    struct elq_max_pool:
+        Py_ssize_t n, c, h, w, p, q, kh, kw, stride_h, stride_w
+        const void *x
+        const void *dy
+        void *y
+        void *dx
+        int *place
     struct elq_train_kernels:
-        int (*conv)(const elq_conv *, elq_array, elq_array, elq_array) noexcept nogil
+        int (*conv)(const elq_conv *, elq_array, elq_array, const void *, elq_array) noexcept nogil
         int (*conv_dx)(const elq_conv *, elq_array, elq_array, elq_array) noexcept nogil
         int (*conv_dw)(const elq_conv *, elq_array, elq_array, elq_array) noexcept nogil
         int (*norm)(const elq_norm *) noexcept nogil
         int (*norm_backward)(const elq_norm *) noexcept nogil
         int (*scale_shift)(const elq_norm *) noexcept nogil
+        int (*max_pool)(const elq_max_pool *) noexcept nogil
+        int (*max_pool_backward)(const elq_max_pool *) noexcept nogil
+        int (*relu)(Py_ssize_t, const void *, const void *, void *) noexcept nogil
+        int (*sums)(Py_ssize_t, Py_ssize_t, const void *, void *) noexcept nogil
     int elq_train_isa(int isa)
     const elq_train_kernels *elq_train_select(int isa, int is_double, Py_ssize_t outputs)
 
@@ -140,6 +151,10 @@ cdef cnp.ndarray _aligned(cnp.ndarray x):
     return x if cnp.PyArray_ISALIGNED(x) else x.copy()
 
 
+cdef void *_data(cnp.ndarray x):
+    return cnp.PyArray_DATA(x)
+
+
 cdef elq_array _view(cnp.ndarray x):
     cdef elq_array a
     cdef int k
@@ -185,16 +200,21 @@ cdef _done(int status):
         raise MemoryError("no memory for the buffers of a kernel")
 
 
-def conv2d(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1):
+def conv2d(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1, bias=None):
     """See numpy_ops.conv2d."""
     cdef elq_conv g = _geometry(x.shape, w.shape, stride, padding, dilation, groups)
-    cdef const elq_train_kernels *kernels = _kernels((x, w), _lanes(&g, g.o))
+    cdef const elq_train_kernels *kernels = _kernels((x, w) if bias is None else (x, w, bias), _lanes(&g, g.o))
+    cdef const void *b = NULL
     x, w = _aligned(x), _aligned(w)
+    if bias is not None:
+        _same_shape("bias", bias.shape, w.shape[:1])
+        bias = np.ascontiguousarray(bias)
+        b = _data(bias)
     y = _empty((g.n, g.p, g.q, groups * g.o), x.dtype).transpose(0, 3, 1, 2)
     cdef elq_array ax = _view(x), aw = _view(w), ay = _view(y)
     cdef int status
     with nogil:
-        status = kernels.conv(&g, ax, aw, ay)
+        status = kernels.conv(&g, ax, aw, b, ay)
     _done(status)
     return y
 
@@ -237,10 +257,6 @@ cdef _flat(x):
 cdef _shaped(flat, shape):
     """(pixels, C) back under the logical shape."""
     return np.moveaxis(flat.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
-
-
-cdef void *_data(cnp.ndarray x):
-    return cnp.PyArray_DATA(x)
 
 
 cdef tuple _channels(str op, x, tuple vectors):
@@ -316,3 +332,95 @@ def scale_shift(x, scale, shift, residual=None, bint relu=False):
     with nogil:
         kernels.scale_shift(&a)
     return _shaped(y, shape)
+
+
+def channel_sums(x):
+    """See numpy_ops.channel_sums."""
+    cdef const elq_train_kernels *kernels = _kernels((x,), x.shape[1])
+    x = _flat(x)
+    sums = np.empty(x.shape[1], x.dtype)
+    cdef Py_ssize_t pixels = x.shape[0], c = x.shape[1]
+    cdef const void *given = _data(x)
+    cdef void *wanted = _data(sums)
+    cdef int status
+    with nogil:
+        status = kernels.sums(pixels, c, given, wanted)
+    _done(status)
+    return sums
+
+
+cdef bint _channels_last(x):
+    """Whether N C H W lies in memory as N H W C, without gaps."""
+    return x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+cdef _dense(x, bint last):
+    """The elements in one piece of memory, in the order N H W C if `last`, else in their own: a view or a copy."""
+    return np.require(x.transpose(0, 2, 3, 1) if last else x, requirements="CA")
+
+
+cdef _relu(x, dy, bint last):
+    """relu, or relu_backward where dy is given; x and dy as `_dense` returned them."""
+    cdef const elq_train_kernels *kernels = _kernels((x,) if dy is None else (x, dy), x.size)
+    y = _empty((x.size,), x.dtype)
+    cdef Py_ssize_t count = x.size
+    cdef const void *given = _data(x)
+    cdef const void *gradient = NULL if dy is None else _data(dy)
+    cdef void *wanted = _data(y)
+    with nogil:
+        kernels.relu(count, given, gradient, wanted)
+    y = y.reshape(x.shape)
+    return y.transpose(0, 3, 1, 2) if last else y
+
+
+def relu(x):
+    """See numpy_ops.relu."""
+    last = _channels_last(x)
+    return _relu(_dense(x, last), None, last)
+
+
+def relu_backward(dy, y):
+    """See numpy_ops.relu_backward."""
+    _same_shape("dy", dy.shape, y.shape)
+    last = _channels_last(y)
+    return _relu(_dense(y, last), _dense(dy, last), last)
+
+
+cdef elq_max_pool _pool(tuple x_shape, kernel, stride) except *:
+    cdef elq_max_pool a
+    memset(&a, 0, sizeof(a))
+    a.n, a.c, a.h, a.w = x_shape
+    a.kh, a.kw = kernel
+    a.stride_h, a.stride_w = stride
+    if min(*kernel, *stride) < 1 or a.kh > a.h or a.kw > a.w:
+        raise ValueError(f"max_pool of x {x_shape} with kernel {kernel}, stride {stride}")
+    a.p = (a.h - a.kh) // a.stride_h + 1
+    a.q = (a.w - a.kw) // a.stride_w + 1
+    return a
+
+
+def max_pool(x, kernel, stride):
+    """See numpy_ops.max_pool."""
+    cdef elq_max_pool a = _pool(x.shape, kernel, stride)
+    cdef const elq_train_kernels *kernels = _kernels((x,), a.c)
+    x = _dense(x, True)
+    y = _empty((a.n, a.p, a.q, a.c), x.dtype)
+    place = _empty((a.n, a.p, a.q, a.c), np.dtype(np.int32))
+    a.x, a.y, a.place = _data(x), _data(y), <int *>_data(place)
+    with nogil:
+        kernels.max_pool(&a)
+    return y.transpose(0, 3, 1, 2), place.transpose(0, 3, 1, 2)
+
+
+def max_pool_backward(dy, place, x_shape, kernel, stride):
+    """See numpy_ops.max_pool_backward."""
+    cdef elq_max_pool a = _pool(x_shape, kernel, stride)
+    cdef const elq_train_kernels *kernels = _kernels((dy,), a.c)
+    _same_shape("dy", dy.shape, (a.n, a.c, a.p, a.q))
+    _same_shape("place", place.shape, dy.shape)
+    dy, place = _dense(dy, True), _dense(place.astype(np.int32, copy=False), True)
+    dx = _empty((a.n, a.h, a.w, a.c), dy.dtype)
+    a.dy, a.dx, a.place = _data(dy), _data(dx), <int *>_data(place)
+    with nogil:
+        kernels.max_pool_backward(&a)
+    return dx.transpose(0, 3, 1, 2)

@@ -110,7 +110,7 @@ def _terms(x, w, dy, groups):
     return w.shape[1] * taps, w.shape[0] // groups * taps, dy.shape[0] * dy.shape[2] * dy.shape[3]
 
 
-LANES = {"generic": 4, "avx2": 8, "avx512": 16}  # of float32
+LANES = {"generic": 4, "avx2": 8, "avx512": 16, "neon": 4}  # of float32
 B = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])  # B', G and A' of F(2x2, 3x3)
 G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 A = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
@@ -172,7 +172,7 @@ def _bounds(isa, x, w, dy, geometry):
     return bounds
 
 
-@pytest.fixture(params=["generic", "avx2", "avx512"])
+@pytest.fixture(params=["generic", "avx2", "avx512", "neon"])
 def isa(request):
     """Each instruction set that this CPU has, in turn."""
     if _train is None:
@@ -205,6 +205,25 @@ def test_convolution(isa, shape, kernel, stride, padding, dilation, groups, dtyp
     for got, wanted, bound in zip(_three(_train, x, w, dy, geometry), wanted3, bounds, strict=True):
         assert got.dtype == dtype
         _within(got, wanted, bound)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", [SHAPES[0], SHAPES[4], SHAPES[8], SHAPES[14], SHAPES[18], SHAPES[20]], ids=_name)
+def test_bias_is_added(isa, case, dtype):
+    """One more term in every sum."""
+    shape, kernel, *geometry = case
+    x, w, dy = _case(shape, kernel, geometry, dtype)
+    bias = np.random.default_rng(6).standard_normal(kernel[0]).astype(dtype)
+    wide = [a.astype(np.float64) for a in (x, w)]
+    wanted = numpy_ops.conv2d(*wide, *geometry) + bias[:, None, None]
+    np.testing.assert_array_equal(numpy_ops.conv2d(*wide, *geometry, bias.astype(np.float64)), wanted)
+    terms, size = w[0].size, np.abs(bias.astype(np.float64))[:, None, None]
+    bound = _bounds(isa, x, w, dy, geometry)[0] * (terms + 1) / terms + (terms + 1) * np.finfo(dtype).eps * size
+    _within(_train.conv2d(x, w, *geometry, bias), wanted, bound)
+    with pytest.raises(ValueError, match="bias has shape"):
+        _train.conv2d(x, w, *geometry, bias[1:])
+    with pytest.raises(TypeError, match="one dtype"):
+        _train.conv2d(x, w, *geometry, bias.astype(np.float16))
 
 
 def _layouts(a):
@@ -315,6 +334,107 @@ def test_batch_norm_keeps_a_small_variance_beside_a_large_mean(isa):
     np.testing.assert_allclose(var, x.var((0, 2, 3), dtype=np.float64), rtol=1e-6)
 
 
+# ------------------------------------------------------------------------------- max pooling, ReLU, sums
+
+# x, kernel, stride
+POOLS = [
+    ((2, 3, 7, 6), (2, 2), (2, 2)),
+    ((1, 6, 9, 11), (3, 3), (2, 2)),  # windows overlap, the last row and column are not seen
+    ((3, 16, 6, 8), (2, 2), (2, 2)),
+    ((2, 21, 5, 7), (3, 2), (1, 2)),
+    ((1, 40, 4, 4), (4, 4), (1, 1)),
+    ((2, 1, 8, 9), (2, 3), (3, 1)),
+    ((2, 35, 3, 3), (1, 1), (2, 2)),
+]
+
+
+def _pool_loop(x, dy, kernel, stride):
+    """y, place and dx by the definition, one window at a time."""
+    y, place, dx = np.empty(dy.shape, x.dtype), np.empty(dy.shape, np.int32), np.zeros_like(x)
+    for n, c, p, q in np.ndindex(*dy.shape):
+        top, left = p * stride[0], q * stride[1]
+        seen = x[n, c, top : top + kernel[0], left : left + kernel[1]].ravel()
+        nans = np.flatnonzero(np.isnan(seen))
+        place[n, c, p, q] = k = nans[-1] if len(nans) else np.argmax(seen)
+        y[n, c, p, q] = seen[k]
+    for k in range(kernel[0] * kernel[1]):  # the order of the sums
+        for n, c, p, q in np.argwhere(place == k):
+            dx[n, c, p * stride[0] + k // kernel[1], q * stride[1] + k % kernel[1]] += dy[n, c, p, q]
+    return y, place, dx
+
+
+def _pool_case(shape, kernel, stride, dtype):
+    """x with equals, zeros of both signs and a NaN, and a dy that fits."""
+    rng = np.random.default_rng(7)
+    x = rng.integers(-2, 3, shape).astype(dtype)
+    x.ravel()[rng.integers(x.size)] = np.nan
+    x.ravel()[rng.integers(x.size)] = -0.0
+    return x, rng.standard_normal(numpy_ops.max_pool(x, kernel, stride)[0].shape).astype(dtype)
+
+
+def _pool(ops, x, dy, kernel, stride):
+    y, place = ops.max_pool(x, kernel, stride)
+    return y, place, ops.max_pool_backward(dy, place, x.shape, kernel, stride)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("shape", "kernel", "stride"), POOLS, ids=_name)
+def test_max_pool_definition_is_the_loop(shape, kernel, stride, dtype):
+    x, dy = _pool_case(shape, kernel, stride, dtype)
+    wanted3 = _pool_loop(x, dy, kernel, stride)
+    for got, wanted in zip(_pool(numpy_ops, x, dy, kernel, stride), wanted3, strict=True):
+        assert got.dtype == wanted.dtype
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("shape", "kernel", "stride"), POOLS, ids=_name)
+def test_max_pool(isa, shape, kernel, stride, dtype):
+    """To the bit, from any memory."""
+    x, dy = _pool_case(shape, kernel, stride, dtype)
+    wanted3 = _pool(numpy_ops, x, dy, kernel, stride)
+    for x_view, dy_view in zip(_layouts(x), _layouts(dy), strict=True):
+        for got, wanted in zip(_pool(_train, x_view, dy_view, kernel, stride), wanted3, strict=True):
+            assert got.dtype == wanted.dtype
+            np.testing.assert_array_equal(np.signbit(got), np.signbit(wanted))
+            np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(3, 5, 4, 6), (2, 3, 3, 3), (7, 10), (1,), (40_001,), (2, 0)], ids=_name)
+def test_relu(isa, shape, dtype):
+    rng = np.random.default_rng(8)
+    x, dy = rng.standard_normal((2, *shape)).astype(dtype)
+    if x.size:
+        x.flat[0] = np.nan
+    x.flat[1:2] = 0
+    y = _train.relu(x)
+    np.testing.assert_array_equal(y, np.where(np.isnan(x) | (x > 0), x, 0))
+    np.testing.assert_array_equal(y, numpy_ops.relu(x))
+    dx = np.where(x > 0, dy, 0)
+    np.testing.assert_array_equal(numpy_ops.relu_backward(dy, y), dx)
+    np.testing.assert_array_equal(_train.relu_backward(dy, y), dx)
+    if len(shape) == 4:
+        for x_view, dy_view in itertools.product(_layouts(x), _layouts(dy)):
+            z = _train.relu(x_view)
+            np.testing.assert_array_equal(z, y)
+            np.testing.assert_array_equal(_train.relu_backward(dy_view, z), dx)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", NORM_SHAPES, ids=_name)
+def test_channel_sums(isa, shape, dtype):
+    """float64 sums, so that float32 keeps only the last rounding."""
+    x = np.random.default_rng(9).standard_normal(shape).astype(dtype)
+    axes = (0, *range(2, len(shape)))
+    magnitude = np.abs(x).sum(axes, dtype=np.float64)
+    bound = np.finfo(dtype).eps * magnitude + x.size / shape[1] * np.finfo(np.float64).eps * magnitude
+    for ops in (_train, numpy_ops):
+        got = ops.channel_sums(x)
+        assert got.dtype == dtype
+        _within(got, x.sum(axes, dtype=np.float64), bound)
+
+
 # --------------------------------------------------------------------------------------- choice and refusals
 
 
@@ -329,7 +449,8 @@ def _digest():
         ones = np.ones(21, dtype)
         y, mean, var = _train.batch_norm(x, ones, ones, 1e-5, residual, True)
         gradients = _train.batch_norm_backward(residual, y, x, ones, mean, var, 1e-5, True, True)
-        for a in (y, mean, var, *gradients):
+        pool = _pool(_train, x, numpy_ops.max_pool(residual, (3, 3), (2, 2))[0], (3, 3), (2, 2))
+        for a in (y, mean, var, *gradients, *pool, _train.relu(x), _train.channel_sums(x)):
             digest.update(np.ascontiguousarray(a).tobytes())
     return digest.hexdigest()
 
@@ -373,6 +494,12 @@ def test_mixed_types_and_shapes_that_do_not_fit_are_refused():
         _train.conv2d_dx(dy, w, x.shape, groups=2)
     with pytest.raises(ValueError, match="residual has shape"):
         _train.scale_shift(x, *np.ones((2, 4), np.float32), dy)
+    with pytest.raises(ValueError, match=r"max_pool of x \(2, 4, 5, 5\) with kernel \(6, 1\)"):
+        _train.max_pool(x, (6, 1), (1, 1))
+    with pytest.raises(ValueError, match=r"place has shape \(1, 4, 2, 2\), wanted \(2, 4, 2, 2\)"):
+        _train.max_pool_backward(x[:, :, :2, :2], np.zeros((1, 4, 2, 2), np.int32), x.shape, (2, 2), (2, 2))
+    with pytest.raises(ValueError, match="dy has shape"):
+        _train.relu_backward(x, x[:1])
 
 
 def test_info_says_what_runs():

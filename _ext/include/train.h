@@ -7,6 +7,7 @@
 #define ELQ_TRAIN_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Sizes of a convolution. c and o are channels per group, p and q rows and columns of the output. */
 struct elq_conv {
@@ -32,13 +33,29 @@ struct elq_norm {
     void *dx, *dresidual, *dgamma, *dbeta;
 };
 
+/* Maximum over windows without padding: x is N H W C, y and place N P Q C, all contiguous. place is the element of the
+ * window that is the maximum. backward reads dy and place and writes dx. */
+struct elq_max_pool {
+    ptrdiff_t n, c, h, w, p, q, kh, kw, stride_h, stride_w;
+    const void *x, *dy;
+    void *y, *dx;
+    int32_t *place;
+};
+
 struct elq_train_kernels {
-    int (*conv)(const struct elq_conv *, struct elq_array x, struct elq_array w, struct elq_array y);
+    /* bias: NULL, or a value of every output */
+    int (*conv)(const struct elq_conv *, struct elq_array x, struct elq_array w, const void *bias, struct elq_array y);
     int (*conv_dx)(const struct elq_conv *, struct elq_array dy, struct elq_array w, struct elq_array dx);
     int (*conv_dw)(const struct elq_conv *, struct elq_array dy, struct elq_array x, struct elq_array dw);
     int (*norm)(const struct elq_norm *);
     int (*norm_backward)(const struct elq_norm *);
     int (*scale_shift)(const struct elq_norm *);
+    int (*max_pool)(const struct elq_max_pool *);
+    int (*max_pool_backward)(const struct elq_max_pool *);
+    /* y = max(x, 0) of `count` elements; with dy, y = dy where x > 0, else 0 */
+    int (*relu)(ptrdiff_t count, const void *x, const void *dy, void *y);
+    /* sums[c] = sum of x over `pixels` rows of c contiguous channels */
+    int (*sums)(ptrdiff_t pixels, ptrdiff_t c, const void *x, void *sums);
 };
 
 /* The best instruction set that training kernels are written for and that `isa` (cpu.h) includes. */

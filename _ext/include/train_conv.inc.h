@@ -32,18 +32,18 @@ static void NAME(piece)(void *context, ptrdiff_t index, int worker) {
             NAME(gather)(buffer, size, e->x + n * e->xs[0] + g * e->c * e->xs[1], e->xs, channels, e->h, e->w,
                          p0 * e->step_h - e->top, (rows - 1) * e->step_h + e->taps->span_h, -e->left, e->columns);
         REAL *y = e->y + n * e->y_n + p0 * e->y_h + g * e->o;
-        const REAL *w = e->weights + g * e->panel;
+        const REAL *w = e->weights + g * e->panel, *start = e->start + g * e->lanes;
         if (e->depthwise) {
             for (ptrdiff_t p = 0; p < rows; p++)
-                NAME(row_depthwise)(buffer + p * e->step_h * e->columns * size, step, e->taps, size, w, y + p * e->y_h,
-                                    e->y_w, e->q, channels);
+                NAME(row_depthwise)(buffer + p * e->step_h * e->columns * size, step, e->taps, size, start, w,
+                                    y + p * e->y_h, e->y_w, e->q, channels);
             continue;
         }
         for (ptrdiff_t o = 0; o < e->o;) {
             int vectors = e->o - o > LANES ? 2 : 1;
             for (ptrdiff_t p = 0; p < rows; p++)
-                NAME(row)(vectors, buffer + p * e->step_h * e->columns * channels, step, e->taps, w, y + p * e->y_h + o,
-                          e->y_w, e->q, e->o - o);
+                NAME(row)(vectors, buffer + p * e->step_h * e->columns * channels, step, e->taps, start + o, w,
+                          y + p * e->y_h + o, e->y_w, e->q, e->o - o);
             o += vectors * LANES;
             w += vectors * LANES * e->taps->count * e->c;
         }
@@ -76,7 +76,8 @@ static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdif
     e->columns = (e->q - 1) * e->step_w + taps->span_w;
     elq_taps_place(taps, e->columns, channels);
 
-    e->panel = (e->o + LANES - 1) / LANES * LANES * taps->count * e->c;
+    e->lanes = WHOLE(e->depthwise ? e->groups : e->o);
+    e->panel = e->lanes * taps->count * e->c;
     ptrdiff_t packed = e->depthwise ? taps->count * channels : WHOLE(e->panel * e->groups);
     int threads = elq_num_threads();
     ptrdiff_t row_size = e->columns * channels * e->step_h;
@@ -85,10 +86,17 @@ static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdif
     if (e->rows > e->p) e->rows = e->p;
     e->scratch_size = WHOLE(((e->rows - 1) * e->step_h + taps->span_h) * e->columns * channels);
 
-    REAL *memory = elq_memory_take((packed + e->scratch_size * threads) * sizeof(REAL));
+    ptrdiff_t starts = e->lanes * (e->depthwise ? 1 : e->groups), outputs = e->depthwise ? e->groups : e->o;
+    REAL *memory = elq_memory_take((packed + starts + e->scratch_size * threads) * sizeof(REAL));
     if (!memory) return -1;
+    REAL *start = memory + packed;
     e->weights = memory;
-    e->scratch = memory + packed;
+    e->start = start;
+    e->scratch = start + starts;
+    for (ptrdiff_t k = 0; k < starts; k++) {
+        ptrdiff_t group = k / e->lanes, o = k % e->lanes;
+        start[k] = e->bias && o < outputs ? e->bias[group * outputs + o] : 0;
+    }
     if (e->depthwise) memset(memory, 0, packed * sizeof(REAL)); /* the lanes beyond the last channel */
     for (ptrdiff_t g = 0; g < e->groups; g++) {
         if (e->depthwise)
@@ -101,7 +109,8 @@ static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdif
     return 0;
 }
 
-int NAME(elq_conv)(const struct elq_conv *geometry, struct elq_array x, struct elq_array w, struct elq_array y) {
+int NAME(elq_conv)(const struct elq_conv *geometry, struct elq_array x, struct elq_array w, const void *bias,
+                   struct elq_array y) {
     struct elq_conv dense = elq_without_strides(geometry, &x);
     const struct elq_conv *g = &dense;
     struct elq_taps *taps = elq_taps_new(g->kh, g->kw);
@@ -112,7 +121,7 @@ int NAME(elq_conv)(const struct elq_conv *geometry, struct elq_array x, struct e
                              .x = x.data, .xs = x.s, .p = g->p, .q = g->q,
                              .step_h = g->stride_h, .step_w = g->stride_w,
                              .y = y.data, .y_n = y.s[0], .y_h = y.s[2], .y_w = y.s[3],
-                             .top = g->pad_h, .left = g->pad_w, .taps = taps};
+                             .top = g->pad_h, .left = g->pad_w, .taps = taps, .bias = bias};
     int status = NAME(run)(&e, w.data, g->o * w.s[0], w.s[0], w.s[1], w.s[2], w.s[3]);
     free(taps);
     return status;

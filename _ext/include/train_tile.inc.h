@@ -1,6 +1,6 @@
 /* The inner kernels of a convolution and what they work for: a template of REAL, VECTOR_BYTES, NAME, TILE1, TILE2.
  *
- *     y[t][lanes] += x[t * step + run + c] * w[run + c][lanes]      t < TILE pixels, 1 or 2 vectors of outputs */
+ *     y[t][lanes] = start[lanes] + sum x[t * step + run + c] * w[run + c][lanes]      t < TILE pixels, 1 or 2 vectors */
 
 /* Up to 28 accumulators a## (and up to 14 b## for the second vector): named, as gcc keeps no array of them in registers.
  * T and V are constants where this is inlined. Pixel t is read as pointer t / 3 plus (t % 3) * step, which is an x86
@@ -12,8 +12,8 @@
 #define EACH_POINTER(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9)
 
 INLINE void NAME(tile)(const int V, const int T, const REAL *x, ptrdiff_t step, const struct elq_taps *taps,
-                       const REAL *w, REAL *y, ptrdiff_t y_step) {
-#define DECLARE(t, g, r) VEC a##t = {0}, b##t = {0};
+                       const REAL *start, const REAL *w, REAL *y, ptrdiff_t y_step) {
+#define DECLARE(t, g, r) VEC a##t = s0, b##t = s1;
 #define POINT(g) const REAL *x##g = from + 3 * g * step;
 #define MULTIPLY(t, g, r)                                                                                              \
     if (T > t) {                                                                                                       \
@@ -26,6 +26,7 @@ INLINE void NAME(tile)(const int V, const int T, const REAL *x, ptrdiff_t step, 
         NAME(store)(y + t * y_step, a##t);                                                                             \
         if (V > 1) NAME(store)(y + t * y_step + LANES, b##t);                                                          \
     }
+    VEC s0 = NAME(load)(start), s1 = V > 1 ? NAME(load)(start + LANES) : s0;
     EACH_PIXEL(DECLARE)
     for (int k = 0; k < taps->runs; k++) {
         const REAL *from = x + taps->run[k].offset;
@@ -47,8 +48,8 @@ INLINE void NAME(tile)(const int V, const int T, const REAL *x, ptrdiff_t step, 
 
 /* `pixels` neighbours of one output row, in tiles of nearly equal size. Where the row has fewer outputs than the
  * vectors have lanes, the tile goes through `whole`. */
-static void NAME(row)(int vectors, const REAL *x, ptrdiff_t step, const struct elq_taps *taps, const REAL *w, REAL *y,
-                      ptrdiff_t y_step, ptrdiff_t pixels, ptrdiff_t outputs) {
+static void NAME(row)(int vectors, const REAL *x, ptrdiff_t step, const struct elq_taps *taps, const REAL *start,
+                      const REAL *w, REAL *y, ptrdiff_t y_step, ptrdiff_t pixels, ptrdiff_t outputs) {
     REAL whole[TILE1 > 2 * TILE2 ? TILE1 * LANES : 2 * TILE2 * LANES];
     ptrdiff_t most = vectors > 1 ? TILE2 : TILE1, lanes = vectors * LANES;
     for (ptrdiff_t tiles = (pixels + most - 1) / most; tiles > 0; tiles--) {
@@ -57,11 +58,11 @@ static void NAME(row)(int vectors, const REAL *x, ptrdiff_t step, const struct e
         ptrdiff_t to_step = outputs < lanes ? lanes : y_step;
 #define CASE1(n, g, r)                                                                                                 \
     case n + 1:                                                                                                        \
-        if (n < TILE1) NAME(tile)(1, n + 1, x, step, taps, w, to, to_step);                                            \
+        if (n < TILE1) NAME(tile)(1, n + 1, x, step, taps, start, w, to, to_step);                                            \
         break;
 #define CASE2(n, g, r)                                                                                                 \
     case n + 1:                                                                                                        \
-        if (n < TILE2) NAME(tile)(2, n + 1, x, step, taps, w, to, to_step);                                            \
+        if (n < TILE2) NAME(tile)(2, n + 1, x, step, taps, start, w, to, to_step);                                            \
         break;
         if (vectors > 1) switch (t) { EACH_PIXEL(CASE2) }
         else switch (t) { EACH_PIXEL(CASE1) }
@@ -78,13 +79,15 @@ static void NAME(row)(int vectors, const REAL *x, ptrdiff_t step, const struct e
 /* Depthwise: channels are the lanes, on both sides, in whole vectors (`channels` of the buffer and of the weights); the
  * last of them ends after `outputs` in y. T pixels at a time, so that T sums are on their way at once. */
 INLINE void NAME(tile_depthwise)(const int T, const REAL *x, ptrdiff_t step, const struct elq_taps *taps,
-                                 ptrdiff_t channels, const REAL *w, REAL *y, ptrdiff_t y_step, ptrdiff_t outputs) {
+                                 ptrdiff_t channels, const REAL *start, const REAL *w, REAL *y, ptrdiff_t y_step,
+                                 ptrdiff_t outputs) {
 #define EACH_OF_EIGHT(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
-#define DECLARE(t) VEC a##t = {0};
+#define DECLARE(t) VEC a##t = s0;
 #define MULTIPLY(t)                                                                                                    \
     if (T > t) a##t += NAME(load)(from + t * step) * w0;
 #define STORE(t)                                                                                                       \
     if (T > t) NAME(store_some)(y + t * y_step, a##t, outputs);
+    VEC s0 = NAME(load)(start);
     EACH_OF_EIGHT(DECLARE)
     for (int k = 0; k < taps->count; k++) {
         const REAL *from = x + taps->offset[k];
@@ -99,18 +102,19 @@ INLINE void NAME(tile_depthwise)(const int T, const REAL *x, ptrdiff_t step, con
 }
 
 static void NAME(row_depthwise)(const REAL *x, ptrdiff_t step, const struct elq_taps *taps, ptrdiff_t channels,
-                                const REAL *w, REAL *y, ptrdiff_t y_step, ptrdiff_t pixels, ptrdiff_t outputs) {
+                                const REAL *start, const REAL *w, REAL *y, ptrdiff_t y_step, ptrdiff_t pixels,
+                                ptrdiff_t outputs) {
     for (ptrdiff_t c = 0; c < channels; c += LANES) {
         ptrdiff_t t = 0;
         for (; t + 8 <= pixels; t += 8)
-            NAME(tile_depthwise)(8, x + t * step + c, step, taps, channels, w + c, y + t * y_step + c, y_step,
-                                 outputs - c);
+            NAME(tile_depthwise)(8, x + t * step + c, step, taps, channels, start + c, w + c, y + t * y_step + c,
+                                 y_step, outputs - c);
         for (; t + 2 <= pixels; t += 2)
-            NAME(tile_depthwise)(2, x + t * step + c, step, taps, channels, w + c, y + t * y_step + c, y_step,
-                                 outputs - c);
+            NAME(tile_depthwise)(2, x + t * step + c, step, taps, channels, start + c, w + c, y + t * y_step + c,
+                                 y_step, outputs - c);
         if (t < pixels)
-            NAME(tile_depthwise)(1, x + t * step + c, step, taps, channels, w + c, y + t * y_step + c, y_step,
-                                 outputs - c);
+            NAME(tile_depthwise)(1, x + t * step + c, step, taps, channels, start + c, w + c, y + t * y_step + c,
+                                 y_step, outputs - c);
     }
 }
 
@@ -124,6 +128,9 @@ struct NAME(engine) {
     ptrdiff_t y_n, y_h, y_w;
     ptrdiff_t top, left;     /* where the input pixel of output (0, 0) and the first tap lies: row -top, column -left */
     struct elq_taps *taps;   /* in a buffer of `columns` pixels a row */
+    const REAL *bias;        /* of every output, contiguous, or NULL */
+    const REAL *start;       /* bias or 0 per lane, `lanes` of them a group */
+    ptrdiff_t lanes;
     const REAL *weights;     /* packed; `panel` elements a group */
     ptrdiff_t panel;
     int depthwise;           /* one group as far as the buffer is concerned */

@@ -14,9 +14,10 @@
  *     dg = G' [ sum over tiles (B' d B) * (A dY A') ] G
  *
  * Error: |A'| [ sum_c (|G| |g| |G'|) * (|B'| |d| |B|) ] |A| times (C + 7) u: 2 roundings in B' d B, 1 in G g G' (taken
- * in double), C in the sum, 4 in A' . A. For dg, |G'| [ sum (|B'| |d| |B|) * (|A| |dY| |A'|) ] |G| times (tiles + 8) u. */
+ * in double), C in the sum, 4 in A' . A (and one more where a bias is added). For dg, |G'| [ sum (|B'| |d| |B|) * (|A| |dY| |A'|) ] |G| times (tiles + 8) u. */
 
 enum { NAME(POINTS) = 16 };
+static const REAL NAME(zeros)[2 * LANES];
 
 /* Whole vectors on both sides, at most 16 MB of transformed weights, and tiles enough to pay for transforming them. */
 static int NAME(winograd_channels)(ptrdiff_t c, ptrdiff_t o, ptrdiff_t n, ptrdiff_t p, ptrdiff_t q) {
@@ -101,15 +102,16 @@ static void NAME(winograd_piece)(void *context, ptrdiff_t index, int worker) {
     struct elq_taps one = {.count = 1, .runs = 1, .run = &run};
     for (ptrdiff_t point = 0; point < NAME(POINTS); point++)
         for (ptrdiff_t o = 0; o < e->o; o += 2 * LANES)
-            NAME(row)(e->o - o > LANES ? 2 : 1, v + point * x_point, x_step, &one,
+            NAME(row)(e->o - o > LANES ? 2 : 1, v + point * x_point, x_step, &one, NAME(zeros),
                       e->weights + (point * e->o + o) * e->c, m + point * y_point + o, y_step, tiles, e->o - o);
 
     for (ptrdiff_t tile = 0; tile < tiles; tile++) {
         ptrdiff_t n = n0 + tile / (rows * columns), p = 2 * (row0 + tile / columns % rows), q = 2 * (tile % columns);
         REAL *y = e->y + n * e->y_n + p * e->y_h + q * e->y_w;
         for (ptrdiff_t o = 0; o < e->o; o += LANES) {
-            VEC out[4];
+            VEC out[4], bias = e->bias ? NAME(load)(e->bias + o) : (VEC){0};
             NAME(transform_output)(out, m + tile * y_step + o, y_point);
+            for (int k = 0; k < 4; k++) out[k] += bias;
             NAME(store)(y + o, out[0]);
             if (q + 1 < e->q) NAME(store)(y + e->y_w + o, out[1]);
             if (p + 1 < e->p) NAME(store)(y + e->y_h + o, out[2]);

@@ -25,6 +25,11 @@ conv2d_dw = _chosen.conv2d_dw
 batch_norm = _chosen.batch_norm
 batch_norm_backward = _chosen.batch_norm_backward
 scale_shift = _chosen.scale_shift
+channel_sums = _chosen.channel_sums
+relu = _chosen.relu
+relu_backward = _chosen.relu_backward
+max_pool = _chosen.max_pool
+max_pool_backward = _chosen.max_pool_backward
 
 
 def info() -> dict[str, Any]:

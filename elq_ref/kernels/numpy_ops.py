@@ -6,6 +6,8 @@ channels-last in memory (the strides of N H W C under the shape N C H W), as tho
 of batch normalization are taken in float64.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -38,10 +40,11 @@ def conv2d(
     padding: Pair = (0, 0),
     dilation: Pair = (1, 1),
     groups: int = 1,
+    bias: np.ndarray | None = None,
 ) -> np.ndarray:
-    """y[n,o,p,q] = sum_{c,i,j} w[o,c,i,j] x[n, c + first(o), p*stride - padding + i*dilation, ...].
+    """y[n,o,p,q] = bias[o] + sum_{c,i,j} w[o,c,i,j] x[n, c + first(o), p*stride - padding + i*dilation, ...].
 
-    x is 0 outside; first(o) is the first channel of the group of o.
+    x is 0 outside; first(o) is the first channel of the group of o. No bias is a bias of 0.
     """
     n, o = x.shape[0], w.shape[0]
     p, q = (
@@ -50,7 +53,10 @@ def conv2d(
     )
     columns = _columns(x, w.shape[2:], stride, padding, dilation, groups)  # type: ignore[arg-type]
     rows = columns @ w.reshape(groups, o // groups, -1).transpose(0, 2, 1)  # (g, NPQ, K) (g, K, O/g)
-    return rows.transpose(1, 0, 2).reshape(n, p, q, o).transpose(0, 3, 1, 2)
+    y = rows.transpose(1, 0, 2).reshape(n, p, q, o)
+    if bias is not None:
+        y += bias
+    return y.transpose(0, 3, 1, 2)
 
 
 def conv2d_dx(
@@ -96,6 +102,11 @@ def conv2d_dw(
 
 def _axes(x: np.ndarray) -> tuple[int, ...]:
     return (0, *range(2, x.ndim))
+
+
+def channel_sums(x: np.ndarray) -> np.ndarray:
+    """sum of x over everything but its channels, taken in float64: (C) in x's dtype."""
+    return x.sum(_axes(x), dtype=np.float64).astype(x.dtype)
 
 
 def _column(v: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -164,3 +175,52 @@ def scale_shift(
     if residual is not None:
         y += residual
     return np.maximum(y, 0) if relu else y
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    """y = max(x, 0), any shape; NaN stays."""
+    return np.maximum(x, 0)
+
+
+def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Gradient of sum(dy * relu(x)), y = relu(x): dy where y > 0, else 0."""
+    return np.where(y > 0, dy, 0)
+
+
+def _windows(
+    x: np.ndarray, kernel: Pair, stride: Pair, out: tuple[int, ...]
+) -> Iterator[tuple[slice, slice, slice, slice]]:
+    """For every place in the window, the index of what it sees of x (N, C, H, W): KH * KW of them, of P x Q each."""
+    every = slice(None)
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            rows = slice(i, i + stride[0] * (out[0] - 1) + 1, stride[0])
+            yield every, every, rows, slice(j, j + stride[1] * (out[1] - 1) + 1, stride[1])
+
+
+def max_pool(x: np.ndarray, kernel: Pair, stride: Pair) -> tuple[np.ndarray, np.ndarray]:
+    """y[n,c,p,q] = max of x over the KH x KW elements from (p*stride, q*stride), and its place: y, place.
+
+    No padding, an incomplete window is dropped. place (int32) counts the window's elements in row order and is the
+    first of equals; a NaN is greater than anything before it.
+    """
+    out = tuple((n - k) // s + 1 for n, k, s in zip(x.shape[2:], kernel, stride, strict=True))
+    first, *others = _windows(x, kernel, stride, out)
+    y = x[first].copy(order="K")
+    place = np.zeros_like(y, dtype=np.int32)
+    for k, window in enumerate(others, 1):
+        greater = (x[window] > y) | np.isnan(x[window])
+        np.copyto(place, k, where=greater)
+        np.copyto(y, x[window], where=greater)
+    return y, place
+
+
+def max_pool_backward(
+    dy: np.ndarray, place: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, stride: Pair
+) -> np.ndarray:
+    """Gradient of sum(dy * max_pool(x)) with respect to x: dy at the places of the maxima, summed in their order."""
+    n, c, h, w = x_shape
+    dx = np.zeros((n, h, w, c), dy.dtype).transpose(0, 3, 1, 2)
+    for k, window in enumerate(_windows(dx, kernel, stride, dy.shape[2:])):
+        dx[window] += np.where(place == k, dy, 0)
+    return dx

@@ -32,14 +32,12 @@ def conv2d(
         raise ValueError(f"conv2d bias has shape {b.shape}, w {w.shape} wants ({outputs},)")
     window("conv2d", x.shape[2:], w.shape[2:], stride, padding, dilation)  # type: ignore[arg-type]
     geometry = (stride, padding, dilation, groups)
-    y = kernels.conv2d(x.data, w.data, *geometry)
-    if b is not None:
-        y += b.data[:, None, None]
+    y = kernels.conv2d(x.data, w.data, *geometry, None if b is None else b.data)
 
     def backward(dy: np.ndarray) -> list[np.ndarray | None]:
         dx = kernels.conv2d_dx(dy, w.data, x.shape, *geometry) if x.requires_grad else None
         dw = kernels.conv2d_dw(dy, x.data, w.shape, *geometry) if w.requires_grad else None
-        return [dx, dw] if b is None else [dx, dw, dy.sum((0, 2, 3))]
+        return [dx, dw] if b is None else [dx, dw, kernels.channel_sums(dy)]
 
     parents = (x, w) if b is None else (x, w, b)
     return record("conv2d", y, parents, backward, stride=stride, padding=padding, dilation=dilation, groups=groups)

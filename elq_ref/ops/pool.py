@@ -2,16 +2,9 @@
 
 import numpy as np
 
+from .. import kernels
 from ..tensor import Tensor, record
 from ._check import Pair, pair, rank, window
-
-
-def _taps(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], out: tuple[int, int]):
-    """For every place in the window, the slice of x (N, C, H, W) that it sees: KH * KW index tuples of P x Q."""
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            rows = slice(i, i + stride[0] * (out[0] - 1) + 1, stride[0])
-            yield np.s_[:, :, rows, j : j + stride[1] * (out[1] - 1) + 1 : stride[1]]
 
 
 def max_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
@@ -22,22 +15,21 @@ def max_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
     rank("max_pool", x, 4, "N C H W")
     kernel = pair("kernel", kernel, 1)
     stride = kernel if stride is None else pair("stride", stride, 1)
-    out = window("max_pool", x.shape[2:], kernel, stride, (0, 0))  # type: ignore[arg-type]
-    taps = list(_taps(x.data, kernel, stride, out))
-    y = x.data[taps[0]].copy(order="K")
-    winner = np.zeros_like(y, dtype=np.int32)
-    for k, tap in enumerate(taps[1:], 1):
-        greater = x.data[tap] > y
-        winner[greater] = k
-        np.maximum(y, x.data[tap], out=y)
+    window("max_pool", x.shape[2:], kernel, stride, (0, 0))  # type: ignore[arg-type]
+    y, place = kernels.max_pool(x.data, kernel, stride)
 
     def backward(dy: np.ndarray) -> tuple[np.ndarray]:
-        dx = np.zeros_like(x.data)
-        for k, tap in enumerate(taps):
-            dx[tap] += np.where(winner == k, dy, 0)
-        return (dx,)
+        return (kernels.max_pool_backward(dy, place, x.shape, kernel, stride),)
 
     return record("max_pool", y, (x,), backward, kernel=kernel, stride=stride)
+
+
+def _taps(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], out: tuple[int, int]):
+    """For every place in the window, the slice of x (N, C, H, W) that it sees: KH * KW index tuples of P x Q."""
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            rows = slice(i, i + stride[0] * (out[0] - 1) + 1, stride[0])
+            yield np.s_[:, :, rows, j : j + stride[1] * (out[1] - 1) + 1 : stride[1]]
 
 
 def avg_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Checks of the C kernels without Python: under AddressSanitizer and UBSan on this machine, then, where a cross
-# compiler and qemu are installed, as an aarch64 program under emulation (NEON is that target's baseline).
+# compiler and qemu are installed, as an aarch64 program under emulation.
 #     sh tests/c/run.sh [train|infer]          CC, CROSS_CC and QEMU name other programs
 set -eu
 cd "$(dirname "$0")/../.."

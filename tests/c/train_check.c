@@ -131,20 +131,24 @@ static void check_conv(int isa, int is_double, const struct shape *s) {
         wanted[k] = calloc(sizes[k % 3], sizeof(double));
         if (!wanted[k]) exit(2);
     }
-    struct buffer in[3], out[3];
-    for (int k = 0; k < 3; k++) {
-        in[k] = buffer_new(sizes[k], is_double, k); /* k elements off any whole vector */
-        out[k] = buffer_new(sizes[k], is_double, 3 - k);
+    struct buffer in[4], out[3];
+    for (int k = 0; k < 4; k++) {
+        in[k] = buffer_new(k < 3 ? sizes[k] : s->o, is_double, k); /* k elements off any whole vector */
+        if (k < 3) out[k] = buffer_new(sizes[k], is_double, 3 - k);
         fill(in[k], is_double);
     }
     plain(&g, is_double, in[1].data, in[2].data, in[0].data, wanted);
+    for (ptrdiff_t i = 0; i < sizes[0]; i++) {
+        double bias = get(in[3].data, is_double, i % s->o);
+        wanted[0][i] += bias, wanted[3][i] += fabs(bias);
+    }
 
     struct elq_array dy = array(in[0], s->o, g.p, g.q), x = array(in[1], s->c, s->h, s->w);
     struct elq_array w = array(in[2], g.c, s->kh, s->kw), y = array(out[0], s->o, g.p, g.q);
     struct elq_array dx = array(out[1], s->c, s->h, s->w), dw = array(out[2], g.c, s->kh, s->kw);
     int depthwise = g.c == 1 && g.o == 1 && g.groups > 1;
     ptrdiff_t lanes_o = depthwise ? g.groups : g.o, lanes_c = depthwise ? g.groups : g.c;
-    int status = elq_train_select(isa, is_double, lanes_o)->conv(&g, x, w, y);
+    int status = elq_train_select(isa, is_double, lanes_o)->conv(&g, x, w, in[3].data, y);
     status |= elq_train_select(isa, is_double, lanes_c)->conv_dx(&g, dy, w, dx);
     status |= elq_train_select(isa, is_double, lanes_o)->conv_dw(&g, dy, x, dw);
     if (status) exit(2);
@@ -160,6 +164,7 @@ static void check_conv(int isa, int is_double, const struct shape *s) {
         failures++;
     }
     for (int k = 0; k < 6; k++) free(wanted[k]);
+    if (!buffer_end(in[3])) failures++, printf("%s: a canary of the bias is gone\n", elq_isa_name(isa));
 }
 
 /* -------------------------------------------------------------------------------------- batch normalization */
@@ -223,6 +228,70 @@ static void check_norm(int isa, int is_double, ptrdiff_t pixels, ptrdiff_t c, in
         }
 }
 
+/* ------------------------------------------------------------------------------- max pooling, ReLU, sums */
+
+static void check_pool(int isa, int is_double, const struct elq_max_pool *shape) {
+    struct elq_max_pool a = *shape;
+    a.p = (a.h - a.kh) / a.stride_h + 1;
+    a.q = (a.w - a.kw) / a.stride_w + 1;
+    ptrdiff_t in = a.n * a.h * a.w * a.c, out = a.n * a.p * a.q * a.c;
+    enum { X, DX, Y, DY, PLACE, RELU, SUMS, COUNT };
+    struct buffer b[COUNT];
+    for (int k = 0; k < COUNT; k++) {
+        b[k] = buffer_new(k < Y || k == RELU ? in : k == SUMS ? a.c : out, k == PLACE ? 0 : is_double, k % 3);
+        if (k != PLACE) fill(b[k], is_double);
+    }
+    a.x = b[X].data, a.dx = b[DX].data, a.y = b[Y].data, a.dy = b[DY].data, a.place = b[PLACE].data;
+    double *dx = calloc(in, sizeof *dx);
+    const struct elq_train_kernels *kernels = elq_train_select(isa, is_double, a.c);
+    if (!dx || kernels->max_pool(&a) || kernels->max_pool_backward(&a)) exit(2);
+    for (ptrdiff_t k = 0; k < a.kh * a.kw; k++)
+        for (ptrdiff_t i = 0; i < out; i++) {
+            ptrdiff_t c = i % a.c, q = i / a.c % a.q, p = i / a.c / a.q % a.p, n = i / a.c / a.q / a.p;
+            ptrdiff_t first = ((n * a.h + p * a.stride_h) * a.w + q * a.stride_w) * a.c + c, best = 0;
+            for (ptrdiff_t e = 0; e < a.kh * a.kw; e++)
+                if (get(a.x, is_double, first + (e / a.kw * a.w + e % a.kw) * a.c) >
+                    get(a.x, is_double, first + (best / a.kw * a.w + best % a.kw) * a.c))
+                    best = e;
+            if (best != k) continue;
+            ptrdiff_t at = first + (best / a.kw * a.w + best % a.kw) * a.c;
+            near("max_pool", isa, get(a.y, is_double, i), get(a.x, is_double, at), 0);
+            near("place", isa, a.place[i], best, 0);
+            dx[at] += get(a.dy, is_double, i);
+            if (!is_double) dx[at] = (float)dx[at];
+        }
+    for (ptrdiff_t i = 0; i < in; i++) near("max_pool_backward", isa, get(a.dx, is_double, i), dx[i], 0);
+
+    if (kernels->relu(in, a.x, NULL, b[RELU].data)) exit(2);
+    for (ptrdiff_t i = 0; i < in; i++)
+        near("relu", isa, get(b[RELU].data, is_double, i), fmax(get(a.x, is_double, i), 0), 0);
+    if (kernels->relu(in, a.x, a.dx, b[RELU].data)) exit(2);
+    for (ptrdiff_t i = 0; i < in; i++)
+        near("relu, backward", isa, get(b[RELU].data, is_double, i), get(a.x, is_double, i) > 0 ? dx[i] : 0, 0);
+    if (kernels->sums(in / a.c, a.c, a.x, b[SUMS].data)) exit(2);
+    for (ptrdiff_t c = 0; c < a.c; c++) {
+        double sum = 0, magnitude = 0;
+        for (ptrdiff_t i = c; i < in; i += a.c) {
+            sum += get(a.x, is_double, i);
+            magnitude += fabs(get(a.x, is_double, i));
+        }
+        near("sums", isa, get(b[SUMS].data, is_double, c), sum, in * (is_double ? DBL_EPSILON : FLT_EPSILON) * magnitude);
+    }
+    free(dx);
+    for (int k = 0; k < COUNT; k++)
+        if (!buffer_end(b[k])) {
+            printf("%s: a canary of max pooling's buffer %d is gone\n", elq_isa_name(isa), k);
+            failures++;
+        }
+}
+
+static const struct elq_max_pool POOLS[] = {
+    {.n = 2, .c = 6, .h = 6, .w = 8, .kh = 2, .kw = 2, .stride_h = 2, .stride_w = 2},
+    {.n = 1, .c = 16, .h = 7, .w = 9, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2},
+    {.n = 3, .c = 37, .h = 4, .w = 5, .kh = 3, .kw = 2, .stride_h = 1, .stride_w = 1},
+    {.n = 1, .c = 1, .h = 9, .w = 3, .kh = 1, .kw = 3, .stride_h = 2, .stride_w = 1},
+};
+
 int main(void) {
     int checks = 0;
     for (int isa = 0; isa < ELQ_ISA_COUNT; isa++) {
@@ -231,6 +300,7 @@ int main(void) {
             for (size_t k = 0; k < sizeof SHAPES / sizeof *SHAPES; k++, checks++) check_conv(isa, is_double, SHAPES + k);
             for (int k = 0; k < 8; k++, checks++)
                 check_norm(isa, is_double, (const ptrdiff_t[]){2, 9, 65, 300}[k / 2], 5 + 12 * (k / 2), k % 2);
+            for (size_t k = 0; k < sizeof POOLS / sizeof *POOLS; k++, checks++) check_pool(isa, is_double, POOLS + k);
         }
         printf("%s checked\n", elq_isa_name(isa));
     }

@@ -1,13 +1,7 @@
-/* Convolution for generic: float, then double. The tile fills the registers of the target's baseline: 32 for NEON, 16
- * for SSE2. */
+/* Convolution for generic: float, then double. The tile fits into 16 registers. */
 #define VECTOR_BYTES 16
-#if defined(__aarch64__)
-#define TILE1 15
-#define TILE2 9
-#else
 #define TILE1 8
 #define TILE2 4
-#endif
 
 #include "train_taps.h"
 
