@@ -1,11 +1,14 @@
 """Random packed networks for the tests of the runtime, and how far rounding may take what runs them."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
+import safetensors.numpy
 
-from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight
+from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight, derive
 from elq_ref.runtime.codes import pack_codes
+from elq_ref.runtime.integer_derive import scaled_values
 from elq_ref.runtime.interpreter import run_node, values
 
 U = 2.0**-24  # half the distance from 1 to the next float32
@@ -74,6 +77,45 @@ def small(rng, levels="ternary"):
         (2, 7, 6),
         3,
     )
+
+
+def random_pictures(rng, network, count=4):
+    """uint8 (count, C, H, W)"""
+    return rng.integers(0, 256, (count, *network.graph.input_shape)).astype(np.uint8)
+
+
+def normalized(network, pictures):
+    """float32 input of `network` for uint8 pictures: (x / 255 - mean) / std."""
+    mean, std = (np.array(v)[:, None, None] for v in (network.metadata.mean, network.metadata.std))
+    return ((pictures / 255 - mean) / std).astype(np.float32)
+
+
+def with_int8(network, rng):
+    """`network` with an int8 program: scales from the largest values on random pictures."""
+    known = values(network.graph, normalized(network, random_pictures(rng, network)))
+    scales = {name: float(np.abs(known[name]).max()) / 127 or 1.0 for name in scaled_values(network)}
+    return replace(network, int8=derive(network, scales, {"method": "test"}))
+
+
+def version1(network):
+    """The content of the file of format version 1 that a `network` without an int8 program had."""
+    tensors, nodes = {}, []
+    for node in network.graph.nodes:
+        entry = {"op": node.op, "name": node.name, "inputs": node.inputs} | dict(node.attributes)
+        if node.weight is not None:
+            entry |= {"levels": node.weight.levels, "shape": node.weight.shape}
+            tensors[node.name + (".weight" if node.weight.levels == "float" else ".codes")] = node.weight.data
+            if node.weight.alpha is not None:
+                tensors[f"{node.name}.alpha"] = node.weight.alpha
+        if node.scale is not None:
+            tensors |= {f"{node.name}.scale": node.scale, f"{node.name}.bias": node.bias}
+        nodes.append(entry)
+    meta, graph = network.metadata, network.graph
+    text = {"format": 1, "arithmetic": 1, "activations": "float32", "library": meta.library, "classes": meta.classes}
+    text |= {"method": meta.method, "nodes": nodes, "output": graph.output}
+    text["input"] = {"name": graph.input, "shape": graph.input_shape, "resize": meta.resize}
+    text["input"] |= {"mean": meta.mean, "std": meta.std}
+    return safetensors.numpy.save(tensors, {"elq": json.dumps(text)})
 
 
 def gamma(n):

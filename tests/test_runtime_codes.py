@@ -8,7 +8,16 @@ import pytest
 from runtime_nets import random_codes
 
 from elq_ref.runtime import Weight
-from elq_ref.runtime.codes import check_codes, pack_codes, row_bytes, unpack_rows
+from elq_ref.runtime.codes import (
+    check_codes,
+    flip_rows,
+    nonzeros,
+    pack_codes,
+    pack_trits,
+    row_bytes,
+    unpack_rows,
+    unpack_trits,
+)
 
 pytestmark = pytest.mark.kernels
 
@@ -99,3 +108,52 @@ def test_unpacking_a_part_of_the_rows_needs_no_other():
     codes = random_codes(np.random.default_rng(2), "ternary", (6, 11))
     part = unpack_rows(pack_codes(codes, "ternary")[2:4], "ternary", 11)
     np.testing.assert_array_equal(part, codes[2:4])
+
+
+def test_the_worked_example_of_the_trits():
+    text = (Path(__file__).parent.parent / "docs" / "format.md").read_text()
+    codes, wanted = (re.search(rf"^ternary {kind} (.*)$", text, re.M).group(1).split() for kind in ("codes", "trits"))
+    packed = pack_codes(np.array([int(code) for code in codes], np.int8).reshape(2, 6), "ternary")
+    assert [f"{byte:02x}" for byte in pack_trits(packed, 6)] == wanted
+
+
+@pytest.mark.parametrize(("outputs", "length"), [(1, 1), (1, 5), (2, 6), (3, 7), (5, 4), (4, 45), (7, 144), (3, 1)])
+def test_trits_are_digits_to_the_base_3(outputs, length):
+    codes = random_codes(np.random.default_rng(length), "ternary", (outputs, length))
+    packed = pack_codes(codes, "ternary")
+    trits = pack_trits(packed, length)
+    assert trits.shape == (-(-outputs * length // 5),)
+    digits = [{0: 0, 1: 1, -1: 2}[int(code)] for code in codes.ravel()]
+    for position, byte in enumerate(trits):
+        here = digits[5 * position : 5 * position + 5]
+        assert int(byte) == int("".join(map(str, reversed(here))), 3)
+    back = unpack_trits(trits, outputs, length)
+    np.testing.assert_array_equal(back, packed, strict=True)
+    assert back.flags.c_contiguous
+
+
+def test_every_byte_that_is_no_five_trits_is_refused():
+    for byte in range(243, 256):
+        with pytest.raises(ValueError, match=f"a byte is {byte}"):
+            unpack_trits(np.array([0, byte], np.uint8), 2, 5)
+    assert unpack_trits(np.array([0, 242], np.uint8), 2, 5).tolist() == [[0, 0], [255, 3]]
+
+
+def test_every_trit_behind_the_last_code_is_refused():
+    for digit in range(2, 5):
+        for value in (1, 2):
+            wrong = np.array([0, value * 3**digit], np.uint8)
+            with pytest.raises(ValueError, match="behind the 7 codes"):
+                unpack_trits(wrong, 1, 7)
+
+
+@pytest.mark.parametrize("levels", BITS)
+@pytest.mark.parametrize("length", [1, 3, 4, 7, 8, 9, 144])
+def test_flipping_and_counting_rows(levels, length):
+    codes = random_codes(np.random.default_rng(length), levels, (6, length))
+    packed = pack_codes(codes, levels)
+    chosen = np.array([True, False, False, True, True, False])
+    flipped = flip_rows(packed, levels, length, chosen)
+    np.testing.assert_array_equal(flipped, pack_codes(np.where(chosen[:, None], -codes, codes), levels))
+    np.testing.assert_array_equal(nonzeros(packed, levels, length), np.abs(codes).sum(1))
+    check_codes(flipped, levels, length)

@@ -1,10 +1,13 @@
-"""Codes as bits: ternary in 2 bits, binary in 1. docs/format.md shows a worked example.
+"""Codes as bits: ternary in 2 bits, binary in 1; on disk ternary in 1.6. docs/format.md shows worked examples.
 
 Canonical order O KH KW I: one row per output channel, weight k = (i_row * KW + i_column) * I + i_channel of
 a row. Field k of a row starts at bit k * bits, counted from the least significant bit of its first byte;
 every row starts at a byte, and the bits behind its last field are 0. A field is the code in two's
 complement: ternary 00 = 0, 01 = +1, 11 = -1 (10 is reserved), binary 0 = +1, 1 = -1: the highest bit of a
 field is the sign, as in a float.
+
+On disk five ternary codes share a byte, t0 + 3 t1 + 9 t2 + 27 t3 + 81 t4 with t = 0, 1, 2 for 0, +1, -1; the rows
+follow each other without gaps, and the t behind the last code are 0.
 """
 
 import math
@@ -13,6 +16,9 @@ import numpy as np
 
 BITS = {"ternary": 2, "binary": 1}
 _TERNARY = np.array([0, 1, 0, -1], np.int8)
+_TRITS = 5  # in a byte
+_POWERS = 3 ** np.arange(_TRITS, dtype=np.uint8)
+_FIELDS = np.array([0b00, 0b01, 0b11], np.uint8)[np.arange(256)[:, None] // _POWERS % 3]  # of every byte, (256, 5)
 
 
 def row_bytes(levels: str, length: int) -> int:
@@ -49,10 +55,42 @@ def pack_codes(codes: np.ndarray, levels: str) -> np.ndarray:
     table = to_rows(codes)
     if levels == "binary":
         return np.packbits(table < 0, axis=1, bitorder="little")
-    fields = np.zeros((len(table), 4 * row_bytes(levels, table.shape[1])), np.uint8)
-    fields[:, : table.shape[1]] = table & 3
+    return _pack_fields((table & 3).view(np.uint8))
+
+
+def _pack_fields(fields: np.ndarray) -> np.ndarray:
+    """2-bit fields uint8 (O, K) -> uint8 (O, row_bytes)."""
+    count, length = fields.shape
+    if length % 4:
+        fields = np.concatenate([fields, np.zeros((count, -length % 4), np.uint8)], axis=1)
     a, b, c, d = (fields[:, i::4] for i in range(4))
     return a | b << 2 | c << 4 | d << 6
+
+
+def trit_bytes(count: int) -> int:
+    """Bytes that `count` ternary codes take on disk: ceil(count / 5)."""
+    return -(-count // _TRITS)
+
+
+def pack_trits(packed: np.ndarray, length: int) -> np.ndarray:
+    """Ternary rows uint8 (O, row_bytes) of `length` codes each -> uint8 (trit_bytes(O * length))."""
+    trits = unpack_rows(packed, "ternary", length).ravel() % np.int8(3)  # 0, 1, 2 for 0, +1, -1
+    whole = np.zeros(_TRITS * trit_bytes(trits.size), np.uint8)
+    whole[: trits.size] = trits
+    return (whole.reshape(-1, _TRITS) * _POWERS).sum(1, dtype=np.uint8)
+
+
+def unpack_trits(trits: np.ndarray, outputs: int, length: int) -> np.ndarray:
+    """The inverse of `pack_trits`: uint8 (trit_bytes(O * length)) -> rows uint8 (O, row_bytes).
+
+    ValueError for a byte above 242, which is no five trits, and for a trit behind the last code that is not 0.
+    """
+    if trits.max(initial=0) >= 3**_TRITS:
+        raise ValueError(f"a byte is {trits.max()}, five ternary codes are at most {3**_TRITS - 1}")
+    fields = _FIELDS[trits].ravel()
+    if fields[outputs * length :].any():
+        raise ValueError(f"a trit is set behind the {outputs * length} codes")
+    return _pack_fields(fields[: outputs * length].reshape(outputs, length))
 
 
 def unpack_rows(packed: np.ndarray, levels: str, length: int) -> np.ndarray:

@@ -1,58 +1,63 @@
-"""The .elq file: safetensors with one JSON text under the key "elq". docs/format.md describes every field.
+"""The .elq file: a network as tensors and a JSON text, and back. docs/format.md describes every field.
 
 The reader trusts nothing: everything is checked against what the graph implies before it is used, and
-whatever is wrong becomes one FormatError of one line.
+whatever is wrong becomes one FormatError of one line. Version 2 is written; version 1 is read too.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from ..errors import FormatError
 from ..files import atomic_write
-from .codes import row_bytes, rows
+from .codes import pack_trits, row_bytes, rows, trit_bytes, unpack_trits
+from .container import Tensors, closed, integers, items, members, number, opened
+from .format_int8 import read_int8, write_int8
 from .graph_types import LEVELS, Graph, Node, Weight
+from .integer import ARITHMETIC_VERSION
 from .packed import Metadata, PackedNetwork
 from .shapes import MAX_NODES, OPS, check_name, check_weight_shape
 
-FORMAT_VERSION = 1
-ARITHMETIC_VERSION = 1
-ACTIVATIONS = "float32"
+FORMAT_VERSION = 2
 MAX_FILE = 1 << 31
-MAX_HEADER = 1 << 24
-
-_DTYPES = {np.dtype(np.uint8): "U8", np.dtype(np.float32): "F32"}
-_TOP = ("format", "arithmetic", "activations", "library", "input", "classes", "method", "nodes", "output")
 _INPUT = ("name", "shape", "mean", "std", "resize")
+_TOP = ("format", "arithmetic", "library", "input", "classes", "method", "nodes", "output")
+_VERSIONS = {1: (*_TOP, "activations"), 2: (*_TOP, "int8")}  # members of the JSON text
 
 
 def to_bytes(network: PackedNetwork) -> bytes:
     """The content of the .elq file of `network`; the same network gives the same bytes."""
     tensors: dict[str, np.ndarray] = {}
+    numbers: dict[str, list[np.ndarray]] = {"alpha": [], "scale": [], "bias": []}
     nodes = []
     for node in network.graph.nodes:
         entry: dict[str, Any] = {"op": node.op, "name": node.name, "inputs": list(node.inputs)}
         entry |= {key: list(v) if isinstance(v, tuple) else v for key, v in sorted(node.attributes.items())}
-        if node.weight is not None:
-            entry |= {"levels": node.weight.levels, "shape": list(node.weight.shape)}
-            tensors[f"{node.name}.{_data_name(node.weight.levels)}"] = node.weight.data
-            if node.weight.alpha is not None:
-                tensors[f"{node.name}.alpha"] = node.weight.alpha
+        weight = node.weight
+        if weight is not None:
+            entry |= {"levels": weight.levels, "shape": list(weight.shape)}
+            if weight.levels == "ternary":
+                tensors[f"{node.name}.trits"] = pack_trits(weight.data, rows(weight.shape))
+            else:
+                tensors[f"{node.name}.{_data_name(weight.levels)}"] = weight.data
+            if weight.alpha is not None:
+                entry["alphas"] = len(weight.alpha)
+                numbers["alpha"].append(weight.alpha)
         if node.scale is not None:
-            tensors |= {f"{node.name}.scale": node.scale, f"{node.name}.bias": node.bias}
+            if weight is None:
+                entry["channels"] = len(node.scale)
+            numbers["scale"].append(node.scale)
+            numbers["bias"].append(node.bias)
         nodes.append(entry)
+    tensors |= {name: np.concatenate(arrays) for name, arrays in numbers.items() if arrays}
     meta, graph = network.metadata, network.graph
     text = {
         "format": FORMAT_VERSION,
         "arithmetic": ARITHMETIC_VERSION,
-        "activations": ACTIVATIONS,
         "library": meta.library,
         "input": {
             "name": graph.input,
@@ -65,8 +70,9 @@ def to_bytes(network: PackedNetwork) -> bytes:
         "method": meta.method,
         "nodes": nodes,
         "output": graph.output,
+        "int8": None if network.int8 is None else write_int8(network.int8, tensors),
     }
-    return safetensors.numpy.save(tensors, {"elq": json.dumps(text, allow_nan=False)})
+    return closed(tensors, text)
 
 
 def write(network: PackedNetwork, path: str | os.PathLike[str]) -> None:
@@ -97,152 +103,99 @@ def from_bytes(content: bytes) -> PackedNetwork:
     """The network of an .elq file's content; ValueError (FormatError or one of its parts') for anything
     wrong.
     """
-    tensors, text = _open(content)
-    top = _members("the metadata", _json(text, "the metadata"), _TOP)
-    for key, wanted in (
-        ("format", FORMAT_VERSION),
-        ("arithmetic", ARITHMETIC_VERSION),
-        ("activations", ACTIVATIONS),
-    ):
-        if type(top[key]) is not type(wanted) or top[key] != wanted:
+    tensors, text = opened(content)
+    version = text.get("format") if isinstance(text, dict) else None
+    if type(version) is not int or version not in _VERSIONS:
+        raise FormatError(f"format is {str(version)[:40]!r}, this version reads {' and '.join(map(str, _VERSIONS))}")
+    top = members("the metadata", text, _VERSIONS[version])
+    for key, wanted in (("arithmetic", ARITHMETIC_VERSION), ("activations", "float32")):
+        if key in top and (type(top[key]) is not type(wanted) or top[key] != wanted):
             raise FormatError(f"{key} is {str(top[key])[:40]!r}, this version reads {wanted!r}")
-    source = _members("input", top["input"], _INPUT)
-    nodes = [_node(entry, tensors) for entry in _list("nodes", top["nodes"], MAX_NODES)]
-    if tensors:
-        raise FormatError(f"{len(tensors)} tensor(s) belong to no node, first {min(tensors)[:80]!r}")
-    graph = Graph(source["name"], _integers("input shape", source["shape"]), tuple(nodes), top["output"])
+    source = members("input", top["input"], _INPUT)
+    nodes = [_node(entry, tensors, version) for entry in items("nodes", top["nodes"], MAX_NODES)]
+    graph = Graph(source["name"], integers("input shape", source["shape"]), tuple(nodes), top["output"])
     metadata = Metadata(
-        classes=tuple(_list("classes", top["classes"])),
-        mean=tuple(map(_number, _list("mean", source["mean"]))),
-        std=tuple(map(_number, _list("std", source["std"]))),
+        classes=tuple(items("classes", top["classes"])),
+        mean=tuple(map(number, items("mean", source["mean"]))),
+        std=tuple(map(number, items("std", source["std"]))),
         resize=source["resize"],
         method=top["method"],
         library=top["library"],
     )
-    return PackedNetwork(graph, metadata)
+    network = PackedNetwork(graph, metadata)
+    if top.get("int8") is not None:
+        network = PackedNetwork(graph, metadata, read_int8(top["int8"], network, tensors))
+    tensors.finish()
+    return network
 
 
-def _open(content: bytes) -> tuple[dict[str, np.ndarray], str]:
-    """The tensors by name and the JSON text under "elq" of a safetensors file."""
-    if not content:
-        raise FormatError("the file is empty")
-    length = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or not 2 <= length <= min(MAX_HEADER, len(content) - 8):
-        raise FormatError(f"not an .elq file, or cut off: {len(content):,} bytes with a header of {length:,}")
-    header = _json(content[8 : 8 + length], "the header")
-    meta = header.get("__metadata__") if isinstance(header, dict) else None
-    if not isinstance(meta, dict) or list(meta) != ["elq"] or not isinstance(meta["elq"], str):
-        raise FormatError('not an .elq file: its header has no metadata "elq"')
-    try:
-        entries = safetensors.deserialize(content)
-    except safetensors.SafetensorError as error:
-        raise FormatError(f"damaged or cut off: {error}") from None
-    tensors = {}
-    for name, entry in entries:
-        dtype = {v: k for k, v in _DTYPES.items()}.get(entry["dtype"])
-        if dtype is None:
-            raise FormatError(f"tensor {name[:80]!r} is {entry['dtype']}, wanted U8 or F32")
-        tensors[name] = (
-            np.frombuffer(entry["data"], dtype.newbyteorder("<"))
-            .reshape(entry["shape"])
-            .astype(dtype, copy=False)
-        )
-    return tensors, meta["elq"]
-
-
-def _node(entry: Any, tensors: dict[str, np.ndarray]) -> Node:
+def _node(entry: Any, tensors: Tensors, version: int) -> Node:
     """One node from its JSON object; its tensors are taken out of `tensors`."""
     if not isinstance(entry, dict) or not isinstance(entry.get("op"), str) or entry["op"] not in OPS:
         raise FormatError(f"a node is {str(entry)[:80]}, wanted an object with a known op")
     op = OPS[entry["op"]]
-    keys = ("op", "name", "inputs", *op.attributes, *(("levels", "shape") if op.weighted else ()))
-    _members(f"node {str(entry.get('name'))[:80]!r}", entry, keys)
+    keys = ["op", "name", "inputs", *op.attributes, *(("levels", "shape") if op.weighted else ())]
+    if version > 1:  # version 1 has the counts in the shapes of tensors
+        keys += ["alphas"] if op.weighted and entry.get("levels") != "float" else []
+        keys += ["channels"] if op.scaled and not op.weighted else []
+    members(f"node {str(entry.get('name'))[:80]!r}", entry, tuple(keys))
     name = entry["name"]
     check_name(name)
 
-    def take(kind: str, dtype: type, *shapes: tuple[int, ...]) -> np.ndarray:
-        array = tensors.pop(f"{name}.{kind}", None)
-        if array is None:
-            raise FormatError(f"tensor '{name}.{kind}' is missing")
-        if array.dtype != dtype or array.shape not in shapes:
-            raise FormatError(
-                f"tensor '{name}.{kind}' is {_DTYPES[array.dtype]} {array.shape}, "
-                f"wanted {_DTYPES[np.dtype(dtype)]} {' or '.join(map(str, shapes))}"
-            )
-        return array
+    def take(kind: str, count: int) -> np.ndarray:
+        """float32 (count)"""
+        if version == 1:
+            return tensors.whole(f"{name}.{kind}", np.float32, (count,))
+        return tensors.next(kind, np.float32, count)
 
     weight = None
     if op.weighted:
-        levels, shape = entry["levels"], _integers(f"shape of {name!r}", entry["shape"])
-        if levels not in LEVELS:
-            raise FormatError(
-                f"node {name!r} has levels {str(levels)[:40]!r}, wanted one of {', '.join(LEVELS)}"
-            )
-        check_weight_shape(entry["op"], shape)
-        outputs = shape[:1]
-        if levels == "float":
-            weight = Weight(levels, shape, take("weight", np.float32, shape))
-        else:
-            data = take("codes", np.uint8, (shape[0], row_bytes(levels, rows(shape))))
-            weight = Weight(levels, shape, data, take("alpha", np.float32, (1,), outputs))
+        weight = _weight(entry, tensors, version)
+        channels = weight.shape[0]
     elif op.scaled:
-        outputs = tensors[f"{name}.scale"].shape[:1] if f"{name}.scale" in tensors else (0,)
-    scale, bias = (
-        (take(kind, np.float32, outputs) for kind in ("scale", "bias")) if op.scaled else (None, None)
-    )
+        channels = tensors.length(f"{name}.scale") if version == 1 else _count(name, entry["channels"])
+    scale, bias = (take("scale", channels), take("bias", channels)) if op.scaled else (None, None)
     attributes = {key: _attribute(f"{key} of {name!r}", entry[key]) for key in op.attributes}
-    inputs = tuple(_list(f"inputs of {name!r}", entry["inputs"], 2))
+    inputs = tuple(items(f"inputs of {name!r}", entry["inputs"], 2))
     if not all(isinstance(value, str) for value in inputs):
         raise FormatError(f"inputs of {name!r} are not names")
     return Node(entry["op"], name, inputs, attributes, weight, scale, bias)
+
+
+def _weight(entry: dict[str, Any], tensors: Tensors, version: int) -> Weight:
+    """The weight of a conv or linear node from its JSON object and tensors."""
+    name, levels, shape = entry["name"], entry["levels"], integers(f"shape of {entry['name']!r}", entry["shape"])
+    if levels not in LEVELS:
+        raise FormatError(f"node {name!r} has levels {str(levels)[:40]!r}, wanted one of {', '.join(LEVELS)}")
+    check_weight_shape(entry["op"], shape)
+    outputs, length = shape[0], rows(shape)
+    if levels == "float":
+        return Weight(levels, shape, tensors.whole(f"{name}.weight", np.float32, shape))
+    if levels == "ternary" and version > 1:
+        trits = tensors.whole(f"{name}.trits", np.uint8, (trit_bytes(outputs * length),))
+        try:
+            data = unpack_trits(trits, outputs, length)
+        except ValueError as error:
+            raise FormatError(f"tensor '{name}.trits': {error}") from None
+    else:
+        data = tensors.whole(f"{name}.codes", np.uint8, (outputs, row_bytes(levels, length)))
+    if version == 1:
+        return Weight(levels, shape, data, tensors.whole(f"{name}.alpha", np.float32, (1,), (outputs,)))
+    alphas = entry["alphas"]
+    if type(alphas) is not int or alphas not in (1, outputs):
+        raise FormatError(f"alphas of {name!r} is {str(alphas)[:40]}, wanted 1 or {outputs}")
+    return Weight(levels, shape, data, tensors.next("alpha", np.float32, alphas))
 
 
 def _data_name(levels: str) -> str:
     return "weight" if levels == "float" else "codes"
 
 
-def _json(text: str | bytes, what: str) -> Any:
-    """JSON read strictly: no key twice, no NaN or Infinity, no endless nesting."""
-
-    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({key for key, _ in pairs}) != len(pairs):
-            raise ValueError("a key appears twice")
-        return dict(pairs)
-
-    def constant(name: str) -> Any:
-        raise ValueError(f"{name} is no number")
-
-    try:
-        return json.loads(text, object_pairs_hook=members, parse_constant=constant)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{what} is no valid JSON: {str(error)[:80]}") from None
-
-
-def _members(what: str, value: Any, keys: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(value, dict) or set(value) != set(keys):
-        given = sorted(value) if isinstance(value, dict) else type(value).__name__
-        raise FormatError(f"{what} has members {str(given)[:120]}, wanted {sorted(keys)}")
+def _count(name: str, value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise FormatError(f"channels of {name!r} is {str(value)[:40]}, wanted a count")
     return value
-
-
-def _list(what: str, value: Any, most: int = 1 << 20) -> list[Any]:
-    if not isinstance(value, list) or len(value) > most:
-        raise FormatError(f"{what} is {str(value)[:40]}, wanted a list of at most {most}")
-    return value
-
-
-def _integers(what: str, value: Any) -> tuple[int, ...]:
-    values = _list(what, value, 4)
-    if not values or not all(type(v) is int for v in values):
-        raise FormatError(f"{what} is {str(value)[:40]}, wanted integers")
-    return tuple(values)
 
 
 def _attribute(what: str, value: Any) -> int | tuple[int, ...]:
-    return value if type(value) is int else _integers(what, value)
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float) or abs(value) > 1e30:
-        raise FormatError(f"{str(value)[:40]} is no number of this file")
-    return float(value)
+    return value if type(value) is int else integers(what, value)

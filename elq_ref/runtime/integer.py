@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -223,12 +224,12 @@ def fuse(graph: Graph) -> list[tuple[Node, str]]:
     """The nodes that a program computes, each with the name of its value: its own, or that of the ReLU behind it
     that went into its clamp (nobody else reads the node, and it has a scale of its own).
     """
-    readers = [name for node in graph.nodes for name in node.inputs] + [graph.output]
+    readers = Counter([graph.output, *(name for node in graph.nodes for name in node.inputs)])
     known = {node.name: node for node in graph.nodes}
     relus = {}
     for node in graph.nodes:
         before = known.get(node.inputs[0])
-        if node.op == "relu" and before is not None and before.op in SCALED and readers.count(before.name) == 1:
+        if node.op == "relu" and before is not None and before.op in SCALED and readers[before.name] == 1:
             relus[before.name] = node.name
     gone = set(relus.values())
     return [(node, relus.get(node.name, node.name)) for node in graph.nodes if node.name not in gone]
