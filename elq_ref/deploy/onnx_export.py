@@ -50,7 +50,7 @@ class _Writer:
         self.nodes: list[Any] = []
         self.arrays: list[Any] = []
         graph = network.graph
-        self.padded = _padded_maxima(graph)
+        self.padded = padded_maxima(graph)
         for node in graph.nodes:
             if node.name not in self.padded.values():
                 _WRITE[node.op](self, node)
@@ -89,7 +89,7 @@ class _Writer:
         return weight, self.array(f"{node.name}.bias", node.bias)
 
 
-def _padded_maxima(graph: Graph) -> dict[str, str]:
+def padded_maxima(graph: Graph) -> dict[str, str]:
     """{name of a max_pool: name of the pad that it reads} where the two are one padded MaxPool of ONNX.
 
     ONNX pads a maximum with minus infinity. That gives the same as zeros where every window holds a pixel (the padding
