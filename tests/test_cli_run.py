@@ -251,3 +251,30 @@ def test_without_onnx_one_line_says_what_to_install(file, tmp_path):
     assert done.returncode == 2
     assert done.stderr == "elq: ONNX files need the package onnx: pip install 'elq_ref[onnx]'\n"
     assert not (tmp_path / "net.onnx").exists()
+
+
+def test_summary_of_a_packed_network_says_what_it_reads_and_computes(file, packed, capsys):
+    code, result, _ = run(capsys, "summary", file, "--json")
+    assert code == 0
+    assert result["input_shape"] == [1, 8, 8]
+    assert result["classes"] == list(NAMES)
+    assert (result["mean"], result["std"], result["resize"]) == ([0.3], [0.4], "stretch")
+    assert result["macs"] == 8 * 8 * 32 * 9 + 8 * 8 * 64 * 32 * 9 + 4 * 4 * 64 * 64 * 9 + 640
+    assert [layer["name"] for layer in result["layers"]] == ["conv1", "conv2", "conv3", "fc"]
+    assert result["int8"] is None
+    code, text, _ = run(capsys, "summary", file)
+    assert "1x8x8" in text
+    assert "digit 9" in text
+
+
+def test_info_lists_the_inference_kernels(capsys):
+    code, result, _ = run(capsys, "info", "--json")
+    assert code == 0
+    found = result["inference"]
+    if found["kernel"] == "NumPy":
+        assert found["kernels"] == []
+        assert found["reason"]
+    else:
+        assert any(name.endswith("__generic") for name in found["kernels"])
+        assert all(name.startswith("elq_") for name in found["kernels"])
+    assert all(name in run(capsys, "info")[1] for name in found["kernels"])

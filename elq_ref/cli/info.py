@@ -21,5 +21,6 @@ def run(args: argparse.Namespace) -> Result:
     for name, info in (("training kernels", training), ("inference kernels", inference)):
         why = f" ({info['reason']})" if info["reason"] else ""
         rows.append([name, f"{info['kernel']}{why}, {info['threads']} thread(s)"])
+    rows += [["", name] for name in inference.get("kernels", ())]
     width = max(len(name) for name, _ in rows)
     return result, "\n".join(f"{name:<{width}}  {value}" for name, value in rows), 0

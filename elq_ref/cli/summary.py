@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .. import checkpoint
 from ..runtime import PackedNetwork
-from .common import Result, is_packed, table
+from ..timing.work import macs
+from .output import Result, is_packed, table
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -20,15 +20,9 @@ def run(args: argparse.Namespace) -> Result:
     if not Path(args.file).is_file():
         raise FileNotFoundError(f"there is no file {args.file}")
     if is_packed(args.file):
-        packed = PackedNetwork.load(args.file)
-        layers = [{"name": n, "shape": list(w.shape), "levels": w.levels} for n, w in packed.layers.items()]
-        result = {
-            "kind": "packed",
-            "weight_bytes": packed.weight_bytes,
-            "float_bytes": packed.float_bytes,
-            "layers": layers,
-        }
-        return result, packed.summary(), 0
+        return packed_summary(PackedNetwork.load(args.file))
+    from .. import checkpoint  # here, so that a packed network needs none of the training side
+
     tensors, metadata = checkpoint.read(args.file)
     rows = [[name, "x".join(map(str, t.shape)) or "1", str(t.dtype), f"{t.nbytes:,}"] for name, t in tensors.items()]
     rows.append(["total", "", "", f"{sum(t.nbytes for t in tensors.values()):,}"])
@@ -36,3 +30,37 @@ def run(args: argparse.Namespace) -> Result:
     layers = [{"name": n, "shape": list(t.shape), "dtype": str(t.dtype)} for n, t in tensors.items()]
     text = table([["tensor", "shape", "dtype", "bytes"], *rows])
     return {"kind": "checkpoint", "metadata": metadata, "tensors": layers}, f"{text}\n{about}".rstrip(), 0
+
+
+def packed_summary(packed: PackedNetwork) -> Result:
+    """What a packed network reads, computes and holds."""
+    meta, work, program = packed.metadata, macs(packed), packed.int8
+    shape, classes = packed.graph.input_shape, meta.classes
+    result = {
+        "kind": "packed",
+        "input_shape": list(shape),
+        "mean": list(meta.mean),
+        "std": list(meta.std),
+        "resize": meta.resize,
+        "classes": list(classes),
+        "method": meta.method,
+        "int8": None if program is None else dict(program.calibration),
+        "macs": sum(work.values()),
+        "weight_bytes": packed.weight_bytes,
+        "float_bytes": packed.float_bytes,
+        "layers": [
+            {"name": n, "shape": list(w.shape), "levels": w.levels, "macs": work[n]} for n, w in packed.layers.items()
+        ],
+    }
+    named = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
+    calibration = "none: elq calibrate makes it"
+    if program is not None:
+        calibration = ", ".join(f"{k} {v}" for k, v in program.calibration.items()) or "yes"
+    lines = [
+        packed.summary(),
+        f"reads pictures {'x'.join(map(str, shape))} ({meta.resize}), mean {list(meta.mean)}, std {list(meta.std)}",
+        f"{len(classes)} classes: {named}",
+        f"{result['macs'] / 1e6:,.1f} million multiply-adds a picture",
+        f"int8 activations: {calibration}",
+    ]
+    return result, "\n".join(lines), 0

@@ -24,10 +24,12 @@ def load(path: str | os.PathLike[str]) -> PackedNetwork:
 
 
 def info() -> dict[str, Any]:
-    """What runs packed layers: kernel ("C generic" or "NumPy"), threads, and the reason for NumPy or None."""
-    if kernels._infer is None:
-        return {"kernel": "NumPy", "threads": 1, "reason": "the extension elq_ref._infer is not built"}
-    return {"kernel": "C generic", "threads": kernels._infer.threads(), "reason": None}
+    """What runs packed layers: kernel ("C avx512" or "NumPy"), the names of all kernels that this CPU can use, threads,
+    and the reason for NumPy or None."""
+    infer = kernels._infer
+    if infer is None:
+        return {"kernel": "NumPy", "kernels": [], "threads": 1, "reason": "the extension elq_ref._infer is not built"}
+    return {"kernel": f"C {infer.isa()}", "kernels": infer.kernels(), "threads": infer.threads(), "reason": None}
 
 
 __all__ = [
