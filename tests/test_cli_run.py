@@ -93,6 +93,7 @@ def test_run_on_a_folder_gives_every_answer_and_the_accuracy(packed, file, test_
     assert result["peak_memory_bytes"] is None or result["peak_memory_bytes"] > 1e7
     code, text, _ = run(capsys, "run", file, tree)
     assert f"{correct} of 40 right" in text
+    assert text.count("  (is digit ") == 40 - correct  # only a mistake says what it should have been
 
 
 def test_run_on_pictures_without_classes(file, test_set, tmp_path, capsys):

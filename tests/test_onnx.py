@@ -103,6 +103,19 @@ def test_padded_maximum(relu, pads, tmp_path):
     assert ("Pad" in ops) != fused
 
 
+
+def test_a_padded_value_that_others_read_too_is_kept(tmp_path):
+    rng = np.random.default_rng(6)
+    nodes = [
+        Node("relu", "relu", ("input",)),
+        Node("pad", "pad", ("relu",), {"before": (0, 1, 1), "after": (0, 1, 1)}),
+        Node("max_pool", "pool", ("pad",), {"kernel": (3, 3), "stride": (1, 1)}),
+        weighted(rng, "conv", "conv", "pad", "ternary", (2, 2, 3, 3)),
+        Node("add", "sum", ("pool", "conv")),
+        Node("global_avg_pool", "mean", ("sum",)),
+    ]
+    check(network(nodes, (2, 5, 6), 2), tmp_path / "net.onnx", rng.standard_normal((2, 2, 5, 6)).astype(np.float32))
+
 def test_command_on_a_checkpoint_and_on_a_packed_network(tmp_path, capsys):
     net = models.digits_cnn(seed=6)
     checkpoint.save(tmp_path / "bare.safetensors", net.state_dict(), {})
