@@ -25,7 +25,8 @@ enum elq_weights { ELQ_T2, ELQ_B1, ELQ_FULL };
 
 /* How far a float kernel's sums may be from the exact ones, with K = KH KW C / groups and u = 2^-24:
  * DIRECT    n u / (1 - n u) * sum |w x|, n = K + 8: products and sums of them in any order
- * WINOGRAD  F(2x2, 3x3): the same with the largest sum |w x| of a picture times 36 in place of the element's own */
+ * WINOGRAD  F(4x4, 3x3): the same with n = C + 20 and 538 * sum over c of the picture's largest |x_c| in place of
+ *           sum |w x|, |w| <= 1 (infer_f32_winograd.inc.h has the bound of one output) */
 enum elq_error { ELQ_DIRECT, ELQ_WINOGRAD };
 
 enum { ELQ_ALIGN = 64 }; /* bytes: of packed weights and of a worker's scratch. x, y and residual have their type's only */

@@ -285,14 +285,21 @@ static void same(const test *t, const char *what, const void *a, const void *b, 
         }
 }
 
+static double largest_x(const test *t, ptrdiff_t c) {
+    double most = 0;
+    for (; c < t->in; c += t->g.c) most = fmax(most, fabs(value_of(t, t->x, c)));
+    return most;
+}
+
 static void check_f32(test *t) {
     const float *y = run(t, t->n, 0, NULL, 0, 0), *r = t->residual;
-    const double n = (double)t->depth + 8, u = ldexp(1, -24), gamma = n * u / (1 - n * u);
+    const int winograd = t->kernel->error == ELQ_WINOGRAD;
+    const double n = winograd ? (double)t->g.c + 20 : (double)t->depth + 8, u = ldexp(1, -24), gamma = n * u / (1 - n * u);
     double largest = 0;
-    for (ptrdiff_t i = 0; i < t->out; i++) largest = fmax(largest, t->magnitude[i]);
+    for (ptrdiff_t c = 0; c < t->g.c; c++) largest += largest_x(t, c);
     for (ptrdiff_t i = 0; i < t->out; i++) {
         const double scale = t->f32.scale[i % t->g.o], bias = t->f32.bias[i % t->g.o];
-        const double size = t->kernel->error == ELQ_WINOGRAD ? 36 * largest : t->magnitude[i];
+        const double size = winograd ? 538 * largest : t->magnitude[i];
         const double wanted = scale * t->sum[i] + bias, bound = gamma * (fabs(scale) * size + fabs(bias));
         if (fabs(y[i] - wanted) <= bound) continue;
         report(t, "beyond the bound", i, y[i], wanted);

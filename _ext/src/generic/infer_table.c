@@ -4,7 +4,23 @@
 #include "infer.h"
 
 #if ELQ_X86
-#define X86_FLOAT(K)
+#define X86_FLOAT(K)                                                                                                   \
+    K(elq_conv_f32_t2_winograd__avx512)                                                                                \
+    K(elq_conv_f32_b1_winograd__avx512)                                                                                \
+    K(elq_conv_f32_t2_depthwise__avx512)                                                                               \
+    K(elq_conv_f32_b1_depthwise__avx512)                                                                               \
+    K(elq_conv_f32_f32_depthwise__avx512)                                                                              \
+    K(elq_conv_f32_t2__avx512)                                                                                         \
+    K(elq_conv_f32_b1__avx512)                                                                                         \
+    K(elq_conv_f32_f32__avx512)                                                                                        \
+    K(elq_conv_f32_t2_winograd__avx2)                                                                                  \
+    K(elq_conv_f32_b1_winograd__avx2)                                                                                  \
+    K(elq_conv_f32_t2_depthwise__avx2)                                                                                 \
+    K(elq_conv_f32_b1_depthwise__avx2)                                                                                 \
+    K(elq_conv_f32_f32_depthwise__avx2)                                                                                \
+    K(elq_conv_f32_t2__avx2)                                                                                           \
+    K(elq_conv_f32_b1__avx2)                                                                                           \
+    K(elq_conv_f32_f32__avx2)
 #define X86_INT8(K)
 #else
 #define X86_FLOAT(K)
@@ -12,7 +28,15 @@
 #endif
 
 #if defined(__aarch64__)
-#define ARM_FLOAT(K)
+#define ARM_FLOAT(K)                                                                                                   \
+    K(elq_conv_f32_t2_winograd__neon)                                                                                  \
+    K(elq_conv_f32_b1_winograd__neon)                                                                                  \
+    K(elq_conv_f32_t2_depthwise__neon)                                                                                 \
+    K(elq_conv_f32_b1_depthwise__neon)                                                                                 \
+    K(elq_conv_f32_f32_depthwise__neon)                                                                                \
+    K(elq_conv_f32_t2__neon)                                                                                           \
+    K(elq_conv_f32_b1__neon)                                                                                           \
+    K(elq_conv_f32_f32__neon)
 #define ARM_INT8(K)
 #else
 #define ARM_FLOAT(K)

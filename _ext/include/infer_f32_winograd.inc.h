@@ -1,0 +1,241 @@
+/* Winograd's F(4x4, 3x3) with codes for weights: 36 multiplications for 16 output pixels, not 144.
+ *
+ *     Y = (3/65)^2 A' [ sum_c (G g G') * (B' d B) ] A      d 6x6 inputs, g 3x3 codes, Y 4x4 outputs, * by elements
+ *
+ * B' = 1    0  -97/36   0     1  0    G = 1  0  0    A' = 65/3 -3/2 -3/2  2/3  2/3   0
+ *      0  -3/2  -9/4   2/3    1  0        9  6  4           0   -1    1    1   -1    0
+ *      0   3/2  -9/4  -2/3    1  0        9 -6  4           0  -2/3 -2/3  3/2  3/2   0
+ *      0  -2/3  -4/9   3/2    1  0        4  6  9           0  -4/9  4/9  9/4 -9/4 65/3
+ *      0   2/3  -4/9  -3/2    1  0        4 -6  9
+ *      0    1     0  -97/36   0  1        0  0  1
+ *
+ * These interpolate at 0, 2/3, -2/3, 3/2, -3/2 and infinity, with a quarter of the usual points' (0, 1, -1, 2, -2) worst
+ * error. Usually G has fractions; here they are moved to A and to the scale of the output, which leaves G g G' whole
+ * numbers up to 361: transformed codes are exact. They are made anew from the 1 or 2 bits in every task, for one or two
+ * vectors of outputs, and serve all of the task's tiles; the sums over channels are products of matrices, tiles x C by
+ * C x outputs, one for each of the 36 places (`points`), and go through the tile kernel of the direct convolution.
+ *
+ * Error: with n = C + 20, n u / (1 - n u) times |scale| (3/65)^2 |A'| [ sum_c (|G| |g| |G'|) * (|B'| |d| |B|) ] |A| for the
+ * sum and u |bias| more: 3 + 3 roundings in B' d B (one of them of the constants), C in the sum, 5 + 5 in A' . A, 3 in
+ * scale and its product, 1 of the bias's addition. |A'| (|G| 1) * (|B'| 1) is at most 23.2 * 65/3 in each direction, so
+ * this is below n u / (1 - n u) |scale| 538 sum_c max |d_c| over the tile. A NaN or infinity in d reaches all 16 outputs
+ * of the tiles that see it. A template like infer_f32_codes.inc.h, and of the tile kernel's TILE1 and TILE2. */
+enum { NAME(PLACES) = 36, NAME(TILES) = 64 /* of a task, about */ };
+
+/* How a call is cut into tasks: pictures x bands of rows of tiles x pieces of the outputs. */
+struct NAME(winograd_plan) {
+    ptrdiff_t columns, all_rows;         /* tiles of a picture */
+    ptrdiff_t images, rows, bands;       /* of a task; a picture's bands */
+    ptrdiff_t pieces, vectors;           /* of the outputs; vectors of a piece */
+    ptrdiff_t x_step, x_point, m_point, w_point; /* elements from tile to tile, from point to point */
+    ptrdiff_t buffer;                    /* elements */
+};
+
+static struct NAME(winograd_plan) NAME(winograd_plan)(const elq_shape *s, ptrdiff_t n) {
+    struct NAME(winograd_plan) p = {.columns = (s->q + 3) / 4, .all_rows = (s->p + 3) / 4, .images = 1, .pieces = 1};
+    ptrdiff_t tiles = p.columns * p.all_rows, vectors = (s->o + LANES - 1) / LANES;
+    ptrdiff_t wanted = n * tiles * s->c * s->o > 1 << 18 ? 4 : 2;
+    p.bands = (tiles + NAME(TILES) - 1) / NAME(TILES);
+    if (p.bands > p.all_rows) p.bands = p.all_rows;
+    if (p.bands == 1) p.images = NAME(TILES) / tiles > 1 ? NAME(TILES) / tiles : 1;
+    while (p.images > 1 && (n + p.images - 1) / p.images < wanted) p.images--;
+    for (ptrdiff_t groups = (n + p.images - 1) / p.images; groups * p.bands * p.pieces < wanted;) {
+        if (vectors >= 4 * p.pieces || (vectors >= 2 * p.pieces && p.all_rows < 4)) p.pieces *= 2;
+        else if (p.bands * 2 <= p.all_rows) p.bands *= 2;
+        else break;
+    }
+    p.rows = (p.all_rows + p.bands - 1) / p.bands;
+    p.bands = (p.all_rows + p.rows - 1) / p.rows;
+    p.vectors = (vectors + p.pieces - 1) / p.pieces;
+    p.vectors += p.vectors > 1 && p.vectors % 2; /* pairs */
+    p.pieces = (vectors + p.vectors - 1) / p.vectors;
+    p.x_step = s->c % 128 ? s->c : s->c + LANES; /* away from powers of two, which share few sets of the cache */
+    p.x_point = p.images * p.rows * p.columns * p.x_step + LANES;
+    p.m_point = p.images * p.rows * p.columns * 2 * LANES + LANES;
+    p.w_point = s->c * 2 * LANES + LANES;
+    p.buffer = (4 * p.rows + 2) * (4 * p.columns + 2) * s->c;
+    return p;
+}
+
+/* B' of six vectors. */
+#define INPUT_SIX(t0, t1, t2, t3, t4, t5, d0, d1, d2, d3, d4, d5)                                                      \
+    {                                                                                                                  \
+        VEC even = d4 - 9 / 4.0f * d2, odd = d3 - 9 / 4.0f * d1, even2 = d4 - 4 / 9.0f * d2, odd2 = d3 - 4 / 9.0f * d1; \
+        t0 = (d0 + d4) - 97 / 36.0f * d2, t5 = (d1 + d5) - 97 / 36.0f * d3;                                            \
+        t1 = even + 2 / 3.0f * odd, t2 = even - 2 / 3.0f * odd, t3 = even2 + 1.5f * odd2, t4 = even2 - 1.5f * odd2;    \
+    }
+
+/* B' d B of one tile and one vector of channels; `row` and `column` elements between neighbours of d. */
+INLINE void NAME(winograd_input)(float *to, ptrdiff_t point, const float *d, ptrdiff_t row, ptrdiff_t column) {
+    VEC t[6][6];
+#define D(i, j) NAME(load)(d + (i) * row + (j) * column)
+#define COLUMN(j)                                                                                                      \
+    {                                                                                                                  \
+        VEC d0 = D(0, j), d1 = D(1, j), d2 = D(2, j), d3 = D(3, j), d4 = D(4, j), d5 = D(5, j);                        \
+        INPUT_SIX(t[0][j], t[1][j], t[2][j], t[3][j], t[4][j], t[5][j], d0, d1, d2, d3, d4, d5)                        \
+    }
+#define ROW(i)                                                                                                         \
+    {                                                                                                                  \
+        VEC v0, v1, v2, v3, v4, v5;                                                                                    \
+        INPUT_SIX(v0, v1, v2, v3, v4, v5, t[i][0], t[i][1], t[i][2], t[i][3], t[i][4], t[i][5])                        \
+        float *to_row = to + 6 * i * point;                                                                            \
+        NAME(store)(to_row, v0), NAME(store)(to_row + point, v1), NAME(store)(to_row + 2 * point, v2);                 \
+        NAME(store)(to_row + 3 * point, v3), NAME(store)(to_row + 4 * point, v4);                                      \
+        NAME(store)(to_row + 5 * point, v5);                                                                           \
+    }
+    COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5)
+    ROW(0) ROW(1) ROW(2) ROW(3) ROW(4) ROW(5)
+#undef D
+#undef COLUMN
+#undef ROW
+}
+
+/* G of three vectors. */
+#define WEIGHT_SIX(u0, u1, u2, u3, u4, u5, g0, g1, g2)                                                                 \
+    {                                                                                                                  \
+        VEC ends = 9 * g0 + 4 * g2, ends2 = 4 * g0 + 9 * g2;                                                           \
+        u0 = g0, u1 = ends + 6 * g1, u2 = ends - 6 * g1, u3 = ends2 + 6 * g1, u4 = ends2 - 6 * g1, u5 = g2;            \
+    }
+
+/* G g G' of one block of outputs, to[point][c][step lanes]. */
+INLINE void NAME(winograd_weights)(const int bits, float *to, ptrdiff_t point, ptrdiff_t step, const uint32_t *codes,
+                                   ptrdiff_t c) {
+    for (ptrdiff_t c0 = 0; c0 < c; c0 += 16) {
+#define WORD(k)                                                                                                        \
+    UNSIGNED w##k = NAME(load_words)(codes + (k * c + c0) * bits / 32 * LANES) >> (uint32_t)((k * c + c0) * bits % 32);
+        WORD(0) WORD(1) WORD(2) WORD(3) WORD(4) WORD(5) WORD(6) WORD(7) WORD(8)
+#undef WORD
+        for (int k = 0; k < 16; k++, to += step) {
+            VEC t[6][3];
+#define COLUMN(j, a, b, c)                                                                                             \
+    {                                                                                                                  \
+        VEC g0 = NAME(decode)(bits, a), g1 = NAME(decode)(bits, b), g2 = NAME(decode)(bits, c);                        \
+        a >>= bits, b >>= bits, c >>= bits;                                                                            \
+        WEIGHT_SIX(t[0][j], t[1][j], t[2][j], t[3][j], t[4][j], t[5][j], g0, g1, g2)                                   \
+    }
+#define ROW(i)                                                                                                         \
+    {                                                                                                                  \
+        VEC u0, u1, u2, u3, u4, u5;                                                                                    \
+        WEIGHT_SIX(u0, u1, u2, u3, u4, u5, t[i][0], t[i][1], t[i][2])                                                  \
+        float *row = to + 6 * i * point;                                                                               \
+        NAME(store)(row, u0), NAME(store)(row + point, u1), NAME(store)(row + 2 * point, u2);                          \
+        NAME(store)(row + 3 * point, u3), NAME(store)(row + 4 * point, u4), NAME(store)(row + 5 * point, u5);          \
+    }
+            COLUMN(0, w0, w3, w6) COLUMN(1, w1, w4, w7) COLUMN(2, w2, w5, w8)
+            ROW(0) ROW(1) ROW(2) ROW(3) ROW(4) ROW(5)
+#undef COLUMN
+#undef ROW
+        }
+    }
+}
+
+/* A' of six vectors. */
+#define OUTPUT_SIX(y0, y1, y2, y3, m0, m1, m2, m3, m4, m5)                                                             \
+    {                                                                                                                  \
+        VEC sum = m1 + m2, sum2 = m3 + m4, difference = m2 - m1, difference2 = m3 - m4;                                \
+        y0 = (2 / 3.0f * sum2 - 1.5f * sum) + 65 / 3.0f * m0, y1 = difference + difference2;                           \
+        y2 = 1.5f * sum2 - 2 / 3.0f * sum, y3 = (2.25f * difference2 + 4 / 9.0f * difference) + 65 / 3.0f * m5;        \
+    }
+
+/* A' m A of one tile and one vector of outputs. */
+INLINE void NAME(winograd_output)(VEC y[4][4], const float *m, ptrdiff_t point) {
+    VEC t[4][6];
+#define M(i, j) NAME(load)(m + (6 * (i) + (j)) * point)
+#define COLUMN(j)                                                                                                      \
+    {                                                                                                                  \
+        VEC m0 = M(0, j), m1 = M(1, j), m2 = M(2, j), m3 = M(3, j), m4 = M(4, j), m5 = M(5, j);                        \
+        OUTPUT_SIX(t[0][j], t[1][j], t[2][j], t[3][j], m0, m1, m2, m3, m4, m5)                                         \
+    }
+#define ROW(i)                                                                                                         \
+    OUTPUT_SIX(y[i][0], y[i][1], y[i][2], y[i][3], t[i][0], t[i][1], t[i][2], t[i][3], t[i][4], t[i][5])
+    COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5)
+    ROW(0) ROW(1) ROW(2) ROW(3)
+#undef M
+#undef COLUMN
+#undef ROW
+}
+
+/* Everything behind the sums for one tile whose first output is (p, q) of picture n, outputs o .. o + LANES. */
+INLINE void NAME(winograd_finish)(const elq_conv *conv, const float *m, ptrdiff_t point, ptrdiff_t n, ptrdiff_t p,
+                                  ptrdiff_t q, ptrdiff_t o) {
+    const elq_shape *s = &conv->shape;
+    const elq_tail_f32 *tail = conv->tail;
+    ptrdiff_t lanes = s->o - o;
+    VEC scale = NAME(load_some)(tail->scale + o, lanes) * (9 / 4225.0f), bias = NAME(load_some)(tail->bias + o, lanes);
+    VEC low = tail->low - (VEC){0}, out[4][4];
+    NAME(winograd_output)(out, m, point);
+    ptrdiff_t first = ((n * s->p + p) * s->q + q) * s->o + o;
+#define PIXEL(i, j)                                                                                                    \
+    if (p + i < s->p && q + j < s->q) {                                                                                \
+        ptrdiff_t place = first + (i * s->q + j) * s->o;                                                               \
+        NAME(tail)((float *)conv->y + place, out[i][j], scale, bias,                                                   \
+                   conv->residual ? (const float *)conv->residual + place : NULL, low, lanes);                         \
+    }
+#define LINE(i) PIXEL(i, 0) PIXEL(i, 1) PIXEL(i, 2) PIXEL(i, 3)
+    LINE(0) LINE(1) LINE(2) LINE(3)
+#undef PIXEL
+#undef LINE
+}
+
+INLINE size_t NAME(winograd_bytes)(const int bits, const elq_shape *s) { return NAME(code_bytes)(bits, s); }
+
+INLINE void NAME(winograd_pack)(const int bits, const elq_shape *s, const void *rows, void *packed) {
+    NAME(pack_codes)(bits, s, rows, packed);
+}
+
+/* At least two tiles, so that transforming the weights pays. */
+static int NAME(winograd_fits)(const elq_shape *s) {
+    return s->kh == 3 && s->kw == 3 && s->stride_h == 1 && s->stride_w == 1 && s->dilation_h == 1 &&
+           s->dilation_w == 1 && s->groups == 1 && s->c % 16 == 0 && s->p >= 4 && s->q >= 4 && s->p + s->q > 8;
+}
+
+static ptrdiff_t NAME(winograd_tasks)(const elq_shape *s, ptrdiff_t n) {
+    struct NAME(winograd_plan) p = NAME(winograd_plan)(s, n);
+    return (n + p.images - 1) / p.images * p.bands * p.pieces;
+}
+
+/* Of the largest tasks: those of many pictures. */
+static size_t NAME(winograd_scratch)(const elq_shape *s) {
+    struct NAME(winograd_plan) p = NAME(winograd_plan)(s, 4 * NAME(TILES));
+    return (size_t)(NAME(PLACES) * (p.x_point + p.m_point + p.w_point) + p.buffer) * sizeof(float);
+}
+
+INLINE void NAME(winograd_run)(const int bits, const elq_conv *conv, ptrdiff_t task, void *scratch) {
+    const elq_shape *s = &conv->shape;
+    struct NAME(winograd_plan) plan = NAME(winograd_plan)(s, conv->n), *p = &plan;
+    ptrdiff_t piece = task % p->pieces, band = task / p->pieces % p->bands, group = task / p->pieces / p->bands;
+    ptrdiff_t n0 = group * p->images, images = conv->n - n0 < p->images ? conv->n - n0 : p->images;
+    ptrdiff_t row0 = band * p->rows, rows = p->all_rows - row0 < p->rows ? p->all_rows - row0 : p->rows;
+    ptrdiff_t tiles = images * rows * p->columns, width = 4 * p->columns + 2;
+    ptrdiff_t xs[4] = {s->h * s->w * s->c, 1, s->w * s->c, s->c};
+    float *v = scratch, *m = v + NAME(PLACES) * p->x_point, *w = m + NAME(PLACES) * p->m_point;
+    float *buffer = w + NAME(PLACES) * p->w_point, *to = v;
+    for (ptrdiff_t i = 0; i < images; i++) {
+        NAME(gather)(buffer, s->c, (const float *)conv->x + (n0 + i) * xs[0], xs, s->c, s->h, s->w,
+                     4 * row0 - s->pad_h, 4 * rows + 2, -s->pad_w, width);
+        for (ptrdiff_t r = 0; r < rows; r++)
+            for (ptrdiff_t q = 0; q < p->columns; q++, to += p->x_step)
+                for (ptrdiff_t c = 0; c < s->c; c += LANES)
+                    NAME(winograd_input)(to + c, p->x_point, buffer + 4 * (r * width + q) * s->c + c, width * s->c,
+                                         s->c);
+    }
+
+    struct elq_run run = {0, s->c};
+    struct elq_taps one = {.count = 1, .runs = 1, .run = &run};
+    ptrdiff_t words = NAME(row_words)(bits, s), first = piece * p->vectors, all = (s->o + LANES - 1) / LANES;
+    ptrdiff_t end = first + p->vectors < all ? first + p->vectors : all;
+    for (ptrdiff_t block = first; block < end; block += 2) {
+        int vectors = end - block > 1 ? 2 : 1;
+        const uint32_t *codes = (const uint32_t *)conv->weights + block * words * LANES;
+        for (int k = 0; k < vectors; k++)
+            NAME(winograd_weights)(bits, w + k * LANES, p->w_point, vectors * LANES, codes + k * words * LANES, s->c);
+        for (ptrdiff_t point = 0; point < NAME(PLACES); point++)
+            NAME(row)(vectors, v + point * p->x_point, p->x_step, &one, NAME(zeros), w + point * p->w_point,
+                      m + point * p->m_point, vectors * LANES, tiles, vectors * LANES);
+        for (ptrdiff_t tile = 0; tile < tiles; tile++)
+            for (int k = 0; k < vectors; k++)
+                NAME(winograd_finish)(conv, m + (tile * vectors + k) * LANES, p->m_point,
+                                      n0 + tile / (rows * p->columns), 4 * (row0 + tile / p->columns % rows),
+                                      4 * (tile % p->columns), (block + k) * LANES);
+    }
+}
