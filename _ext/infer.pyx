@@ -22,7 +22,7 @@ cdef extern from "pool.h":
 cdef extern from "infer.h":
     enum: ELQ_ALIGN
     cdef enum elq_activations:
-        ELQ_F32, ELQ_I8
+        ELQ_F32, ELQ_I8, ELQ_I8_SUMS
     cdef enum elq_weights:
         ELQ_T2, ELQ_B1, ELQ_FULL
     cdef enum elq_error:
@@ -66,7 +66,7 @@ cdef extern from "infer.h":
     const elq_kernel *elq_infer_kernel(int index)
 
 
-ACTIVATIONS = {"float32": ELQ_F32, "int8": ELQ_I8}
+ACTIVATIONS = {"float32": ELQ_F32, "int8": ELQ_I8, "int8 sums": ELQ_I8_SUMS}
 WEIGHTS = {"ternary": ELQ_T2, "binary": ELQ_B1, "full": ELQ_FULL}
 ERRORS = {ELQ_DIRECT: "direct", ELQ_WINOGRAD: "winograd"}
 
@@ -126,7 +126,7 @@ cdef class Layer:
     """A convolution or fully connected layer, packed for the best kernel that there is: infer.h.
 
     weights: "ternary" or "binary" rows of codes, uint8 (O, bytes) as they lie in the file, or "full" rows of float32 or
-    int8 (O, K). size: (H, W, C); kernel, stride, padding, dilation: (rows, columns). tail: for float32 activations (scale,
+    int8 (O, K). activations: "float32", "int8" or "int8 sums". size: (H, W, C); kernel, stride, padding, dilation: (rows, columns). tail: for float32 activations (scale,
     bias, low), for int8 (b, q, s, lo, hi, l, (q_v, q_r, s_add, lo_add, hi_add)). name: the kernel, for tests; ValueError if
     it does not run this shape here.
     """
@@ -227,7 +227,7 @@ cdef class Layer:
         cdef elq_shape *g = &self.shape
         dtype = np.float32 if self.kernel.activations == ELQ_F32 else np.int8
         cdef call c
-        y = np.empty((len(x), g.p, g.q, g.o), dtype)
+        y = np.empty((len(x), g.p, g.q, g.o), np.int32 if self.kernel.activations == ELQ_I8_SUMS else dtype)
         for name, array, wanted in ("x", x, (len(x), g.h, g.w, g.c)), ("residual", residual, y.shape):
             if array is not None and (array.dtype != dtype or array.shape != wanted or not array.flags.c_contiguous):
                 raise ValueError(f"{name} is {array.dtype} {array.shape}, wanted {np.dtype(dtype)} {wanted}, contiguous")

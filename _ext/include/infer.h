@@ -17,7 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum elq_activations { ELQ_F32, ELQ_I8 };
+/* I8_SUMS: x int8, y int32: sum + b_o modulo 2^32, whatever the rest of the elq_tail_i8, and no residual: a network's last
+ * layer. Their kernels are called elq_conv_i8i32_...; without a fast one generic C does it. */
+enum elq_activations { ELQ_F32, ELQ_I8, ELQ_I8_SUMS };
 
 /* T2: ternary codes, 2 bits. B1: binary codes, 1 bit. FULL: float beside float activations, int8 (-127 .. 127) beside
  * int8 ones. */
@@ -82,7 +84,7 @@ typedef struct {
 
 /* A kernel. All but `run` depend on the shape alone, `tasks` on the number of pictures too. */
 typedef struct {
-    const char *name; /* elq_conv_<f32|i8>_<t2|b1|f32|i8>__<isa>, a variant's word before the two underscores */
+    const char *name; /* elq_conv_<f32|i8|i8i32>_<t2|b1|f32|i8>__<isa>, a variant's word before the two underscores */
     int isa;          /* enum elq_isa of cpu.h that the code was compiled for */
     enum elq_activations activations;
     enum elq_weights weights;

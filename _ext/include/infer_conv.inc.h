@@ -1,11 +1,11 @@
 /* A convolution of infer.h in plain C, for any shape. The file that includes this one defines, before it, the types
  *
- *   element   of x and y
+ *   element   of x and residual
  *   number    of an input and of a weight that are about to be multiplied
  *   sum_t     of a sum; its 0 is all bits 0
  *   tail_t    elq_tail_f32 or elq_tail_i8
  *
- * and, behind it, the three functions that are declared below. The packed weights are the rows of the file as they are.
+ * and, behind it, the two functions that are declared below and a finisher. The packed weights are the rows of the file as they are.
  * A task is a strip of pixels times a chunk of output channels of a group:
  *
  *   for every DEPTH of K:          gather the inputs of the strip's pixels     patches[pixel][k]
@@ -34,9 +34,10 @@ static void eight_sums(const number *x, const number *w, ptrdiff_t depth, sum_t 
 /* x . w of one pixel and one channel. */
 static sum_t one_sum(const number *x, const number *w, ptrdiff_t depth);
 
-/* The outputs y[0 .. channels) of a pixel, whose first one is output channel `first`, from sums[channel][0]. */
-static void finish(const tail_t *tail, const sum_t *sums, ptrdiff_t first, ptrdiff_t channels, const element *residual,
-                   element *y);
+/* Writes the outputs y[at .. at + channels) of a pixel, whose first one is output channel `first`, from sums[channel][0];
+ * residual, if there is one, is that of y[at]. */
+typedef void (*finisher)(const tail_t *tail, const sum_t *sums, ptrdiff_t first, ptrdiff_t channels,
+                         const element *residual, void *y, ptrdiff_t at);
 
 /* Weights first .. first + depth - 1 of a row to panel; up to UNIT - 1 numbers behind them may be anything finite. */
 typedef void (*decoder)(const void *row, ptrdiff_t first, ptrdiff_t depth, number *panel);
@@ -114,7 +115,8 @@ static size_t scratch_bytes(const elq_shape *g) { return (void)g, sizeof(scratch
 static int fits(const elq_shape *g) { return (void)g, 1; }
 
 /* Task `task` of weights whose rows take `bits` bits for every k. */
-static void run(const elq_conv *conv, ptrdiff_t task, scratch_t *s, decoder decode, ptrdiff_t bits) {
+static void run(const elq_conv *conv, ptrdiff_t task, scratch_t *s, decoder decode, ptrdiff_t bits,
+                finisher finish) {
     const elq_shape *g = &conv->shape;
     const ptrdiff_t outputs = g->o / g->groups, chunks = ceil_div(outputs, CHUNK);
     const ptrdiff_t length = row_length(g), row_bytes = ceil_div(length * bits, 8);
@@ -144,18 +146,18 @@ static void run(const elq_conv *conv, ptrdiff_t task, scratch_t *s, decoder deco
     for (ptrdiff_t t = 0; t < pixels; t++) {
         const ptrdiff_t at = (first_pixel + t) * g->o + first_output;
         finish(conv->tail, s->sums[0] + t, first_output, channels,
-               conv->residual ? (const element *)conv->residual + at : NULL, (element *)conv->y + at);
+               conv->residual ? (const element *)conv->residual + at : NULL, conv->y, at);
     }
 }
 
 /* The kernel `title` for weights of `bits` bits. */
-#define KERNEL(title, acts, kind, bits, decode)                                                                        \
+#define KERNEL(title, acts, kind, bits, decode, finish)                                                                        \
     static size_t bytes_##title(const elq_shape *g) { return (size_t)(g->o * ceil_div(row_length(g) * (bits), 8)); }   \
     static void pack_##title(const elq_shape *g, const void *rows, void *packed) {                                     \
         memcpy(packed, rows, bytes_##title(g));                                                                        \
     }                                                                                                                  \
     static void run_##title(const elq_conv *conv, ptrdiff_t task, void *scratch) {                                     \
-        run(conv, task, scratch, decode, bits);                                                                        \
+        run(conv, task, scratch, decode, bits, finish);                                                                      \
     }                                                                                                                  \
     const elq_kernel title = {#title, ELQ_GENERIC, acts, kind, fits, bytes_##title, pack_##title, scratch_bytes,       \
                               tasks, run_##title, ELQ_DIRECT};

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .codes import BITS, rows, to_rows, unpack_rows
-from .graph_types import Node, Weight
+from .codes import rows, to_rows, unpack_rows
+from .graph_types import Node
 
 try:
     from .. import _infer

@@ -38,7 +38,8 @@ class Session:
         last_use[graph.output] = len(graph.nodes)
         self._steps: list[tuple[str, Callable[..., np.ndarray], tuple[str, ...], list[str]]] = []
         for position, node in enumerate(graph.nodes):
-            run = prepare(node, network.shapes[node.inputs[0]], network.shapes[node.name]) if node.weight else layers.prepare(node)
+            sizes = network.shapes[node.inputs[0]], network.shapes[node.name]
+            run = prepare(node, *sizes) if node.weight else layers.prepare(node)
             dead = [name for name in {*node.inputs, node.name} if last_use.get(name, position) == position]
             self._steps.append((node.name, run, node.inputs, dead))
         floats = sum(int(np.prod(shape)) for shape in network.shapes.values())

@@ -150,6 +150,9 @@ static void report(const test *t, const char *what, ptrdiff_t at, double got, do
 
 static size_t width(const test *t) { return t->kernel->activations == ELQ_F32 ? sizeof(float) : 1; }
 
+/* Bytes of an element of y. */
+static size_t y_width(const test *t) { return t->kernel->activations == ELQ_I8 ? 1 : 4; }
+
 static double value_of(const test *t, const void *p, ptrdiff_t i) {
     return t->kernel->activations == ELQ_F32 ? ((const float *)p)[i] : ((const int8_t *)p)[i];
 }
@@ -263,9 +266,9 @@ static int wanted_i8(const test *t, ptrdiff_t y, const int8_t *residual) {
 
 /* y of a call; tasks from the last to the first when `backwards`, with one scratch or two in turn. */
 static void *run(test *t, ptrdiff_t n, ptrdiff_t first, const void *residual, int in_place, int backwards) {
-    const size_t y_bytes = (size_t)(t->out / t->n * n) * width(t);
+    const size_t y_bytes = (size_t)(t->out / t->n * n) * y_width(t);
     const size_t x_offset = (size_t)(t->in / t->n * first) * width(t), y_offset = (size_t)(t->out / t->n * first) * width(t);
-    char *y = take(y_bytes, width(t) * (size_t)(1 + backwards));
+    char *y = take(y_bytes, y_width(t) * (size_t)(1 + backwards));
     if (in_place) memcpy(y, residual, y_bytes), residual = y;
     const size_t bytes = t->kernel->scratch_bytes(&t->g);
     void *scratch[2] = {take(bytes, 0), take(bytes, 0)};
@@ -277,12 +280,12 @@ static void *run(test *t, ptrdiff_t n, ptrdiff_t first, const void *residual, in
 }
 
 static void same(const test *t, const char *what, const void *a, const void *b, ptrdiff_t count) {
-    if (!memcmp(a, b, (size_t)count * width(t))) return;
-    for (ptrdiff_t i = 0; i < count; i++)
-        if (memcmp((const char *)a + (size_t)i * width(t), (const char *)b + (size_t)i * width(t), width(t))) {
-            report(t, what, i, value_of(t, a, i), value_of(t, b, i));
-            return;
-        }
+    const size_t size = y_width(t);
+    if (!memcmp(a, b, (size_t)count * size)) return;
+    ptrdiff_t i = 0;
+    while (!memcmp((const char *)a + (size_t)i * size, (const char *)b + (size_t)i * size, size)) i++;
+    if (t->kernel->activations == ELQ_I8_SUMS) report(t, what, i, ((const int32_t *)a)[i], ((const int32_t *)b)[i]);
+    else report(t, what, i, value_of(t, a, i), value_of(t, b, i));
 }
 
 static double largest_x(const test *t, ptrdiff_t c) {
@@ -330,6 +333,13 @@ static void check_i8(test *t) {
     same(t, "with a residual in place", run(t, t->n, 0, t->residual, 1, 1), added, t->out);
 }
 
+static void check_sums(test *t) {
+    int32_t *wanted = take((size_t)t->out * 4, 0);
+    for (ptrdiff_t i = 0; i < t->out; i++) wanted[i] = (int32_t)((uint32_t)(int64_t)t->sum[i] + (uint32_t)t->i8.b[i % t->g.o]);
+    same(t, "sum", run(t, t->n, 0, NULL, 0, 0), wanted, t->out);
+    same(t, "tasks in another order", run(t, t->n, 0, NULL, 0, 1), wanted, t->out);
+}
+
 static void check(const elq_kernel *kernel, const elq_shape *shape, ptrdiff_t n, enum fill fill) {
     test t = {.kernel = kernel, .g = *shape, .n = n, .fill = fill};
     t.depth = shape->kh * shape->kw * (shape->c / shape->groups);
@@ -344,11 +354,12 @@ static void check(const elq_kernel *kernel, const elq_shape *shape, ptrdiff_t n,
     kernel->pack(shape, t.rows, t.packed);
     plain(&t);
     if (kernel->activations == ELQ_F32) make_tail_f32(&t), check_f32(&t);
-    else make_tail_i8(&t), check_i8(&t);
-    const char *all = run(&t, n, 0, t.residual, 0, 0);
+    else make_tail_i8(&t), kernel->activations == ELQ_I8 ? check_i8(&t) : check_sums(&t);
+    const void *residual = kernel->activations == ELQ_I8_SUMS ? NULL : t.residual;
+    const char *all = run(&t, n, 0, residual, 0, 0);
     const ptrdiff_t one = t.out / n;
     for (ptrdiff_t k = 0; n > 1 && k < n; k++)
-        same(&t, "a picture alone", run(&t, 1, k, t.residual, 0, 0), all + (size_t)(k * one) * width(&t), one);
+        same(&t, "a picture alone", run(&t, 1, k, residual, 0, 0), all + (size_t)(k * one) * y_width(&t), one);
     if (!release_all()) report(&t, "a canary is gone", 0, 0, 0);
     free(t.w);
     checks++;

@@ -44,7 +44,8 @@ static float one_sum(const float *x, const float *w, ptrdiff_t depth) {
 }
 
 static void finish(const elq_tail_f32 *tail, const float *sums, ptrdiff_t first, ptrdiff_t channels,
-                   const float *residual, float *y) {
+                   const float *residual, void *y_all, ptrdiff_t at) {
+    float *y = (float *)y_all + at;
     for (ptrdiff_t o = 0; o < channels; o++) {
         float v = tail->scale[first + o] * sums[o * STRIP] + tail->bias[first + o];
         if (residual) v += residual[o];
@@ -52,6 +53,6 @@ static void finish(const elq_tail_f32 *tail, const float *sums, ptrdiff_t first,
     }
 }
 
-KERNEL(elq_conv_f32_t2__generic, ELQ_F32, ELQ_T2, 2, decode_t2)
-KERNEL(elq_conv_f32_b1__generic, ELQ_F32, ELQ_B1, 1, decode_b1)
-KERNEL(elq_conv_f32_f32__generic, ELQ_F32, ELQ_FULL, 32, decode_full)
+KERNEL(elq_conv_f32_t2__generic, ELQ_F32, ELQ_T2, 2, decode_t2, finish)
+KERNEL(elq_conv_f32_b1__generic, ELQ_F32, ELQ_B1, 1, decode_b1, finish)
+KERNEL(elq_conv_f32_f32__generic, ELQ_F32, ELQ_FULL, 32, decode_full, finish)

@@ -31,7 +31,8 @@ static uint32_t one_sum(const int16_t *x, const int16_t *w, ptrdiff_t depth) {
 }
 
 static void finish(const elq_tail_i8 *tail, const uint32_t *sums, ptrdiff_t first, ptrdiff_t channels,
-                   const int8_t *residual, int8_t *y) {
+                   const int8_t *residual, void *y_all, ptrdiff_t at) {
+    int8_t *y = (int8_t *)y_all + at;
     for (ptrdiff_t k = 0; k < channels; k++) {
         const ptrdiff_t o = first + k;
         const int32_t a = (int32_t)(sums[k * STRIP] + (uint32_t)tail->b[o]);
@@ -40,6 +41,17 @@ static void finish(const elq_tail_i8 *tail, const uint32_t *sums, ptrdiff_t firs
     }
 }
 
-KERNEL(elq_conv_i8_t2__generic, ELQ_I8, ELQ_T2, 2, decode_t2)
-KERNEL(elq_conv_i8_b1__generic, ELQ_I8, ELQ_B1, 1, decode_b1)
-KERNEL(elq_conv_i8_i8__generic, ELQ_I8, ELQ_FULL, 8, decode_full)
+static void store_sums(const elq_tail_i8 *tail, const uint32_t *sums, ptrdiff_t first, ptrdiff_t channels,
+                       const int8_t *residual, void *y, ptrdiff_t at) {
+    (void)residual;
+    for (ptrdiff_t k = 0; k < channels; k++)
+        ((int32_t *)y)[at + k] = (int32_t)(sums[k * STRIP] + (uint32_t)tail->b[first + k]);
+}
+
+KERNEL(elq_conv_i8_t2__generic, ELQ_I8, ELQ_T2, 2, decode_t2, finish)
+KERNEL(elq_conv_i8_b1__generic, ELQ_I8, ELQ_B1, 1, decode_b1, finish)
+KERNEL(elq_conv_i8_i8__generic, ELQ_I8, ELQ_FULL, 8, decode_full, finish)
+
+KERNEL(elq_conv_i8i32_t2__generic, ELQ_I8_SUMS, ELQ_T2, 2, decode_t2, store_sums)
+KERNEL(elq_conv_i8i32_b1__generic, ELQ_I8_SUMS, ELQ_B1, 1, decode_b1, store_sums)
+KERNEL(elq_conv_i8i32_i8__generic, ELQ_I8_SUMS, ELQ_FULL, 8, decode_full, store_sums)

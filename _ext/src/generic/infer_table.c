@@ -49,7 +49,10 @@
     K(elq_conv_f32_f32__generic)                                                                                       \
     K(elq_conv_i8_t2__generic)                                                                                         \
     K(elq_conv_i8_b1__generic)                                                                                         \
-    K(elq_conv_i8_i8__generic)
+    K(elq_conv_i8_i8__generic)                                                                                         \
+    K(elq_conv_i8i32_t2__generic)                                                                                      \
+    K(elq_conv_i8i32_b1__generic)                                                                                      \
+    K(elq_conv_i8i32_i8__generic)
 
 #define ALL(K) X86_FLOAT(K) X86_INT8(K) ARM_FLOAT(K) ARM_INT8(K) GENERIC(K)
 

@@ -1,8 +1,9 @@
-/* pool.h: threads that sleep on a condition between calls and draw indices from one atomic counter inside a call. */
+/* pool.h: threads that sleep on a condition between calls and draw pieces from one atomic counter inside a call. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "pool.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 static int read_num_threads(int cores) {
     const char *word = getenv("ELQ_NUM_THREADS");
@@ -12,15 +13,47 @@ static int read_num_threads(int cores) {
     return *end || n < 1 || n > ELQ_MAX_THREADS ? -1 : (int)n;
 }
 
-static void serial_for(ptrdiff_t count, elq_task task, void *context) {
-    for (ptrdiff_t i = 0; i < count; i++) task(context, i, 0);
+int64_t elq_nanoseconds(void) {
+    struct timespec now;
+#ifdef CLOCK_MONOTONIC
+    clock_gettime(CLOCK_MONOTONIC, &now);
+#else
+    timespec_get(&now, TIME_UTC);
+#endif
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void serial_steps(ptrdiff_t steps, const ptrdiff_t *counts, elq_step_task task, void *context, int64_t *ends) {
+    for (ptrdiff_t step = 0; step < steps; step++) {
+        for (ptrdiff_t i = 0; i < counts[step]; i++) task(context, step, i, 0);
+        if (ends) ends[step] = elq_nanoseconds();
+    }
+}
+
+/* A loop is the case of one step. */
+struct loop {
+    elq_task task;
+    void *context;
+};
+
+static void loop_task(void *context, ptrdiff_t step, ptrdiff_t index, int worker) {
+    const struct loop *loop = context;
+    (void)step;
+    loop->task(loop->context, index, worker);
+}
+
+void elq_parallel_for(ptrdiff_t count, elq_task task, void *context) {
+    struct loop loop = {task, context};
+    if (count > 0) elq_parallel_steps(1, &count, loop_task, &loop, NULL);
 }
 
 #ifdef _WIN32
 
 int elq_num_threads(void) { return read_num_threads(1) < 0 ? -1 : 1; }
 
-void elq_parallel_for(ptrdiff_t count, elq_task task, void *context) { serial_for(count, task, context); }
+void elq_parallel_steps(ptrdiff_t steps, const ptrdiff_t *counts, elq_step_task task, void *context, int64_t *ends) {
+    serial_steps(steps, counts, task, context, ends);
+}
 
 #else
 
@@ -29,7 +62,14 @@ void elq_parallel_for(ptrdiff_t count, elq_task task, void *context) { serial_fo
 #include <stdatomic.h>
 #include <unistd.h>
 
-enum { SPIN = 2000 }; /* looks before the caller sleeps, well under a millisecond: pieces of one call end close together */
+enum {
+    SPIN = 2000,      /* looks before the caller sleeps, well under a millisecond: pieces of one call end close together */
+    PAUSES = 200,     /* between steps: looks with the core to ourselves */
+    YIELDS = 2000,    /* then looks that let others run; then sleeps of NAP */
+    NAP = 50000       /* ns */
+};
+enum { INDEX_BITS = 48 };
+static const uint64_t INDEX_MASK = ((uint64_t)1 << INDEX_BITS) - 1;
 
 static struct {
     pthread_mutex_t entry; /* held by the one caller inside */
@@ -40,10 +80,14 @@ static struct {
     unsigned call;     /* number of this call: a worker joins each at most once */
     int open;          /* whether a worker may still join this call */
     atomic_int active; /* workers inside this call; changed under the lock, watched without */
-    elq_task task;
+    elq_step_task task;
     void *context;
-    ptrdiff_t count;
-    atomic_ptrdiff_t next;
+    ptrdiff_t steps;
+    const ptrdiff_t *counts;
+    int64_t *ends;
+    _Atomic uint64_t ticket; /* the running step << INDEX_BITS | the piece of it that is next: one word, so that whoever
+                                draws knows of which step the piece is; step == steps: all is done */
+    atomic_ptrdiff_t left;   /* pieces of the running step that are not done */
 } pool = {.entry = PTHREAD_MUTEX_INITIALIZER,
           .lock = PTHREAD_MUTEX_INITIALIZER,
           .start = PTHREAD_COND_INITIALIZER,
@@ -89,9 +133,45 @@ int elq_num_threads(void) {
     return pool.threads;
 }
 
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* One look of a thread that found nothing to do `idle` times. */
+static void wait_a_little(int idle) {
+    if (idle < PAUSES) relax();
+    else if (idle < PAUSES + YIELDS) sched_yield();
+    else nanosleep(&(struct timespec){0, NAP}, NULL);
+}
+
+/* Draw and run pieces until those of the last step are all taken. Whoever finishes a step opens the next. */
 static void draw(int worker) {
     inside = 1;
-    for (ptrdiff_t i; (i = atomic_fetch_add(&pool.next, 1)) < pool.count;) pool.task(pool.context, i, worker);
+    for (int idle = 0;;) {
+        uint64_t ticket = atomic_load_explicit(&pool.ticket, memory_order_acquire);
+        ptrdiff_t step = (ptrdiff_t)(ticket >> INDEX_BITS);
+        if (step >= pool.steps) break;
+        if ((ptrdiff_t)(ticket & INDEX_MASK) >= pool.counts[step]) {
+            if (step == pool.steps - 1) break;
+            wait_a_little(idle++);
+            continue;
+        }
+        ticket = atomic_fetch_add_explicit(&pool.ticket, 1, memory_order_acq_rel);
+        step = (ptrdiff_t)(ticket >> INDEX_BITS);
+        const ptrdiff_t index = (ptrdiff_t)(ticket & INDEX_MASK);
+        if (step >= pool.steps) break;
+        if (index >= pool.counts[step]) continue;
+        idle = 0;
+        pool.task(pool.context, step, index, worker);
+        if (atomic_fetch_sub_explicit(&pool.left, 1, memory_order_acq_rel) > 1) continue;
+        if (pool.ends) pool.ends[step] = elq_nanoseconds();
+        if (step + 1 < pool.steps) atomic_store_explicit(&pool.left, pool.counts[step + 1], memory_order_relaxed);
+        atomic_store_explicit(&pool.ticket, (uint64_t)(step + 1) << INDEX_BITS, memory_order_release);
+    }
     inside = 0;
 }
 
@@ -124,17 +204,22 @@ static void start_threads(void) {
     pthread_attr_destroy(&attributes);
 }
 
-void elq_parallel_for(ptrdiff_t count, elq_task task, void *context) {
-    if (elq_num_threads() < 2 || count < 2 || inside || pthread_mutex_trylock(&pool.entry)) {
-        serial_for(count, task, context);
+void elq_parallel_steps(ptrdiff_t steps, const ptrdiff_t *counts, elq_step_task task, void *context, int64_t *ends) {
+    ptrdiff_t most = 0;
+    for (ptrdiff_t step = 0; step < steps; step++) most = counts[step] > most ? counts[step] : most;
+    if (elq_num_threads() < 2 || most < 2 || inside || pthread_mutex_trylock(&pool.entry)) {
+        serial_steps(steps, counts, task, context, ends);
         return;
     }
     pthread_mutex_lock(&pool.lock);
     if (!pool.started) start_threads();
     pool.task = task;
     pool.context = context;
-    pool.count = count;
-    pool.next = 0;
+    pool.steps = steps;
+    pool.counts = counts;
+    pool.ends = ends;
+    pool.left = counts[0];
+    pool.ticket = 0;
     pool.open = 1;
     pool.call++;
     pthread_cond_broadcast(&pool.start);
