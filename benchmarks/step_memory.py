@@ -1,0 +1,98 @@
+"""Peak memory of a training step of three networks of elq_ref beside PyTorch (Linux).
+
+    python benchmarks/step_memory.py [--networks resnet20 lenet5 vgg_small] [--threads 1] [-o FILE]
+
+In a process of its own every peer builds model and batch (benchmarks/steps.py), makes three steps, and then three that
+are watched. Printed: the largest resident set during those minus the one before the first step, in MB, the median over
+the rounds with the extremes. That is activations, gradients, velocity, the buffers of kernels, and the pages of the
+libraries that the steps touch, for all peers; what torch.compile needs to compile does not count unless it stays.
+PyTorch is channels_last, eager and through torch.compile; the verdict is against the smaller of the two.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from statistics import median
+
+from peers import Peer, PeerFailed, heading
+from steps import NETWORKS, OURS, PEERS, make_step
+
+ROUNDS, STEPS = 3, 3
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def kilobytes(key: str) -> int:
+    """VmRSS, what is resident now, or VmHWM, the largest that it was since `forget_peak`."""
+    return next(int(line.split()[1]) for line in STATUS.read_text().splitlines() if line.startswith(key))
+
+
+def forget_peak() -> None:
+    """Let VmHWM begin again at what is resident now."""
+    CLEAR.write_text("5")
+
+
+def work(peer: str, network: str, threads: int) -> None:
+    """A peer's process: the peak of its later steps above what it had before the first one, in MB."""
+    try:
+        step = make_step(peer, network, threads)
+        ground = kilobytes("VmRSS")
+        for _ in range(STEPS):
+            step()
+        forget_peak()
+        for _ in range(STEPS):
+            step()
+        print(json.dumps({"peak": (kilobytes("VmHWM") - ground) / 1024}), flush=True)
+    except Exception as error:
+        print(json.dumps({"error": f"{type(error).__name__}: {error}".splitlines()[0]}), flush=True)
+
+
+def measure(peer: str, network: str, threads: int) -> float:
+    """The peak that one process of `peer` answers."""
+    process = Peer([__file__, "--peer", peer, "--networks", network, "--threads", str(threads)], threads)
+    peak = process.ask("")["peak"]
+    process.close()
+    return peak
+
+
+def compare(network: str, threads: int) -> str:
+    """The lines of one network."""
+    title, _, batch = NETWORKS[network]
+    lines, middles = [f"{title}, batch {batch}, {threads} thread(s)"], {}
+    for name in PEERS:
+        try:
+            peaks = [measure(name, network, threads) for _ in range(ROUNDS)]
+        except PeerFailed as error:
+            lines.append(f"  {name:<30} failed ({error})")
+            continue
+        middles[name] = median(peaks)
+        lines.append(f"  {name:<30} {middles[name]:8.1f} ({min(peaks):.1f} .. {max(peaks):.1f})")
+    others = [peak for name, peak in middles.items() if name != OURS]
+    if others:
+        lines.append(f"  elq_ref / the smaller of PyTorch: {middles[OURS] / min(others):.2f}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Parse, run, print, and write the table if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--peer", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if not CLEAR.exists():
+        raise SystemExit("this benchmark reads /proc/self, which this system has not")
+    if arguments.peer:
+        work(arguments.peer, arguments.networks[0], arguments.threads)
+        return
+    parts = [f"Peak memory of a training step above model and batch, MB, float32. {heading()}"]
+    print(parts[0], flush=True)
+    for network in arguments.networks:
+        parts.append(compare(network, arguments.threads))
+        print(parts[-1], flush=True)
+    if arguments.output:
+        arguments.output.write_text("\n".join(parts) + "\n")
+
+
+if __name__ == "__main__":
+    main()
