@@ -10,7 +10,7 @@ from pathlib import Path
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it onto `path` if the body succeeds, remove it if it fails.
 
-    A killed program leaves the previous file whole. Missing parent folders are made.
+    A killed program leaves the previous file whole. Missing parent folders are made. An OSError names the path.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -20,5 +20,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise named(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def named(error: OSError, path: str | os.PathLike[str]) -> OSError:
+    """The error with `path` as its file, as a failed open has it and a failed write (a full disk) has not."""
+    return error if error.filename or not error.errno else OSError(error.errno, error.strerror, str(path))

@@ -1,4 +1,4 @@
-"""A whole quantization with its reports: what `elq quantize` and `elq demo` both do."""
+"""A whole quantization with its reports: what `elq quantize`, `elq reproduce` and `elq demo` do."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from .datasets import Batches, Dataset
 from .deploy import pack
 from .elq.plan import Plan
 from .elq.stages import Step, quantize
-from .elq.state import State
+from .elq.state import State, environment
+from .layer_log import layer_records
 from .methods import usual_plan
 from .nn import Module
 from .optim import SGD
 from .run_folder import RunFolder
 from .runtime import PackedNetwork, Session
 from .tensor import Tensor, no_grad
-from .training import count_correct, reestimate, standing_on
+from .training import evaluate, reestimate, standing_on
 
 REESTIMATION_BATCHES = 50
+PASS_BATCHES, PASS_PICTURES = 20, 2000  # for the measurements after every pass, which must cost little
 
 
 def recommended(levels: str | None = None, method: str = "elq", weights: Sequence[str] = ()) -> tuple[Plan, SGD]:
@@ -38,34 +40,50 @@ def recommended(levels: str | None = None, method: str = "elq", weights: Sequenc
 def run_stages(
     net: Module,
     batches: Batches,
-    test: Dataset,
+    judge: Dataset,
     plan: Plan,
     sgd: SGD,
     folder: RunFolder,
     *,
     state: State | None = None,
+    every_pass: bool = False,
     watch: Callable[[Iterator[Step]], Iterator[Step]] = iter,
 ) -> Iterator[dict[str, Any]]:
     """Run or resume the quantization of `net` in `folder`, yielding a record at the end of every stage.
 
     A record has the means over the stage of L(W), L(What), Lp and E, the share frozen, and the accuracies (per cent of
-    `test`) of the network as it stands (W) and of the fully quantized one (What), each with re-estimated BatchNorm.
+    `judge`) of the network as it stands (W) and of the fully quantized one (What), each with re-estimated BatchNorm. It
+    is kept in stages.jsonl; layers.jsonl has where the weights stood before the first step and at the end of every
+    stage (elq_ref.layer_log). With `every_pass`, passes.jsonl has accuracies after the other passes over the data, on
+    the first `PASS_PICTURES` of `judge`.
     """
-    for step in folder.follow(watch(quantize(net, batches, plan, sgd, state=state))):
+    state = state or State.start(net, plan, sgd, batches)
+    if state.step == 0:
+        folder.append("layers.jsonl", {"step": 0, "stage": -1, "layers": layer_records(state)})
+    some = judge.subset(slice(PASS_PICTURES))
+    for step in folder.follow(watch(quantize(net, batches, plan, state=state))):
+        place = {"step": step.step, "stage": step.stage}
         if step.ends_stage:
-            record = {"step": step.step, "stage": step.stage, "stages": step.stages, "frozen": step.frozen}
+            record = {**place, "stages": step.stages, "frozen": step.frozen}
             record |= folder.means(step.stage, ("loss", "loss_hat", "perturbation", "error"))
-            record |= accuracies(step.state, batches, test)
+            record |= accuracies(step.state, batches, judge, REESTIMATION_BATCHES)
             folder.append("stages.jsonl", record)
+            folder.append("layers.jsonl", {**place, "layers": layer_records(step.state)})
             yield record
+        elif every_pass and step.step % len(batches) == 0:
+            folder.append("passes.jsonl", place | accuracies(step.state, batches, some, PASS_BATCHES))
 
 
-def accuracies(state: State, batches: Batches, test: Dataset) -> dict[str, float]:
-    """{"top1": of W, "top1_hat": of What} in per cent."""
-    result = {}
-    for key, weights in (("top1", {}), ("top1_hat", state.quantized())):
-        with standing_on(state.net, weights, batches, REESTIMATION_BATCHES):
-            result[key] = 100 * count_correct(state.net, test) / len(test)
+def accuracies(state: State, batches: Batches, judge: Dataset, reestimation: int) -> dict[str, float]:
+    """{"top1": of W, "top1_hat": of What, in per cent; "judge_loss", "judge_loss_hat": their mean cross entropy}."""
+    result: dict[str, float] = {}
+    for end, weights in (("", {}), ("_hat", state.quantized())):
+        if end and all(layer.frozen.all() for layer in state.layers.values()):  # W is What
+            result |= {f"{key}_hat": value for key, value in result.items()}
+            break
+        with standing_on(state.net, weights, batches, reestimation):
+            correct, loss = evaluate(state.net, judge)
+        result |= {f"top1{end}": 100 * correct / len(judge), f"judge_loss{end}": loss}
     return result
 
 
@@ -87,8 +105,8 @@ def finish(net: Module, batches: Batches, test: Dataset, folder: RunFolder, meta
     classify `test` from the packed file.
 
     Returns {"correct", "total", "top1" (per cent), "weight_bytes", "float_bytes", "packed" and "checkpoint" (paths),
-    "packed_as_float" (layers whose levels do not fit the packed format), "difference" (`largest_difference`)}; also
-    written to result.json.
+    "packed_as_float" (layers whose levels do not fit the packed format), "difference" (`largest_difference`), "seconds"
+    (the run's time), "environment" (versions, kernels, threads)}; also written to result.json. `test` is read once.
     """
     state = State.load(folder.state_path, net)
     codes = state.codes()
@@ -112,6 +130,8 @@ def finish(net: Module, batches: Batches, test: Dataset, folder: RunFolder, meta
         "difference": largest_difference(net, packed, test),
         "checkpoint": str(checkpoint_path),
         "packed": str(packed_path),
+        "seconds": round(folder.seconds, 1),
+        "environment": environment(),
     }
     folder.write_json("result.json", result)
     return result

@@ -1,8 +1,9 @@
 """A run on disk: its configuration, its logs, its state. Killed at any moment, it goes on from the last state.
 
 config.json        what was asked for
-steps.jsonl        one line an update; stages.jsonl: one line a stage
+steps.jsonl        one line an update; stages.jsonl, layers.jsonl, passes.jsonl: elq_ref.quantizing
 state.safetensors  the run (elq_ref.elq.state), written every `SAVE_EVERY` seconds, at every stage and on Ctrl-C
+result.json        of a finished run
 """
 
 from __future__ import annotations
@@ -15,24 +16,27 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from . import checkpoint
 from .elq.stages import Step
 from .elq.state import State
 from .errors import FormatError
-from .files import atomic_write
+from .files import atomic_write, named
 from .nn import Module
 
 SAVE_EVERY = 60.0
+LOGS = ("steps.jsonl", "stages.jsonl", "layers.jsonl", "passes.jsonl")
 _LOGGED = ("step", "stage", "index", "lr", "loss", "loss_hat", "perturbation", "error", "objective", "sign", "frozen")
 
 
 class RunFolder:
-    """The folder of one run."""
+    """The folder of one run. `seconds`: how long it has run, over all its sessions up to the last save."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.state_path = self.path / "state.safetensors"
+        self.seconds = 0.0
 
     def start(self, config: dict[str, Any]) -> None:
         """Make the folder for a new run; ValueError if it holds one already."""
@@ -61,16 +65,30 @@ class RunFolder:
                 f"the run in {self.path} was started with {', '.join(f'{k} {saved.get(k)}' for k in changed)}, "
                 f"not {', '.join(f'{k} {config[k]}' for k in changed)}"
             )
-        state = State.load(self.state_path, net) if self.state_path.is_file() else None
-        done = 0 if state is None else state.step
-        for name in ("steps.jsonl", "stages.jsonl"):
-            self._cut(name, done)
+        for left_over in self.path.glob(".*.part"):  # of a write that kill -9 cut short
+            left_over.unlink()
+        state = None
+        if self.state_path.is_file():
+            state = State.load(self.state_path, net)
+            seconds = checkpoint.read(self.state_path)[1].get("seconds")
+            self.seconds = seconds if isinstance(seconds, float) else 0.0
+        for name in LOGS:
+            self._cut(name, -1 if state is None else state.step)
         return state
 
+    def result(self) -> dict[str, Any] | None:
+        """What result.json says; None if the run is not finished."""
+        path = self.path / "result.json"
+        try:
+            return json.loads(path.read_text()) if path.is_file() else None
+        except ValueError as error:
+            raise FormatError(f"{path} is no JSON: {error}") from error
+
     def follow(self, steps: Iterator[Step]) -> Iterator[Step]:
-        """Pass steps through, logging each; save the state now and then, and when the consumer or Ctrl-C stops."""
-        saved = time.monotonic()
-        with open(self.path / "steps.jsonl", "a") as log, _interrupt_between_steps() as interrupted:
+        """Pass steps through, logging each; save the state now and then, at every stage and when Ctrl-C stops it."""
+        begin = saved = time.monotonic()
+        before = self.seconds
+        with self._log("steps.jsonl") as log, _interrupt_between_steps() as interrupted:
             for step in steps:
                 log.write(json.dumps({key: getattr(step, key) for key in _LOGGED}) + "\n")
                 if step.ends_stage:
@@ -78,14 +96,15 @@ class RunFolder:
                 yield step
                 if interrupted.is_set() or step.ends_stage or time.monotonic() - saved > SAVE_EVERY:
                     log.flush()
-                    step.state.save(self.state_path)
                     saved = time.monotonic()
+                    self.seconds = before + saved - begin
+                    step.state.save(self.state_path, seconds=self.seconds)
                 if interrupted.is_set():
                     raise KeyboardInterrupt(f"{self.path} holds the run after step {step.step}")
 
     def clear(self) -> None:
         """Remove the files of a run, if there is one, and the folder if nothing else is in it."""
-        for name in ("config.json", "steps.jsonl", "stages.jsonl", "state.safetensors", "result.json"):
+        for name in ("config.json", "state.safetensors", "result.json", *LOGS):
             (self.path / name).unlink(missing_ok=True)
         if self.path.is_dir() and not any(self.path.iterdir()):
             self.path.rmdir()
@@ -99,13 +118,21 @@ class RunFolder:
 
     def append(self, name: str, record: dict[str, Any]) -> None:
         """Add one line to a JSON-lines file."""
-        with open(self.path / name, "a") as file:
+        with self._log(name) as file:
             file.write(json.dumps(record) + "\n")
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         """Write a JSON file atomically."""
         with atomic_write(self.path / name) as temporary:
             temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+    @contextmanager
+    def _log(self, name: str) -> Iterator[TextIO]:
+        try:
+            with open(self.path / name, "a") as file:
+                yield file
+        except OSError as error:
+            raise named(error, self.path / name) from error
 
     def _cut(self, name: str, done: int) -> None:
         """Drop the lines of a log that lie after step `done` (or were half written when the run was killed)."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from . import ops
 from .datasets import Batches, Dataset
 from .elq.plan import Plan
 from .elq.stages import Step, quantize
@@ -30,17 +31,23 @@ def fit(
 
 def count_correct(net: Module, dataset: Dataset, batch_size: int = 250) -> int:
     """Number of pictures whose largest output (the lowest index of a tie) is their label; net in evaluation mode."""
+    return evaluate(net, dataset, batch_size)[0]
+
+
+def evaluate(net: Module, dataset: Dataset, batch_size: int = 250) -> tuple[int, float]:
+    """(`count_correct`, mean cross entropy in nats) over the pictures of `dataset`, net in evaluation mode."""
     was_training = net.training
     net.eval()
     dtype = next(net.named_parameters())[1].dtype
-    correct = 0
+    correct, loss = 0, 0.0
     with no_grad():
         for start in range(0, len(dataset), batch_size):
             chosen = np.arange(start, min(start + batch_size, len(dataset)))
-            logits = net(Tensor(dataset.normalized(chosen, dtype=dtype))).data
-            correct += int((logits.argmax(1) == dataset.labels[chosen]).sum())
+            labels, logits = dataset.labels[chosen], net(Tensor(dataset.normalized(chosen, dtype=dtype)))
+            correct += int((logits.data.argmax(1) == labels).sum())
+            loss += ops.softmax_cross_entropy(logits, labels).item() * len(chosen)
     net.train(was_training)
-    return correct
+    return correct, loss / len(dataset)
 
 
 def accuracy(net: Module, dataset: Dataset) -> float:

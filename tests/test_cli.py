@@ -78,6 +78,7 @@ def test_quantize_leaves_everything_a_reader_needs(quantized):
         "config.json",
         "steps.jsonl",
         "stages.jsonl",
+        "layers.jsonl",
         "state.safetensors",
         "quantized.safetensors",
         "net.elq",

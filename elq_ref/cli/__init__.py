@@ -19,6 +19,7 @@ COMMANDS = {  # what is typed: the module
     "info": "info",
     "train": "train",
     "quantize": "quantize",
+    "reproduce": "reproduce",
     "eval": "evaluate",
     "pack": "pack",
     "export-onnx": "export_onnx",
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = None
     try:
         args = parser(words).parse_args(words)  # imports the kernels, which refuse a wrong ELQ_ISA
-        if args.command in ("demo", "train", "quantize", "eval"):
+        if args.command in ("demo", "train", "quantize", "reproduce", "eval"):
             _say_what_is_missing()
         result, text, code = args.run(args)
     except KeyboardInterrupt as stop:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -27,13 +28,19 @@ def add_plan(command: argparse.ArgumentParser) -> None:
 def plan_of(args: argparse.Namespace, net: Module) -> tuple[Plan, SGD]:
     """The recommended plan and SGD for the method, levels and network, changed by --set, --epochs and --lr."""
     plan, sgd = recommended(args.levels, args.method, tuple(net.quantizable()))
-    plan = Plan.from_json({**plan.to_json(), **dict(_setting(text) for text in args.set)})
-    make(plan)  # refuses what does not fit the method before a folder is made
+    plan = changed(plan, args.set)
     if args.epochs is not None:
         if not args.epochs > 0:
             raise ValueError(f"--epochs is {args.epochs}, wanted a number > 0")
         plan = plan.spread(args.epochs)
     return plan, replace(sgd, lr=args.lr) if args.lr is not None else sgd
+
+
+def changed(plan: Plan, settings: Sequence[str]) -> Plan:
+    """The plan with each NAME=VALUE of `settings`; ValueError if there is no such option or the method has it not."""
+    plan = Plan.from_json({**plan.to_json(), **dict(_setting(text) for text in settings)})
+    make(plan)
+    return plan
 
 
 def _setting(text: str) -> tuple[str, Any]:

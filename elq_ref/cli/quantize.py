@@ -7,8 +7,11 @@ import sys
 from typing import Any
 
 from .. import datasets
-from ..datasets import Batches
+from ..datasets import Batches, Dataset
+from ..elq.plan import Plan
 from ..elq.stages import stage_steps
+from ..nn import Module
+from ..optim import SGD
 from ..quantizing import finish, run_stages, stage_line
 from ..run_folder import RunFolder
 from .common import Result, add_data, load_network, progress, with_normalization
@@ -35,9 +38,33 @@ def run(args: argparse.Namespace) -> Result:
     folder = RunFolder(args.output)
     config = {k: getattr(args, k) for k in ("checkpoint", "data", "batch_size", "seed")}
     config |= {"model": metadata["model"], "plan": plan.to_json(), "lr": sgd.lr}
+    result = carry_out(net, metadata, batches, test, test, plan, sgd, folder, config, resume=args.resume)
+    return result, result_text(result, f"{metadata['model']} on {test.name}, {plan.levels}", plan.method), 0
+
+
+def carry_out(
+    net: Module,
+    metadata: dict[str, Any],
+    batches: Batches,
+    judge: Dataset,
+    test: Dataset,
+    plan: Plan,
+    sgd: SGD,
+    folder: RunFolder,
+    config: dict[str, Any],
+    *,
+    resume: bool,
+    every_pass: bool = False,
+) -> dict[str, Any]:
+    """Start or resume the run of `folder` and finish it: its stages are measured on `judge`, its packed file on `test`.
+
+    A run that is finished already is only read.
+    """
     state = None
-    if args.resume:
+    if resume:
         state = folder.resume(net, config)
+        if done := folder.result():
+            return done
         for difference in state.differences if state else []:
             print(f"elq: since the run was saved, {difference}: the bits may differ", file=sys.stderr)
     else:
@@ -47,12 +74,15 @@ def run(args: argparse.Namespace) -> Result:
     def bar(steps: Any) -> Any:
         return progress(steps, total, f"{plan.levels} {plan.method}")
 
-    for stage in run_stages(net, batches, test, plan, sgd, folder, state=state, watch=bar):
+    for stage in run_stages(net, batches, judge, plan, sgd, folder, state=state, every_pass=every_pass, watch=bar):
         print(stage_line(stage), file=sys.stderr)
-    result = finish(net, batches, test, folder, metadata)
+    return finish(net, batches, test, folder, metadata)
+
+
+def result_text(result: dict[str, Any], what: str, method: str) -> str:
+    """Two lines: how many pictures the packed network of `what` classifies, its size; and where it is."""
     right = f"{result['correct']} of {result['total']} test images right ({result['top1']:.2f} %)"
     size = f"weights {result['weight_bytes']:,} bytes instead of {result['float_bytes']:,}"
     if result["packed_as_float"]:
-        size += f" (two scales a layer, as {plan.method} has them, do not fit the file's codes: packed as float32)"
-    text = f"{metadata['model']} on {test.name}, {plan.levels}: {right}, {size}\n{result['packed']}"
-    return result, text, 0
+        size += f" (two scales a layer, as {method} has them, do not fit the file's codes: packed as float32)"
+    return f"{what}: {right}, {size}\n{result['packed']}"

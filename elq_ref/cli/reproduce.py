@@ -1,0 +1,103 @@
+"""elq reproduce: a published comparison's run, from the trained checkpoint to the packed file, test set read once."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shlex
+from dataclasses import asdict, replace
+from typing import Any
+
+from .. import datasets
+from ..datasets import Batches
+from ..recipes import HEADLINE_PASSES, JUDGES, METHODS, PASSES, QUICK_PASSES, SUBJECTS, Subject, levels_of, recipe
+from ..run_folder import RunFolder
+from .common import Result, load_network, with_normalization
+from .plan_options import changed
+from .quantize import carry_out, result_text
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("reproduce", help="run a recipe of the comparison, from checkpoint to packed file")
+    command.add_argument("recipe", help=", ".join(SUBJECTS))
+    command.add_argument("checkpoint", nargs="?", help="trained network (default: where it lies in the data folder)")
+    command.add_argument("--levels", choices=("ternary", "binary"), help="default: ternary, or what the method has")
+    command.add_argument("--method", default="elq", help=f"one of {', '.join(METHODS)} (default: elq)")
+    command.add_argument("--seed", type=int, default=0, help="of the batches")
+    length = command.add_mutually_exclusive_group()
+    length.add_argument("--quick", action="store_true", help=f"{QUICK_PASSES:g} pass over the data, to see it work")
+    length.add_argument("--headline", action="store_true", help=f"{HEADLINE_PASSES:g} passes")
+    length.add_argument("--passes", type=float, help=f"over the data, in all (default: {PASSES:g})")
+    command.add_argument("--first-last-float", action="store_true", help="do not quantize the first and the last layer")
+    command.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="another choice of elq_ref.Plan")
+    command.add_argument("--lr", type=float, help="another learning rate at the start of each stage")
+    command.add_argument("--weight-decay", type=float, help="another weight decay")
+    command.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
+    command.add_argument("-o", "--output", required=True, metavar="RUN_DIR")
+    command.add_argument("--resume", action="store_true", help="go on with the run in RUN_DIR")
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> Result:
+    if args.recipe not in SUBJECTS:
+        raise ValueError(f"there is no recipe {args.recipe!r}; there are: {', '.join(SUBJECTS)}")
+    subject, levels, passes = SUBJECTS[args.recipe], levels_of(args.method, args.levels), _passes(args)
+    train, judge, test = _pictures(subject, args.data_dir)
+    path = subject.find_checkpoint(args.checkpoint, args.data_dir)
+    net, metadata = load_network(str(path), subject.model, train)
+    plan, sgd = recipe(
+        args.method, levels, tuple(net.quantizable()), passes=passes, first_last_float=args.first_last_float
+    )
+    plan = changed(plan, args.set)
+    given = {"lr": args.lr, "weight_decay": args.weight_decay}
+    sgd = replace(sgd, **{k: v for k, v in given.items() if v is not None})
+    train, judge, test = (with_normalization(part, metadata) for part in (train, judge, test))
+    batches = Batches(train, subject.batch_size, augment=datasets.default_augment(train), seed=args.seed)
+    config = {
+        "recipe": args.recipe,
+        "method": args.method,
+        "levels": levels,
+        "seed": args.seed,
+        "first_last_float": args.first_last_float,
+        "passes": passes,
+        "model": subject.model,
+        "checkpoint": {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+        "judge": f"{len(judge):,} {'held-out' if subject.hold_out else 'training'} images",
+        "plan": plan.to_json(),
+        "sgd": asdict(sgd),
+        "command": _command(args),
+    }
+    folder = RunFolder(args.output)
+    result = carry_out(
+        net, metadata, batches, judge, test, plan, sgd, folder, config, resume=args.resume, every_pass=True
+    )
+    what = f"{args.recipe}, {args.method if levels == 'float' else f'{levels} by {args.method}'}, seed {args.seed}"
+    return result, result_text(result, what, args.method), 0
+
+
+def _passes(args: argparse.Namespace) -> float:
+    passes = QUICK_PASSES if args.quick else HEADLINE_PASSES if args.headline else args.passes
+    if passes is not None and not passes > 0:
+        raise ValueError(f"--passes is {passes}, wanted a number > 0")
+    return PASSES if passes is None else passes
+
+
+def _pictures(subject: Subject, data_dir: str | None) -> tuple[datasets.Dataset, datasets.Dataset, datasets.Dataset]:
+    """What trains, what the run is measured on while it goes on, and what its packed file is measured on at the end."""
+    if subject.hold_out:
+        train, held = datasets.hold_out(datasets.load(subject.data, data_dir, "train"), subject.hold_out)
+        return train, held, held
+    train, test = datasets.load(subject.data, data_dir, "both")
+    return train, datasets.hold_out(train, min(JUDGES, len(train) // 5))[1], test
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command without what differs from machine to machine."""
+    words = ["elq", "reproduce", args.recipe, "--method", args.method, "--seed", args.seed]
+    words += ["--levels", args.levels] if args.levels else []
+    words += [f"--{name}" for name in ("quick", "headline") if getattr(args, name)]
+    words += ["--first-last-float"] if args.first_last_float else []
+    for name in ("passes", "lr", "weight_decay"):
+        value: Any = getattr(args, name)
+        words += [f"--{name.replace('_', '-')}", f"{value:g}"] if value is not None else []
+    return shlex.join(map(str, [*words, *(["--set", *args.set] if args.set else [])]))
