@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "infer.h"
+
 #define LANES 16
 #define VEC __m512i
 #define BYTES __m512i
@@ -77,9 +79,10 @@ typedef struct {
     __m128i shift;
 } ADDITION;
 
-#define addition_of(tail)                                                                                              \
-    ((ADDITION){_mm512_set1_epi32((tail)->q_v), _mm512_set1_epi32((tail)->q_r),                                        \
-                _mm512_set1_epi32(1 << ((tail)->s_add - 1)), _mm_cvtsi32_si128((tail)->s_add)})
+static inline ADDITION addition_of(const elq_tail_i8 *tail) {
+    return (ADDITION){_mm512_set1_epi32(tail->q_v), _mm512_set1_epi32(tail->q_r),
+                      _mm512_set1_epi32(1 << (tail->s_add - 1)), _mm_cvtsi32_si128(tail->s_add)};
+}
 
 static inline VEC vec_of_bytes(const int8_t *from) {
     return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from));
