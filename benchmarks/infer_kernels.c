@@ -1,6 +1,6 @@
 /* The inference kernels alone: see infer_kernels.py, which compiles this beside them. Arguments: a word that a kernel's
- * name must contain, one that the layer's must ("" for all), pictures, milliseconds each. Prints lines of five columns:
- * layer, kernel, microseconds a picture, GMAC/s, share of the limit of the byte dot product in registers. */
+ * name must contain, one that the layer's must ("" for all), pictures, milliseconds each. Prints lines of six columns:
+ * layer, kernel, microseconds a picture, GMAC/s, share of the limit of the byte dot product in registers, tasks. */
 #include "cpu.h"
 #include "infer.h"
 #include "pool.h"

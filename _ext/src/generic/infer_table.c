@@ -21,7 +21,16 @@
     K(elq_conv_f32_t2__avx2)                                                                                           \
     K(elq_conv_f32_b1__avx2)                                                                                           \
     K(elq_conv_f32_f32__avx2)
-#define X86_INT8(K)
+#define X86_INT8(K)                                                                                                    \
+    K(elq_conv_i8_t2__avx512vnni)                                                                                      \
+    K(elq_conv_i8_b1__avx512vnni)                                                                                      \
+    K(elq_conv_i8_i8__avx512vnni)                                                                                      \
+    K(elq_conv_i8_t2__avx512)                                                                                          \
+    K(elq_conv_i8_b1__avx512)                                                                                          \
+    K(elq_conv_i8_i8__avx512)                                                                                          \
+    K(elq_conv_i8_t2__avx2)                                                                                            \
+    K(elq_conv_i8_b1__avx2)                                                                                            \
+    K(elq_conv_i8_i8__avx2)
 #else
 #define X86_FLOAT(K)
 #define X86_INT8(K)
@@ -37,7 +46,13 @@
     K(elq_conv_f32_t2__neon)                                                                                           \
     K(elq_conv_f32_b1__neon)                                                                                           \
     K(elq_conv_f32_f32__neon)
-#define ARM_INT8(K)
+#define ARM_INT8(K)                                                                                                    \
+    K(elq_conv_i8_t2__dotprod)                                                                                         \
+    K(elq_conv_i8_b1__dotprod)                                                                                         \
+    K(elq_conv_i8_i8__dotprod)                                                                                         \
+    K(elq_conv_i8_t2__neon)                                                                                            \
+    K(elq_conv_i8_b1__neon)                                                                                            \
+    K(elq_conv_i8_i8__neon)
 #else
 #define ARM_FLOAT(K)
 #define ARM_INT8(K)
