@@ -2,11 +2,11 @@
 
     python benchmarks/infer_kernels.py [--kernels i8_t2] [--layers resnet20] [--pictures 1] [--threads 1] [-o FILE]
 
-infer_kernels.c is compiled here together with the kernels' sources, each with the flags of its instruction set, and runs
-every kernel of this CPU on the layers of ResNet-20 and ResNet-18 and on a few others: microseconds a picture (the
+infer_kernels.c is compiled here together with the kernels' sources, each with the flags of its instruction set, and
+runs every kernel of this CPU on the layers of ResNet-20 and ResNet-18 and on a few others: microseconds a picture (the
 shortest time of many), GMAC/s, the share of the limit, and into how many tasks the kernel cuts the call. The limit is
-that of the CPU's best byte dot product with every operand in registers (VNNI, or vpmaddubsw and 16-bit additions), times
-the threads.
+that of the CPU's best byte dot product with every operand in registers (VNNI, or vpmaddubsw and 16-bit additions),
+times the threads.
 """
 
 import argparse
