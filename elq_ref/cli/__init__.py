@@ -22,6 +22,7 @@ COMMANDS = {  # what is typed: the module
     "reproduce": "reproduce",
     "eval": "evaluate",
     "pack": "pack",
+    "calibrate": "calibrate",
     "export-onnx": "export_onnx",
     "bench": "bench",
     "run": "run",

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..datasets import Normalization
 from ..runtime.integer import HIGH, LOW
 from ..runtime.integer_derive import derive, quantize, scaled_values
 from ..runtime.integer_interpreter import interpret_int8
@@ -138,7 +137,7 @@ def calibrate(
 
 
 @dataclass(frozen=True)
-class ValueError8:
+class ErrorOfValue:
     """The error that int8 adds to one value: signal-to-noise ratios in dB, 10 log10(sum x^2 / sum (x - x8)^2) with x
     the float value; None where there is no error or no signal.
 
@@ -156,7 +155,7 @@ class ValueError8:
 
 def report(
     network: PackedNetwork, pictures: np.ndarray, watch: Callable[[Iterable[int]], Iterable[int]] = iter
-) -> list[ValueError8]:
+) -> list[ErrorOfValue]:
     """The errors of every scaled value of a calibrated network, and of its logits (named "logits", scale 1), on
     pictures uint8 (N, C, H, W).
     """
@@ -182,7 +181,7 @@ def report(
         row = [np.square(logits).sum(), 0, np.square(logits - result.logits).sum(), 0, logits.size]
         sums["logits"] = sums.get("logits", 0) + np.array(row, np.float64)
     return [
-        ValueError8(
+        ErrorOfValue(
             name,
             ops.get(name, "output"),
             program.scales.get(name, 1.0),
@@ -202,9 +201,11 @@ def _batches(
     network: PackedNetwork, pictures: np.ndarray, watch: Callable[[Iterable[int]], Iterable[int]]
 ) -> Iterator[np.ndarray]:
     """The network's float32 input for BATCH pictures at a time."""
-    normalization = Normalization(network.metadata.mean, network.metadata.std)
+    mean, std = (np.array(v)[:, None] for v in (network.metadata.mean, network.metadata.std))
+    table = ((np.arange(256) / 255 - mean) / std).astype(np.float32)  # (C, 256)
+    channel = np.arange(len(table))[:, None, None]
     for first in watch(range(0, len(pictures), BATCH)):
-        yield normalization.apply(pictures[first : first + BATCH])
+        yield table[channel, pictures[first : first + BATCH]]
 
 
 def _check(network: PackedNetwork, pictures: np.ndarray) -> None:
