@@ -1,4 +1,4 @@
-"""Calibration: histograms against sorting, limits against a search over the values themselves, errors by their ratio."""
+"""Calibration: histograms against sorting, limits against a search over the values, errors by their ratio."""
 
 import json
 import re

@@ -377,6 +377,8 @@ DEVIATIONS_2 = [
     (_tensor("table", lambda t: t[:, :255]), "table"),
     (_tensor("table", lambda t: t.view(np.uint8)), "table"),
     (_tensor("factor", _first(np.nan)), "finite"),
+    (_tensor("factor", _first(-1)), "factor is from -1.0 to"),
+    (_tensor("factor", _first(2e28)), r"factor is from .* to .*e\+28, wanted 0 to 1e\+28"),
     (_tensor("factor", lambda t: t[:2]), "factor"),
 ]
 
@@ -559,7 +561,9 @@ def test_the_numbers_of_a_network_and_its_table():
     kernel = Session(net).kernels["conv1"]
     assert lines[1].split() == ["conv1", "conv", "8x4x3x3", "ternary", "2.11", "76", zeros, *kernel.split()]
     assert lines[2].split()[:7] == ["fc", "linear", "5x8", "binary", "5.00", "25", "0.0%"]
-    assert "13.0 times" in lines[-1]
+    assert "13.0 times" in lines[-2]
+    assert lines[-1] == "int8 activations: not calibrated"
+    assert with_int8(net, rng).summary().splitlines()[-1] == "int8 activations: method test"
     with pytest.raises(KeyError, match="conv1, fc"):
         net.codes("conv2")
 

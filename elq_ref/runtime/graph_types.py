@@ -73,7 +73,7 @@ class Weight:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the weight as it is held and stored: codes and alpha, or floats."""
+        """Bytes of the weight in memory: codes and alpha, or floats. On disk ternary codes take 1.6 bits, not 2."""
         return self.data.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
 
     def codes(self) -> np.ndarray:

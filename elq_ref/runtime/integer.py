@@ -29,7 +29,7 @@ REQUANTIZED = ("conv", "linear", "scale_shift", "avg_pool", "global_avg_pool")
 SCALED = (*REQUANTIZED, "add")  # the ops whose value has a scale of its own
 LOW, HIGH = -128, 127
 STEPS = 64  # a scale_shift multiplies its operand by this or its negative, so that its bias has finer steps
-MAX_SCALE = 1e30
+MAX_SCALE = 1e28  # times an int32 it is a float32
 CONSTANT_SHIFT = 33  # s_o of a constant channel
 
 
@@ -190,6 +190,8 @@ class IntegerNetwork:
         shapes = infer_shapes(self.graph)
         object.__setattr__(self, "nodes", tuple(self._node(node, name, shapes) for node, name in fused))
         factor = frozen_array("factor", self.factor, np.float32, shapes[self.graph.output])
+        if not ((factor >= 0) & (factor <= MAX_SCALE)).all():
+            raise ValueError(f"factor is from {factor.min()} to {factor.max()}, wanted 0 to {MAX_SCALE}")
         object.__setattr__(self, "factor", factor)
         try:
             plain = json.loads(json.dumps(dict(self.calibration), allow_nan=False))

@@ -107,7 +107,7 @@ class PackedNetwork:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of all weights of convolutions and fully connected layers as packed: codes and alphas."""
+        """Bytes in memory of all weights of convolutions and fully connected layers as packed: codes and alphas."""
         return sum(weight.nbytes for weight in self.layers.values())
 
     @property
@@ -148,6 +148,8 @@ class PackedNetwork:
         ]
         ratio = self.float_bytes / max(self.weight_bytes, 1)
         lines.append(f"in float32: {self.float_bytes:,} bytes, {ratio:.1f} times as many")
+        how = "not calibrated" if self.int8 is None else ", ".join(f"{k} {v}" for k, v in self.int8.calibration.items())
+        lines.append(f"int8 activations: {how}")
         return "\n".join(line.rstrip() for line in lines)
 
 
