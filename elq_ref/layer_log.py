@@ -15,24 +15,26 @@ BINS = 100  # from -2.5 alpha to 2.5 alpha; what lies beyond counts in the outer
 def layer_records(state: State) -> dict[str, dict[str, Any]]:
     """A record of plain values a quantized layer, by name.
 
-    alpha: mean over its scales; levels: the values of What in units of alpha, rising, one an occurring code; shares: of
-    the weights on each of them in What; frozen: share of the weights that are frozen; error: ||W - What||^2 / ||W||^2;
-    free: `BINS` counts of w / alpha over the weights that are free, of `WIDTH` each; empty if none is.
+    weights: how many there are; alpha: mean over their scales; levels: the values of What in units of alpha, rising;
+    shares: of the weights on each of them in What; held: the part of these that is frozen; error: ||W - What||^2 /
+    ||W||^2; free: `BINS` counts of w / alpha over the weights that are free, of `WIDTH` each; empty if none is.
     """
     return {name: _record(layer, state.method.quantize(layer)) for name, layer in state.layers.items()}
 
 
 def _record(layer: Any, w_hat: np.ndarray) -> dict[str, Any]:
     w, alpha = layer.w.astype(np.float64), np.where(layer.alpha > 0, layer.alpha, 1).astype(np.float64)
-    levels, counts = np.unique(np.round(w_hat / alpha, 6), return_counts=True)
+    levels, code = np.unique(np.round(w_hat / alpha, 6).ravel(), return_inverse=True)
+    on, held = (np.bincount(codes, minlength=len(levels)) / w.size for codes in (code, code[layer.frozen.ravel()]))
     place = np.clip(np.floor(w / alpha / WIDTH).astype(int) + BINS // 2, 0, BINS - 1)
     free = np.bincount(place[~layer.frozen], minlength=BINS)
     power = float(np.sum(w**2))
     return {
+        "weights": w.size,
         "alpha": float(layer.alpha.mean()),
         "levels": levels.tolist(),
-        "shares": np.round(counts / w.size, 6).tolist(),
-        "frozen": round(float(layer.frozen.mean()), 6),
+        "shares": np.round(on, 6).tolist(),
+        "held": np.round(held, 6).tolist(),
         "error": round(float(np.sum((w - w_hat) ** 2)) / power, 6) if power else 0.0,
         "free": free.tolist() if free.any() else [],
     }

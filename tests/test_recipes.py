@@ -131,19 +131,20 @@ def test_layer_records_are_counts_of_the_weights():
     layer.frozen = np.random.default_rng(0).random(layer.w.shape) < 0.3
     record = layer_records(state)["conv2.weight"]
     free = [0] * BINS
-    zeros = frozen = 0
+    zeros = held_zeros = 0
     error = power = 0.0
     alpha = float(layer.alpha.squeeze())
     for w, held in zip(layer.w.ravel().tolist(), layer.frozen.ravel().tolist(), strict=True):
         what = 0.0 if abs(w) <= alpha / 2 else alpha if w > 0 else -alpha
-        zeros, frozen = zeros + (what == 0), frozen + held
+        zeros, held_zeros = zeros + (what == 0), held_zeros + (held and what == 0)
         error, power = error + (w - what) ** 2, power + w**2
         if not held:
             free[min(max(int(w / alpha / WIDTH + BINS / 2 + 1000) - 1000, 0), BINS - 1)] += 1
     assert record["free"] == free
     assert record["levels"] == [-1, 0, 1]
     assert record["shares"][1] == pytest.approx(zeros / layer.w.size, abs=1e-6)
-    assert record["frozen"] == pytest.approx(frozen / layer.w.size, abs=1e-6)
+    assert record["held"][1] == pytest.approx(held_zeros / layer.w.size, abs=1e-6)
+    assert sum(record["held"]) == pytest.approx(layer.frozen.mean(), abs=3e-6)
     assert record["error"] == pytest.approx(error / power, abs=1e-6)
     layer.frozen[:] = True
     assert layer_records(state)["conv2.weight"]["free"] == []

@@ -20,6 +20,8 @@ COMMANDS = {  # what is typed: the module
     "train": "train",
     "quantize": "quantize",
     "reproduce": "reproduce",
+    "compare": "compare",
+    "report": "report",
     "eval": "evaluate",
     "pack": "pack",
     "calibrate": "calibrate",

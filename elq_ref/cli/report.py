@@ -1,0 +1,28 @@
+"""elq report: finished runs as one page of pictures."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..run_record import RunRecord
+from .common import Result
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("report", help="draw finished runs: one page, its pictures also as PNG")
+    command.add_argument("runs", nargs="+", metavar="RUN_DIR", help="of elq reproduce or elq quantize")
+    command.add_argument("--against", default="float", help="whom differences are taken from (default: float)")
+    command.add_argument("-o", "--output", default="elq-report", help="folder to write (default: elq-report)")
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> Result:
+    records = [RunRecord.read(path) for path in args.runs]
+    try:
+        from ..report import write_report
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise ImportError("elq report draws with matplotlib, which is not here: pip install 'elq_ref[plot]'") from error
+    files = [str(path) for path in write_report(records, args.output, args.against)]
+    return {"page": files[0], "pictures": files[1:]}, "\n".join(files), 0

@@ -1,0 +1,49 @@
+"""Runs beside each other: final accuracies with mean and interval, and the way there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..comparison import Group, half_interval
+from .curves import measured
+from .style import CYCLE, styled
+
+
+@styled
+def beside(groups: Sequence[Group]) -> Figure:
+    """Left: top-1 of the packed networks, a dot a seed, their mean and its 95 % interval. Right: accuracy of What over
+    passes, mean and range over seeds."""
+    figure = Figure(figsize=(7.2, max(2.6, 0.42 * len(groups) + 1.2)), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
+    for y, (group, colour) in enumerate(zip(groups, CYCLE * len(groups), strict=False)):
+        top1 = group.top1
+        left.plot(top1, np.full(len(top1), y), "o", color=colour, markersize=4, alpha=0.6)
+        half = half_interval(top1) if len(top1) > 1 else None
+        left.errorbar([top1.mean()], [y], xerr=half, fmt="|", color=colour, markersize=14, capsize=3)
+        left.annotate(f"{top1.mean():.2f}", (top1.mean(), y), xytext=(0, 9), textcoords="offset points", ha="center",
+                      fontsize=7.5)  # fmt: skip
+        _way(right, group, colour)
+    left.margins(x=0.12)
+    left.set_yticks(range(len(groups)), [f"{g.label} ({len(g.runs)})" for g in groups])
+    left.set_ylim(len(groups) - 0.5, -0.7)
+    left.grid(False, axis="y")
+    left.set_xlabel("top-1 %, packed network")
+    judge = groups[0].runs[0].config.get("judge", "test images")
+    right.set_xlabel("updates")
+    right.set_ylabel(f"top-1 % of What, {judge}")
+    right.legend(loc="lower right", fontsize=7)
+    return figure
+
+
+def _way(axes, group: Group, colour: str) -> None:
+    by_step: dict[int, list[float]] = {}
+    for run in group.runs:
+        for line in measured(run):
+            by_step.setdefault(line["step"], []).append(line["top1_hat"])
+    steps = sorted(by_step)
+    axes.plot(steps, [np.mean(by_step[s]) for s in steps], color=colour, marker=".", markersize=4, label=group.label)
+    low, high = ([f(by_step[s]) for s in steps] for f in (min, max))
+    axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
