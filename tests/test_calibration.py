@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from runtime_nets import network, normalized, random_pictures, small, weighted
 
+from elq_ref import datasets
 from elq_ref.cli import main
 from elq_ref.deploy import calibrate
 from elq_ref.deploy.calibration import BATCH, BINS, METHODS, Histogram, histograms, report, scale
@@ -165,6 +166,20 @@ def test_the_command_calibrates_from_pictures(packed, tmp_path, capsys):
     assert net.int8.calibration == {"method": "min-max", "pictures": 4}
     assert (result["pictures"], [v["name"] for v in result["values"]]) == (4, ["input", "r", "g", "logits"])
     assert result["values"][1]["scale"] == net.int8.scales["r"]
+
+
+def test_the_command_calibrates_from_a_data_set(tmp_path, capsys):
+    rng = np.random.default_rng(76)
+    nodes = [Node("flatten", "f", ("input",)), weighted(rng, "linear", "fc", "f", "ternary", (10, 64))]
+    network(nodes, (1, 8, 8), 10).save(tmp_path / "net.elq")
+    out = tmp_path / "int8.elq"
+    assert main(["calibrate", str(tmp_path / "net.elq"), "--data", "digits", "--count", "30", "-o", str(out)]) == 0
+    capsys.readouterr()
+    program = PackedNetwork.load(out).int8
+    assert program.calibration == {"method": "mse", "pictures": 30}
+    train = datasets.load("digits", None, "train")
+    chosen = np.arange(30) * len(train) // 30
+    assert program.scales == calibrate(PackedNetwork.load(out), train.images[chosen]).int8.scales
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,22 @@ def test_random_densities_sizes_and_constant_channels(seed):
     check(net, rng)
 
 
+@pytest.mark.parametrize("end", ["scale_shift", "flatten", "relu of a mean", "add", "max_pool"])
+def test_every_kind_of_output(end):
+    """With and without a sum of its own."""
+    rng = np.random.default_rng(65)
+    scale, bias = rng.standard_normal((2, 3)).astype(np.float32)
+    nodes = {
+        "scale_shift": [Node("global_avg_pool", "g", ("c",)), Node("scale_shift", "n", ("g",), {}, None, scale, bias)],
+        "flatten": [Node("avg_pool", "m", ("c",), {"kernel": (3, 2), "stride": (1, 1)}), Node("flatten", "f", ("m",))],
+        "relu of a mean": [Node("global_avg_pool", "g", ("c",)), Node("relu", "r", ("g",))],
+        "add": [Node("global_avg_pool", "g", ("c",)), Node("add", "a", ("g", "g"))],
+        "max_pool": [Node("max_pool", "m", ("c",), {"kernel": (3, 2), "stride": (1, 1)}), Node("flatten", "f", ("m",))],
+    }[end]
+    nodes = [weighted(rng, "conv", "c", "input", "ternary", (3, 2, 2, 2)), *nodes]
+    check(with_int8(network(nodes, (2, 4, 3), 3), rng), rng)
+
+
 def packed(codes):
     return pack_codes(codes.astype(np.int8), "ternary")
 
