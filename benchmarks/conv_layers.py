@@ -183,9 +183,8 @@ def heading(arguments: argparse.Namespace, has_torch: bool) -> str:
     """What ran where."""
     from importlib.metadata import version
 
-    from peers import cpu_name
-
     from elq_ref.kernels import info
+    from elq_ref.machine import cpu_name
 
     peer = f"PyTorch {version('torch')} channels_last" if has_torch else "PyTorch is not installed"
     clock = "processor time" if arguments.cpu else "wall time"

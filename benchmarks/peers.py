@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,17 +54,10 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return middle, low, high
 
 
-def cpu_name() -> str:
-    """The CPU as the operating system calls it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def heading() -> str:
     """CPU, versions, kernels, load average, date; and that PyTorch is absent, if it is."""
     from elq_ref.kernels import info
+    from elq_ref.machine import cpu_name
 
     torch = f"PyTorch {version('torch')}" if find_spec("torch") else "PyTorch is not installed: elq_ref alone"
     load = f", load average {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else ""

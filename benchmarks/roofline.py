@@ -24,9 +24,9 @@ import numpy as np
 os.environ["ELQ_NUM_THREADS"] = "1"  # before the kernels are imported: the limits are those of one core
 
 from conv_layers import DIRECTIONS, LAYERS, Layer, arrays, our_calls
-from peers import cpu_name
 
 from elq_ref import _train
+from elq_ref.machine import cpu_name
 
 FLAGS = {
     "generic": (16, ""),

@@ -17,17 +17,14 @@ from statistics import median
 from peers import Peer, PeerFailed, heading
 from steps import NETWORKS, OURS, PEERS, make_step
 
+from elq_ref.machine import peak_memory
+
 ROUNDS, STEPS = 3, 3
-STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-
-def kilobytes(key: str) -> int:
-    """VmRSS, what is resident now, or VmHWM, the largest that it was since `forget_peak`."""
-    return next(int(line.split()[1]) for line in STATUS.read_text().splitlines() if line.startswith(key))
+CLEAR = Path("/proc/self/clear_refs")
 
 
 def forget_peak() -> None:
-    """Let VmHWM begin again at what is resident now."""
+    """Let the peak begin again at what is resident now."""
     CLEAR.write_text("5")
 
 
@@ -35,13 +32,14 @@ def work(peer: str, network: str, threads: int) -> None:
     """A peer's process: the peak of its later steps above what it had before the first one, in MB."""
     try:
         step = make_step(peer, network, threads)
-        ground = kilobytes("VmRSS")
+        forget_peak()
+        ground = peak_memory()
         for _ in range(STEPS):
             step()
         forget_peak()
         for _ in range(STEPS):
             step()
-        print(json.dumps({"peak": (kilobytes("VmHWM") - ground) / 1024}), flush=True)
+        print(json.dumps({"peak": (peak_memory() - ground) / 1e6}), flush=True)
     except Exception as error:
         print(json.dumps({"error": f"{type(error).__name__}: {error}".splitlines()[0]}), flush=True)
 

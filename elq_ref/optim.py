@@ -68,5 +68,5 @@ class SGD:
         """
         d = dw + self.weight_decay * w if self.weight_decay else dw
         v = self.momentum * velocity + d
-        new = w - lr * (d + self.momentum * v if self.nesterov else v)
+        new = -lr * (d + self.momentum * v if self.nesterov else v) + w  # the bits of w - lr u, one array less
         return (new, v) if free is None else (np.where(free, new, w), np.where(free, v, velocity))

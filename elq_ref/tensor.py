@@ -120,10 +120,14 @@ class Tensor:
         while order:
             tensor = order.pop()
             grad = grads.pop(id(tensor))
+            mine = id(tensor) in owned
             owned.discard(id(tensor))
             node = tensor._node
             if node is None:
-                tensor.grad = grad.copy() if tensor.grad is None else tensor.grad + grad
+                if tensor.grad is None:
+                    tensor.grad = grad if mine else grad.copy()
+                else:
+                    tensor.grad = tensor.grad + grad
                 continue
             assert node.backward
             parts = node.backward(grad)

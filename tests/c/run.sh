@@ -1,14 +1,14 @@
 #!/bin/sh
 # Checks of the C kernels without Python: under AddressSanitizer and UBSan on this machine, then, where a cross
 # compiler and qemu are installed, as an aarch64 program under emulation.
-#     sh tests/c/run.sh [train|infer]          CC, CROSS_CC and QEMU name other programs
+#     sh tests/c/run.sh [train|infer|memory]          CC, CROSS_CC and QEMU name other programs
 set -eu
 cd "$(dirname "$0")/../.."
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 COMMON="-std=gnu11 -Wall -Wextra -ffp-contract=fast -fno-math-errno -I_ext/include"
 AVX512="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma"
-kinds=${1:-train infer}
+kinds=${1:-memory train infer}
 
 # build KIND COMPILER FOLDER FLAGS: every source with the flags of its instruction set, as setup.py does
 build() {

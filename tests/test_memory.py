@@ -1,0 +1,86 @@
+"""Memory of training: nothing grows with the steps, and what one size left serves another. In processes of their own,
+whose memory is theirs alone."""
+
+import json
+
+import pytest
+from children import run_python
+
+from elq_ref import kernels
+from elq_ref.machine import peak_memory
+
+TRAIN = """
+import gc, json, sys, tracemalloc
+import numpy as np
+from elq_ref import SGD, Tensor, ops
+from elq_ref.machine import peak_memory
+from elq_ref.models import build
+
+keep = json.loads(sys.argv[1])
+rng = np.random.default_rng(0)
+net = build("digits_cnn", (1, 8, 8), 10).train()
+images = Tensor(rng.standard_normal((8, 1, 8, 8), dtype=np.float32))
+labels = rng.integers(0, 10, 8)
+sgd = SGD(0.01, 0.9, 1e-4)
+parameters = [p for _, p in net.named_parameters()]
+velocity = [np.zeros_like(p.data) for p in parameters]
+kept = []
+
+def step():
+    net.zero_grad()
+    loss = ops.softmax_cross_entropy(net(images), labels)
+    loss.backward()
+    for i, p in enumerate(parameters):
+        p.data, velocity[i] = sgd.update(p.data, p.grad, velocity[i], 0.01)
+    if keep:
+        kept.append(net(images))  # with its tape
+
+def seen():
+    gc.collect()
+    return {"peak": peak_memory(), "traced": tracemalloc.get_traced_memory()[0], "objects": len(gc.get_objects())}
+
+tracemalloc.start()
+for _ in range(50):
+    step()
+before = seen()
+for _ in range(50 if keep else 1000):
+    step()
+after = seen()
+print(json.dumps({key: after[key] - before[key] for key in before}))
+"""
+
+
+REUSE = """
+import numpy as np
+from elq_ref import kernels
+
+def addresses(size, count):
+    arrays = [kernels.relu(np.zeros(size >> 2, np.float32)) for _ in range(count)]
+    return min(a.ctypes.data for a in arrays), max(a.ctypes.data + a.nbytes for a in arrays)
+
+low, high = addresses(1 << 23, 25)
+other_low, other_high = addresses(20 << 20, 9)
+print(low <= other_low and other_high <= high)
+"""
+
+
+def output(code: str, *arguments: str) -> str:
+    done = run_python(code, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(peak_memory() is None, reason="this system does not say what a process takes")
+@pytest.mark.parametrize("keep", [False, True], ids=["as it is", "with every output kept"])
+def test_nothing_grows_over_a_thousand_steps(keep: bool):
+    """That the measurement would see it is shown by a program that keeps its outputs, of 50 steps only."""
+    grown = json.loads(output(TRAIN, json.dumps(keep)))
+    assert (grown["objects"] > 20) == keep, grown
+    assert (grown["traced"] > 50_000) == keep, grown
+    assert (grown["peak"] > 2 << 20) == keep, grown
+
+
+@pytest.mark.skipif(kernels.info()["kernel"] == "NumPy", reason="NumPy's memory is not ours")
+def test_what_one_size_left_serves_another():
+    """25 arrays of 8 MB, all given up; then 9 of 20 MB lie where those lay."""
+    assert output(REUSE).strip() == "True"
