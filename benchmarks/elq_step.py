@@ -1,24 +1,26 @@
-"""What an ELQ step costs beside a plain float step: python benchmarks/elq_step.py [--rounds 20] [-o FILE]
+"""What an ELQ step costs beside a plain float step.
 
-ResNet-20, batch 128, float32, straight-through, from the same random weights, all in one process, the kinds taking
-turns of one step; the ratio is paired with the float step of the same turn. Medians with quartiles.
+    python benchmarks/elq_step.py [--threads 1 2] [--rounds 20] [-o benchmarks/results/elq_step.txt]
+
+ResNet-20, batch 128, float32, straight-through, from the same random weights. A number of threads is a process of its
+own, in which the kinds take turns of one step; the ratio is paired with the float step of the same turn. Medians with
+quartiles. One kind is watched only while s = -1, where it makes one forward pass more; with s = 1 it makes two whole
+passes, as the last kind does always.
 """
 
 import argparse
-import datetime
-import os
-import statistics
+import json
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from peers import Peer, heading, quartiles
 
 from elq_ref import SGD, Batches, Plan, quantize
 from elq_ref.datasets import Augment, Dataset, Normalization
 from elq_ref.elq.stages import Step
-from elq_ref.elq.state import environment
 from elq_ref.models import resnet20
 from elq_ref.training import fit
 
@@ -44,40 +46,53 @@ def timed(steps: Iterator[Step]) -> tuple[float, float]:
     return time.perf_counter() - begin, step.sign
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("-o", "--output", type=Path)
-    args = parser.parse_args()
+def work() -> None:
+    """The process of one number of threads: for every line one turn, {"float": seconds, kind: [seconds, s], ...}."""
     sgd = SGD(lr=0.01)
     plain = fit(resnet20(), batches(), 100, sgd)
     runs = {k: quantize(resnet20(), batches(), Plan(sigma2=(), epochs=(100.0,), **o), sgd) for k, o in KINDS.items()}
     for steps in (plain, *runs.values()):
         next(steps)
-    ratios: dict[str, list[float]] = {name: [] for name in KINDS}
-    floats = []
-    for _ in range(args.rounds):
-        seconds, _ = timed(plain)
-        floats.append(1000 * seconds)
-        for name, steps in runs.items():
-            mine, sign = timed(steps)
-            if sign == -1 or "while" not in name:
-                ratios[name].append(mine / seconds)
-    lines = [
-        f"ELQ step beside a float step, ResNet-20, batch 128, {datetime.date.today()}, {environment()}, "
-        f"load average {os.getloadavg()[0]:.2f}",
-        f"float step: {statistics.median(floats):.1f} ms",
-    ]
-    for name, values in ratios.items():
-        if len(values) < 3:
-            lines.append(f"{name}: only {len(values)} such step(s)")
+    for _ in sys.stdin:
+        print(json.dumps({"float": timed(plain)} | {name: timed(steps) for name, steps in runs.items()}), flush=True)
+
+
+def compare(threads: int, rounds: int) -> str:
+    """The lines of one number of threads."""
+    peer = Peer([__file__, "--work"], threads)
+    turns = [peer.ask("") for _ in range(rounds)]
+    peer.close()
+    middle, low, high = (1e3 * v for v in quartiles([turn["float"][0] for turn in turns]))
+    lines = [f"{threads} thread(s): a float step takes {middle:.1f} ms ({low:.1f} .. {high:.1f})"]
+    for name in KINDS:
+        seen = [turn for turn in turns if "while" not in name or turn[name][1] == -1]
+        ratios = [turn[name][0] / turn["float"][0] for turn in seen]
+        if len(ratios) < 3:
+            lines.append(f"  {name}: only {len(ratios)} such step(s)")
             continue
-        low, middle, high = statistics.quantiles(values, n=4)
-        lines.append(f"{name}: {middle:.2f} ({low:.2f} .. {high:.2f}), {len(values)} steps")
-    text = "\n".join(lines) + "\n"
-    sys.stdout.write(text)
-    if args.output:
-        args.output.write_text(text)
+        middle, low, high = quartiles(ratios)
+        lines.append(f"  {name}: {middle:.2f} ({low:.2f} .. {high:.2f}), {len(ratios)} steps")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Parse, run, print, and write the lines if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.work:
+        work()
+        return
+    parts = [f"ELQ step beside a float step, ResNet-20, batch 128, float32. {heading()}"]
+    print(parts[0], flush=True)
+    for threads in arguments.threads:
+        parts.append(compare(threads, arguments.rounds))
+        print(parts[-1], flush=True)
+    if arguments.output:
+        arguments.output.write_text("\n".join(parts) + "\n")
 
 
 if __name__ == "__main__":
