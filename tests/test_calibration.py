@@ -73,6 +73,9 @@ def test_the_scales_that_the_methods_choose(seed):
     assert error(scale(h, "mse") * 127) <= 1.02 * best
     assert error(scale(h, "mse") * 127) < 0.7 * error(size[-1])  # so that the choice matters
 
+    for method in METHODS:  # in other units it is another number for the same
+        assert scale(Histogram.of(x * np.float32(2.0**-30)), method) == pytest.approx(scale(h, method) * 2.0**-30)
+
 
 def test_what_is_always_0_has_a_scale_and_another_method_is_named():
     for method in METHODS:

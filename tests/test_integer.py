@@ -265,6 +265,14 @@ def test_a_float_channel_of_zeros_is_constant():
     assert outputs.logits[0, 0] == np.float32(0.1) * 5
 
 
+def test_a_constant_behind_a_relu_is_at_least_0():
+    net = linear([[1]] * 5, [0.0], [1.0] * 5, [-3.0, -0.4, 0.4, 3.0, 1e6])
+    nodes = (*net.graph.nodes, Node("relu", "r", ("fc",)))
+    cut = PackedNetwork(Graph("input", (1, 1, 1), nodes, "r"), net.metadata)
+    assert derive(net, {"input": 1.0, "fc": 1.0}).nodes[-1].requantize.b.tolist() == [-3, 0, 0, 3, 127]
+    assert derive(cut, {"input": 1.0, "r": 1.0}).nodes[-1].requantize.b.tolist() == [0, 0, 0, 3, 127]
+
+
 def test_the_values_that_have_a_scale():
     net = small(np.random.default_rng(7))
     assert scaled_values(net) == ["input", "conv1", "conv2", "sum", "norm", "mean", "fc1", "fc2"]
