@@ -29,7 +29,7 @@ REQUANTIZED = ("conv", "linear", "scale_shift", "avg_pool", "global_avg_pool")
 SCALED = (*REQUANTIZED, "add")  # the ops whose value has a scale of its own
 LOW, HIGH = -128, 127
 STEPS = 64  # a scale_shift multiplies its operand by this or its negative, so that its bias has finer steps
-MAX_SCALE = 1e28  # times an int32 it is a float32
+MIN_SCALE, MAX_SCALE = 1e-28, 1e28  # the latter times an int32 is a float32
 CONSTANT_SHIFT = 33  # s_o of a constant channel
 
 
@@ -179,10 +179,8 @@ class IntegerNetwork:
         fused = fuse(self.graph)
         _check_names("int8 weights", self.weights, [node.name for node, _ in fused if needs_weights(node)])
         _check_names("constants", self.constants, [name for node, name in fused if node.op in SCALED])
-        _check_names("scales", self.scales, [self.graph.input, *self.constants])
-        for name, scale in self.scales.items():
-            if type(scale) is not float or not 1 / MAX_SCALE <= scale <= MAX_SCALE:
-                raise ValueError(f"the scale of {name!r} is {str(scale)[:40]}, wanted {1 / MAX_SCALE} to {MAX_SCALE}")
+        check_scales(self.scales, [self.graph.input, *self.constants])
+        object.__setattr__(self, "scales", {name: float(scale) for name, scale in self.scales.items()})
         for name in ("scales", "constants", "weights"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         table = frozen_array("table", self.table, np.int8, (self.graph.input_shape[0], 256))
@@ -256,6 +254,14 @@ def integer_weight(node: Node, int8: np.ndarray | None = None) -> IntegerWeight:
 def averaged(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:
     """How many elements one element of an avg_pool or global_avg_pool is the mean of."""
     return math.prod(node.attributes["kernel"] if node.op == "avg_pool" else shapes[node.inputs[0]][1:])
+
+
+def check_scales(scales: Mapping[str, float], wanted: list[str]) -> None:
+    """Refuse (ValueError) scales of other values than `wanted`, or out of range."""
+    _check_names("scales", scales, wanted)
+    for name, scale in scales.items():
+        if not isinstance(scale, float) or not MIN_SCALE <= scale <= MAX_SCALE:
+            raise ValueError(f"the scale of {name!r} is {str(scale)[:40]}, wanted {MIN_SCALE} to {MAX_SCALE}")
 
 
 def _check_names(what: str, given: Mapping[str, Any], wanted: list[str]) -> None:

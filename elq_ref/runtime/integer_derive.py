@@ -22,6 +22,7 @@ from .integer import (
     IntegerNetwork,
     Requantize,
     averaged,
+    check_scales,
     fuse,
     integer_weight,
     needs_weights,
@@ -41,17 +42,17 @@ def derive(
     """The int8 program of `network` for the scales of its `scaled_values`: real number = scale * int8.
 
     calibration: how the scales were found, kept with the program.
-    Raises ValueError that names the layer whose sums could leave 32 bits, or whose scales lie too far apart.
+    Raises ValueError for a scale that is missing or not a float from 1e-28 to 1e28, and one that names the layer whose
+    sums could leave 32 bits, or whose scales lie too far apart.
     """
     graph, shapes = network.graph, network.shapes
+    check_scales(scales, scaled_values(network))
     of = dict(scales)  # of every value by name
     constants: dict[str, Constants] = {}
     weights: dict[str, np.ndarray] = {}
     units: dict[str, np.ndarray] = {}
     for node, name in fuse(graph):
         try:
-            if node.op in SCALED and name not in of:
-                raise ValueError("its value has no scale")
             if node.op == "add":
                 constants[name] = _add(*(of[i] / of[name] for i in node.inputs))
             elif node.op in SCALED:
@@ -68,7 +69,7 @@ def derive(
     factor = np.broadcast_to(units.get(graph.output, of[graph.output]), shapes[graph.output])
     return IntegerNetwork(
         graph,
-        {name: float(scales[name]) for name in scaled_values(network)},
+        scales,
         input_table(network, of[graph.input]),
         constants,
         weights,
@@ -152,8 +153,6 @@ def _requantize(m: np.ndarray, bias: np.ndarray, sums: np.ndarray, lo: int) -> R
 def _add(m1: float, m2: float) -> AddScales:
     """The integers for y = m1 x1 + m2 x2."""
     larger = max(m1, m2)
-    if not 0 < larger < 1e30:
-        raise ValueError("its scales lie too far apart")
     s = 22 - int(np.frexp(larger)[1])
 
     def rounded(s: int) -> list[int]:
