@@ -1,0 +1,133 @@
+"""Which parts of ELQ matter: one choice changed at a time, on the exploration network, 3 passes over its data each.
+
+python benchmarks/ablation.py --processes 2     all that is not done yet, then the table
+python benchmarks/ablation.py --table           the table of what is done
+
+Trains on 45,000 training images and is judged on the other 5,000, which the exploration network has never seen; the
+test set is not read (docs/reproduce.md). `scope=layer`, 21 passes a step, is left out.
+"""
+
+import argparse
+import sys
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from jobs import Job, Places, add_options, chosen, kept_runs, run_jobs
+
+from elq_ref.cli.common import table as aligned
+from elq_ref.files import atomic_write
+from elq_ref.run_record import RunRecord
+
+NETWORK = "benchmarks/networks/resnet20-exploration.safetensors"
+PASSES = 3.0
+SHARES = "portions=0.164,0.313,0.448,1"  # what the bands of sigma2 froze in benchmarks/results/*-ternary-6passes.txt
+
+
+def spread(*shares: float) -> str:
+    """epochs=... of PASSES in these proportions."""
+    return "epochs=" + ",".join(f"{PASSES * share / sum(shares):g}" for share in shares)
+
+
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "baseline": (),
+    "a1 0 (float fine-tuning, then quantized)": ("a1=0",),
+    "a1 0.5": ("a1=0.5",),
+    "a1 2": ("a1=2",),
+    "a2 1e-4": ("a2=1e-4",),
+    "a2 1e-3": ("a2=1e-3",),
+    "a2 1e-2": ("a2=1e-2",),
+    "a2 1e-5, absolute norm": ("a2=1e-5", "norm=absolute"),
+    "sign computed": ("sign=computed",),
+    "sign computed, a1 0.5": ("sign=computed", "a1=0.5"),
+    "positive part": ("sign=computed", "perturbation=positive"),
+    "gradient constant": ("gradient=constant", "sign=computed", "a1=0.5"),
+    "gradient taylor-inner": ("gradient=taylor-inner", "sign=computed", "a1=0.5"),
+    "gradient taylor-elementwise": ("gradient=taylor-elementwise", "sign=computed"),
+    "gradient taylor-elementwise, a1 0.2": ("gradient=taylor-elementwise", "sign=computed", "a1=0.2"),
+    "partition magnitude": ("partition=magnitude", SHARES),
+    "partition random": ("partition=random", SHARES),
+    "all free to the end": ("sigma2=", spread(1)),
+    "all frozen at once": ("sigma2=0", spread(1, 1)),
+    "no stage 0": (spread(0, 1, 1, 1, 1),),
+    "long stage 0": (spread(8, 1, 1, 1, 1),),
+    "seven freezes": ("sigma2=0.4,0.3,0.2,0.15,0.1,0.05,0", spread(4, 1, 1, 1, 1, 1, 1, 2)),
+    "tail pull": ("tail=pull",),
+    "tail clip": ("tail=clip",),
+    "tail 2alpha": ("tail=2alpha",),
+    "scale l2": ("scale=l2",),
+    "scale twn": ("scale=twn",),
+    "a scale a channel": ("per_channel=true",),
+    "alpha from stage 0": ("alpha_from=stage0",),
+    "momentum reset": ("momentum_at_freeze=reset",),
+}
+
+
+def jobs(seeds: list[int], recipe: str, network: str) -> list[Job]:
+    """A job a variant and seed, seed by seed."""
+    made = []
+    for seed in seeds:
+        for name, settings in VARIANTS.items():
+            words = [recipe, network, "--passes", f"{PASSES:g}", "--seed", str(seed)]
+            made.append(Job(f"{_file(name)}-seed{seed}", (*words, *(("--set", *settings) if settings else ()))))
+    return made
+
+
+def _file(name: str) -> str:
+    return "-".join("".join(c if c.isalnum() or c == "." else " " for c in name).split())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser, "benchmarks/results/ablation")
+    parser.add_argument("--recipe", default="cifar10-resnet20-exploration")
+    parser.add_argument("--network", default=NETWORK)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    args = parser.parse_args()
+    everything = jobs(args.seeds, args.recipe, args.network)
+    places = Places(args.runs, args.results)
+    todo = chosen(everything, args.only)
+    done = args.table or run_jobs(todo, places, processes=args.processes, minutes=args.minutes)
+    write(args.results, kept_runs(everything, places), args.seeds)
+    return 0 if done else 1
+
+
+def write(folder: Path, runs: dict[str, RunRecord], seeds: list[int]) -> None:
+    """The table as text beside the folder of the runs, and on standard output."""
+    by_variant = {name: [runs.get(f"{_file(name)}-seed{seed}") for seed in seeds] for name in VARIANTS}
+    rows = [["changed", "top-1 %", "minus baseline", "W, stage 0", "What, stage 0", "frozen before the last"]]
+    base = {run.seed: run.top1 for run in by_variant["baseline"] if run}
+    for name, found in by_variant.items():
+        done = [run for run in found if run]
+        if not done:
+            rows.append([name, *["-"] * 5])
+            continue
+        pairs = [run.top1 - base[run.seed] for run in done if run.seed in base]
+        first = [run.stages[0] for run in done]
+        before = [run.stages[-2]["frozen"] if len(run.stages) > 1 else 0 for run in done]
+        rows.append([
+            name,
+            f"{np.mean([run.top1 for run in done]):.2f}",
+            f"{np.mean(pairs):+.2f}" if pairs else "-",
+            f"{np.mean([s['top1'] for s in first]):.2f}",
+            f"{np.mean([s['top1_hat'] for s in first]):.2f}",
+            f"{np.mean(before):.0%}",
+        ])  # fmt: skip
+    total = next((run.result["total"] for run in runs.values()), 0)
+    text = "\n".join([
+        f"Top-1 of packed networks on {total:,} held-out training images, {PASSES:g} passes each; {len(runs)} of "
+        f"{len(VARIANTS) * len(seeds)} runs are done.",
+        "",
+        "    python benchmarks/ablation.py",
+        "",
+        aligned(rows),
+        "",
+        *(f"{name}: {' '.join(settings)}" for name, settings in VARIANTS.items() if settings),
+    ])  # fmt: skip
+    with atomic_write(folder.with_suffix(".txt")) as temporary:
+        temporary.write_text(f"{text}\n\nWritten on {date.today()}.\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

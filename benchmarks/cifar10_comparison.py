@@ -1,0 +1,88 @@
+"""ELQ beside BWN, TWN, TTQ, INQ and float fine-tuning on CIFAR-10 ResNet-20: 12 passes and as many seeds each.
+
+python benchmarks/cifar10_comparison.py --processes 2     all that is not done yet, then the table
+python benchmarks/cifar10_comparison.py --table           the table of what is done
+
+Needs ELQ_DATA with CIFAR-10 and the public checkpoint (docs/reproduce.md). A run takes about 20 minutes on a core.
+"""
+
+import argparse
+import sys
+from datetime import date
+from pathlib import Path
+
+from jobs import Job, Places, add_options, chosen, kept_runs, run_jobs
+
+from elq_ref.cli.common import table as aligned
+from elq_ref.comparison import grouped, table
+from elq_ref.files import atomic_write
+
+METHODS = (  # in the order of what is most worth knowing
+    ("elq", "ternary"),
+    ("twn", "ternary"),
+    ("float", None),
+    ("ttq", "ternary"),
+    ("elq", "binary"),
+    ("bwn", "binary"),
+    ("inq", "ternary"),
+)
+
+
+def jobs(recipe: str, checkpoint: str | None, seeds: list[int], more: list[str]) -> list[Job]:
+    """A job a method and seed, seed by seed: a whole comparison of one seed comes before the next."""
+    made = []
+    for seed in seeds:
+        for method, levels in METHODS:
+            words = [recipe, *([checkpoint] if checkpoint else []), "--method", method, "--seed", str(seed), *more]
+            words += ["--levels", levels] if levels else []
+            kind = "".join("-firstlast" for word in more if word == "--first-last-float")
+            made.append(Job("-".join(filter(None, (method, levels, f"seed{seed}"))) + kind, tuple(words)))
+    return made
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser, "benchmarks/results/cifar10_comparison")
+    parser.add_argument("--recipe", default="cifar10-resnet20")
+    parser.add_argument("--checkpoint", help="trained network (default: the recipe's own)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--first-last-float", action="store_true", help="keep the first and the last layer in float")
+    parser.add_argument("--quick", action="store_true", help="one pass each, to see it work; choose other folders")
+    args = parser.parse_args()
+    more = ["--first-last-float"] * args.first_last_float + ["--quick"] * args.quick
+    todo = chosen(jobs(args.recipe, args.checkpoint, args.seeds, more), args.only)
+    places = Places(args.runs, args.results)
+    done = args.table or run_jobs(todo, places, processes=args.processes, minutes=args.minutes)
+    write(args.results, places, jobs(args.recipe, args.checkpoint, args.seeds, more), more)
+    return 0 if done else 1
+
+
+def write(folder: Path, places: Places, everything: list[Job], more: list[str]) -> None:
+    """The table as text beside the folder of the runs, and on standard output."""
+    runs = list(kept_runs(everything, places).values())
+    if not runs:
+        print("no run is finished yet")
+        return
+    groups, total = grouped(runs), runs[0].result["total"]
+    ours = "elq ternary (first, last layer float)" if "--first-last-float" in more else "elq ternary"
+    lines = [
+        f"Top-1 of packed networks on {total:,} images; {len(runs)} of {len(everything)} runs are done.",
+        "",
+        f"    python benchmarks/cifar10_comparison.py {' '.join(more)}".rstrip(),
+        "",
+        *[f"{aligned(table(groups, label))}\n" for label in ("float", ours)],
+        "Differences are paired by seed, with Student's 95 % interval. The runs, one a line:",
+        "",
+    ]
+    for run in runs:
+        made_by = ", ".join(f"{key} {value}" for key, value in run.result["environment"].items())
+        minutes = run.result["seconds"] / 60
+        lines.append(f"{run.config['command']}: {run.result['correct']} right, {minutes:.0f} min, {made_by}")
+    text = "\n".join(lines)
+    with atomic_write(folder.with_suffix(".txt")) as temporary:
+        temporary.write_text(f"{text}\n\nWritten on {date.today()}.\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

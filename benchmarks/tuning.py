@@ -1,0 +1,58 @@
+"""The same number of trials for every method on the exploration network: learning rates, 4 passes each.
+
+python benchmarks/tuning.py --processes 2     all that is not done yet, then the table
+python benchmarks/tuning.py --table           the table of what is done
+
+The recipes (elq_ref/recipes.py) take the best of each line, judged on 5,000 held-out training images
+(docs/reproduce.md).
+"""
+
+import argparse
+import sys
+from datetime import date
+
+from ablation import NETWORK
+from cifar10_comparison import METHODS
+from jobs import Job, Places, add_options, chosen, kept_runs, run_jobs
+
+from elq_ref.cli.common import table as aligned
+from elq_ref.files import atomic_write
+
+RATES, PASSES = (0.003, 0.01, 0.03, 0.1), 4.0
+
+
+def jobs(recipe: str, network: str) -> list[Job]:
+    """A job a method and learning rate."""
+    made = []
+    for method, levels in METHODS:
+        for rate in RATES:
+            words = [recipe, network, "--method", method, "--passes", f"{PASSES:g}", "--lr", f"{rate:g}"]
+            words += ["--levels", levels] if levels else []
+            made.append(Job("-".join(filter(None, (method, levels, f"lr{rate:g}"))), tuple(words)))
+    return made
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser, "benchmarks/results/tuning")
+    parser.add_argument("--recipe", default="cifar10-resnet20-exploration")
+    parser.add_argument("--network", default=NETWORK)
+    args = parser.parse_args()
+    everything, places = jobs(args.recipe, args.network), Places(args.runs, args.results)
+    todo = chosen(everything, args.only)
+    done = args.table or run_jobs(todo, places, processes=args.processes, minutes=args.minutes)
+    runs = kept_runs(everything, places)
+    rows = [["top-1 % at lr", *(f"{rate:g}" for rate in RATES)]]
+    for method, levels in METHODS:
+        names = ["-".join(filter(None, (method, levels, f"lr{rate:g}"))) for rate in RATES]
+        cells = [f"{runs[name].top1:.2f}" if name in runs else "-" for name in names]
+        rows.append([f"{method} {levels or ''}".strip(), *cells])
+    text = f"{aligned(rows)}\n\n{PASSES:g} passes each, seed 0; {len(runs)} of {len(everything)} runs are done."
+    with atomic_write(args.results.with_suffix(".txt")) as temporary:
+        temporary.write_text(f"    python benchmarks/tuning.py\n\n{text}\n\nWritten on {date.today()}.\n")
+    print(text)
+    return 0 if done else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""The drivers under benchmarks/: jobs that are stopped, moved to another machine, resumed and skipped; their tables."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import children
+import pytest
+
+from elq_ref import Plan
+from elq_ref.cli import main
+from elq_ref.cli.plan_options import changed
+from elq_ref.recipes import recipe
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+if not BENCHMARKS.is_dir():
+    pytest.skip("benchmarks/ is not here (tests run from an installed copy)", allow_module_level=True)
+sys.path.insert(0, str(BENCHMARKS))
+
+import ablation  # noqa: E402
+import cifar10_comparison  # noqa: E402
+import jobs as driver  # noqa: E402
+import tuning  # noqa: E402
+
+WEIGHTS = ("conv1.weight", "conv2.weight", "fc.weight")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> str:
+    path = str(tmp_path_factory.mktemp("trained") / "float.safetensors")
+    assert main(["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "1", "-o", path]) == 0
+    return path
+
+
+@pytest.fixture(autouse=True)
+def this_package(monkeypatch):
+    for name, value in children.environment().items():
+        monkeypatch.setenv(name, value)
+
+
+def top1_of(folder: Path) -> float:
+    return json.loads((folder / "result.json").read_text())["top1"]
+
+
+def test_stopped_jobs_go_on_elsewhere_and_finished_ones_are_skipped(trained, tmp_path, capsys):
+    words = ("digits", trained, "--passes", "16", "--method")
+    jobs = [driver.Job("elq", (*words, "elq")), driver.Job("float", (*words, "float"))]
+    here = driver.Places(tmp_path / "runs", tmp_path / "kept")
+    assert not driver.run_jobs(jobs, here, processes=2, minutes=4 / 60)  # both are interrupted
+    unfinished = sorted(path.name for path in (tmp_path / "kept" / "unfinished").iterdir())
+    assert unfinished, capsys.readouterr().out
+    states = [(tmp_path / "kept" / "unfinished" / name / "state.safetensors").is_file() for name in unfinished]
+    assert any(states)
+    shutil.rmtree(tmp_path / "runs")  # another machine
+    assert driver.run_jobs(jobs, here, processes=2)
+    assert not any((tmp_path / "kept" / "unfinished").iterdir())
+    whole = driver.Places(tmp_path / "whole", tmp_path / "whole-kept")
+    assert driver.run_jobs(jobs, whole)
+    for name in ("config.json", "steps.jsonl", "stages.jsonl", "layers.jsonl", "passes.jsonl"):
+        for job in jobs:
+            assert (here.kept / job.name / name).read_bytes() == (whole.kept / job.name / name).read_bytes()
+    assert (here.kept / "elq" / "net.elq").read_bytes() == (whole.kept / "elq" / "net.elq").read_bytes()
+    capsys.readouterr()
+    assert driver.run_jobs(jobs, here)
+    assert capsys.readouterr().out == ""  # nothing is left to start
+
+
+def test_a_job_that_fails_says_why_and_the_others_run(trained, tmp_path, capsys):
+    jobs = [
+        driver.Job("wrong", ("digits", str(tmp_path / "nothing"))),
+        driver.Job("right", ("digits", trained, "--passes", "0.2", "--method", "float")),
+    ]
+    places = driver.Places(tmp_path / "runs", tmp_path / "kept")
+    assert not driver.run_jobs(jobs, places)
+    said = capsys.readouterr().out
+    assert f"wrong: elq: there is no checkpoint {tmp_path / 'nothing'}" in said
+    assert "right: finished" in said
+    assert list(driver.kept_runs(jobs, places)) == ["right"]
+
+
+def test_the_comparison_writes_its_table(trained, tmp_path, monkeypatch, capsys):
+    results = tmp_path / "results" / "compared"
+    arguments = ["x", "--recipe", "digits", "--checkpoint", trained, "--quick", "--seeds", "0", "1"]
+    arguments += ["--only", "float", "elq-ternary", "--runs", str(tmp_path / "runs"), "--results", str(results)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert cifar10_comparison.main() == 0
+    text = results.with_suffix(".txt").read_text()
+    assert "4 of 14 runs are done" in text
+    tops = [top1_of(results / f"float-seed{seed}") for seed in (0, 1)]
+    row = next(line for line in text.splitlines() if line.startswith("float"))
+    assert row.split()[1:3] == ["2", f"{sum(tops) / 2:.2f}"]
+    assert "elq reproduce digits --method elq --seed 1 --levels ternary --quick" in text
+    assert str(tmp_path) not in text
+    monkeypatch.setattr(sys, "argv", [*arguments, "--table"])
+    capsys.readouterr()
+    assert cifar10_comparison.main() == 0
+    assert capsys.readouterr().out.strip() in text
+
+
+def test_the_ablation_and_the_trials_write_their_tables(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(ablation, "PASSES", 0.3)
+    monkeypatch.setattr(ablation, "VARIANTS", {"baseline": (), "random": ("partition=random", ablation.SHARES)})
+    monkeypatch.setattr(tuning, "PASSES", 0.2)
+    common = ["--recipe", "digits", "--network", trained, "--runs", str(tmp_path / "runs")]
+    monkeypatch.setattr(sys, "argv", ["x", *common, "--results", str(tmp_path / "a")])
+    assert ablation.main() == 0
+    text = (tmp_path / "a.txt").read_text()
+    top1 = {name: top1_of(tmp_path / "a" / f"{name}-seed0") for name in ("baseline", "random")}
+    rows = {line.split()[0]: line.split()[1:3] for line in text.splitlines() if line.startswith(tuple(top1))}
+    rows.pop("random:")  # its settings
+    assert rows == {
+        "baseline": [f"{top1['baseline']:.2f}", "+0.00"],
+        "random": [f"{top1['random']:.2f}", f"{top1['random'] - top1['baseline']:+.2f}"],
+    }
+    monkeypatch.setattr(sys, "argv", ["x", *common, "--results", str(tmp_path / "t"), "--only", "twn", "float-lr0.01"])
+    assert tuning.main() == 0
+    text = (tmp_path / "t.txt").read_text()
+    assert "5 of 28 runs are done" in text
+    line = next(line for line in text.splitlines() if line.startswith("twn"))
+    assert line.split()[2] == f"{top1_of(tmp_path / 't' / 'twn-ternary-lr0.003'):.2f}"
+
+
+@pytest.mark.parametrize("name", ablation.VARIANTS)
+def test_every_variant_is_a_plan_of_the_same_length(name):
+    plan, _ = recipe("elq", "ternary", WEIGHTS, passes=ablation.PASSES)
+    plan = changed(plan, ablation.VARIANTS[name])
+    assert isinstance(plan, Plan)
+    assert sum(plan.epochs) == pytest.approx(ablation.PASSES, rel=1e-4)
+
+
+def test_names_of_jobs_are_unlike_and_fit_a_folder():
+    for made in (
+        ablation.jobs([0, 1], "r", "n"),
+        cifar10_comparison.jobs("r", None, [0, 1, 2], ["--first-last-float"]),
+        tuning.jobs("r", "n"),
+    ):
+        names = [job.name for job in made]
+        assert len(set(names)) == len(names)
+        assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyzW0123456789.-") for name in names)
