@@ -44,10 +44,10 @@ def top1_of(folder: Path) -> float:
 
 
 def test_stopped_jobs_go_on_elsewhere_and_finished_ones_are_skipped(trained, tmp_path, capsys):
-    words = ("digits", trained, "--passes", "16", "--method")
+    words = ("digits", trained, "--passes", "10", "--method")
     jobs = [driver.Job("elq", (*words, "elq")), driver.Job("float", (*words, "float"))]
     here = driver.Places(tmp_path / "runs", tmp_path / "kept")
-    assert not driver.run_jobs(jobs, here, processes=2, minutes=4 / 60)  # both are interrupted
+    assert not driver.run_jobs(jobs, here, processes=2, minutes=3 / 60)  # both are interrupted
     unfinished = sorted(path.name for path in (tmp_path / "kept" / "unfinished").iterdir())
     assert unfinished, capsys.readouterr().out
     states = [(tmp_path / "kept" / "unfinished" / name / "state.safetensors").is_file() for name in unfinished]
@@ -82,7 +82,7 @@ def test_a_job_that_fails_says_why_and_the_others_run(trained, tmp_path, capsys)
 def test_the_comparison_writes_its_table(trained, tmp_path, monkeypatch, capsys):
     results = tmp_path / "results" / "compared"
     arguments = ["x", "--recipe", "digits", "--checkpoint", trained, "--quick", "--seeds", "0", "1"]
-    arguments += ["--only", "float", "elq-ternary", "--runs", str(tmp_path / "runs"), "--results", str(results)]
+    arguments += ["--only", "float", "elq-ternary-seed", "--runs", str(tmp_path / "runs"), "--results", str(results)]
     monkeypatch.setattr(sys, "argv", arguments)
     assert cifar10_comparison.main() == 0
     text = results.with_suffix(".txt").read_text()
@@ -113,10 +113,10 @@ def test_the_ablation_and_the_trials_write_their_tables(trained, tmp_path, monke
         "baseline": [f"{top1['baseline']:.2f}", "+0.00"],
         "random": [f"{top1['random']:.2f}", f"{top1['random'] - top1['baseline']:+.2f}"],
     }
-    monkeypatch.setattr(sys, "argv", ["x", *common, "--results", str(tmp_path / "t"), "--only", "twn", "float-lr0.01"])
+    monkeypatch.setattr(sys, "argv", ["x", *common, "--results", str(tmp_path / "t"), "--only", "twn-ternary-lr0.003", "float-lr0.01"])
     assert tuning.main() == 0
     text = (tmp_path / "t.txt").read_text()
-    assert "5 of 28 runs are done" in text
+    assert "2 of 28 runs are done" in text
     line = next(line for line in text.splitlines() if line.startswith("twn"))
     assert line.split()[2] == f"{top1_of(tmp_path / 't' / 'twn-ternary-lr0.003'):.2f}"
 
