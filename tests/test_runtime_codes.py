@@ -132,6 +132,13 @@ def test_trits_are_digits_to_the_base_3(outputs, length):
     assert back.flags.c_contiguous
 
 
+@pytest.mark.parametrize(("outputs", "length"), [(23, 40_000), (6, 70_001), (7, 3)])
+def test_trits_of_more_than_one_block(outputs, length):
+    codes = random_codes(np.random.default_rng(length), "ternary", (outputs, length))
+    packed = pack_codes(codes, "ternary")
+    np.testing.assert_array_equal(unpack_trits(pack_trits(packed, length), outputs, length), packed)
+
+
 def test_every_byte_that_is_no_five_trits_is_refused():
     for byte in range(243, 256):
         with pytest.raises(ValueError, match=f"a byte is {byte}"):

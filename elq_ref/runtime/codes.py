@@ -17,6 +17,7 @@ import numpy as np
 BITS = {"ternary": 2, "binary": 1}
 _TERNARY = np.array([0, 1, 0, -1], np.int8)
 _TRITS = 5  # in a byte
+_BLOCK = 1 << 16  # bytes of trits that are unpacked at a time
 _POWERS = 3 ** np.arange(_TRITS, dtype=np.uint8)
 _FIELDS = np.array([0b00, 0b01, 0b11], np.uint8)[np.arange(256)[:, None] // _POWERS % 3]  # of every byte, (256, 5)
 
@@ -63,8 +64,8 @@ def _pack_fields(fields: np.ndarray) -> np.ndarray:
     count, length = fields.shape
     if length % 4:
         fields = np.concatenate([fields, np.zeros((count, -length % 4), np.uint8)], axis=1)
-    a, b, c, d = (fields[:, i::4] for i in range(4))
-    return a | b << 2 | c << 4 | d << 6
+    four = np.ascontiguousarray(fields).view("<u4")  # a field in the low bits of each byte
+    return (four | four >> 6 | four >> 12 | four >> 18).astype(np.uint8)
 
 
 def trit_bytes(count: int) -> int:
@@ -87,10 +88,16 @@ def unpack_trits(trits: np.ndarray, outputs: int, length: int) -> np.ndarray:
     """
     if trits.max(initial=0) >= 3**_TRITS:
         raise ValueError(f"a byte is {trits.max()}, five ternary codes are at most {3**_TRITS - 1}")
-    fields = _FIELDS[trits].ravel()
-    if fields[outputs * length :].any():
-        raise ValueError(f"a trit is set behind the {outputs * length} codes")
-    return _pack_fields(fields[: outputs * length].reshape(outputs, length))
+    packed = np.empty((outputs, row_bytes("ternary", length)), np.uint8)
+    step = _TRITS * max(1, _BLOCK // length)  # rows at a time; five rows are `length` bytes
+    for first in range(0, outputs, step):
+        last = min(first + step, outputs)
+        fields = _FIELDS[trits[first * length // _TRITS : trit_bytes(last * length)]].ravel()
+        count = (last - first) * length
+        if fields[count:].any():
+            raise ValueError(f"a trit is set behind the {outputs * length} codes")
+        packed[first:last] = _pack_fields(fields[:count].reshape(-1, length))
+    return packed
 
 
 def unpack_rows(packed: np.ndarray, levels: str, length: int) -> np.ndarray:
