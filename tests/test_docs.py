@@ -3,12 +3,14 @@
 import ast
 import importlib
 import re
+import shlex
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from elq_ref import Plan
+from elq_ref.cli import parser
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "method.md"
@@ -50,3 +52,18 @@ def test_every_test_exists():
     for row in rows():
         file, name = row[4].split("::")
         assert f"def {name}(" in (ROOT / "tests" / file).read_text(), row[4]
+
+
+@pytest.mark.parametrize("page", ["docs/reproduce.md"])
+def test_every_command_of_the_page_is_understood(page):
+    lines = [line.partition("#")[0] for line in (ROOT / page).read_text().splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("elq ")]
+    assert len(commands) > 5
+    for words in commands:
+        assert parser(words[:1]).parse_args(words).run
+
+
+def test_the_drivers_that_the_page_names_are_there():
+    text = (ROOT / "docs" / "reproduce.md").read_text()
+    for path in set(re.findall(r"(?:benchmarks|elq_ref)/\w+\.py", text)):
+        assert (ROOT / path).is_file(), path

@@ -113,7 +113,8 @@ def test_the_ablation_and_the_trials_write_their_tables(trained, tmp_path, monke
         "baseline": [f"{top1['baseline']:.2f}", "+0.00"],
         "random": [f"{top1['random']:.2f}", f"{top1['random'] - top1['baseline']:+.2f}"],
     }
-    monkeypatch.setattr(sys, "argv", ["x", *common, "--results", str(tmp_path / "t"), "--only", "twn-ternary-lr0.003", "float-lr0.01"])
+    only = ["--only", "twn-ternary-lr0.003", "float-lr0.01"]
+    monkeypatch.setattr(sys, "argv", ["x", *common, "--results", str(tmp_path / "t"), *only])
     assert tuning.main() == 0
     text = (tmp_path / "t.txt").read_text()
     assert "2 of 28 runs are done" in text
