@@ -51,14 +51,20 @@ INLINE void NAME(pack_codes)(const int bits, const elq_shape *s, const void *row
     }
 }
 
-/* Nothing: where sums start. */
-static const float NAME(zeros)[2 * LANES];
-
 /* max(scale * sum + bias + residual, low) of one pixel and the first n lanes of a vector of outputs; residual may be NULL. */
-INLINE void NAME(tail)(float *y, VEC sum, VEC scale, VEC bias, const float *residual, VEC low, ptrdiff_t n) {
-    VEC v = sum * scale + bias;
+static __attribute__((noinline)) void NAME(tail_some)(float *y, VEC v, const float *residual, VEC low, ptrdiff_t n) {
     if (residual) v += NAME(load_some)(residual, n);
     NAME(store_some)(y, MAXIMUM(low, v), n);
+}
+
+INLINE void NAME(tail)(float *y, VEC sum, VEC scale, VEC bias, const float *residual, VEC low, ptrdiff_t n) {
+    VEC v = sum * scale + bias;
+    if (n < LANES) {
+        NAME(tail_some)(y, v, residual, low, n);
+        return;
+    }
+    if (residual) v += NAME(load)(residual);
+    NAME(store)(y, MAXIMUM(low, v));
 }
 
 /* The tail of `pixels` neighbours, whose outputs lie from element `place` of y on, and outputs o .. `end` of them, in

@@ -44,8 +44,40 @@ static ptrdiff_t NAME(depthwise_tasks)(const elq_shape *s, ptrdiff_t n) { return
 
 static size_t NAME(depthwise_scratch)(const elq_shape *s) {
     struct NAME(depthwise_plan) p = NAME(depthwise_plan)(s);
-    return (size_t)p.channels * (size_t)(p.taps + 1 + s->q + p.buffer_h * p.buffer_w) * sizeof(float) +
+    return (size_t)p.channels * (size_t)(p.taps + s->q + p.buffer_h * p.buffer_w) * sizeof(float) +
            (size_t)p.taps * sizeof(ptrdiff_t);
+}
+
+/* Sums of T neighbours, T chains at once, and one vector of channels: x and y `step` and `channels` floats a pixel. */
+INLINE void NAME(depthwise_tile)(const int T, const float *x, ptrdiff_t step, const ptrdiff_t *offset, ptrdiff_t taps,
+                                 ptrdiff_t channels, const float *w, float *y) {
+#define EACH_OF_EIGHT(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
+#define DECLARE(t) VEC a##t = {0};
+#define MULTIPLY(t)                                                                                                    \
+    if (T > t) a##t += NAME(load)(from + t * step) * w0;
+#define STORE(t)                                                                                                       \
+    if (T > t) NAME(store)(y + t * channels, a##t);
+    EACH_OF_EIGHT(DECLARE)
+    for (ptrdiff_t k = 0; k < taps; k++) {
+        const float *from = x + offset[k];
+        VEC w0 = NAME(load)(w + k * channels);
+        EACH_OF_EIGHT(MULTIPLY)
+    }
+    EACH_OF_EIGHT(STORE)
+#undef EACH_OF_EIGHT
+#undef DECLARE
+#undef MULTIPLY
+#undef STORE
+}
+
+static void NAME(depthwise_row)(const float *x, ptrdiff_t step, const ptrdiff_t *offset, ptrdiff_t taps,
+                                ptrdiff_t channels, const float *w, float *y, ptrdiff_t pixels) {
+    for (; pixels >= 8; pixels -= 8, x += 8 * step, y += 8 * channels)
+        for (ptrdiff_t c = 0; c < channels; c += LANES)
+            NAME(depthwise_tile)(8, x + c, step, offset, taps, channels, w + c, y + c);
+    for (; pixels > 0; pixels--, x += step, y += channels)
+        for (ptrdiff_t c = 0; c < channels; c += LANES)
+            NAME(depthwise_tile)(1, x + c, step, offset, taps, channels, w + c, y + c);
 }
 
 INLINE void NAME(depthwise_run)(const int bits, const elq_conv *conv, ptrdiff_t task, void *scratch) {
@@ -55,10 +87,7 @@ INLINE void NAME(depthwise_run)(const int bits, const elq_conv *conv, ptrdiff_t 
     ptrdiff_t xs[4] = {s->h * s->w * s->c, 1, s->w * s->c, s->c}, *offset = scratch;
     for (ptrdiff_t k = 0; k < p->taps; k++)
         offset[k] = (k / s->kw * s->dilation_h * p->buffer_w + k % s->kw * s->dilation_w) * p->channels;
-    struct elq_taps taps = {.count = (int)p->taps, .offset = offset};
-    float *start = (float *)(offset + p->taps), *w = start + p->channels, *sums = w + p->taps * p->channels;
-    float *buffer = sums + s->q * p->channels;
-    memset(start, 0, (size_t)p->channels * sizeof(float));
+    float *w = (float *)(offset + p->taps), *sums = w + p->taps * p->channels, *buffer = sums + s->q * p->channels;
     if (bits == 32) w = (float *)conv->weights;
     else
         for (ptrdiff_t c = 0; c < p->channels; c += LANES)
@@ -67,8 +96,8 @@ INLINE void NAME(depthwise_run)(const int bits, const elq_conv *conv, ptrdiff_t 
     NAME(gather)(buffer, p->channels, (const float *)conv->x + n * xs[0], xs, s->c, s->h, s->w, p0 * s->stride_h - s->pad_h,
                  p->buffer_h - (p->rows - rows) * s->stride_h, -s->pad_w, p->buffer_w);
     for (ptrdiff_t r = 0; r < rows; r++) {
-        NAME(row_depthwise)(buffer + r * s->stride_h * p->buffer_w * p->channels, s->stride_w * p->channels, &taps,
-                            p->channels, start, w, sums, p->channels, s->q, p->channels);
+        NAME(depthwise_row)(buffer + r * s->stride_h * p->buffer_w * p->channels, s->stride_w * p->channels, offset,
+                            p->taps, p->channels, w, sums, s->q);
         NAME(finish_row)(conv, (n * s->p + p0 + r) * s->q * s->o, 0, s->o, (int)(p->channels / LANES), sums, s->q);
     }
 }

@@ -102,7 +102,7 @@ static ptrdiff_t NAME(direct_tasks)(const elq_shape *s, ptrdiff_t n) {
 static size_t NAME(direct_scratch)(const elq_shape *s) {
     struct NAME(direct_plan) p = NAME(direct_plan)(s, NAME(PIXELS)); /* no window is larger for another n */
     return (size_t)(2 * LANES * (p.depth + p.columns) + p.buffer_h * p.buffer_w * (s->c / s->groups)) * sizeof(float) +
-           (size_t)p.runs * sizeof(struct elq_run);
+           (size_t)p.runs * sizeof(struct NAME(run));
 }
 
 INLINE void NAME(direct_run)(const int bits, const elq_conv *conv, ptrdiff_t task, void *scratch) {
@@ -114,8 +114,7 @@ INLINE void NAME(direct_run)(const int bits, const elq_conv *conv, ptrdiff_t tas
     ptrdiff_t columns = s->q - q0 < p->columns ? s->q - q0 : p->columns;
     ptrdiff_t rows = s->p - p0 < p->rows ? s->p - p0 : p->rows;
 
-    struct elq_run *run = scratch;
-    struct elq_taps taps = {.count = (int)p->runs, .runs = (int)p->runs, .run = run};
+    struct NAME(run) *run = scratch;
     for (ptrdiff_t k = 0; k < p->runs; k++) {
         ptrdiff_t i = s->dilation_w == 1 ? k : k / s->kw, j = s->dilation_w == 1 ? 0 : k % s->kw;
         run[k].offset = (i * s->dilation_h * p->buffer_w + j * s->dilation_w) * c;
@@ -136,8 +135,8 @@ INLINE void NAME(direct_run)(const int bits, const elq_conv *conv, ptrdiff_t tas
             for (int k = 0; k < vectors; k++)
                 NAME(direct_panel)(bits, panel + k * LANES, vectors * LANES, codes + k * words * LANES, p->depth);
         for (ptrdiff_t r = 0; r < rows; r++) {
-            NAME(row)(vectors, buffer + r * s->stride_h * p->buffer_w * c, s->stride_w * c, &taps, NAME(zeros), panel, sums,
-                      vectors * LANES, columns, vectors * LANES);
+            NAME(row)(vectors, buffer + r * s->stride_h * p->buffer_w * c, s->stride_w * c, run, p->runs, panel, sums,
+                      columns, 0);
             NAME(finish_row)(conv, ((n * s->p + p0 + r) * s->q + q0) * s->o, group * outputs + block * LANES,
                              (group + 1) * outputs, vectors, sums, columns);
         }

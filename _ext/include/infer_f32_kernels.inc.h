@@ -2,7 +2,6 @@
  * ISA and the number ELQ_ISA of its instruction set, LEAST, the number of outputs that are too few for its vectors, and
  * MAXIMUM(low, v), v where either is not a number or both are zeros. */
 #include "cpu.h"
-#include "train_taps.h"
 
 #define REAL float
 #define JOIN(a, b) JOIN_OF(a, b)
@@ -12,10 +11,8 @@
 #define TEXT_OF(x) #x
 
 #include "infer_f32_codes.inc.h"
-
 #include "train_gather.h"
-#include "train_tile.inc.h"
-
+#include "infer_f32_tile.inc.h"
 #include "infer_f32_winograd.inc.h"
 #include "infer_f32_direct.inc.h"
 #include "infer_f32_depthwise.inc.h"

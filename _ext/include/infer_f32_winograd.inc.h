@@ -20,24 +20,26 @@
  * scale and its product, 1 of the bias's addition. |A'| (|G| 1) * (|B'| 1) is at most 23.2 * 65/3 in each direction, so
  * this is below n u / (1 - n u) |scale| 538 sum_c max |d_c| over the tile. A NaN or infinity in d reaches all 16 outputs
  * of the tiles that see it. A template like infer_f32_codes.inc.h, and of the tile kernel's TILE1 and TILE2. */
-enum { NAME(PLACES) = 36, NAME(TILES) = 64 /* of a task, about */ };
+enum { NAME(PLACES) = 36, NAME(TILES) = 64 /* of a task, about */, NAME(DEPTH) = 1024 / LANES /* channels at a time */ };
 
-/* How a call is cut into tasks: pictures x bands of rows of tiles x pieces of the outputs. */
+/* How a call is cut into tasks: pictures x bands of rows of tiles x pieces of the outputs; the layout of its scratch. */
 struct NAME(winograd_plan) {
-    ptrdiff_t columns, all_rows;         /* tiles of a picture */
-    ptrdiff_t images, rows, bands;       /* of a task; a picture's bands */
-    ptrdiff_t pieces, vectors;           /* of the outputs; vectors of a piece */
-    ptrdiff_t x_step, x_point, m_point, w_point; /* elements from tile to tile, from point to point */
-    ptrdiff_t buffer;                    /* elements */
-};
+    ptrdiff_t columns, all_rows;                 /* tiles of a picture */
+    ptrdiff_t images, rows, bands;               /* of a task; a picture's bands */
+    ptrdiff_t pieces, vectors;                   /* of the outputs; vectors of a piece */
+    ptrdiff_t x_point, w_point, m_point; /* floats from one point to the next: [point][DEPTH channels][tile][channel], */
+};                                       /* [point][channel][lanes], [point][tile][lanes] */
 
 static struct NAME(winograd_plan) NAME(winograd_plan)(const elq_shape *s, ptrdiff_t n) {
     struct NAME(winograd_plan) p = {.columns = (s->q + 3) / 4, .all_rows = (s->p + 3) / 4, .images = 1, .pieces = 1};
     ptrdiff_t tiles = p.columns * p.all_rows, vectors = (s->o + LANES - 1) / LANES;
     ptrdiff_t wanted = n * tiles * s->c * s->o > 1 << 18 ? 4 : 2;
-    p.bands = (tiles + NAME(TILES) - 1) / NAME(TILES);
+    ptrdiff_t most = NAME(TILES) * 144 / s->c; /* transformed inputs take up to about 1.5 MB */
+    if (most > NAME(TILES)) most = NAME(TILES);
+    if (most < 4) most = 4;
+    p.bands = (tiles + most - 1) / most;
     if (p.bands > p.all_rows) p.bands = p.all_rows;
-    if (p.bands == 1) p.images = NAME(TILES) / tiles > 1 ? NAME(TILES) / tiles : 1;
+    if (p.bands == 1) p.images = most / tiles > 1 ? most / tiles : 1;
     while (p.images > 1 && (n + p.images - 1) / p.images < wanted) p.images--;
     for (ptrdiff_t groups = (n + p.images - 1) / p.images; groups * p.bands * p.pieces < wanted;) {
         if (vectors >= 4 * p.pieces || (vectors >= 2 * p.pieces && p.all_rows < 4)) p.pieces *= 2;
@@ -49,13 +51,15 @@ static struct NAME(winograd_plan) NAME(winograd_plan)(const elq_shape *s, ptrdif
     p.vectors = (vectors + p.pieces - 1) / p.pieces;
     p.vectors += p.vectors > 1 && p.vectors % 2; /* pairs */
     p.pieces = (vectors + p.vectors - 1) / p.vectors;
-    p.x_step = s->c % 128 ? s->c : s->c + LANES; /* away from powers of two, which share few sets of the cache */
-    p.x_point = p.images * p.rows * p.columns * p.x_step + LANES;
-    p.m_point = p.images * p.rows * p.columns * 2 * LANES + LANES;
-    p.w_point = s->c * 2 * LANES + LANES;
-    p.buffer = (4 * p.rows + 2) * (4 * p.columns + 2) * s->c;
+    ptrdiff_t lanes = p.vectors > 1 ? 2 * LANES : LANES; /* and one vector away from powers of two, which share few sets */
+    p.x_point = p.images * p.rows * p.columns * s->c + LANES; /* of the cache */
+    p.w_point = (s->c < NAME(DEPTH) ? s->c : NAME(DEPTH)) * lanes + LANES;
+    p.m_point = p.images * p.rows * p.columns * lanes + LANES;
     return p;
 }
+
+/* gcc would load everything at once and then lack registers. */
+#define IN_ORDER __asm__ volatile("" ::: "memory")
 
 /* B' of six vectors. */
 #define INPUT_SIX(t0, t1, t2, t3, t4, t5, d0, d1, d2, d3, d4, d5)                                                      \
@@ -65,7 +69,7 @@ static struct NAME(winograd_plan) NAME(winograd_plan)(const elq_shape *s, ptrdif
         t1 = even + 2 / 3.0f * odd, t2 = even - 2 / 3.0f * odd, t3 = even2 + 1.5f * odd2, t4 = even2 - 1.5f * odd2;    \
     }
 
-/* B' d B of one tile and one vector of channels; `row` and `column` elements between neighbours of d. */
+/* B' d B of one tile and one vector of channels; `row` and `column` floats between neighbours of d. */
 INLINE void NAME(winograd_input)(float *to, ptrdiff_t point, const float *d, ptrdiff_t row, ptrdiff_t column) {
     VEC t[6][6];
 #define D(i, j) NAME(load)(d + (i) * row + (j) * column)
@@ -73,6 +77,7 @@ INLINE void NAME(winograd_input)(float *to, ptrdiff_t point, const float *d, ptr
     {                                                                                                                  \
         VEC d0 = D(0, j), d1 = D(1, j), d2 = D(2, j), d3 = D(3, j), d4 = D(4, j), d5 = D(5, j);                        \
         INPUT_SIX(t[0][j], t[1][j], t[2][j], t[3][j], t[4][j], t[5][j], d0, d1, d2, d3, d4, d5)                        \
+        IN_ORDER;                                                                                                      \
     }
 #define ROW(i)                                                                                                         \
     {                                                                                                                  \
@@ -97,10 +102,10 @@ INLINE void NAME(winograd_input)(float *to, ptrdiff_t point, const float *d, ptr
         u0 = g0, u1 = ends + 6 * g1, u2 = ends - 6 * g1, u3 = ends2 + 6 * g1, u4 = ends2 - 6 * g1, u5 = g2;            \
     }
 
-/* G g G' of one block of outputs, to[point][c][step lanes]. */
+/* G g G' of channels `first` .. `end` of `c` and one block of outputs, to[point][c][step lanes]. */
 INLINE void NAME(winograd_weights)(const int bits, float *to, ptrdiff_t point, ptrdiff_t step, const uint32_t *codes,
-                                   ptrdiff_t c) {
-    for (ptrdiff_t c0 = 0; c0 < c; c0 += 16) {
+                                   ptrdiff_t c, ptrdiff_t first, ptrdiff_t end) {
+    for (ptrdiff_t c0 = first; c0 < end; c0 += 16) {
 #define WORD(k)                                                                                                        \
     UNSIGNED w##k = NAME(load_words)(codes + (k * c + c0) * bits / 32 * LANES) >> (uint32_t)((k * c + c0) * bits % 32);
         WORD(0) WORD(1) WORD(2) WORD(3) WORD(4) WORD(5) WORD(6) WORD(7) WORD(8)
@@ -137,44 +142,37 @@ INLINE void NAME(winograd_weights)(const int bits, float *to, ptrdiff_t point, p
         y2 = 1.5f * sum2 - 2 / 3.0f * sum, y3 = (2.25f * difference2 + 4 / 9.0f * difference) + 65 / 3.0f * m5;        \
     }
 
-/* A' m A of one tile and one vector of outputs. */
-INLINE void NAME(winograd_output)(VEC y[4][4], const float *m, ptrdiff_t point) {
-    VEC t[4][6];
+/* A' m A of one tile and one vector of outputs and everything behind it; the outputs begin at element `place` of y, and
+ * `rows` x `columns` of them lie in the picture. */
+INLINE void NAME(winograd_output)(const elq_conv *conv, const float *m, ptrdiff_t point, ptrdiff_t place, ptrdiff_t rows,
+                                  ptrdiff_t columns, VEC scale, VEC bias, ptrdiff_t lanes) {
+    const elq_shape *s = &conv->shape;
+    float *y = (float *)conv->y + place;
+    const float *residual = conv->residual ? (const float *)conv->residual + place : NULL;
+    VEC low = ((const elq_tail_f32 *)conv->tail)->low - (VEC){0}, t[4][6];
 #define M(i, j) NAME(load)(m + (6 * (i) + (j)) * point)
 #define COLUMN(j)                                                                                                      \
     {                                                                                                                  \
         VEC m0 = M(0, j), m1 = M(1, j), m2 = M(2, j), m3 = M(3, j), m4 = M(4, j), m5 = M(5, j);                        \
         OUTPUT_SIX(t[0][j], t[1][j], t[2][j], t[3][j], m0, m1, m2, m3, m4, m5)                                         \
+        IN_ORDER;                                                                                                      \
     }
+#define PIXEL(i, j)                                                                                                    \
+    if (j < columns)                                                                                                   \
+        NAME(tail)(y + (i * s->q + j) * s->o, y##j, scale, bias, residual ? residual + (i * s->q + j) * s->o : NULL, low, \
+                   lanes);
 #define ROW(i)                                                                                                         \
-    OUTPUT_SIX(y[i][0], y[i][1], y[i][2], y[i][3], t[i][0], t[i][1], t[i][2], t[i][3], t[i][4], t[i][5])
+    if (i < rows) {                                                                                                    \
+        VEC y0, y1, y2, y3;                                                                                            \
+        OUTPUT_SIX(y0, y1, y2, y3, t[i][0], t[i][1], t[i][2], t[i][3], t[i][4], t[i][5])                               \
+        PIXEL(i, 0) PIXEL(i, 1) PIXEL(i, 2) PIXEL(i, 3)                                                                \
+    }
     COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5)
     ROW(0) ROW(1) ROW(2) ROW(3)
 #undef M
 #undef COLUMN
-#undef ROW
-}
-
-/* Everything behind the sums for one tile whose first output is (p, q) of picture n, outputs o .. o + LANES. */
-INLINE void NAME(winograd_finish)(const elq_conv *conv, const float *m, ptrdiff_t point, ptrdiff_t n, ptrdiff_t p,
-                                  ptrdiff_t q, ptrdiff_t o) {
-    const elq_shape *s = &conv->shape;
-    const elq_tail_f32 *tail = conv->tail;
-    ptrdiff_t lanes = s->o - o;
-    VEC scale = NAME(load_some)(tail->scale + o, lanes) * (9 / 4225.0f), bias = NAME(load_some)(tail->bias + o, lanes);
-    VEC low = tail->low - (VEC){0}, out[4][4];
-    NAME(winograd_output)(out, m, point);
-    ptrdiff_t first = ((n * s->p + p) * s->q + q) * s->o + o;
-#define PIXEL(i, j)                                                                                                    \
-    if (p + i < s->p && q + j < s->q) {                                                                                \
-        ptrdiff_t place = first + (i * s->q + j) * s->o;                                                               \
-        NAME(tail)((float *)conv->y + place, out[i][j], scale, bias,                                                   \
-                   conv->residual ? (const float *)conv->residual + place : NULL, low, lanes);                         \
-    }
-#define LINE(i) PIXEL(i, 0) PIXEL(i, 1) PIXEL(i, 2) PIXEL(i, 3)
-    LINE(0) LINE(1) LINE(2) LINE(3)
 #undef PIXEL
-#undef LINE
+#undef ROW
 }
 
 INLINE size_t NAME(winograd_bytes)(const int bits, const elq_shape *s) { return NAME(code_bytes)(bits, s); }
@@ -197,7 +195,7 @@ static ptrdiff_t NAME(winograd_tasks)(const elq_shape *s, ptrdiff_t n) {
 /* Of the largest tasks: those of many pictures. */
 static size_t NAME(winograd_scratch)(const elq_shape *s) {
     struct NAME(winograd_plan) p = NAME(winograd_plan)(s, 4 * NAME(TILES));
-    return (size_t)(NAME(PLACES) * (p.x_point + p.m_point + p.w_point) + p.buffer) * sizeof(float);
+    return (size_t)(NAME(PLACES) * (p.x_point + p.m_point + p.w_point) + 6 * (4 * p.columns + 2) * s->c) * sizeof(float);
 }
 
 INLINE void NAME(winograd_run)(const int bits, const elq_conv *conv, ptrdiff_t task, void *scratch) {
@@ -208,34 +206,46 @@ INLINE void NAME(winograd_run)(const int bits, const elq_conv *conv, ptrdiff_t t
     ptrdiff_t row0 = band * p->rows, rows = p->all_rows - row0 < p->rows ? p->all_rows - row0 : p->rows;
     ptrdiff_t tiles = images * rows * p->columns, width = 4 * p->columns + 2;
     ptrdiff_t xs[4] = {s->h * s->w * s->c, 1, s->w * s->c, s->c};
-    float *v = scratch, *m = v + NAME(PLACES) * p->x_point, *w = m + NAME(PLACES) * p->m_point;
-    float *buffer = w + NAME(PLACES) * p->w_point, *to = v;
-    for (ptrdiff_t i = 0; i < images; i++) {
-        NAME(gather)(buffer, s->c, (const float *)conv->x + (n0 + i) * xs[0], xs, s->c, s->h, s->w,
-                     4 * row0 - s->pad_h, 4 * rows + 2, -s->pad_w, width);
-        for (ptrdiff_t r = 0; r < rows; r++)
-            for (ptrdiff_t q = 0; q < p->columns; q++, to += p->x_step)
-                for (ptrdiff_t c = 0; c < s->c; c += LANES)
-                    NAME(winograd_input)(to + c, p->x_point, buffer + 4 * (r * width + q) * s->c + c, width * s->c,
-                                         s->c);
+    float *x = scratch, *w = x + NAME(PLACES) * p->x_point, *m = w + NAME(PLACES) * p->w_point;
+    float *buffer = m + NAME(PLACES) * p->m_point;
+    for (ptrdiff_t row = 0; row < images * rows; row++) {
+        NAME(gather)(buffer, s->c, (const float *)conv->x + (n0 + row / rows) * xs[0], xs, s->c, s->h, s->w,
+                     4 * (row0 + row % rows) - s->pad_h, 6, -s->pad_w, width);
+        for (ptrdiff_t q = 0; q < p->columns; q++)
+            for (ptrdiff_t c0 = 0; c0 < s->c; c0 += NAME(DEPTH)) {
+                ptrdiff_t depth = s->c - c0 < NAME(DEPTH) ? s->c - c0 : NAME(DEPTH);
+                float *to = x + c0 * tiles + (row * p->columns + q) * depth;
+                for (ptrdiff_t c = 0; c < depth; c += LANES)
+                    NAME(winograd_input)(to + c, p->x_point, buffer + 4 * q * s->c + c0 + c, width * s->c, s->c);
+            }
     }
 
-    struct elq_run run = {0, s->c};
-    struct elq_taps one = {.count = 1, .runs = 1, .run = &run};
     ptrdiff_t words = NAME(row_words)(bits, s), first = piece * p->vectors, all = (s->o + LANES - 1) / LANES;
     ptrdiff_t end = first + p->vectors < all ? first + p->vectors : all;
     for (ptrdiff_t block = first; block < end; block += 2) {
         int vectors = end - block > 1 ? 2 : 1;
-        const uint32_t *codes = (const uint32_t *)conv->weights + block * words * LANES;
-        for (int k = 0; k < vectors; k++)
-            NAME(winograd_weights)(bits, w + k * LANES, p->w_point, vectors * LANES, codes + k * words * LANES, s->c);
-        for (ptrdiff_t point = 0; point < NAME(PLACES); point++)
-            NAME(row)(vectors, v + point * p->x_point, p->x_step, &one, NAME(zeros), w + point * p->w_point,
-                      m + point * p->m_point, vectors * LANES, tiles, vectors * LANES);
-        for (ptrdiff_t tile = 0; tile < tiles; tile++)
+        for (ptrdiff_t c0 = 0; c0 < s->c; c0 += NAME(DEPTH)) {
+            struct NAME(run) run = {0, s->c - c0 < NAME(DEPTH) ? s->c - c0 : NAME(DEPTH)};
             for (int k = 0; k < vectors; k++)
-                NAME(winograd_finish)(conv, m + (tile * vectors + k) * LANES, p->m_point,
-                                      n0 + tile / (rows * p->columns), 4 * (row0 + tile / p->columns % rows),
-                                      4 * (tile % p->columns), (block + k) * LANES);
+                NAME(winograd_weights)(bits, w + k * LANES, p->w_point, vectors * LANES,
+                                       (const uint32_t *)conv->weights + (block + k) * words * LANES, s->c, c0,
+                                       c0 + run.length);
+            for (ptrdiff_t point = 0; point < NAME(PLACES); point++)
+                NAME(row)(vectors, x + point * p->x_point + c0 * tiles, run.length, &run, 1, w + point * p->w_point,
+                          m + point * p->m_point, tiles, c0 > 0);
+        }
+        for (int k = 0; k < vectors; k++) {
+            const elq_tail_f32 *tail = conv->tail;
+            ptrdiff_t o = (block + k) * LANES, lanes = s->o - o;
+            VEC scale = NAME(load_some)(tail->scale + o, lanes) * (9 / 4225.0f);
+            VEC bias = NAME(load_some)(tail->bias + o, lanes);
+            ptrdiff_t tile = 0;
+            for (ptrdiff_t i = 0; i < images; i++)
+                for (ptrdiff_t p4 = 4 * row0; p4 < 4 * (row0 + rows); p4 += 4)
+                    for (ptrdiff_t q = 0; q < 4 * p->columns; q += 4, tile++)
+                        NAME(winograd_output)(conv, m + (tile * vectors + k) * LANES, p->m_point,
+                                              (((n0 + i) * s->p + p4) * s->q + q) * s->o + o, s->p - p4, s->q - q, scale,
+                                              bias, lanes);
+        }
     }
 }
