@@ -5,6 +5,8 @@
 
 #if ELQ_X86
 #define X86_FLOAT(K)                                                                                                   \
+    K(elq_conv_f32_t2_lookup__avx512)                                                                                  \
+    K(elq_conv_f32_b1_lookup__avx512)                                                                                  \
     K(elq_conv_f32_t2_winograd__avx512)                                                                                \
     K(elq_conv_f32_b1_winograd__avx512)                                                                                \
     K(elq_conv_f32_t2_depthwise__avx512)                                                                               \
