@@ -70,6 +70,7 @@ cdef extern from "train.h" nogil:
         int (*relu)(Py_ssize_t, const void *, const void *, void *) noexcept nogil
         int (*sums)(Py_ssize_t, Py_ssize_t, const void *, void *) noexcept nogil
     int elq_train_isa(int isa)
+    Py_ssize_t elq_conv_lanes(Py_ssize_t groups, Py_ssize_t o)
     const elq_train_kernels *elq_train_select(int isa, int is_double, Py_ssize_t outputs)
 
 
@@ -185,11 +186,6 @@ cdef elq_conv _geometry(x_shape, w_shape, stride, padding, dilation, int groups)
     return g
 
 
-cdef Py_ssize_t _lanes(const elq_conv *g, Py_ssize_t outputs):
-    """Channels that lie in lanes: the outputs of a group, or all channels of a depthwise layer."""
-    return g.groups if g.c == 1 and g.o == 1 and g.groups > 1 else outputs
-
-
 cdef _same_shape(str name, given, wanted):
     if tuple(given) != tuple(wanted):
         raise ValueError(f"{name} has shape {tuple(given)}, wanted {tuple(wanted)}")
@@ -203,7 +199,7 @@ cdef _done(int status):
 def conv2d(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1, bias=None):
     """See numpy_ops.conv2d."""
     cdef elq_conv g = _geometry(x.shape, w.shape, stride, padding, dilation, groups)
-    cdef const elq_train_kernels *kernels = _kernels((x, w) if bias is None else (x, w, bias), _lanes(&g, g.o))
+    cdef const elq_train_kernels *kernels = _kernels((x, w) if bias is None else (x, w, bias), elq_conv_lanes(g.groups, g.o))
     cdef const void *b = NULL
     x, w = _aligned(x), _aligned(w)
     if bias is not None:
@@ -222,7 +218,7 @@ def conv2d(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1, b
 def conv2d_dx(dy, w, x_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1):
     """See numpy_ops.conv2d_dx."""
     cdef elq_conv g = _geometry(x_shape, w.shape, stride, padding, dilation, groups)
-    cdef const elq_train_kernels *kernels = _kernels((dy, w), _lanes(&g, g.c))
+    cdef const elq_train_kernels *kernels = _kernels((dy, w), elq_conv_lanes(g.groups, g.c))
     _same_shape("dy", dy.shape, (g.n, groups * g.o, g.p, g.q))
     dy, w = _aligned(dy), _aligned(w)
     dx = _empty((g.n, g.h, g.w, groups * g.c), dy.dtype).transpose(0, 3, 1, 2)
@@ -237,7 +233,7 @@ def conv2d_dx(dy, w, x_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), in
 def conv2d_dw(dy, x, w_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1):
     """See numpy_ops.conv2d_dw."""
     cdef elq_conv g = _geometry(x.shape, w_shape, stride, padding, dilation, groups)
-    cdef const elq_train_kernels *kernels = _kernels((dy, x), _lanes(&g, g.o))
+    cdef const elq_train_kernels *kernels = _kernels((dy, x), elq_conv_lanes(g.groups, g.o))
     _same_shape("dy", dy.shape, (g.n, groups * g.o, g.p, g.q))
     dy, x = _aligned(dy), _aligned(x)
     dw = np.empty(w_shape, x.dtype)

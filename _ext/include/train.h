@@ -33,6 +33,10 @@ struct elq_norm {
     void *dx, *dresidual, *dgamma, *dbeta;
 };
 
+/* Channels that lie in lanes, of `groups` with o outputs each: those of one group; of all where a group alone would fill
+ * too few lanes. */
+ptrdiff_t elq_conv_lanes(ptrdiff_t groups, ptrdiff_t o);
+
 /* Maximum over windows without padding: x is N H W C, y and place N P Q C, all contiguous. place is the element of the
  * window that is the maximum. backward reads dy and place and writes dx. */
 struct elq_max_pool {

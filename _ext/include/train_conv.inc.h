@@ -18,31 +18,25 @@
 #include <stdlib.h>
 
 #include "train_tile.inc.h"
+#include "train_lanes.inc.h"
 #include "train_winograd.inc.h"
 
 static void NAME(piece)(void *context, ptrdiff_t index, int worker) {
     const struct NAME(engine) *e = context;
     ptrdiff_t blocks = (e->p + e->rows - 1) / e->rows, n = index / blocks, p0 = index % blocks * e->rows;
     ptrdiff_t rows = e->p - p0 < e->rows ? e->p - p0 : e->rows;
-    ptrdiff_t channels = e->depthwise ? e->groups : e->c, size = e->depthwise ? WHOLE(channels) : channels;
-    ptrdiff_t step = e->step_w * size;
+    ptrdiff_t step = e->step_w * e->c;
     REAL *buffer = e->scratch + worker * e->scratch_size;
-    for (ptrdiff_t g = 0; g < (e->depthwise ? 1 : e->groups); g++) {
+    for (ptrdiff_t g = 0; g < e->groups; g++) {
         if (e->taps->count)
-            NAME(gather)(buffer, size, e->x + n * e->xs[0] + g * e->c * e->xs[1], e->xs, channels, e->h, e->w,
+            NAME(gather)(buffer, e->c, e->x + n * e->xs[0] + g * e->c * e->xs[1], e->xs, e->c, e->h, e->w,
                          p0 * e->step_h - e->top, (rows - 1) * e->step_h + e->taps->span_h, -e->left, e->columns);
         REAL *y = e->y + n * e->y_n + p0 * e->y_h + g * e->o;
         const REAL *w = e->weights + g * e->panel, *start = e->start + g * e->lanes;
-        if (e->depthwise) {
-            for (ptrdiff_t p = 0; p < rows; p++)
-                NAME(row_depthwise)(buffer + p * e->step_h * e->columns * size, step, e->taps, size, start, w,
-                                    y + p * e->y_h, e->y_w, e->q, channels);
-            continue;
-        }
         for (ptrdiff_t o = 0; o < e->o;) {
             int vectors = e->o - o > LANES ? 2 : 1;
             for (ptrdiff_t p = 0; p < rows; p++)
-                NAME(row)(vectors, buffer + p * e->step_h * e->columns * channels, step, e->taps, start + o, w,
+                NAME(row)(vectors, buffer + p * e->step_h * e->columns * e->c, step, e->taps, start + o, w,
                           y + p * e->y_h + o, e->y_w, e->q, e->o - o);
             o += vectors * LANES;
             w += vectors * LANES * e->taps->count * e->c;
@@ -70,39 +64,30 @@ static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdif
                      ptrdiff_t sj) {
     if (e->p < 1 || e->q < 1) return 0;
     if (NAME(winograd_fits)(e)) return NAME(winograd)(e, w, so, sc, si, sj);
+    if (elq_conv_lanes(e->groups, e->o) > e->o) return NAME(run_lanes)(e, w, sg, so, sc, si, sj);
     struct elq_taps *taps = e->taps;
-    e->depthwise = e->c == 1 && e->o == 1 && e->groups > 1;
-    ptrdiff_t channels = e->depthwise ? WHOLE(e->groups) : e->c;
     e->columns = (e->q - 1) * e->step_w + taps->span_w;
-    elq_taps_place(taps, e->columns, channels);
+    elq_taps_place(taps, e->columns, e->c);
 
-    e->lanes = WHOLE(e->depthwise ? e->groups : e->o);
+    e->lanes = WHOLE(e->o);
     e->panel = e->lanes * taps->count * e->c;
-    ptrdiff_t packed = e->depthwise ? taps->count * channels : WHOLE(e->panel * e->groups);
+    ptrdiff_t packed = e->panel * e->groups, starts = e->lanes * e->groups;
     int threads = elq_num_threads();
-    ptrdiff_t row_size = e->columns * channels * e->step_h;
+    ptrdiff_t row_size = e->columns * e->c * e->step_h;
     e->rows = ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL) / row_size + 1;
     while (e->rows > 1 && e->n * ((e->p + e->rows - 1) / e->rows) < 2 * threads) e->rows = (e->rows + 1) / 2;
     if (e->rows > e->p) e->rows = e->p;
-    e->scratch_size = WHOLE(((e->rows - 1) * e->step_h + taps->span_h) * e->columns * channels);
+    e->scratch_size = WHOLE(((e->rows - 1) * e->step_h + taps->span_h) * e->columns * e->c);
 
-    ptrdiff_t starts = e->lanes * (e->depthwise ? 1 : e->groups), outputs = e->depthwise ? e->groups : e->o;
     REAL *memory = elq_memory_take((packed + starts + e->scratch_size * threads) * sizeof(REAL));
     if (!memory) return -1;
     REAL *start = memory + packed;
     e->weights = memory;
     e->start = start;
     e->scratch = start + starts;
-    for (ptrdiff_t k = 0; k < starts; k++) {
-        ptrdiff_t group = k / e->lanes, o = k % e->lanes;
-        start[k] = e->bias && o < outputs ? e->bias[group * outputs + o] : 0;
-    }
-    if (e->depthwise) memset(memory, 0, packed * sizeof(REAL)); /* the lanes beyond the last channel */
-    for (ptrdiff_t g = 0; g < e->groups; g++) {
-        if (e->depthwise)
-            for (int k = 0; k < taps->count; k++)
-                memory[k * channels + g] = w[g * sg + taps->i[k] * si + taps->j[k] * sj];
-        else NAME(pack)(memory + g * e->panel, taps, e->o, e->c, w + g * sg, so, sc, si, sj);
+    for (ptrdiff_t g = 0; g < e->groups; g++, start += e->lanes) {
+        for (ptrdiff_t o = 0; o < e->lanes; o++) start[o] = e->bias && o < e->o ? e->bias[g * e->o + o] : 0;
+        NAME(pack)(memory + g * e->panel, taps, e->o, e->c, w + g * sg, so, sc, si, sj);
     }
     elq_parallel_for(e->n * ((e->p + e->rows - 1) / e->rows), NAME(piece), e);
     elq_memory_give(memory);

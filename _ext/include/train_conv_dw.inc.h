@@ -13,7 +13,7 @@ struct NAME(dw) {
     ptrdiff_t images, rows;          /* of a unit; images > 1 only with whole images */
     ptrdiff_t bands, units, chunks;  /* bands of rows an image, units in all */
     ptrdiff_t columns, band_h;       /* of the buffer of x: pixels a row, rows an image */
-    ptrdiff_t lanes, blocks;         /* outputs a block (1 or 2 vectors), blocks of all groups; depthwise: one block */
+    ptrdiff_t lanes, blocks;         /* outputs a block (1 or 2 vectors), blocks of all groups */
     ptrdiff_t together, parts;       /* blocks of a group that a piece of work takes together, pieces of all groups */
     ptrdiff_t channels;              /* of a buffer pixel */
     ptrdiff_t size;                  /* elements of one block's sum: taps * c * lanes */
@@ -111,33 +111,12 @@ static int NAME(dw_short_runs)(const struct elq_run *run, int left, const REAL *
     return three ? 3 : 2;
 }
 
-/* Depthwise: sum[tap][channel] += x[pixel + tap][channel] * dy[pixel][channel]. */
-static void NAME(dw_depthwise)(const struct NAME(dw) *e, const REAL *x, const REAL *dy, ptrdiff_t images, ptrdiff_t rows,
-                               REAL *sum) {
-    const struct elq_conv *g = e->g;
-    ptrdiff_t channels = e->channels, x_row = e->columns * channels;
-    for (int k = 0; k < e->taps->count; k++)
-        for (ptrdiff_t c = 0; c < channels; c += LANES) {
-            VEC total = NAME(load_some)(sum + k * channels + c, channels - c);
-            const REAL *d = dy + c;
-            for (ptrdiff_t n = 0; n < images; n++)
-                for (ptrdiff_t p = 0; p < rows; p++) {
-                    const REAL *from = x + (n * e->band_h + p * g->stride_h) * x_row + e->taps->offset[k] + c;
-                    for (ptrdiff_t q = 0; q < g->q; q++, d += channels, from += g->stride_w * channels)
-                        total += NAME(load_some)(from, channels - c) * NAME(load_some)(d, channels - c);
-                }
-            NAME(store_some)(sum + k * channels + c, total, channels - c);
-        }
-}
-
 /* One chunk of `together` neighbouring blocks of a group, for which x is gathered once. */
 static void NAME(dw_piece)(void *context, ptrdiff_t index, int worker) {
     const struct NAME(dw) *e = context;
     const struct elq_conv *g = e->g;
-    int depthwise = e->channels != g->c;
-    ptrdiff_t groups = depthwise ? 1 : g->groups, per_group = e->blocks / groups;
-    ptrdiff_t chunk = index / e->parts, group = index % e->parts / (e->parts / groups);
-    ptrdiff_t first = index % (e->parts / groups) * e->together;
+    ptrdiff_t per_group = e->blocks / g->groups, parts = e->parts / g->groups;
+    ptrdiff_t chunk = index / e->parts, group = index % e->parts / parts, first = index % parts * e->together;
     ptrdiff_t last = first + e->together < per_group ? first + e->together : per_group;
     REAL *x = e->scratch + worker * e->scratch_size, *dy = x + e->x_size;
     REAL *sums = e->sums + (chunk * e->blocks + group * per_group) * e->size;
@@ -152,16 +131,12 @@ static void NAME(dw_piece)(void *context, ptrdiff_t index, int worker) {
                          g->h, g->w, p0 * g->stride_h - g->pad_h, (rows - 1) * g->stride_h + e->taps->span_h, -g->pad_w,
                          e->columns);
         for (ptrdiff_t block = first; block < last; block++) {
-            ptrdiff_t o = block * e->lanes, outputs = depthwise ? e->channels : g->o - o < e->lanes ? g->o - o : e->lanes;
+            ptrdiff_t o = block * e->lanes, outputs = g->o - o < e->lanes ? g->o - o : e->lanes;
             for (ptrdiff_t i = 0; i < images; i++)
                 NAME(gather)(dy + i * rows * g->q * e->lanes, e->lanes,
                              (const REAL *)e->dy.data + (n0 + i) * e->dy.s[0] + (group * g->o + o) * e->dy.s[1],
                              e->dy.s, outputs, g->p, g->q, p0, rows, 0, g->q);
             REAL *to = sums + block * e->size;
-            if (depthwise) {
-                NAME(dw_depthwise)(e, x, dy, images, rows, to);
-                continue;
-            }
             ptrdiff_t x_row = e->columns * g->c, step = g->stride_w * g->c;
             for (int k = 0, taken; k < e->taps->runs; k += taken) {
                 const struct elq_run *run = e->taps->run + k;
@@ -179,24 +154,24 @@ static void NAME(dw_piece)(void *context, ptrdiff_t index, int worker) {
     }
 }
 
-/* Add up the chunks of one block and put them where they belong. */
-static void NAME(dw_finish)(void *context, ptrdiff_t block, int worker) {
-    const struct NAME(dw) *e = context;
-    const struct elq_conv *g = e->g;
-    (void)worker;
+/* The sum of all chunks of one block, in the place of the first. */
+static const REAL *NAME(dw_total)(const struct NAME(dw) *e, ptrdiff_t block) {
     REAL *sum = e->sums + block * e->size;
     for (ptrdiff_t chunk = 1; chunk < e->chunks; chunk++) {
         const REAL *part = sum + chunk * e->blocks * e->size;
         for (ptrdiff_t i = 0; i < e->size; i++) sum[i] += part[i];
     }
+    return sum;
+}
+
+/* Put the sums of one block where they belong. */
+static void NAME(dw_finish)(void *context, ptrdiff_t block, int worker) {
+    const struct NAME(dw) *e = context;
+    const struct elq_conv *g = e->g;
+    const REAL *sum = NAME(dw_total)(e, block);
     REAL *dw = e->dw.data;
     const ptrdiff_t *s = e->dw.s;
-    if (e->channels != g->c) {
-        for (int k = 0; k < e->taps->count; k++)
-            for (ptrdiff_t c = 0; c < e->channels; c++)
-                dw[c * s[0] + e->taps->i[k] * s[2] + e->taps->j[k] * s[3]] = sum[k * e->channels + c];
-        return;
-    }
+    (void)worker;
     ptrdiff_t group_blocks = e->blocks / g->groups, group = block / group_blocks, o0 = block % group_blocks * e->lanes;
     for (int k = 0; k < e->taps->count; k++)
         for (ptrdiff_t c = 0; c < g->c; c++, sum += e->lanes)
@@ -204,6 +179,7 @@ static void NAME(dw_finish)(void *context, ptrdiff_t block, int worker) {
                 dw[(group * g->o + o0 + l) * s[0] + c * s[1] + e->taps->i[k] * s[2] + e->taps->j[k] * s[3]] = sum[l];
 }
 
+#include "train_lanes_dw.inc.h"
 #include "train_winograd_dw.inc.h"
 
 int NAME(elq_conv_dw)(const struct elq_conv *geometry, struct elq_array dy, struct elq_array x, struct elq_array dw) {
@@ -214,14 +190,14 @@ int NAME(elq_conv_dw)(const struct elq_conv *geometry, struct elq_array dy, stru
     if (!taps) return -1;
     for (ptrdiff_t i = 0; i < g->kh; i++)
         for (ptrdiff_t j = 0; j < g->kw; j++) elq_taps_add(taps, i, j, i * g->dilation_h, j * g->dilation_w);
-    int depthwise = g->c == 1 && g->o == 1 && g->groups > 1;
+    int by_lanes = elq_conv_lanes(g->groups, g->o) > g->o;
     struct NAME(dw) e = {.g = g, .x = x, .dy = dy, .dw = dw, .taps = taps};
-    e.channels = depthwise ? g->groups : g->c;
-    e.lanes = depthwise ? g->groups : g->o > LANES ? 2 * LANES : LANES;
-    e.blocks = depthwise ? 1 : g->groups * ((g->o + e.lanes - 1) / e.lanes);
+    e.channels = by_lanes ? g->c * WHOLE(g->groups * g->o) : g->c;
+    e.lanes = g->o > LANES ? 2 * LANES : LANES;
+    e.blocks = by_lanes ? WHOLE(g->groups * g->o) / LANES : g->groups * ((g->o + e.lanes - 1) / e.lanes);
     e.columns = (g->q - 1) * g->stride_w + taps->span_w;
-    elq_taps_place(taps, e.columns, e.channels);
-    e.size = WHOLE(taps->count * (depthwise ? g->groups : g->c * e.lanes));
+    elq_taps_place(taps, by_lanes ? e.columns * e.blocks : e.columns, by_lanes ? g->c * LANES : g->c);
+    e.size = taps->count * g->c * e.lanes;
 
     /* Units from the shapes alone. */
     ptrdiff_t limit = ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL), row_size = e.columns * e.channels * g->stride_h;
@@ -233,22 +209,22 @@ int NAME(elq_conv_dw)(const struct elq_conv *geometry, struct elq_array dy, stru
     e.chunks = e.units < ELQ_CHUNKS ? e.units : ELQ_CHUNKS;
     while (e.chunks > 1 && e.chunks * e.blocks * e.size * (ptrdiff_t)sizeof(REAL) > ELQ_SUMS_BYTES) e.chunks /= 2;
     /* As many blocks together as leave their sums in the cache and every thread two pieces. */
-    ptrdiff_t groups = depthwise ? 1 : g->groups, per_group = e.blocks / groups;
+    ptrdiff_t groups = by_lanes ? 1 : g->groups, per_group = e.blocks / groups;
     e.together = ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL) / e.size + 1;
     if (e.together > per_group) e.together = per_group;
     while (e.together > 1 && e.chunks * groups * ((per_group + e.together - 1) / e.together) < 2 * elq_num_threads())
         e.together = (e.together + 1) / 2;
-    e.parts = groups * ((per_group + e.together - 1) / e.together);
+    e.parts = by_lanes ? 1 : groups * ((per_group + e.together - 1) / e.together);
     e.band_h = (e.rows - 1) * g->stride_h + taps->span_h;
     e.x_size = WHOLE(e.images * e.band_h * e.columns * e.channels);
-    e.scratch_size = WHOLE(e.x_size + e.images * e.rows * g->q * e.lanes);
+    e.scratch_size = WHOLE(e.x_size + e.images * e.rows * g->q * (by_lanes ? e.blocks * LANES : e.lanes));
 
     REAL *memory = elq_memory_take((e.chunks * e.blocks * e.size + elq_num_threads() * e.scratch_size) * sizeof(REAL));
     if (memory) {
         e.sums = memory;
         e.scratch = memory + e.chunks * e.blocks * e.size;
-        elq_parallel_for(e.chunks * e.parts, NAME(dw_piece), &e);
-        elq_parallel_for(e.blocks, NAME(dw_finish), &e);
+        elq_parallel_for(e.chunks * e.parts, by_lanes ? NAME(dw_piece_lanes) : NAME(dw_piece), &e);
+        elq_parallel_for(e.blocks, by_lanes ? NAME(dw_finish_lanes) : NAME(dw_finish), &e);
         elq_memory_give(memory);
     }
     free(taps);

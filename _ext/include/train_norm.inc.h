@@ -21,8 +21,6 @@ struct NAME(norm) {
     REAL *scale, *shift, *factor; /* c each; see the sweeps */
 };
 
-typedef __typeof__((VEC){0} < (VEC){0}) NAME(bits); /* a comparison: all bits of a lane, or none */
-
 INLINE VEC NAME(relu)(VEC z) { return (VEC)((NAME(bits))z & ~(z < 0)); } /* keeps NaN */
 
 /* load_some in double. A macro: a function of so wide a vector would have no stable calling convention. */

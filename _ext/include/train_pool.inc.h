@@ -9,9 +9,6 @@
 #include "train_memory.h"
 #include "train.h"
 
-/* A comparison is all bits of a lane, or none: a vector of integers as long as REAL. */
-typedef __typeof__(((VEC){0} < (VEC){0})[0]) NAME(integer);
-typedef NAME(integer) NAME(bits) __attribute__((vector_size(VECTOR_BYTES)));
 typedef int32_t NAME(places) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL) * 4), aligned(4), may_alias));
 
 /* ------------------------------------------------------------------------------------------------ max pooling */

@@ -76,48 +76,6 @@ static void NAME(row)(int vectors, const REAL *x, ptrdiff_t step, const struct e
     }
 }
 
-/* Depthwise: channels are the lanes, on both sides, in whole vectors (`channels` of the buffer and of the weights); the
- * last of them ends after `outputs` in y. T pixels at a time, so that T sums are on their way at once. */
-INLINE void NAME(tile_depthwise)(const int T, const REAL *x, ptrdiff_t step, const struct elq_taps *taps,
-                                 ptrdiff_t channels, const REAL *start, const REAL *w, REAL *y, ptrdiff_t y_step,
-                                 ptrdiff_t outputs) {
-#define EACH_OF_EIGHT(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
-#define DECLARE(t) VEC a##t = s0;
-#define MULTIPLY(t)                                                                                                    \
-    if (T > t) a##t += NAME(load)(from + t * step) * w0;
-#define STORE(t)                                                                                                       \
-    if (T > t) NAME(store_some)(y + t * y_step, a##t, outputs);
-    VEC s0 = NAME(load)(start);
-    EACH_OF_EIGHT(DECLARE)
-    for (int k = 0; k < taps->count; k++) {
-        const REAL *from = x + taps->offset[k];
-        VEC w0 = NAME(load)(w + k * channels);
-        EACH_OF_EIGHT(MULTIPLY)
-    }
-    EACH_OF_EIGHT(STORE)
-#undef EACH_OF_EIGHT
-#undef DECLARE
-#undef MULTIPLY
-#undef STORE
-}
-
-static void NAME(row_depthwise)(const REAL *x, ptrdiff_t step, const struct elq_taps *taps, ptrdiff_t channels,
-                                const REAL *start, const REAL *w, REAL *y, ptrdiff_t y_step, ptrdiff_t pixels,
-                                ptrdiff_t outputs) {
-    for (ptrdiff_t c = 0; c < channels; c += LANES) {
-        ptrdiff_t t = 0;
-        for (; t + 8 <= pixels; t += 8)
-            NAME(tile_depthwise)(8, x + t * step + c, step, taps, channels, start + c, w + c, y + t * y_step + c,
-                                 y_step, outputs - c);
-        for (; t + 2 <= pixels; t += 2)
-            NAME(tile_depthwise)(2, x + t * step + c, step, taps, channels, start + c, w + c, y + t * y_step + c,
-                                 y_step, outputs - c);
-        if (t < pixels)
-            NAME(tile_depthwise)(1, x + t * step + c, step, taps, channels, start + c, w + c, y + t * y_step + c,
-                                 y_step, outputs - c);
-    }
-}
-
 /* One convolution over a lattice of output pixels; per group, c inputs and o outputs. */
 struct NAME(engine) {
     ptrdiff_t n, groups, c, o, h, w; /* input */
@@ -129,11 +87,10 @@ struct NAME(engine) {
     ptrdiff_t top, left;     /* where the input pixel of output (0, 0) and the first tap lies: row -top, column -left */
     struct elq_taps *taps;   /* in a buffer of `columns` pixels a row */
     const REAL *bias;        /* of every output, contiguous, or NULL */
-    const REAL *start;       /* bias or 0 per lane, `lanes` of them a group */
+    const REAL *start;       /* bias or 0 per lane, `lanes` of them a group (train_lanes.inc.h: of all groups) */
     ptrdiff_t lanes;
     const REAL *weights;     /* packed; `panel` elements a group */
     ptrdiff_t panel;
-    int depthwise;           /* one group as far as the buffer is concerned */
     ptrdiff_t images;        /* a piece; more than 1 only by Winograd, of small images */
     ptrdiff_t rows, columns; /* output rows a piece (Winograd: of tiles), buffer pixels a row */
     REAL *scratch;

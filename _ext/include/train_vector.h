@@ -15,6 +15,9 @@
 #define LOOSE NAME(loose)
 
 typedef REAL VEC __attribute__((vector_size(VECTOR_BYTES)));
+/* A comparison is all bits of a lane, or none: a vector of integers as long as REAL. */
+typedef __typeof__(((VEC){0} < (VEC){0})[0]) NAME(integer);
+typedef NAME(integer) NAME(bits) __attribute__((vector_size(VECTOR_BYTES)));
 /* The same in memory: aligned as an element is, and an alias of the elements. */
 typedef REAL LOOSE __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 

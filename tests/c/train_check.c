@@ -146,8 +146,7 @@ static void check_conv(int isa, int is_double, const struct shape *s) {
     struct elq_array dy = array(in[0], s->o, g.p, g.q), x = array(in[1], s->c, s->h, s->w);
     struct elq_array w = array(in[2], g.c, s->kh, s->kw), y = array(out[0], s->o, g.p, g.q);
     struct elq_array dx = array(out[1], s->c, s->h, s->w), dw = array(out[2], g.c, s->kh, s->kw);
-    int depthwise = g.c == 1 && g.o == 1 && g.groups > 1;
-    ptrdiff_t lanes_o = depthwise ? g.groups : g.o, lanes_c = depthwise ? g.groups : g.c;
+    ptrdiff_t lanes_o = elq_conv_lanes(g.groups, g.o), lanes_c = elq_conv_lanes(g.groups, g.c);
     int status = elq_train_select(isa, is_double, lanes_o)->conv(&g, x, w, in[3].data, y);
     status |= elq_train_select(isa, is_double, lanes_c)->conv_dx(&g, dy, w, dx);
     status |= elq_train_select(isa, is_double, lanes_o)->conv_dw(&g, dy, x, dw);

@@ -44,6 +44,8 @@ ptrdiff_t elq_first_row(ptrdiff_t first, ptrdiff_t k, ptrdiff_t dilation, ptrdif
     return 0;
 }
 
+ptrdiff_t elq_conv_lanes(ptrdiff_t groups, ptrdiff_t o) { return o <= 4 ? groups * o : o; }
+
 struct elq_conv elq_without_strides(const struct elq_conv *g, struct elq_array *x) {
     struct elq_conv dense = *g;
     if (g->kh == 1 && g->pad_h == 0) {

@@ -1,0 +1,114 @@
+/* Gradient with respect to the weights of groups with few outputs each: see train_lanes.inc.h. A template included by
+ * train_conv_dw.inc.h, whose units and chunks it uses; a block is one vector of outputs of several groups.
+ *
+ *     dw[tap][c][lanes] += buffer[pixel + tap][c][lanes] * dy[pixel][lanes]
+ *
+ * T sums at once stay in registers over all pixels: L neighbours from each of up to three runs, `gap` apart. */
+INLINE void NAME(dw_tile_lanes)(const int T, const int L, ptrdiff_t gap, const REAL *x, ptrdiff_t x_image,
+                                ptrdiff_t x_row, ptrdiff_t step, const REAL *dy, ptrdiff_t images, ptrdiff_t rows,
+                                ptrdiff_t pixels, REAL *sum) {
+#define BEGIN(t, g, r)                                                                                                 \
+    VEC a##t = {0};                                                                                                    \
+    if (T > t) a##t = NAME(load)(sum + t * LANES);
+#define MULTIPLY(t, g, r)                                                                                              \
+    if (T > t) a##t += NAME(load)((t / L == 0 ? from : t / L == 1 ? second : third) + t % L * LANES) * d;
+#define END(t, g, r)                                                                                                   \
+    if (T > t) NAME(store)(sum + t * LANES, a##t);
+    EACH_PIXEL(BEGIN)
+    for (ptrdiff_t n = 0; n < images; n++)
+        for (ptrdiff_t p = 0; p < rows; p++) {
+            const REAL *from = x + n * x_image + p * x_row;
+            for (ptrdiff_t q = pixels; q > 0; q--, from += step, dy += LANES) {
+                const REAL *second = from + gap, *third = second + gap;
+                VEC d = NAME(load)(dy);
+                EACH_PIXEL(MULTIPLY)
+            }
+        }
+    EACH_PIXEL(END)
+#undef BEGIN
+#undef MULTIPLY
+#undef END
+}
+
+/* Sums of a run's elements at once; long runs go in pieces of nearly equal size. */
+#define EACH_LENGTH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12)
+enum { NAME(MOST) = TILE1 < 12 ? TILE1 : 12 };
+
+/* As many of the `left` runs as fill the registers together, or one; returns how many. */
+static int NAME(dw_runs_lanes)(const struct elq_run *run, int left, const REAL *x, ptrdiff_t x_image, ptrdiff_t x_row,
+                               ptrdiff_t step, const REAL *dy, ptrdiff_t images, ptrdiff_t rows, ptrdiff_t pixels,
+                               REAL *sum) {
+    ptrdiff_t length = run->length / LANES, gap = left > 1 ? run[1].offset - run->offset : 0;
+    int two = left > 1 && 2 * length <= TILE1 && run[1].length == run->length;
+    int three = two && left > 2 && 3 * length <= TILE1 && run[2].length == run->length &&
+                run[2].offset - run[1].offset == gap;
+#define CASE(R, n)                                                                                                     \
+    case n:                                                                                                            \
+        if (R * n <= TILE1)                                                                                            \
+            NAME(dw_tile_lanes)(R * n, n, gap, x, x_image, x_row, step, dy, images, rows, pixels, sum);                \
+        break;
+#define CASE1(n) CASE(1, n)
+#define CASE2(n) CASE(2, n)
+#define CASE3(n) CASE(3, n)
+    if (three) switch (length) { EACH_LENGTH(CASE3) }
+    else if (two) switch (length) { EACH_LENGTH(CASE2) }
+    else
+        for (ptrdiff_t tiles = (length + NAME(MOST) - 1) / NAME(MOST); tiles > 0; tiles--) {
+            ptrdiff_t t = (length + tiles - 1) / tiles;
+            switch (t) { EACH_LENGTH(CASE1) }
+            x += t * LANES;
+            sum += t * LANES;
+            length -= t;
+        }
+#undef CASE
+#undef CASE1
+#undef CASE2
+#undef CASE3
+    return three ? 3 : two ? 2 : 1;
+}
+#undef EACH_LENGTH
+
+/* One chunk of all blocks: x lies in the buffer as [row][block][column][c][lanes], dy as [block][pixel][lanes]. */
+static void NAME(dw_piece_lanes)(void *context, ptrdiff_t chunk, int worker) {
+    const struct NAME(dw) *e = context;
+    const struct elq_conv *g = e->g;
+    ptrdiff_t size = g->c * LANES, x_row = e->columns * e->channels;
+    const struct NAME(lanes) from = {g->c, g->o, g->groups, e->x.data, e->x.s, g->h, g->w};
+    const struct NAME(lanes) outputs = {1, 1, g->groups * g->o, e->dy.data, e->dy.s, g->p, g->q};
+    REAL *x = e->scratch + worker * e->scratch_size, *dy = x + e->x_size, *sums = e->sums + chunk * e->blocks * e->size;
+    memset(sums, 0, e->blocks * e->size * sizeof(REAL));
+    for (ptrdiff_t unit = chunk * e->units / e->chunks; unit < (chunk + 1) * e->units / e->chunks; unit++) {
+        ptrdiff_t n0 = unit / e->bands * e->images, p0 = unit % e->bands * e->rows;
+        ptrdiff_t images = g->n - n0 < e->images ? g->n - n0 : e->images;
+        ptrdiff_t rows = g->p - p0 < e->rows ? g->p - p0 : e->rows, pixels = images * rows * g->q;
+        for (ptrdiff_t i = 0; i < images; i++) {
+            NAME(expand)(&from, x + i * e->band_h * x_row, x_row, e->columns * size, n0 + i,
+                         p0 * g->stride_h - g->pad_h, (rows - 1) * g->stride_h + e->taps->span_h, -g->pad_w,
+                         e->columns);
+            NAME(expand)(&outputs, dy + i * rows * g->q * LANES, g->q * LANES, pixels * LANES, n0 + i, p0, rows, 0,
+                         g->q);
+        }
+        REAL *to = sums;
+        for (ptrdiff_t block = 0; block < e->blocks; block++)
+            for (int k = 0, taken; k < e->taps->runs; k += taken) {
+                const struct elq_run *run = e->taps->run + k;
+                taken = NAME(dw_runs_lanes)(run, e->taps->runs - k, x + block * e->columns * size + run->offset,
+                                            e->band_h * x_row, g->stride_h * x_row, g->stride_w * size,
+                                            dy + block * pixels * LANES, images, rows, g->q, to);
+                to += taken * run->length;
+            }
+    }
+}
+
+/* Add up the chunks of one block and put them where they belong. */
+static void NAME(dw_finish_lanes)(void *context, ptrdiff_t block, int worker) {
+    const struct NAME(dw) *e = context;
+    const struct elq_conv *g = e->g;
+    const ptrdiff_t *s = e->dw.s;
+    const REAL *sum = NAME(dw_total)(e, block);
+    (void)worker;
+    for (int k = 0; k < e->taps->count; k++)
+        for (ptrdiff_t c = 0; c < g->c; c++, sum += LANES)
+            for (ptrdiff_t l = 0, o = block * LANES; l < LANES && o < g->groups * g->o; l++, o++)
+                ((REAL *)e->dw.data)[o * s[0] + c * s[1] + e->taps->i[k] * s[2] + e->taps->j[k] * s[3]] = sum[l];
+}
