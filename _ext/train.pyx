@@ -199,7 +199,8 @@ cdef _done(int status):
 def conv2d(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1, bias=None):
     """See numpy_ops.conv2d."""
     cdef elq_conv g = _geometry(x.shape, w.shape, stride, padding, dilation, groups)
-    cdef const elq_train_kernels *kernels = _kernels((x, w) if bias is None else (x, w, bias), elq_conv_lanes(g.groups, g.o))
+    arrays = (x, w) if bias is None else (x, w, bias)
+    cdef const elq_train_kernels *kernels = _kernels(arrays, elq_conv_lanes(g.groups, g.o))
     cdef const void *b = NULL
     x, w = _aligned(x), _aligned(w)
     if bias is not None:

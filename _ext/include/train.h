@@ -65,9 +65,9 @@ struct elq_train_kernels {
 /* The best instruction set that training kernels are written for and that `isa` (cpu.h) includes. */
 int elq_train_isa(int isa);
 
-/* The kernels of instruction set isa, one that elq_train_isa gives, for float (0) or double (1). `outputs` is the number of channels that lie
- * in lanes: where they fill no more than half a vector of AVX-512, the kernels of AVX2 do the same in up to half the
- * time. The results y and dx have channel stride 1. */
+/* The kernels of instruction set isa, one that elq_train_isa gives, for float (0) or double (1). `outputs` is the
+ * number of channels that lie in lanes: where they fill no more than half a vector of AVX-512, the kernels of AVX2 do the
+ * same in up to half the time. The results y and dx have channel stride 1. */
 const struct elq_train_kernels *elq_train_select(int isa, int is_double, ptrdiff_t outputs);
 
 #endif

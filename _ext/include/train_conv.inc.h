@@ -25,19 +25,24 @@ static void NAME(piece)(void *context, ptrdiff_t index, int worker) {
     const struct NAME(engine) *e = context;
     ptrdiff_t blocks = (e->p + e->rows - 1) / e->rows, n = index / blocks, p0 = index % blocks * e->rows;
     ptrdiff_t rows = e->p - p0 < e->rows ? e->p - p0 : e->rows;
-    ptrdiff_t step = e->step_w * e->c;
+    ptrdiff_t step = e->step_w * e->c, row_step = e->step_h * e->columns * e->c;
     REAL *buffer = e->scratch + worker * e->scratch_size;
+    if (e->in_place) step = e->step_w * e->xs[3], row_step = e->step_h * e->xs[2];
     for (ptrdiff_t g = 0; g < e->groups; g++) {
-        if (e->taps->count)
-            NAME(gather)(buffer, e->c, e->x + n * e->xs[0] + g * e->c * e->xs[1], e->xs, e->c, e->h, e->w,
-                         p0 * e->step_h - e->top, (rows - 1) * e->step_h + e->taps->span_h, -e->left, e->columns);
+        const REAL *x = e->x + n * e->xs[0] + g * e->c * e->xs[1];
+        if (e->in_place) x += p0 * row_step;
+        else if (e->taps->count) {
+            NAME(gather)(buffer, e->c, x, e->xs, e->c, e->h, e->w, p0 * e->step_h - e->top,
+                         (rows - 1) * e->step_h + e->taps->span_h, -e->left, e->columns);
+            x = buffer;
+        }
         REAL *y = e->y + n * e->y_n + p0 * e->y_h + g * e->o;
         const REAL *w = e->weights + g * e->panel, *start = e->start + g * e->lanes;
         for (ptrdiff_t o = 0; o < e->o;) {
             int vectors = e->o - o > LANES ? 2 : 1;
             for (ptrdiff_t p = 0; p < rows; p++)
-                NAME(row)(vectors, buffer + p * e->step_h * e->columns * e->c, step, e->taps, start + o, w,
-                          y + p * e->y_h + o, e->y_w, e->q, e->o - o);
+                NAME(row)(vectors, x + p * row_step, step, e->taps, start + o, w, y + p * e->y_h + o, e->y_w, e->q,
+                          e->o - o);
             o += vectors * LANES;
             w += vectors * LANES * e->taps->count * e->c;
         }
@@ -67,6 +72,8 @@ static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdif
     if (elq_conv_lanes(e->groups, e->o) > e->o) return NAME(run_lanes)(e, w, sg, so, sc, si, sj);
     struct elq_taps *taps = e->taps;
     e->columns = (e->q - 1) * e->step_w + taps->span_w;
+    e->in_place = taps->count == 1 && !e->top && !e->left && e->xs[1] == 1 && (e->p - 1) * e->step_h < e->h &&
+                  (e->q - 1) * e->step_w < e->w;
     elq_taps_place(taps, e->columns, e->c);
 
     e->lanes = WHOLE(e->o);

@@ -13,20 +13,28 @@ struct NAME(dw) {
     ptrdiff_t images, rows;          /* of a unit; images > 1 only with whole images */
     ptrdiff_t bands, units, chunks;  /* bands of rows an image, units in all */
     ptrdiff_t columns, band_h;       /* of the buffer of x: pixels a row, rows an image */
-    ptrdiff_t lanes, blocks;         /* outputs a block (1 or 2 vectors), blocks of all groups */
+    ptrdiff_t lanes, blocks;         /* outputs a block (1 or 2 vectors; the last of a group may be 1); of all groups */
     ptrdiff_t together, parts;       /* blocks of a group that a piece of work takes together, pieces of all groups */
     ptrdiff_t channels;              /* of a buffer pixel */
+    int x_in_place;                  /* no border, no neighbours: x needs no buffer */
     ptrdiff_t size;                  /* elements of one block's sum: taps * c * lanes */
     REAL *sums;                      /* [chunk][block][size] */
     REAL *scratch;                   /* per worker: x, then dy */
     ptrdiff_t x_size, scratch_size;
 };
 
-/* The inner kernel: `images` x `rows` x `pixels` pixels, V vectors of outputs, T elements: L neighbours from each of up
- * to three runs, `gap` apart. T, L and V are constants where this is inlined. */
-INLINE void NAME(dw_tile)(const int V, const int T, const int L, ptrdiff_t gap, const REAL *x, ptrdiff_t x_image,
-                          ptrdiff_t x_row, ptrdiff_t step, const REAL *dy, ptrdiff_t images, ptrdiff_t rows,
-                          ptrdiff_t pixels, REAL *sum) {
+/* The pixels that a tile runs over: how many, and elements from one image, row and pixel to the next. */
+struct NAME(sweep) {
+    ptrdiff_t images, rows, pixels;
+    ptrdiff_t x_image, x_row, x_step;
+    ptrdiff_t dy_image, dy_row, dy_step;
+};
+
+/* The inner kernel: V vectors of outputs, T elements: L neighbours from each of up to three runs, `gap` apart. T, L and
+ * V are constants where this is inlined. */
+INLINE void NAME(dw_tile)(const int V, const int T, const int L, ptrdiff_t gap, const struct NAME(sweep) *a,
+                          const REAL *x, const REAL *dy, REAL *sum) {
+    ptrdiff_t x_step = a->x_step, dy_step = a->dy_step;
 #define BEGIN(t, g, r)                                                                                                 \
     VEC a##t = {0}, b##t = {0};                                                                                        \
     if (T > t) {                                                                                                       \
@@ -45,15 +53,13 @@ INLINE void NAME(dw_tile)(const int V, const int T, const int L, ptrdiff_t gap, 
         if (V > 1) NAME(store)(sum + t * V * LANES + LANES, b##t);                                                     \
     }
     EACH_PIXEL(BEGIN)
-    for (ptrdiff_t n = 0; n < images; n++)
-        for (ptrdiff_t p = 0; p < rows; p++) {
-            const REAL *from = x + n * x_image + p * x_row;
-            for (ptrdiff_t q = pixels; q > 0; q--) {
+    for (ptrdiff_t n = 0; n < a->images; n++)
+        for (ptrdiff_t p = 0; p < a->rows; p++) {
+            const REAL *from = x + n * a->x_image + p * a->x_row, *d = dy + n * a->dy_image + p * a->dy_row;
+            for (ptrdiff_t q = a->pixels; q > 0; q--, from += x_step, d += dy_step) {
                 const REAL *second = from + gap, *third = second + gap;
-                VEC d0 = NAME(load)(dy), d1 = V > 1 ? NAME(load)(dy + LANES) : d0;
+                VEC d0 = NAME(load)(d), d1 = V > 1 ? NAME(load)(d + LANES) : d0;
                 EACH_PIXEL(MULTIPLY)
-                from += step;
-                dy += V * LANES;
             }
         }
     EACH_PIXEL(END)
@@ -63,18 +69,18 @@ INLINE void NAME(dw_tile)(const int V, const int T, const int L, ptrdiff_t gap, 
 }
 
 /* All elements of one run, in tiles of nearly equal size. */
-static void NAME(dw_run)(int vectors, ptrdiff_t length, const REAL *x, ptrdiff_t x_image, ptrdiff_t x_row,
-                         ptrdiff_t step, const REAL *dy, ptrdiff_t images, ptrdiff_t rows, ptrdiff_t pixels, REAL *sum) {
+static void NAME(dw_run)(int vectors, ptrdiff_t length, const struct NAME(sweep) *a, const REAL *x, const REAL *dy,
+                         REAL *sum) {
     ptrdiff_t most = vectors > 1 ? TILE2 : TILE1;
     for (ptrdiff_t tiles = (length + most - 1) / most; tiles > 0; tiles--) {
         ptrdiff_t t = (length + tiles - 1) / tiles;
 #define CASE1(n, g, r)                                                                                                 \
     case n + 1:                                                                                                        \
-        if (n < TILE1) NAME(dw_tile)(1, n + 1, n + 1, 0, x, x_image, x_row, step, dy, images, rows, pixels, sum);                \
+        if (n < TILE1) NAME(dw_tile)(1, n + 1, n + 1, 0, a, x, dy, sum);                                               \
         break;
 #define CASE2(n, g, r)                                                                                                 \
     case n + 1:                                                                                                        \
-        if (n < TILE2) NAME(dw_tile)(2, n + 1, n + 1, 0, x, x_image, x_row, step, dy, images, rows, pixels, sum);                \
+        if (n < TILE2) NAME(dw_tile)(2, n + 1, n + 1, 0, a, x, dy, sum);                                               \
         break;
         if (vectors > 1) switch (t) { EACH_PIXEL(CASE2) }
         else switch (t) { EACH_PIXEL(CASE1) }
@@ -88,21 +94,20 @@ static void NAME(dw_run)(int vectors, ptrdiff_t length, const REAL *x, ptrdiff_t
 
 /* Two or three short runs at once, whose sums fill the registers together: one after the other they would wait for each
  * other's additions. Returns how many runs, from the first of `left`, were taken; 0: they are long, or not alike. */
-static int NAME(dw_short_runs)(const struct elq_run *run, int left, const REAL *x, ptrdiff_t x_image, ptrdiff_t x_row,
-                               ptrdiff_t step, const REAL *dy, ptrdiff_t images, ptrdiff_t rows, ptrdiff_t pixels,
-                               REAL *sum) {
+static int NAME(dw_short_runs)(const struct elq_run *run, int left, const struct NAME(sweep) *a, const REAL *x,
+                               const REAL *dy, REAL *sum) {
     ptrdiff_t length = run->length, gap = left > 1 ? run[1].offset - run->offset : 0;
     if (left < 2 || 2 * length > TILE1 || run[1].length != length) return 0;
     int three = left > 2 && 3 * length <= TILE1 && run[2].length == length && run[2].offset - run[1].offset == gap;
 #define CASE2(n, g, r)                                                                                                 \
     case n + 1:                                                                                                        \
         if (2 * (n + 1) <= TILE1)                                                                                      \
-            NAME(dw_tile)(1, 2 * (n + 1), n + 1, gap, x, x_image, x_row, step, dy, images, rows, pixels, sum);         \
+            NAME(dw_tile)(1, 2 * (n + 1), n + 1, gap, a, x, dy, sum);                                                  \
         break;
 #define CASE3(n, g, r)                                                                                                 \
     case n + 1:                                                                                                        \
         if (3 * (n + 1) <= TILE1)                                                                                      \
-            NAME(dw_tile)(1, 3 * (n + 1), n + 1, gap, x, x_image, x_row, step, dy, images, rows, pixels, sum);         \
+            NAME(dw_tile)(1, 3 * (n + 1), n + 1, gap, a, x, dy, sum);                                                  \
         break;
     if (three) switch (length) { EACH_PIXEL(CASE3) }
     else switch (length) { EACH_PIXEL(CASE2) }
@@ -118,37 +123,52 @@ static void NAME(dw_piece)(void *context, ptrdiff_t index, int worker) {
     ptrdiff_t per_group = e->blocks / g->groups, parts = e->parts / g->groups;
     ptrdiff_t chunk = index / e->parts, group = index % e->parts / parts, first = index % parts * e->together;
     ptrdiff_t last = first + e->together < per_group ? first + e->together : per_group;
-    REAL *x = e->scratch + worker * e->scratch_size, *dy = x + e->x_size;
+    ptrdiff_t x_row = e->columns * g->c;
+    REAL *buffer = e->scratch + worker * e->scratch_size, *copy = buffer + e->x_size;
     REAL *sums = e->sums + (chunk * e->blocks + group * per_group) * e->size;
     memset(sums + first * e->size, 0, (last - first) * e->size * sizeof(REAL));
     for (ptrdiff_t unit = chunk * e->units / e->chunks; unit < (chunk + 1) * e->units / e->chunks; unit++) {
         ptrdiff_t n0 = unit / e->bands * e->images, p0 = unit % e->bands * e->rows;
         ptrdiff_t images = g->n - n0 < e->images ? g->n - n0 : e->images;
         ptrdiff_t rows = g->p - p0 < e->rows ? g->p - p0 : e->rows;
-        for (ptrdiff_t i = 0; i < images; i++)
-            NAME(gather)(x + i * e->band_h * e->columns * e->channels, e->channels,
-                         (const REAL *)e->x.data + (n0 + i) * e->x.s[0] + group * g->c * e->x.s[1], e->x.s, e->channels,
-                         g->h, g->w, p0 * g->stride_h - g->pad_h, (rows - 1) * g->stride_h + e->taps->span_h, -g->pad_w,
-                         e->columns);
+        struct NAME(sweep) sweep = {images, rows, g->q, e->band_h * x_row, g->stride_h * x_row, g->stride_w * g->c,
+                                    /* dy: */ 0, 0, 0};
+        const REAL *x = (const REAL *)e->x.data + n0 * e->x.s[0] + group * g->c * e->x.s[1];
+        if (e->x_in_place) {
+            sweep.x_image = e->x.s[0], sweep.x_row = e->x.s[2], sweep.x_step = e->x.s[3];
+            x += p0 * e->x.s[2];
+        } else {
+            for (ptrdiff_t i = 0; i < images; i++)
+                NAME(gather)(buffer + i * e->band_h * x_row, g->c, x + i * e->x.s[0], e->x.s, g->c, g->h, g->w,
+                             p0 * g->stride_h - g->pad_h, (rows - 1) * g->stride_h + e->taps->span_h, -g->pad_w,
+                             e->columns);
+            x = buffer;
+        }
         for (ptrdiff_t block = first; block < last; block++) {
             ptrdiff_t o = block * e->lanes, outputs = g->o - o < e->lanes ? g->o - o : e->lanes;
-            for (ptrdiff_t i = 0; i < images; i++)
-                NAME(gather)(dy + i * rows * g->q * e->lanes, e->lanes,
-                             (const REAL *)e->dy.data + (n0 + i) * e->dy.s[0] + (group * g->o + o) * e->dy.s[1],
-                             e->dy.s, outputs, g->p, g->q, p0, rows, 0, g->q);
+            ptrdiff_t lanes = outputs > LANES ? 2 * LANES : LANES;
+            const REAL *dy = (const REAL *)e->dy.data + n0 * e->dy.s[0] + (group * g->o + o) * e->dy.s[1];
+            if (outputs == lanes && e->dy.s[1] == 1) { /* whole vectors, where they are */
+                sweep.dy_image = e->dy.s[0], sweep.dy_row = e->dy.s[2], sweep.dy_step = e->dy.s[3];
+                dy += p0 * e->dy.s[2];
+            } else {
+                sweep.dy_image = rows * g->q * lanes, sweep.dy_row = g->q * lanes, sweep.dy_step = lanes;
+                for (ptrdiff_t i = 0; i < images; i++)
+                    NAME(gather)(copy + i * sweep.dy_image, lanes, dy + i * e->dy.s[0], e->dy.s, outputs, g->p, g->q,
+                                 p0, rows, 0, g->q);
+                dy = copy;
+            }
             REAL *to = sums + block * e->size;
-            ptrdiff_t x_row = e->columns * g->c, step = g->stride_w * g->c;
             for (int k = 0, taken; k < e->taps->runs; k += taken) {
                 const struct elq_run *run = e->taps->run + k;
-                taken = e->lanes > LANES ? 0
-                                         : NAME(dw_short_runs)(run, e->taps->runs - k, x + run->offset, e->band_h * x_row,
-                                                               g->stride_h * x_row, step, dy, images, rows, g->q, to);
+                taken = 0;
+                if (lanes == LANES)
+                    taken = NAME(dw_short_runs)(run, e->taps->runs - k, &sweep, x + run->offset, dy, to);
                 if (!taken) {
-                    NAME(dw_run)(e->lanes > LANES ? 2 : 1, run->length, x + run->offset, e->band_h * x_row,
-                                 g->stride_h * x_row, step, dy, images, rows, g->q, to);
+                    NAME(dw_run)(lanes / LANES, run->length, &sweep, x + run->offset, dy, to);
                     taken = 1;
                 }
-                to += taken * run->length * e->lanes;
+                to += taken * run->length * lanes;
             }
         }
     }
@@ -173,9 +193,10 @@ static void NAME(dw_finish)(void *context, ptrdiff_t block, int worker) {
     const ptrdiff_t *s = e->dw.s;
     (void)worker;
     ptrdiff_t group_blocks = e->blocks / g->groups, group = block / group_blocks, o0 = block % group_blocks * e->lanes;
+    ptrdiff_t lanes = g->o - o0 > LANES ? 2 * LANES : LANES;
     for (int k = 0; k < e->taps->count; k++)
-        for (ptrdiff_t c = 0; c < g->c; c++, sum += e->lanes)
-            for (ptrdiff_t l = 0; l < e->lanes && o0 + l < g->o; l++)
+        for (ptrdiff_t c = 0; c < g->c; c++, sum += lanes)
+            for (ptrdiff_t l = 0; l < lanes && o0 + l < g->o; l++)
                 dw[(group * g->o + o0 + l) * s[0] + c * s[1] + e->taps->i[k] * s[2] + e->taps->j[k] * s[3]] = sum[l];
 }
 
@@ -193,9 +214,10 @@ int NAME(elq_conv_dw)(const struct elq_conv *geometry, struct elq_array dy, stru
     int by_lanes = elq_conv_lanes(g->groups, g->o) > g->o;
     struct NAME(dw) e = {.g = g, .x = x, .dy = dy, .dw = dw, .taps = taps};
     e.channels = by_lanes ? g->c * WHOLE(g->groups * g->o) : g->c;
-    e.lanes = g->o > LANES ? 2 * LANES : LANES;
+    e.lanes = by_lanes || g->o <= LANES ? LANES : 2 * LANES;
     e.blocks = by_lanes ? WHOLE(g->groups * g->o) / LANES : g->groups * ((g->o + e.lanes - 1) / e.lanes);
     e.columns = (g->q - 1) * g->stride_w + taps->span_w;
+    e.x_in_place = taps->count == 1 && !g->pad_h && !g->pad_w && x.s[1] == 1;
     elq_taps_place(taps, by_lanes ? e.columns * e.blocks : e.columns, by_lanes ? g->c * LANES : g->c);
     e.size = taps->count * g->c * e.lanes;
 

@@ -20,14 +20,18 @@ static void NAME(gather)(REAL *to, ptrdiff_t size, const REAL *x, const ptrdiff_
             memcpy(to + first * size, from, (last - first) * size * sizeof(REAL));
             continue;
         }
-        if (xs[1] == 1 && channels > 8) {
-            for (ptrdiff_t q = first; q < last; q++, from += xs[3]) {
-                memcpy(to + q * size, from, channels * sizeof(REAL));
-                memset(to + q * size + channels, 0, (size - channels) * sizeof(REAL));
-            }
-            continue;
+        ptrdiff_t q = first;
+        if (xs[1] == 1 && size % LANES == 0) { /* whole vectors, as long as none leaves the row */
+            ptrdiff_t end = (last - 1 - q) * xs[3] + channels - size;
+            for (; q < last && (q - first) * xs[3] <= end; q++, from += xs[3])
+                for (ptrdiff_t c = 0; c < size; c += LANES)
+                    NAME(store)(to + q * size + c, NAME(first_lanes)(NAME(load)(from + c), channels - c));
         }
-        for (ptrdiff_t q = first; q < last; q++, from += xs[3]) {
+        for (; q < last && xs[1] == 1 && channels > 8; q++, from += xs[3]) {
+            memcpy(to + q * size, from, channels * sizeof(REAL));
+            memset(to + q * size + channels, 0, (size - channels) * sizeof(REAL));
+        }
+        for (; q < last; q++, from += xs[3]) {
             REAL *pixel = to + q * size;
             for (ptrdiff_t c = 0; c < channels; c++) pixel[c] = from[c * xs[1]];
             for (ptrdiff_t c = channels; c < size; c++) pixel[c] = 0;

@@ -4,9 +4,9 @@
  *     dw[tap][c][lanes] += buffer[pixel + tap][c][lanes] * dy[pixel][lanes]
  *
  * T sums at once stay in registers over all pixels: L neighbours from each of up to three runs, `gap` apart. */
-INLINE void NAME(dw_tile_lanes)(const int T, const int L, ptrdiff_t gap, const REAL *x, ptrdiff_t x_image,
-                                ptrdiff_t x_row, ptrdiff_t step, const REAL *dy, ptrdiff_t images, ptrdiff_t rows,
-                                ptrdiff_t pixels, REAL *sum) {
+INLINE void NAME(dw_tile_lanes)(const int T, const int L, ptrdiff_t gap, const struct NAME(sweep) *a, const REAL *x,
+                                const REAL *dy, REAL *sum) {
+    ptrdiff_t x_step = a->x_step;
 #define BEGIN(t, g, r)                                                                                                 \
     VEC a##t = {0};                                                                                                    \
     if (T > t) a##t = NAME(load)(sum + t * LANES);
@@ -15,10 +15,10 @@ INLINE void NAME(dw_tile_lanes)(const int T, const int L, ptrdiff_t gap, const R
 #define END(t, g, r)                                                                                                   \
     if (T > t) NAME(store)(sum + t * LANES, a##t);
     EACH_PIXEL(BEGIN)
-    for (ptrdiff_t n = 0; n < images; n++)
-        for (ptrdiff_t p = 0; p < rows; p++) {
-            const REAL *from = x + n * x_image + p * x_row;
-            for (ptrdiff_t q = pixels; q > 0; q--, from += step, dy += LANES) {
+    for (ptrdiff_t n = 0; n < a->images; n++)
+        for (ptrdiff_t p = 0; p < a->rows; p++) {
+            const REAL *from = x + n * a->x_image + p * a->x_row;
+            for (ptrdiff_t q = a->pixels; q > 0; q--, from += x_step, dy += LANES) {
                 const REAL *second = from + gap, *third = second + gap;
                 VEC d = NAME(load)(dy);
                 EACH_PIXEL(MULTIPLY)
@@ -35,9 +35,8 @@ INLINE void NAME(dw_tile_lanes)(const int T, const int L, ptrdiff_t gap, const R
 enum { NAME(MOST) = TILE1 < 12 ? TILE1 : 12 };
 
 /* As many of the `left` runs as fill the registers together, or one; returns how many. */
-static int NAME(dw_runs_lanes)(const struct elq_run *run, int left, const REAL *x, ptrdiff_t x_image, ptrdiff_t x_row,
-                               ptrdiff_t step, const REAL *dy, ptrdiff_t images, ptrdiff_t rows, ptrdiff_t pixels,
-                               REAL *sum) {
+static int NAME(dw_runs_lanes)(const struct elq_run *run, int left, const struct NAME(sweep) *a, const REAL *x,
+                               const REAL *dy, REAL *sum) {
     ptrdiff_t length = run->length / LANES, gap = left > 1 ? run[1].offset - run->offset : 0;
     int two = left > 1 && 2 * length <= TILE1 && run[1].length == run->length;
     int three = two && left > 2 && 3 * length <= TILE1 && run[2].length == run->length &&
@@ -45,7 +44,7 @@ static int NAME(dw_runs_lanes)(const struct elq_run *run, int left, const REAL *
 #define CASE(R, n)                                                                                                     \
     case n:                                                                                                            \
         if (R * n <= TILE1)                                                                                            \
-            NAME(dw_tile_lanes)(R * n, n, gap, x, x_image, x_row, step, dy, images, rows, pixels, sum);                \
+            NAME(dw_tile_lanes)(R * n, n, gap, a, x, dy, sum);                                                         \
         break;
 #define CASE1(n) CASE(1, n)
 #define CASE2(n) CASE(2, n)
@@ -88,13 +87,15 @@ static void NAME(dw_piece_lanes)(void *context, ptrdiff_t chunk, int worker) {
             NAME(expand)(&outputs, dy + i * rows * g->q * LANES, g->q * LANES, pixels * LANES, n0 + i, p0, rows, 0,
                          g->q);
         }
+        const struct NAME(sweep) sweep = {images, rows, g->q, e->band_h * x_row, g->stride_h * x_row,
+                                          g->stride_w * size, rows * g->q * LANES, g->q * LANES, LANES};
         REAL *to = sums;
         for (ptrdiff_t block = 0; block < e->blocks; block++)
             for (int k = 0, taken; k < e->taps->runs; k += taken) {
                 const struct elq_run *run = e->taps->run + k;
-                taken = NAME(dw_runs_lanes)(run, e->taps->runs - k, x + block * e->columns * size + run->offset,
-                                            e->band_h * x_row, g->stride_h * x_row, g->stride_w * size,
-                                            dy + block * pixels * LANES, images, rows, g->q, to);
+                taken = NAME(dw_runs_lanes)(run, e->taps->runs - k, &sweep,
+                                            x + block * e->columns * size + run->offset, dy + block * pixels * LANES,
+                                            to);
                 to += taken * run->length;
             }
     }

@@ -36,3 +36,10 @@ INLINE void NAME(store_some)(REAL *p, VEC v, ptrdiff_t n) {
     else
         for (ptrdiff_t i = 0; i < n; i++) p[i] = v[i];
 }
+/* v with 0 in all lanes from n on. */
+INLINE VEC NAME(first_lanes)(VEC v, ptrdiff_t n) {
+    if (n >= LANES) return v;
+    NAME(bits) lane;
+    for (int l = 0; l < LANES; l++) lane[l] = l;
+    return (VEC)((NAME(bits))v & (lane < (NAME(bits)){0} + (NAME(integer))n));
+}

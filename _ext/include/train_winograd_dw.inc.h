@@ -62,9 +62,12 @@ static void NAME(winograd_dw_piece)(void *context, ptrdiff_t index, int worker) 
                     }
         }
         for (ptrdiff_t point = 0; point < NAME(POINTS); point++)
-            for (ptrdiff_t o = 0; o < outputs; o += 2 * LANES)
-                NAME(dw_run)(outputs - o > LANES ? 2 : 1, g->c, v + point * x_point, 0, 0, x_step,
-                             d + point * y_point + o * tiles, 1, 1, tiles, sums + (point * g->o + o0 + o) * g->c);
+            for (ptrdiff_t o = 0; o < outputs; o += 2 * LANES) {
+                int vectors = outputs - o > LANES ? 2 : 1;
+                const struct NAME(sweep) sweep = {1, 1, tiles, 0, 0, x_step, 0, 0, vectors * LANES};
+                NAME(dw_run)(vectors, g->c, &sweep, v + point * x_point, d + point * y_point + o * tiles,
+                             sums + (point * g->o + o0 + o) * g->c);
+            }
     }
 }
 
