@@ -122,6 +122,32 @@ def test_a_mantissa_that_rounds_up_to_one_is_carried():
     assert (requantized.q[0], requantized.l, requantized.s[0]) == (1 << 30, 3, 33)
 
 
+def test_the_constants_of_means_and_of_a_scale_shift():
+    """q 2^(l - s) is m, relatively to 2^-31 and the roundings of float64; b and the logits follow."""
+    scale, bias = np.float32([0.3, -1.7, 2.0]), np.float32([0.9, -0.9, 1e-3])
+    nodes = [
+        Node("avg_pool", "mean", ("input",), {"kernel": (2, 3), "stride": (1, 1)}),
+        Node("scale_shift", "norm", ("mean",), {}, None, scale, bias),
+        Node("global_avg_pool", "g", ("norm",)),
+    ]
+    scales = {"input": 0.02, "mean": 0.013, "norm": 0.041, "g": 0.037}
+    program = derive(network(nodes, (3, 5, 7), 3), scales)
+    exact = {name: Fraction(s) for name, s in scales.items()}
+    m = {
+        "mean": [exact["input"] / 6 / exact["mean"]],
+        "norm": [exact["mean"] * abs(Fraction(float(a))) / 64 / exact["norm"] for a in scale],
+        "g": [exact["norm"] / (4 * 5) / exact["g"]],
+    }
+    for node in program.nodes:
+        r = node.requantize
+        for o, wanted in enumerate(m[node.name]):
+            assert abs(int(r.q[o]) * Fraction(2) ** (r.l - int(r.s[o])) / wanted - 1) < Fraction(1, 2**30)
+            steps = Fraction(float(bias[o])) / exact["norm"] / wanted if node.name == "norm" else 0
+            assert abs(int(r.b[o]) - steps) <= HALF
+    assert program.nodes[1].weight.data.tolist() == [64, -64, 64]
+    np.testing.assert_allclose(program.factor, [0.041 / 20] * 3, rtol=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_every_result_is_as_near_as_the_page_says(seed):
     """|y - (m sum + B / s_out)| <= 1/2 + m/2 + 1/4, in exact fractions, for results inside the clamp."""
