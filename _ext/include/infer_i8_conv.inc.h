@@ -11,6 +11,8 @@
  *   broadcast, bytes_load, bytes_store     4 bytes of x to all lanes
  *   decode_t2, decode_b1                   packed weights (infer_i8_plan.h) -> int8 of all steps
  *   tail_vec, tail_of, tail_add, tail_pack the tail, see below
+ *   VECTOR_PIXELS, vector_sums             how many pixels of a flat band are multiplied without decoding (or 0), the
+ *                                          sums of one of them
  *
  * A task gathers its band, and for every block of two vectors of outputs decodes the weights into a panel of int8 that
  * stays in the cache for all its pixels:
@@ -21,6 +23,8 @@
  *
  * With FLIP = 0x80 the sum of (x + 128) w is 128 * sum of w too large, border included: that is taken off at the start,
  * together with b. All of it is exact, modulo 2^32, so no order matters. */
+#include <stddef.h>
+
 #include "cpu.h"
 #include "infer_i8_gather.h"
 
@@ -34,6 +38,7 @@ struct block {
     int8_t low_bytes[4 * LANES], high_bytes[4 * LANES]; /* as four vectors of results follow each other */
     int32_t sums[MOST_SUMS * LANES];
     ptrdiff_t outputs; /* of this block that exist */
+    int sums_only;     /* y has the sums themselves (ELQ_I8_SUMS) */
 };
 
 #define EACH_PIXEL(M)                                                                                                  \
@@ -165,30 +170,41 @@ INLINE void take_off(const int8_t *panel, ptrdiff_t steps, ptrdiff_t vectors, co
     }
 }
 
-/* start, and the tail's numbers, of the block's outputs first .. */
-INLINE void prepare(const elq_tail_i8 *tail, const elq_i8_plan *plan, ptrdiff_t vectors, ptrdiff_t first,
-                    const int8_t *panel, const int weights, struct block *block) {
-    for (ptrdiff_t k = 0; k < 2 * LANES; k++) {
-        const int there = k < block->outputs;
-        block->start[k] = there ? tail->b[first + k] : 0;
-        block->q[k] = there ? tail->q[first + k] : 0;
-        block->shift[k] = there ? tail->s[first + k] - 32 : 1;
-        block->round[k] = 1 << (block->shift[k] - 1);
-        block->low[k] = there ? tail->lo[first + k] : 0;
-        block->high[k] = there ? tail->hi[first + k] : 0;
+INLINE void copy_tail(const elq_tail_i8 *tail, ptrdiff_t first, const ptrdiff_t count, struct block *block) {
+    for (ptrdiff_t k = 0; k < count; k++) {
+        block->start[k] = tail->b[first + k];
+        block->q[k] = tail->q[first + k];
+        block->shift[k] = tail->s[first + k] - 32;
+        block->round[k] = 1 << (tail->s[first + k] - 33);
+        block->low[k] = tail->lo[first + k];
+        block->high[k] = tail->hi[first + k];
+        block->low_bytes[k] = tail->lo[first + k];
+        block->high_bytes[k] = tail->hi[first + k];
     }
-    for (ptrdiff_t k = 0; k < 4 * LANES; k++) {
-        block->low_bytes[k] = (int8_t)block->low[k % (vectors * LANES)];
-        block->high_bytes[k] = (int8_t)block->high[k % (vectors * LANES)];
-    }
-    if (FLIP) take_off(panel, plan->steps, vectors, weights, block->start);
 }
 
-/* y of `pixels` pixels from block->sums: four vectors of sums at a time. */
+/* start, and the tail's numbers, of the block's outputs first .. */
+static void prepare(const elq_tail_i8 *tail, ptrdiff_t vectors, ptrdiff_t first, struct block *block) {
+    const ptrdiff_t width = vectors * LANES;
+    if (block->outputs == 2 * LANES) {
+        copy_tail(tail, first, 2 * LANES, block);
+    } else {
+        memset(block, 0, offsetof(struct block, sums));
+        copy_tail(tail, first, block->outputs, block);
+    }
+    for (ptrdiff_t k = width; k < 4 * LANES; k += width) {
+        memcpy(block->low_bytes + k, block->low_bytes, (size_t)width);
+        memcpy(block->high_bytes + k, block->high_bytes, (size_t)width);
+    }
+}
+
+/* y of `pixels` pixels, from its element `at` on, from block->sums: four vectors of sums at a time. */
 INLINE void finish(const elq_conv *conv, const int V, const int add, const struct block *block, ptrdiff_t pixels,
-                   const int8_t *residual, int8_t *y) {
+                   ptrdiff_t at) {
     const elq_tail_i8 *tail = conv->tail;
     const ptrdiff_t width = V * LANES, outputs = block->outputs, o = conv->shape.o;
+    const int8_t *residual = add ? (const int8_t *)conv->residual + at : NULL;
+    int8_t *y = (int8_t *)conv->y + at;
     const TAIL first = tail_of(block->q, block->round, block->shift, block->low, block->high, tail->l);
     const int second = (V - 1) * LANES;
     const TAIL other = tail_of(block->q + second, block->round + second, block->shift + second, block->low + second,
@@ -228,100 +244,142 @@ INLINE void finish(const elq_conv *conv, const int V, const int add, const struc
     }
 }
 
+static void finish_any(const elq_conv *conv, ptrdiff_t vectors, const struct block *block, ptrdiff_t pixels,
+                       ptrdiff_t at) {
+    if (block->sums_only) {
+        for (ptrdiff_t t = 0; t < pixels; t++)
+            memcpy((int32_t *)conv->y + at + t * conv->shape.o, block->sums + t * vectors * LANES,
+                   (size_t)block->outputs * sizeof(int32_t));
+    } else if (vectors > 1) {
+        if (conv->residual) finish(conv, 2, 1, block, pixels, at);
+        else finish(conv, 2, 0, block, pixels, at);
+    } else {
+        if (conv->residual) finish(conv, 1, 1, block, pixels, at);
+        else finish(conv, 1, 0, block, pixels, at);
+    }
+}
+
 /* `pixels` neighbours of the band and of y, in tiles of nearly equal size. */
 INLINE void row(const elq_conv *conv, const elq_i8_plan *plan, const int weights, ptrdiff_t vectors, const uint8_t *x,
-                const int8_t *panel, struct block *block, ptrdiff_t pixels, const int8_t *residual, int8_t *y) {
+                const int8_t *panel, struct block *block, ptrdiff_t pixels, ptrdiff_t at) {
     const ptrdiff_t most = vectors > 1 ? TILE2 : TILE1;
     for (ptrdiff_t tiles = elq_ceil_div(pixels, most); tiles > 0; tiles--) {
         const ptrdiff_t t = elq_ceil_div(pixels, tiles);
         any_tile(vectors, t, weights, plan, x, panel, block->start, block->sums);
-        if (vectors > 1) {
-            if (residual) finish(conv, 2, 1, block, t, residual, y);
-            else finish(conv, 2, 0, block, t, NULL, y);
-        } else {
-            if (residual) finish(conv, 1, 1, block, t, residual, y);
-            else finish(conv, 1, 0, block, t, NULL, y);
-        }
-        x += t * plan->pixel_step, y += t * conv->shape.o, pixels -= t;
-        if (residual) residual += t * conv->shape.o;
+        finish_any(conv, vectors, block, t, at);
+        x += t * plan->pixel_step, at += t * conv->shape.o, pixels -= t;
     }
 }
 
 static __attribute__((noinline)) void row_of_codes(const elq_conv *conv, const elq_i8_plan *plan, ptrdiff_t vectors,
                                                    const uint8_t *x, const int8_t *panel, struct block *block,
-                                                   ptrdiff_t pixels, const int8_t *residual, int8_t *y) {
-    row(conv, plan, ELQ_T2, vectors, x, panel, block, pixels, residual, y);
+                                                   ptrdiff_t pixels, ptrdiff_t at) {
+    row(conv, plan, ELQ_T2, vectors, x, panel, block, pixels, at);
 }
 
 #if WIDE_WEIGHTS /* their sums are others */
 static __attribute__((noinline)) void row_of_bytes(const elq_conv *conv, const elq_i8_plan *plan, ptrdiff_t vectors,
                                                    const uint8_t *x, const int8_t *panel, struct block *block,
-                                                   ptrdiff_t pixels, const int8_t *residual, int8_t *y) {
-    row(conv, plan, ELQ_FULL, vectors, x, panel, block, pixels, residual, y);
+                                                   ptrdiff_t pixels, ptrdiff_t at) {
+    row(conv, plan, ELQ_FULL, vectors, x, panel, block, pixels, at);
 }
 #else
 #define row_of_bytes row_of_codes
 #endif
 
+/* Few pixels of a flat band: int8 and FEW_STEP(plan) bytes apart. Codes are multiplied as they lie packed. */
+#define FEW_STEP(plan) (elq_ceil_div((plan)->c, 16) * 16)
+
+static int32_t sum_of(const int8_t *x, ptrdiff_t count) {
+    uint32_t sum = 0;
+    for (ptrdiff_t k = 0; k < count; k++) sum += (uint32_t)x[k];
+    return (int32_t)sum;
+}
+
+INLINE void few_pixels(const elq_conv *conv, const elq_i8_plan *plan, const int weights, ptrdiff_t vectors,
+                       const int8_t *x, const uint8_t *packed, struct block *block, ptrdiff_t pixels, ptrdiff_t at) {
+    for (ptrdiff_t t = 0; t < pixels; t++, x += FEW_STEP(plan), at += conv->shape.o) {
+        vector_sums(packed, plan->steps, vectors, weights, x, sum_of(x, plan->c), block->sums);
+        for (ptrdiff_t v = 0; v < vectors * LANES; v += LANES)
+            vec_store(block->sums + v, vec_add(vec_load(block->sums + v), vec_load(block->start + v)));
+        finish_any(conv, vectors, block, 1, at);
+    }
+}
+
 /* Scratch: block, panel, band. */
+enum { BLOCK_BYTES = (sizeof(struct block) + ELQ_ALIGN - 1) / ELQ_ALIGN * ELQ_ALIGN };
+
 static ptrdiff_t panel_bytes(const elq_i8_plan *plan, int weights) {
     return weights == ELQ_FULL ? 0 : elq_ceil_div(plan->steps, 4) * 4 * elq_least(2, plan->vectors) * PANEL_STEP;
 }
 
 static size_t scratch_bytes(const elq_shape *g, int weights) {
     const elq_i8_plan plan = elq_i8_plan_of(g, LANES);
-    const size_t block = (sizeof(struct block) + ELQ_ALIGN - 1) / ELQ_ALIGN * ELQ_ALIGN;
-    return block + (size_t)(panel_bytes(&plan, weights) + elq_i8_band_bytes(g, &plan));
+    return (size_t)(BLOCK_BYTES + panel_bytes(&plan, weights) + elq_i8_band_bytes(g, &plan));
 }
 
-INLINE void run(const elq_conv *conv, ptrdiff_t task, void *scratch, const int weights) {
+INLINE void run(const elq_conv *conv, ptrdiff_t task, void *scratch, const int weights, const int sums_only) {
     const elq_shape *g = &conv->shape;
     const elq_i8_plan plan = elq_i8_plan_of(g, LANES);
     const elq_i8_split split = elq_i8_split_of(g, &plan, conv->n);
     const ptrdiff_t chunk = task % split.chunks, group = task / split.chunks % g->groups;
     const ptrdiff_t piece = task / split.chunks / g->groups;
     struct block *block = scratch;
-    int8_t *panel = (int8_t *)scratch + (sizeof(struct block) + ELQ_ALIGN - 1) / ELQ_ALIGN * ELQ_ALIGN;
+    int8_t *panel = (int8_t *)scratch + BLOCK_BYTES;
     uint8_t *band = (uint8_t *)panel + panel_bytes(&plan, weights);
     const uint8_t *x = (const uint8_t *)conv->x + group * plan.c;
 
     /* Output rows (flat: pixels) first .. first + rows - 1 of each of `pictures` pictures from picture n on. */
-    ptrdiff_t n = 0, first = 0, rows = split.rows, pictures = 1, row_pixels = g->q;
+    ptrdiff_t n = 0, first = 0, rows = split.rows, pictures = 1, row_pixels = g->q, band_bytes;
+    int few = 0;
     if (plan.flat) {
         first = piece * split.rows, row_pixels = elq_least(rows, conv->n * g->p * g->q - first), rows = 1;
-        elq_i8_gather_pixels(g, &plan, x, first, row_pixels, FLIP, band);
+        few = row_pixels <= VECTOR_PIXELS && weights != ELQ_FULL && plan.c <= MOST_VECTOR;
+        band_bytes = row_pixels * plan.c;
+        if (few) {
+            for (ptrdiff_t t = 0; t < row_pixels; t++) {
+                uint8_t *to = band + t * FEW_STEP(&plan);
+                elq_i8_gather_pixels(g, &plan, x, first + t, 1, 0, to);
+                memset(to + plan.c, 0, (size_t)(FEW_STEP(&plan) - plan.c));
+            }
+        } else {
+            elq_i8_gather_pixels(g, &plan, x, first, row_pixels, FLIP, band);
+            memset(band + band_bytes, 0, 4);
+        }
     } else {
         const ptrdiff_t pieces = elq_ceil_div(g->p, rows); /* of a picture */
         n = piece / pieces * split.pictures, first = piece % pieces * rows;
         rows = elq_least(rows, g->p - first), pictures = elq_least(split.pictures, conv->n - n);
-        const ptrdiff_t bytes = elq_i8_band_rows(g, rows) * plan.pitch;
+        band_bytes = elq_i8_band_rows(g, rows) * plan.pitch;
         for (ptrdiff_t k = 0; k < pictures; k++)
-            elq_i8_gather_rows(g, &plan, x + (n + k) * g->h * g->w * g->c, first, rows, FLIP, band + k * bytes);
+            elq_i8_gather_rows(g, &plan, x + (n + k) * g->h * g->w * g->c, first, rows, FLIP, band + k * band_bytes);
+        memset(band + pictures * band_bytes, 0, 4);
     }
-    const ptrdiff_t band_bytes = plan.flat ? row_pixels * plan.c : elq_i8_band_rows(g, rows) * plan.pitch;
-    memset(band + pictures * band_bytes, 0, 4);
 
     const ptrdiff_t vector_bytes = elq_i8_vector_bytes(&plan, weights);
     const ptrdiff_t last = elq_least(plan.blocks, (chunk + 1) * split.blocks);
     for (ptrdiff_t b = chunk * split.blocks; b < last; b++) {
         const ptrdiff_t vectors = elq_least(2, plan.vectors - 2 * b), o = group * plan.outputs + 2 * b * LANES;
         const uint8_t *packed = (const uint8_t *)conv->weights + (group * plan.vectors + 2 * b) * vector_bytes;
-        const int8_t *decoded = panel;
-        if (weights == ELQ_T2) decode_t2(packed, elq_ceil_div(plan.steps, 4), vectors, panel);
-        else if (weights == ELQ_B1) decode_b1(packed, plan.steps * vectors, panel), clear_ends(&plan, vectors, panel);
-        else decoded = (const int8_t *)packed;
+        const int8_t *decoded = weights == ELQ_FULL ? (const int8_t *)packed : panel;
+        block->sums_only = sums_only;
         block->outputs = elq_least(vectors * LANES, plan.outputs - 2 * b * LANES);
-        prepare(conv->tail, &plan, vectors, o, decoded, weights, block);
+        prepare(conv->tail, vectors, o, block);
+        if (few) {
+            few_pixels(conv, &plan, weights, vectors, (const int8_t *)band, packed, block, row_pixels, first * g->o + o);
+            continue;
+        }
+        if (weights == ELQ_T2) decode_t2(packed, elq_ceil_div(plan.steps, 4), vectors, panel);
+        if (weights == ELQ_B1) decode_b1(packed, plan.steps * vectors, panel), clear_ends(&plan, vectors, panel);
+        if (FLIP) take_off(decoded, plan.steps, vectors, weights, block->start);
         for (ptrdiff_t k = 0; k < pictures; k++)
             for (ptrdiff_t p = 0; p < rows; p++) {
                 const ptrdiff_t pixel = plan.flat ? first : ((n + k) * g->p + first + p) * g->q;
                 const uint8_t *from = band + k * band_bytes + p * g->stride_h * plan.pitch;
-                const int8_t *residual = conv->residual ? (const int8_t *)conv->residual + pixel * g->o + o : NULL;
-                int8_t *y = (int8_t *)conv->y + pixel * g->o + o;
                 if (weights == ELQ_FULL)
-                    row_of_bytes(conv, &plan, vectors, from, decoded, block, row_pixels, residual, y);
+                    row_of_bytes(conv, &plan, vectors, from, decoded, block, row_pixels, pixel * g->o + o);
                 else
-                    row_of_codes(conv, &plan, vectors, from, decoded, block, row_pixels, residual, y);
+                    row_of_codes(conv, &plan, vectors, from, decoded, block, row_pixels, pixel * g->o + o);
             }
     }
 }
@@ -330,15 +388,24 @@ static int fits(const elq_shape *g) { return g->groups == 1 || g->o / g->groups 
 
 static ptrdiff_t tasks(const elq_shape *g, ptrdiff_t n) { return elq_i8_tasks(g, LANES, n); }
 
-/* The kernel for one kind of weights, as infer_table.c wants it. */
+/* The two kernels for one kind of weights, as infer_table.c wants them. */
 #define KERNEL(word, isa_word, ISA, WEIGHTS)                                                                           \
     static size_t weight_bytes_##word(const elq_shape *g) { return elq_i8_weight_bytes(g, LANES, WEIGHTS); }           \
     static void pack_##word(const elq_shape *g, const void *rows, void *packed) {                                      \
         elq_i8_pack(g, LANES, WEIGHTS, rows, packed);                                                                  \
     }                                                                                                                  \
     static size_t scratch_##word(const elq_shape *g) { return scratch_bytes(g, WEIGHTS); }                             \
-    static void run_##word(const elq_conv *conv, ptrdiff_t task, void *scratch) { run(conv, task, scratch, WEIGHTS); } \
-    const elq_kernel elq_conv_i8_##word##__##isa_word = {                                                              \
-        .name = "elq_conv_i8_" #word "__" #isa_word, .isa = ISA, .activations = ELQ_I8, .weights = WEIGHTS,            \
+    static void run_##word(const elq_conv *conv, ptrdiff_t task, void *scratch) {                                      \
+        run(conv, task, scratch, WEIGHTS, 0);                                                                          \
+    }                                                                                                                  \
+    static void run_sums_##word(const elq_conv *conv, ptrdiff_t task, void *scratch) {                                 \
+        run(conv, task, scratch, WEIGHTS, 1);                                                                          \
+    }                                                                                                                  \
+    ELQ_I8_KERNEL(i8, word, isa_word, ISA, ELQ_I8, WEIGHTS, run_##word)                                                \
+    ELQ_I8_KERNEL(i8i32, word, isa_word, ISA, ELQ_I8_SUMS, WEIGHTS, run_sums_##word)
+
+#define ELQ_I8_KERNEL(acts, word, isa_word, ISA, ACTS, WEIGHTS, its_run)                                               \
+    const elq_kernel elq_conv_##acts##_##word##__##isa_word = {                                                        \
+        .name = "elq_conv_" #acts "_" #word "__" #isa_word, .isa = ISA, .activations = ACTS, .weights = WEIGHTS,       \
         .fits = fits, .weight_bytes = weight_bytes_##word, .pack = pack_##word, .scratch_bytes = scratch_##word,       \
-        .tasks = tasks, .run = run_##word};
+        .tasks = tasks, .run = its_run};

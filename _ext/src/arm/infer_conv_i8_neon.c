@@ -28,6 +28,9 @@ static inline __attribute__((always_inline)) VEC sums_widen(SUMS s, const int we
     return vpaddq_s32(vpaddlq_s16(vreinterpretq_s16_s32(s.first)), vpaddlq_s16(vreinterpretq_s16_s32(s.second)));
 }
 
+enum { VECTOR_PIXELS = 0, MOST_VECTOR = 0 };
+#define vector_sums(packed, steps, vectors, weights, x, total, sums) ((void)(packed), (void)(x), (void)(total))
+
 #include "infer_i8_conv.inc.h"
 
 KERNEL(t2, neon, ELQ_NEON, ELQ_T2)

@@ -27,12 +27,21 @@
     K(elq_conv_i8_t2__avx512vnni)                                                                                      \
     K(elq_conv_i8_b1__avx512vnni)                                                                                      \
     K(elq_conv_i8_i8__avx512vnni)                                                                                      \
+    K(elq_conv_i8i32_t2__avx512vnni)                                                                                   \
+    K(elq_conv_i8i32_b1__avx512vnni)                                                                                   \
+    K(elq_conv_i8i32_i8__avx512vnni)                                                                                   \
     K(elq_conv_i8_t2__avx512)                                                                                          \
     K(elq_conv_i8_b1__avx512)                                                                                          \
     K(elq_conv_i8_i8__avx512)                                                                                          \
+    K(elq_conv_i8i32_t2__avx512)                                                                                       \
+    K(elq_conv_i8i32_b1__avx512)                                                                                       \
+    K(elq_conv_i8i32_i8__avx512)                                                                                       \
     K(elq_conv_i8_t2__avx2)                                                                                            \
     K(elq_conv_i8_b1__avx2)                                                                                            \
-    K(elq_conv_i8_i8__avx2)
+    K(elq_conv_i8_i8__avx2)                                                                                            \
+    K(elq_conv_i8i32_t2__avx2)                                                                                         \
+    K(elq_conv_i8i32_b1__avx2)                                                                                         \
+    K(elq_conv_i8i32_i8__avx2)
 #else
 #define X86_FLOAT(K)
 #define X86_INT8(K)
@@ -52,9 +61,15 @@
     K(elq_conv_i8_t2__dotprod)                                                                                         \
     K(elq_conv_i8_b1__dotprod)                                                                                         \
     K(elq_conv_i8_i8__dotprod)                                                                                         \
+    K(elq_conv_i8i32_t2__dotprod)                                                                                      \
+    K(elq_conv_i8i32_b1__dotprod)                                                                                      \
+    K(elq_conv_i8i32_i8__dotprod)                                                                                      \
     K(elq_conv_i8_t2__neon)                                                                                            \
     K(elq_conv_i8_b1__neon)                                                                                            \
-    K(elq_conv_i8_i8__neon)
+    K(elq_conv_i8_i8__neon)                                                                                            \
+    K(elq_conv_i8i32_t2__neon)                                                                                         \
+    K(elq_conv_i8i32_b1__neon)                                                                                         \
+    K(elq_conv_i8i32_i8__neon)
 #else
 #define ARM_FLOAT(K)
 #define ARM_INT8(K)

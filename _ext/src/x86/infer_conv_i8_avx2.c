@@ -120,6 +120,9 @@ static inline void bytes_scatter(int8_t *to, ptrdiff_t step, ptrdiff_t width, BY
     }
 }
 
+enum { VECTOR_PIXELS = 0, MOST_VECTOR = 0 };
+#define vector_sums(packed, steps, vectors, weights, x, total, sums) ((void)(packed), (void)(x), (void)(total))
+
 #include "infer_i8_conv.inc.h"
 
 KERNEL(t2, avx2, ELQ_AVX2, ELQ_T2)
