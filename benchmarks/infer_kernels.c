@@ -122,7 +122,7 @@ static void measure(const elq_kernel *kernel, const layer *l, ptrdiff_t n, doubl
     }
     const elq_tail_f32 f32 = {reals, reals + g.o, 0};
     const elq_tail_i8 i8 = {b, q, s, lo, hi, 0, 1 << 20, 1 << 20, 20, 0, 127};
-    void *packed = take(kernel->weight_bytes(&g)), *y = take((size_t)(n * g.p * g.q * g.o) * item);
+    void *packed = take(kernel->weight_bytes(&g)), *y = take((size_t)(n * g.p * g.q * g.o) * (kernel->activations == ELQ_I8 ? 1 : 4));
     kernel->pack(&g, rows, packed);
     call c = {kernel, {g, n, x, NULL, y, packed, is_float ? (const void *)&f32 : (const void *)&i8}, {0}};
     for (int k = 0; k < elq_num_threads(); k++) c.scratch[k] = take(kernel->scratch_bytes(&g));

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "infer.h"
+#include "infer_i8_plan.h"
 
 #define LANES 16
 #define VEC __m512i
@@ -43,14 +43,17 @@ static void decode_t2(const uint8_t *packed, ptrdiff_t groups, ptrdiff_t vectors
         }
 }
 
-/* The bits are a mask register: -1 where one is set, else 1. */
-static void decode_b1(const uint8_t *packed, ptrdiff_t count, int8_t *panel) {
+/* A bit of every byte makes a mask register: -1 where it is set, else 1. */
+static void decode_b1(const uint8_t *packed, ptrdiff_t groups, ptrdiff_t vectors, int8_t *panel) {
     const __m512i one = _mm512_set1_epi8(1), minus = _mm512_set1_epi8(-1);
-    for (ptrdiff_t k = 0; k < count; k++) {
-        uint64_t bits;
-        __builtin_memcpy(&bits, packed + 8 * k, 8);
-        bytes_store(panel + 64 * k, _mm512_mask_blend_epi8(bits, one, minus));
-    }
+    for (ptrdiff_t k = 0; k < groups; k++, panel += 8 * vectors * 64)
+        for (ptrdiff_t v = 0; v < vectors; v++, packed += 64) {
+            const __m512i codes = _mm512_loadu_si512(packed);
+            for (int i = 0; i < 8; i++) {
+                const __mmask64 set = _mm512_test_epi8_mask(codes, _mm512_set1_epi8((char)(1 << i)));
+                bytes_store(panel + (i * vectors + v) * 64, _mm512_mask_blend_epi8(set, one, minus));
+            }
+        }
 }
 
 /* The tail of 16 outputs. The low words of the 64-bit products cannot matter, since s >= 33: the high ones of the even

@@ -9,10 +9,10 @@
  *   sums_zero, sums_step, sums_widen       an accumulator; += x[4 k] * w[output][4 k]; -> int32
  *   vec_zero, vec_load, vec_add, vec_sub, vec_store        int32
  *   broadcast, bytes_load, bytes_store     4 bytes of x to all lanes
- *   decode_t2, decode_b1                   packed weights (infer_i8_plan.h) -> int8 of all steps
+ *   decode_t2, decode_b1                   groups of 4, 8 steps of packed weights (infer_i8_plan.h) -> int8
  *   tail_vec, tail_of, tail_add, tail_pack the tail, see below
- *   VECTOR_PIXELS, vector_sums             how many pixels of a flat band are multiplied without decoding (or 0), the
- *                                          sums of one of them
+ *   VECTOR_PIXELS, MOST_VECTOR, vector_sums  how many pixels of a flat band are multiplied without decoding, if they have
+ *                                          MOST_VECTOR channels at most; the sums of one of them, of one block or two
  *
  * A task gathers its band, and for every block of two vectors of outputs decodes the weights into a panel of int8 that
  * stays in the cache for all its pixels:
@@ -27,8 +27,6 @@
 
 #include "cpu.h"
 #include "infer_i8_gather.h"
-
-#define INLINE static inline __attribute__((always_inline))
 
 enum { PANEL_STEP = 4 * LANES, MOST_SUMS = (TILE1 > 2 * TILE2 ? TILE1 : 2 * TILE2) + 4 };
 
@@ -288,7 +286,7 @@ static __attribute__((noinline)) void row_of_bytes(const elq_conv *conv, const e
 #endif
 
 /* Few pixels of a flat band: int8 and FEW_STEP(plan) bytes apart. Codes are multiplied as they lie packed. */
-#define FEW_STEP(plan) (elq_ceil_div((plan)->c, 16) * 16)
+#define FEW_STEP(plan) (elq_ceil_div((plan)->c, 32) * 32)
 
 static int32_t sum_of(const int8_t *x, ptrdiff_t count) {
     uint32_t sum = 0;
@@ -296,13 +294,24 @@ static int32_t sum_of(const int8_t *x, ptrdiff_t count) {
     return (int32_t)sum;
 }
 
+/* Of one block, or of two with `vectors` = 4; o is its first output, packed the weights, `next` those of the second. */
 INLINE void few_pixels(const elq_conv *conv, const elq_i8_plan *plan, const int weights, ptrdiff_t vectors,
-                       const int8_t *x, const uint8_t *packed, struct block *block, ptrdiff_t pixels, ptrdiff_t at) {
-    for (ptrdiff_t t = 0; t < pixels; t++, x += FEW_STEP(plan), at += conv->shape.o) {
-        vector_sums(packed, plan->steps, vectors, weights, x, sum_of(x, plan->c), block->sums);
-        for (ptrdiff_t v = 0; v < vectors * LANES; v += LANES)
-            vec_store(block->sums + v, vec_add(vec_load(block->sums + v), vec_load(block->start + v)));
-        finish_any(conv, vectors, block, 1, at);
+                       const int8_t *x, const uint8_t *packed, const uint8_t *next, struct block *block,
+                       ptrdiff_t pixels, ptrdiff_t first, ptrdiff_t o, ptrdiff_t outputs) {
+    int32_t sums[VECTOR_PIXELS + 1][4 * LANES];
+    for (ptrdiff_t t = 0; t < pixels; t++) {
+        const int8_t *from = x + t * FEW_STEP(plan);
+        vector_sums(packed, next, plan->steps, vectors, weights, from, sum_of(from, plan->c), sums[t]);
+    }
+    for (ptrdiff_t v = 0; v < vectors; v += 2) {
+        const ptrdiff_t width = elq_least(2, vectors);
+        block->outputs = elq_least(width * LANES, outputs - v * LANES);
+        prepare(conv->tail, width, o + v * LANES, block);
+        for (ptrdiff_t t = 0; t < pixels; t++) {
+            for (ptrdiff_t i = 0; i < width * LANES; i += LANES)
+                vec_store(block->sums + i, vec_add(vec_load(sums[t] + v * LANES + i), vec_load(block->start + i)));
+            finish_any(conv, width, block, 1, (first + t) * conv->shape.o + o + v * LANES);
+        }
     }
 }
 
@@ -310,7 +319,8 @@ INLINE void few_pixels(const elq_conv *conv, const elq_i8_plan *plan, const int 
 enum { BLOCK_BYTES = (sizeof(struct block) + ELQ_ALIGN - 1) / ELQ_ALIGN * ELQ_ALIGN };
 
 static ptrdiff_t panel_bytes(const elq_i8_plan *plan, int weights) {
-    return weights == ELQ_FULL ? 0 : elq_ceil_div(plan->steps, 4) * 4 * elq_least(2, plan->vectors) * PANEL_STEP;
+    const ptrdiff_t shared = elq_i8_shared(weights);
+    return weights == ELQ_FULL ? 0 : elq_ceil_div(plan->steps, shared) * shared * elq_least(2, plan->vectors) * PANEL_STEP;
 }
 
 static size_t scratch_bytes(const elq_shape *g, int weights) {
@@ -363,14 +373,18 @@ INLINE void run(const elq_conv *conv, ptrdiff_t task, void *scratch, const int w
         const uint8_t *packed = (const uint8_t *)conv->weights + (group * plan.vectors + 2 * b) * vector_bytes;
         const int8_t *decoded = weights == ELQ_FULL ? (const int8_t *)packed : panel;
         block->sums_only = sums_only;
-        block->outputs = elq_least(vectors * LANES, plan.outputs - 2 * b * LANES);
-        prepare(conv->tail, vectors, o, block);
         if (few) {
-            few_pixels(conv, &plan, weights, vectors, (const int8_t *)band, packed, block, row_pixels, first * g->o + o);
+            const int two = b + 1 < last && plan.vectors >= 2 * b + 4;
+            few_pixels(conv, &plan, weights, two ? 4 : vectors, (const int8_t *)band, packed, packed + 2 * vector_bytes,
+                       block, row_pixels, first, o, plan.outputs - 2 * b * LANES);
+            b += two;
             continue;
         }
+        block->outputs = elq_least(vectors * LANES, plan.outputs - 2 * b * LANES);
+        prepare(conv->tail, vectors, o, block);
         if (weights == ELQ_T2) decode_t2(packed, elq_ceil_div(plan.steps, 4), vectors, panel);
-        if (weights == ELQ_B1) decode_b1(packed, plan.steps * vectors, panel), clear_ends(&plan, vectors, panel);
+        if (weights == ELQ_B1) decode_b1(packed, elq_ceil_div(plan.steps, 8), vectors, panel);
+        if (weights == ELQ_B1) clear_ends(&plan, vectors, panel);
         if (FLIP) take_off(decoded, plan.steps, vectors, weights, block->start);
         for (ptrdiff_t k = 0; k < pictures; k++)
             for (ptrdiff_t p = 0; p < rows; p++) {

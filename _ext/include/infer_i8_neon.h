@@ -5,12 +5,17 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "infer.h"
+#include "infer_i8_plan.h"
 
 #define LANES 4
 #define VEC int32x4_t
 #define BYTES int8x16_t
 #define FLIP 0 /* products are signed */
+
+/* No way without decoding: there the promise is size. */
+enum { VECTOR_PIXELS = 0, MOST_VECTOR = 0 };
+#define vector_sums(packed, next, steps, vectors, weights, x, total, sums)                                             \
+    ((void)(packed), (void)(next), (void)(weights), (void)(x), (void)(total), (void)(sums))
 
 static inline VEC vec_zero(void) { return vdupq_n_s32(0); }
 static inline VEC vec_load(const int32_t *from) { return vld1q_s32(from); }
@@ -42,13 +47,17 @@ static void decode_t2(const uint8_t *packed, ptrdiff_t groups, ptrdiff_t vectors
         }
 }
 
-/* Every byte gets the byte with its bit, that bit is tested: -1 where it is set, and 1 in place of 0. */
-static void decode_b1(const uint8_t *packed, ptrdiff_t count, int8_t *panel) {
-    const uint8x16_t one = vdupq_n_u8(1), bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
-    for (ptrdiff_t k = 0; k < count; k++, packed += 2) {
-        const uint8x16_t codes = vcombine_u8(vdup_n_u8(packed[0]), vdup_n_u8(packed[1]));
-        bytes_store(panel + 16 * k, vreinterpretq_s8_u8(vorrq_u8(vtstq_u8(codes, bit), one)));
-    }
+/* A bit of every byte is tested: -1 where it is set, and 1 in place of 0. */
+static void decode_b1(const uint8_t *packed, ptrdiff_t groups, ptrdiff_t vectors, int8_t *panel) {
+    const uint8x16_t one = vdupq_n_u8(1);
+    for (ptrdiff_t k = 0; k < groups; k++, panel += 8 * vectors * 16)
+        for (ptrdiff_t v = 0; v < vectors; v++, packed += 16) {
+            const uint8x16_t codes = vld1q_u8(packed);
+            for (int i = 0; i < 8; i++) {
+                const uint8x16_t set = vtstq_u8(codes, vdupq_n_u8((uint8_t)(1 << i)));
+                bytes_store(panel + (i * vectors + v) * 16, vreinterpretq_s8_u8(vorrq_u8(set, one)));
+            }
+        }
 }
 
 /* The tail of 4 outputs. The low words of the 64-bit products cannot matter, since s >= 33: the high ones are rounded and

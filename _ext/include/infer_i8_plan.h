@@ -9,17 +9,24 @@
  *
  * Outputs go by vectors of `lanes`, two vectors a block (the last block of a group may have one). Packed weights:
  *
- *   [group][block][4 steps][vector][output][4 k]   T2: a byte has the codes + 1 of one k of the four steps, 2 bits each
- *   [group][block][step][vector][output][4 k]      B1: a bit each, 1 = -1;  FULL: an int8 each
+ *   [group][block][4 steps][vector][output][4 k]   T2: a byte has the codes + 1 of one k of four steps, 2 bits each
+ *   [group][block][8 steps][vector][output][4 k]   B1: a byte has one k of eight steps, a bit each, 1 = -1
+ *   [group][block][step][vector][output][4 k]      FULL: an int8 each
  *
- * so 4 * lanes bytes are a vector of T2, half as many bits one of B1, and weights behind the end are 0 (B1: +1, which
- * the decoder clears). */
+ *   T2                    one vector register                      B1
+ *   bit 7   5   3   1  0                                           bit 7 6 5 4 3 2 1 0
+ *      |s+3|s+2|s+1| s |   k k+1 k+2 k+3 of output 0, of 1, ...       | s + 7 ...  s |
+ *
+ * so that a mask, and a shift or not, gives the weights of one step. Those behind the end are 0 (B1: +1, which the
+ * decoder clears). */
 #ifndef ELQ_INFER_I8_PLAN_H
 #define ELQ_INFER_I8_PLAN_H
 
 #include <string.h>
 
 #include "infer.h"
+
+#define INLINE static inline __attribute__((always_inline))
 
 typedef struct {
     ptrdiff_t c, outputs;                /* of a group */
@@ -56,10 +63,11 @@ static inline ptrdiff_t elq_i8_band_rows(const elq_shape *g, ptrdiff_t rows) {
     return (rows - 1) * g->stride_h + (g->kh - 1) * g->dilation_h + 1;
 }
 
-/* Bytes of one vector of weights over all steps. */
+/* Steps whose weights share bytes; bytes of one vector of weights over all steps. */
+static inline ptrdiff_t elq_i8_shared(int weights) { return weights == ELQ_T2 ? 4 : weights == ELQ_B1 ? 8 : 1; }
+
 static inline ptrdiff_t elq_i8_vector_bytes(const elq_i8_plan *plan, int weights) {
-    if (weights == ELQ_T2) return elq_ceil_div(plan->steps, 4) * 4 * plan->lanes;
-    return weights == ELQ_B1 ? plan->steps * plan->lanes / 2 : plan->steps * plan->lanes * 4;
+    return elq_ceil_div(plan->steps, elq_i8_shared(weights)) * 4 * plan->lanes;
 }
 
 static inline size_t elq_i8_weight_bytes(const elq_shape *g, ptrdiff_t lanes, int weights) {
@@ -71,6 +79,7 @@ static inline size_t elq_i8_weight_bytes(const elq_shape *g, ptrdiff_t lanes, in
 static inline void elq_i8_pack(const elq_shape *g, ptrdiff_t lanes, int weights, const uint8_t *rows, uint8_t *packed) {
     const elq_i8_plan plan = elq_i8_plan_of(g, lanes);
     const ptrdiff_t depth = plan.rows * plan.taps * plan.run, bytes = elq_i8_vector_bytes(&plan, weights);
+    const ptrdiff_t shared = elq_i8_shared(weights);
     const ptrdiff_t row_bytes = weights == ELQ_T2 ? (2 * depth + 7) / 8 : weights == ELQ_B1 ? (depth + 7) / 8 : depth;
     memset(packed, weights == ELQ_T2 ? 0x55 : 0, elq_i8_weight_bytes(g, lanes, weights));
     for (ptrdiff_t o = 0; o < g->o; o++) {
@@ -81,15 +90,14 @@ static inline void elq_i8_pack(const elq_shape *g, ptrdiff_t lanes, int weights,
         for (ptrdiff_t k = 0; k < depth; k++) {
             const ptrdiff_t step = k / plan.run * plan.run_steps + k % plan.run / 4;
             const ptrdiff_t byte = 4 * lane + k % plan.run % 4; /* in a vector of bytes */
+            uint8_t *to = block + (step / shared * width + vector % 2) * 4 * lanes + byte;
             if (weights == ELQ_T2) {
-                const int code = (row[k / 4] >> (2 * (k % 4)) & 3) == 3 ? 0 : (row[k / 4] >> (2 * (k % 4)) & 1) + 1;
-                uint8_t *to = block + (step / 4 * width + vector % 2) * 4 * lanes + byte;
-                *to = (uint8_t)((*to & ~(3 << (2 * (step % 4)))) | code << (2 * (step % 4)));
+                const int bits = row[k / 4] >> (2 * (k % 4)) & 3, at = 2 * (step % 4);
+                *to = (uint8_t)((*to & ~(3 << at)) | (bits == 3 ? 0 : bits + 1) << at);
             } else if (weights == ELQ_B1) {
-                uint8_t *to = block + (step * width + vector % 2) * lanes / 2 + byte / 8;
-                *to |= (uint8_t)((row[k / 8] >> (k % 8) & 1) << (byte % 8));
+                *to |= (uint8_t)((row[k / 8] >> (k % 8) & 1) << (step % 8));
             } else {
-                block[(step * width + vector % 2) * 4 * lanes + byte] = row[k];
+                *to = row[k];
             }
         }
     }

@@ -10,9 +10,6 @@
 #define sums_step(sums, x, w, weights) vdotq_s32(sums, x, w)
 #define sums_widen(sums, weights) (sums)
 
-enum { VECTOR_PIXELS = 0, MOST_VECTOR = 0 };
-#define vector_sums(packed, steps, vectors, weights, x, total, sums) ((void)(packed), (void)(x), (void)(total))
-
 #include "infer_i8_conv.inc.h"
 
 KERNEL(t2, dotprod, ELQ_DOTPROD, ELQ_T2)

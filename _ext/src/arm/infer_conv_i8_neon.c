@@ -14,7 +14,7 @@ typedef struct {
 
 static inline SUMS sums_zero(void) { return (SUMS){vdupq_n_s32(0), vdupq_n_s32(0)}; }
 
-static inline __attribute__((always_inline)) SUMS sums_step(SUMS s, BYTES x, BYTES w, const int weights) {
+INLINE SUMS sums_step(SUMS s, BYTES x, BYTES w, const int weights) {
     if (weights == ELQ_FULL)
         return (SUMS){vpadalq_s16(s.first, vmull_s8(vget_low_s8(x), vget_low_s8(w))),
                       vpadalq_s16(s.second, vmull_high_s8(x, w))};
@@ -23,13 +23,10 @@ static inline __attribute__((always_inline)) SUMS sums_step(SUMS s, BYTES x, BYT
                   vreinterpretq_s32_s16(vmlal_high_s8(second, x, w))};
 }
 
-static inline __attribute__((always_inline)) VEC sums_widen(SUMS s, const int weights) {
+INLINE VEC sums_widen(SUMS s, const int weights) {
     if (weights == ELQ_FULL) return vpaddq_s32(s.first, s.second);
     return vpaddq_s32(vpaddlq_s16(vreinterpretq_s16_s32(s.first)), vpaddlq_s16(vreinterpretq_s16_s32(s.second)));
 }
-
-enum { VECTOR_PIXELS = 0, MOST_VECTOR = 0 };
-#define vector_sums(packed, steps, vectors, weights, x, total, sums) ((void)(packed), (void)(x), (void)(total))
 
 #include "infer_i8_conv.inc.h"
 

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "infer.h"
+#include "infer_i8_plan.h"
 
 #define LANES 8
 #define VEC __m256i
@@ -46,15 +46,18 @@ static void decode_t2(const uint8_t *packed, ptrdiff_t groups, ptrdiff_t vectors
         }
 }
 
-/* Every byte gets the byte with its bit, that bit is compared: -1 where it is set, and 1 in place of 0. */
-static void decode_b1(const uint8_t *packed, ptrdiff_t count, int8_t *panel) {
-    const __m256i one = _mm256_set1_epi8(1), bit = _mm256_set1_epi64x((long long)0x8040201008040201);
-    const __m256i spread = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
-    for (ptrdiff_t k = 0; k < count; k++) {
-        const __m256i codes = _mm256_shuffle_epi8(broadcast(packed + 4 * k), spread);
-        const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(codes, bit), bit);
-        bytes_store(panel + 32 * k, _mm256_or_si256(set, one));
-    }
+/* A bit of every byte is compared: -1 where it is set, and 1 in place of 0. */
+static void decode_b1(const uint8_t *packed, ptrdiff_t groups, ptrdiff_t vectors, int8_t *panel) {
+    const __m256i one = _mm256_set1_epi8(1);
+    for (ptrdiff_t k = 0; k < groups; k++, panel += 8 * vectors * 32)
+        for (ptrdiff_t v = 0; v < vectors; v++, packed += 32) {
+            const __m256i codes = bytes_load((const int8_t *)packed);
+            for (int i = 0; i < 8; i++) {
+                const __m256i bit = _mm256_set1_epi8((char)(1 << i));
+                const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(codes, bit), bit);
+                bytes_store(panel + (i * vectors + v) * 32, _mm256_or_si256(set, one));
+            }
+        }
 }
 
 /* The tail of 8 outputs, as infer_i8_avx512.h has it of 16. */
@@ -119,9 +122,6 @@ static inline void bytes_scatter(int8_t *to, ptrdiff_t step, ptrdiff_t width, BY
         _mm_storel_epi64((__m128i *)(to + 3 * step), _mm_unpackhi_epi64(second, second));
     }
 }
-
-enum { VECTOR_PIXELS = 0, MOST_VECTOR = 0 };
-#define vector_sums(packed, steps, vectors, weights, x, total, sums) ((void)(packed), (void)(x), (void)(total))
 
 #include "infer_i8_conv.inc.h"
 

@@ -6,9 +6,6 @@
 #define HALVES_ZERO _mm512_setzero_si512
 #include "infer_i8_maddubs.h"
 
-enum { VECTOR_PIXELS = 0, MOST_VECTOR = 0 };
-#define vector_sums(packed, steps, vectors, weights, x, total, sums) ((void)(packed), (void)(x), (void)(total))
-
 #include "infer_i8_conv.inc.h"
 
 KERNEL(t2, avx512, ELQ_AVX512, ELQ_T2)
