@@ -1,6 +1,7 @@
 /* The inference kernels alone: see infer_kernels.py, which compiles this beside them. Arguments: a word that a kernel's
  * name must contain, one that the layer's must ("" for all), pictures, milliseconds each. Prints lines of six columns:
- * layer, kernel, microseconds a picture, GMAC/s, share of the limit of the byte dot product in registers, tasks. */
+ * layer, kernel, microseconds a picture, GMAC/s, share of the limit in registers (of the byte dot product for int8
+ * activations, of float multiply-adds for float ones), tasks. */
 #include "cpu.h"
 #include "infer.h"
 #include "pool.h"
@@ -83,9 +84,14 @@ static void *take(size_t bytes) {
 #define start_value x
 LIMIT(limit_vnni, "avx512f,avx512vnni", __m512i, _mm512_set1_epi8(1), VNNI, 64)
 LIMIT(limit_avx2, "avx2", __m256i, _mm256_set1_epi8(1), MADD, 32)
+#define FMA(i) __asm__ volatile("vfmadd231ps %1, %1, %0" : "+v"(a##i) : "v"(x));
+LIMIT(limit_fma512, "avx512f", __m512, _mm512_set1_ps(1), FMA, 16)
+LIMIT(limit_fma256, "avx2,fma", __m256, _mm256_set1_ps(1), FMA, 8)
 static double limit(int isa) { return isa == ELQ_AVX512VNNI ? limit_vnni() : isa >= ELQ_AVX2 ? limit_avx2() : 0; }
+static double limit_float(int isa) { return isa >= ELQ_AVX512 ? limit_fma512() : isa >= ELQ_AVX2 ? limit_fma256() : 0; }
 #else
 static double limit(int isa) { return (void)isa, 0; }
+static double limit_float(int isa) { return (void)isa, 0; }
 #endif
 
 /* ---- one kernel, one layer */
@@ -145,13 +151,14 @@ int main(int count, char **words) {
     if (count != 5) return 2;
     const int best = elq_isa_parse("");
     const ptrdiff_t n = atol(words[3]);
-    const double vnni = limit(best);
-    printf("limit %.1f GMAC/s\n", vnni);
+    const double limits[] = {[ELQ_F32] = limit_float(best), [ELQ_I8] = limit(best)};
+    printf("limits of one thread: float %.1f GMAC/s, int8 %.1f GMAC/s\n", limits[ELQ_F32], limits[ELQ_I8]);
     for (size_t k = 0; k < sizeof LAYERS / sizeof *LAYERS; k++)
         for (int i = 0; elq_infer_kernel(i); i++) {
             const elq_kernel *kernel = elq_infer_kernel(i);
             if (strstr(kernel->name, words[1]) && strstr(LAYERS[k].name, words[2]) && elq_isa_includes(best, kernel->isa))
-                measure(kernel, &LAYERS[k], n, atof(words[4]) / 1e3, vnni * elq_num_threads());
+                measure(kernel, &LAYERS[k], n, atof(words[4]) / 1e3,
+                        limits[kernel->activations] * elq_num_threads());
         }
     return 0;
 }

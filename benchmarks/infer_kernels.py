@@ -5,8 +5,8 @@
 infer_kernels.c is compiled here together with the kernels' sources, each with the flags of its instruction set, and
 runs every kernel of this CPU on the layers of ResNet-20 and ResNet-18 and on a few others: microseconds a picture (the
 shortest time of many), GMAC/s, the share of the limit, and into how many tasks the kernel cuts the call. The limit is
-that of the CPU's best byte dot product with every operand in registers (VNNI, or vpmaddubsw and 16-bit additions),
-times the threads.
+that of the CPU's best byte dot product with every operand in registers (VNNI, or vpmaddubsw and 16-bit additions), for
+float activations that of float multiply-adds, times the threads; Winograd and look-up may exceed the latter.
 """
 
 import argparse
