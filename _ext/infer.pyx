@@ -3,8 +3,12 @@
 
 import numpy as np
 
+cimport numpy as cnp
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int8_t, int32_t, uint8_t
+from libc.stdlib cimport calloc, free
+
+cnp.import_array()
 
 
 cdef extern from "cpu.h":
@@ -66,6 +70,43 @@ cdef extern from "infer.h":
     const elq_kernel *elq_infer_kernel(int index)
 
 
+cdef extern from "infer_program.h":
+    enum elq_where:
+        ELQ_NOWHERE, ELQ_ARENA, ELQ_INPUT, ELQ_OUTPUT
+    ctypedef struct elq_place:
+        elq_where where
+        ptrdiff_t offset
+    ctypedef struct elq_step
+    ctypedef void elq_rows(const elq_step *step, const void *x, const void *residual, void *y, ptrdiff_t first,
+                           ptrdiff_t last) noexcept nogil
+    ctypedef struct elq_step:
+        const elq_kernel *kernel
+        elq_rows *rows
+        elq_shape shape
+        elq_place x, residual, y
+        const void *weights
+        elq_tail_f32 f32
+        elq_tail_i8 i8
+        const void *table
+        ptrdiff_t first_channel
+        int raw
+    ctypedef struct elq_program:
+        const elq_step *steps
+        ptrdiff_t count, input_bytes, output_bytes, arena_bytes
+        size_t scratch_bytes
+    ctypedef struct elq_schedule:
+        ptrdiff_t n, chunk
+        int alone, workers
+        size_t bytes
+    elq_schedule elq_program_schedule(const elq_program *program, ptrdiff_t n, ptrdiff_t budget, int profile) nogil
+    void elq_program_run(const elq_program *program, const elq_schedule *schedule, const void *x, void *y, void *memory,
+                         double *seconds) nogil
+    ptrdiff_t elq_cache_bytes()
+
+cdef extern from "infer_rows.h":
+    elq_rows *elq_rows_find(const char *name)
+
+
 ACTIVATIONS = {"float32": ELQ_F32, "int8": ELQ_I8, "int8 sums": ELQ_I8_SUMS}
 WEIGHTS = {"ternary": ELQ_T2, "binary": ELQ_B1, "full": ELQ_FULL}
 ERRORS = {ELQ_DIRECT: "direct", ELQ_WINOGRAD: "winograd"}
@@ -100,10 +141,35 @@ def kernels() -> list:
     return names
 
 
+def kernel_for(activations, weights, size, outputs, kernel, stride, padding, dilation, ptrdiff_t groups) -> str:
+    """The kernel that a Layer of these arguments would run, without its weights."""
+    cdef elq_shape shape = layer_shape(size, outputs, kernel, stride, padding, dilation, groups)
+    return elq_infer_select(elq_isa(), ACTIVATIONS[activations], WEIGHTS[weights], &shape).name.decode()
+
+
+cdef elq_shape layer_shape(size, outputs, kernel, stride, padding, dilation, ptrdiff_t groups) except *:
+    """The shape of a layer; ValueError if there is none."""
+    cdef elq_shape g
+    g.h, g.w, g.c = size
+    g.kh, g.kw = kernel
+    g.stride_h, g.stride_w = stride
+    g.pad_h, g.pad_w = padding
+    g.dilation_h, g.dilation_w = dilation
+    g.groups, g.o = groups, outputs
+    if min(g.h, g.w, g.c, g.o, g.kh, g.kw, *stride, *dilation, groups) < 1 or min(padding) < 0:
+        raise ValueError("a length, stride, dilation or padding of a layer is too small")
+    g.p = (g.h + 2 * g.pad_h - g.dilation_h * (g.kh - 1) - 1) // g.stride_h + 1
+    g.q = (g.w + 2 * g.pad_w - g.dilation_w * (g.kw - 1) - 1) // g.stride_w + 1
+    if min(g.p, g.q) < 1 or g.c % groups or g.o % groups:
+        raise ValueError(f"{g.c} channels to {g.o} in {groups} groups, {g.p} x {g.q} pixels: not a layer")
+    return g
+
+
 def aligned(ptrdiff_t size) -> np.ndarray:
     """`size` uninitialized bytes that start at a multiple of ELQ_ALIGN."""
     buffer = np.empty(size + ELQ_ALIGN, np.uint8)
-    return buffer[-buffer.ctypes.data % ELQ_ALIGN:][:size]
+    cdef ptrdiff_t first = <ptrdiff_t> (address(buffer) % ELQ_ALIGN)
+    return buffer[(ELQ_ALIGN - first) % ELQ_ALIGN:][:size]
 
 
 cdef struct call:
@@ -118,8 +184,8 @@ cdef void run_task(void *context, ptrdiff_t index, int worker) noexcept nogil:
     c.kernel.run(&c.conv, index, c.scratch + worker * c.scratch_bytes)
 
 
-cdef size_t address(array) except? 0:
-    return array.ctypes.data
+cdef size_t address(cnp.ndarray array) except? 0:
+    return <size_t> cnp.PyArray_DATA(array)
 
 
 cdef class Layer:
@@ -135,24 +201,13 @@ cdef class Layer:
     cdef const elq_kernel *kernel
     cdef elq_tail_f32 f32
     cdef elq_tail_i8 i8
-    cdef readonly object packed
+    cdef readonly object packed  # uint8: the weights as they stay in memory
     cdef object arrays
 
     def __init__(self, activations, weights, rows, size, kernel, stride, padding, dilation, ptrdiff_t groups, tail,
                  name=None):
+        self.shape = layer_shape(size, len(rows), kernel, stride, padding, dilation, groups)
         cdef elq_shape *g = &self.shape
-        g.h, g.w, g.c = size
-        g.kh, g.kw = kernel
-        g.stride_h, g.stride_w = stride
-        g.pad_h, g.pad_w = padding
-        g.dilation_h, g.dilation_w = dilation
-        g.groups, g.o = groups, len(rows)
-        if min(g.h, g.w, g.c, g.o, g.kh, g.kw, *stride, *dilation, groups) < 1 or min(padding) < 0:
-            raise ValueError("a length, stride, dilation or padding of a layer is too small")
-        g.p = (g.h + 2 * g.pad_h - g.dilation_h * (g.kh - 1) - 1) // g.stride_h + 1
-        g.q = (g.w + 2 * g.pad_w - g.dilation_w * (g.kw - 1) - 1) // g.stride_w + 1
-        if min(g.p, g.q) < 1 or g.c % groups or g.o % groups:
-            raise ValueError(f"{g.c} channels to {g.o} in {groups} groups, {g.p} x {g.q} pixels: not a layer")
         self._choose(ACTIVATIONS[activations], WEIGHTS[weights], name)
         cdef ptrdiff_t length = g.kh * g.kw * (g.c // groups)
         dtype, width = {
@@ -243,3 +298,106 @@ cdef class Layer:
         with nogil:
             elq_parallel_for(self.kernel.tasks(g, c.conv.n) if c.conv.n > 0 else 0, run_task, &c)
         return y
+
+
+PLACES = {"arena": ELQ_ARENA, "input": ELQ_INPUT, "output": ELQ_OUTPUT}
+
+
+cdef class Program:
+    """Steps that C runs in one call, over values in one arena: infer_program.h.
+
+    steps: objects with the attributes of runtime.program.Prepared. arena_bytes, input_bytes, output_bytes: of one picture.
+    """
+
+    cdef elq_program program
+    cdef elq_step *steps
+    cdef ptrdiff_t budget
+    cdef object kept
+    cdef list arenas  # of calls that are over, for the next ones: taken and given back under the GIL
+
+    def __cinit__(self, steps, ptrdiff_t arena_bytes, ptrdiff_t input_bytes, ptrdiff_t output_bytes):
+        cdef ptrdiff_t k
+        self.steps = <elq_step *> calloc(len(steps), sizeof(elq_step))
+        if not self.steps:
+            raise MemoryError
+        self.kept, self.arenas, self.budget = list(steps), [], elq_cache_bytes() // 2
+        self.program.steps, self.program.count = self.steps, len(steps)
+        self.program.arena_bytes = arena_bytes
+        self.program.input_bytes, self.program.output_bytes = input_bytes, output_bytes
+        for k in range(len(steps)):
+            self._set(&self.steps[k], steps[k])
+
+    def __dealloc__(self):
+        free(self.steps)
+
+    cdef int _set(self, elq_step *s, step) except -1:
+        cdef Layer layer
+        s.x.where, s.x.offset = place(step.x)
+        s.residual.where, s.residual.offset = place(step.residual)
+        s.y.where, s.y.offset = place(step.y)
+        if step.layer is not None:
+            layer = step.layer
+            s.kernel, s.shape, s.f32, s.i8 = layer.kernel, layer.shape, layer.f32, layer.i8
+            s.weights = <const void *> address(layer.packed)
+            self.program.scratch_bytes = max(self.program.scratch_bytes, layer.kernel.scratch_bytes(&layer.shape))
+            return 0
+        s.rows = elq_rows_find(step.rows.encode())
+        if s.rows is NULL:
+            raise ValueError(f"there is no step {step.rows!r}")
+        s.shape.h, s.shape.w, s.shape.c = step.size
+        s.shape.p, s.shape.q, s.shape.o = step.shape
+        s.shape.kh, s.shape.kw = step.kernel
+        s.shape.stride_h, s.shape.stride_w = step.stride
+        s.first_channel, s.shape.pad_h, s.shape.pad_w = step.before
+        s.f32.low, s.raw = step.low, step.raw
+        if step.scale is not None:
+            s.f32.scale, s.f32.bias = <const float *> address(step.scale), <const float *> address(step.bias)
+        if step.table is not None:
+            s.table = <const void *> address(step.table)
+        if step.weights is not None:
+            s.weights = <const void *> address(step.weights)
+        if step.requantize is not None:
+            b, q, shift, lo, hi, l = step.requantize
+            s.i8.b, s.i8.q, s.i8.s = <int32_t *> address(b), <int32_t *> address(q), <uint8_t *> address(shift)
+            s.i8.lo, s.i8.hi, s.i8.l = <int8_t *> address(lo), <int8_t *> address(hi), l
+        if step.add is not None:
+            s.i8.q_v, s.i8.q_r, s.i8.s_add, s.i8.lo_add, s.i8.hi_add = step.add
+        return 0
+
+    def memory(self, ptrdiff_t n) -> int:
+        """Bytes of the arenas, scratch and bookkeeping of a call with n pictures."""
+        return elq_program_schedule(&self.program, n, self.budget, 0).bytes
+
+    def run(self, cnp.ndarray x, cnp.ndarray y, cnp.ndarray seconds=None):
+        """Compute y (N, ...) of x (N, C, H, W), contiguous and of the types that the steps read and write.
+
+        seconds: float64, one a step, to which the time of each is added.
+        """
+        cdef ptrdiff_t n = len(x)
+        cdef elq_schedule schedule = elq_program_schedule(&self.program, n, self.budget, seconds is not None)
+        cdef const void *from_ = cnp.PyArray_DATA(x)
+        cdef void *to = cnp.PyArray_DATA(y)
+        cdef double *times = NULL
+        if x.nbytes != n * self.program.input_bytes or y.nbytes != n * self.program.output_bytes or n == 0:
+            raise ValueError(f"{x.nbytes} and {y.nbytes} bytes are not {n} pictures of this program")
+        if seconds is not None:
+            if seconds.dtype != np.float64 or len(seconds) != self.program.count:
+                raise ValueError(f"wanted {self.program.count} float64 for the times of the steps")
+            times = <double *> cnp.PyArray_DATA(seconds)
+        try:
+            arena = self.arenas.pop()
+        except IndexError:
+            arena = None
+        if arena is None or <size_t> len(arena) < schedule.bytes:
+            arena = aligned(schedule.bytes)
+        cdef void *memory = cnp.PyArray_DATA(arena)
+        with nogil:
+            elq_program_run(&self.program, &schedule, from_, to, memory, times)
+        self.arenas.append(arena)
+
+
+cdef tuple place(where):
+    """(where, offset) of ("arena", offset), "input" and the like, or None."""
+    if where is None:
+        return ELQ_NOWHERE, 0
+    return PLACES[where[0]], where[1]

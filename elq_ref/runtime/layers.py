@@ -1,4 +1,8 @@
-"""Layers without weights, in NumPy, on activations (N, H, W, C) or (N, C)."""
+"""Every op in NumPy on float32 activations (N, H, W, C) or (N, C): what runs where the extension is missing.
+
+The weights stay packed; a block of output channels is decoded when its turn comes, for all pixels that use it, and
+thrown away.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,65 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .codes import rows, to_rows, unpack_rows
 from .graph_types import Node
+from .kernels import geometry
 
 Layer = Callable[..., np.ndarray]
 
+PATCH_FLOATS = 1 << 22  # of the inputs that are gathered at a time
+BLOCK = 64  # output channels that are decoded at a time
 
-def prepare(node: Node) -> Layer:
-    """The `node` as a function of the values that it reads."""
-    return _PREPARE[node.op](node)
+
+def prepare(node: Node, shape: tuple[int, ...]) -> Layer:
+    """The `node`, whose value has `shape` (C, H, W) or (C), as a function of the values that it reads."""
+    if node.weight is None:
+        return _PREPARE[node.op](node)
+    run = _conv(node, shape)
+    return run if node.op == "conv" else lambda x: run(x[:, None, None, :])[:, 0, 0]
+
+
+def _conv(node: Node, shape: tuple[int, ...]) -> Layer:
+    (kh, kw), (sh, sw), (ph, pw), (dh, dw), groups = geometry(node)
+    weight, bias = node.weight, node.bias
+    factor = node.scale if weight.alpha is None else weight.alpha * node.scale
+    length, outputs, (rows_out, columns_out) = rows(weight.shape), shape[0] // groups, shape[1:] or (1, 1)
+
+    def decode(first: int, last: int) -> np.ndarray:
+        """Rows `first` to `last` of the codes (or weights) as float32 (channels, K)."""
+        if weight.levels == "float":
+            return to_rows(weight.data[first:last])
+        return unpack_rows(weight.data[first:last], weight.levels, length).astype(np.float32)
+
+    def gather(x: np.ndarray, group: int) -> np.ndarray:
+        """The inputs (N * P * Q, K) that every output pixel of a group multiplies by its weights."""
+        channels = weight.shape[1]
+        x = x[..., group * channels : (group + 1) * channels]
+        seen = np.empty((len(x), rows_out, columns_out, kh, kw, channels), np.float32)
+        for i in range(kh):
+            for j in range(kw):
+                row, column = slice(i * dh, i * dh + sh * (rows_out - 1) + 1, sh), j * dw
+                seen[:, :, :, i, j] = x[:, row, column : column + sw * (columns_out - 1) + 1 : sw]
+        return seen.reshape(-1, length)
+
+    def run(x: np.ndarray) -> np.ndarray:
+        y = np.empty((len(x), rows_out, columns_out, shape[0]), np.float32)
+        step = max(1, PATCH_FLOATS // (rows_out * columns_out * length))
+        for first in range(0, len(x), step):
+            part = x[first : first + step]
+            if ph or pw:
+                part = np.pad(part, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
+            for group in range(groups):
+                seen = gather(part, group)
+                for o in range(group * outputs, (group + 1) * outputs, BLOCK):
+                    last = min(o + BLOCK, (group + 1) * outputs)
+                    sums = seen @ decode(o, last).T
+                    y[first : first + step, ..., o:last] = sums.reshape(len(part), rows_out, columns_out, -1)
+        y *= factor
+        y += bias
+        return y
+
+    return run
 
 
 def _scale_shift(node: Node) -> Layer:
