@@ -66,7 +66,8 @@ cdef extern from "infer.h":
         ptrdiff_t (*tasks)(const elq_shape *shape, ptrdiff_t n) nogil
         void (*run)(const elq_conv *conv, ptrdiff_t task, void *scratch) noexcept nogil
         elq_error error
-    const elq_kernel *elq_infer_select(int isa, elq_activations activations, elq_weights weights, const elq_shape *shape)
+    const elq_kernel *elq_infer_select(int isa, elq_activations activations, elq_weights weights,
+                                       const elq_shape *shape)
     const elq_kernel *elq_infer_kernel(int index)
 
 
@@ -191,10 +192,10 @@ cdef size_t address(cnp.ndarray array) except? 0:
 cdef class Layer:
     """A convolution or fully connected layer, packed for the best kernel that there is: infer.h.
 
-    weights: "ternary" or "binary" rows of codes, uint8 (O, bytes) as they lie in the file, or "full" rows of float32 or
-    int8 (O, K). activations: "float32", "int8" or "int8 sums". size: (H, W, C); kernel, stride, padding, dilation: (rows, columns). tail: for float32 activations (scale,
-    bias, low), for int8 (b, q, s, lo, hi, l, (q_v, q_r, s_add, lo_add, hi_add)). name: the kernel, for tests; ValueError if
-    it does not run this shape here.
+    activations: "float32", "int8", or "int8 sums" (int8 in, int32 out). weights: "ternary" or "binary" rows of codes,
+    uint8 (O, bytes) as they lie in the file, or "full" rows of float32 or int8 (O, K). size: (H, W, C). kernel, stride,
+    padding, dilation: (rows, columns). tail: for float32 activations (scale, bias, low), for int8 ones (b, q, s, lo, hi,
+    l, None or (q_v, q_r, s_add, lo_add, hi_add)). name: the kernel, for tests; ValueError if it does not run this here.
     """
 
     cdef elq_shape shape
@@ -252,17 +253,18 @@ cdef class Layer:
         self.arrays = scale, bias
         self.f32.scale, self.f32.bias, self.f32.low = &a[0], &b[0], low
 
-    def _set_i8(self, b, q, s, lo, hi, int l, add):
+    def _set_i8(self, b, q, s, lo, hi, int left, add):
         cdef const int32_t[::1] b_view = b, q_view = q
         cdef const uint8_t[::1] s_view = s
         cdef const int8_t[::1] lo_view = lo, hi_view = hi
         if not len(b) == len(q) == len(s) == len(lo) == len(hi) == self.shape.o:
             raise ValueError(f"arrays of a tail are not of the length {self.shape.o}")
-        if min(q) < 0 or min(s) < 33 or max(s) > 62 or not 0 <= l <= 30:
+        if min(q) < 0 or min(s) < 33 or max(s) > 62 or not 0 <= left <= 30:
             raise ValueError("a multiplier or shift of a tail is out of its range")
         self.arrays = b, q, s, lo, hi
         self.i8.b, self.i8.q, self.i8.s = &b_view[0], &q_view[0], &s_view[0]
-        self.i8.lo, self.i8.hi, self.i8.l = &lo_view[0], &hi_view[0], l
+        self.i8.lo, self.i8.hi = &lo_view[0], &hi_view[0]
+        self.i8.l = left
         self.i8.q_v, self.i8.q_r, self.i8.s_add, self.i8.lo_add, self.i8.hi_add = add or (0, 0, 1, 0, 0)
         if not 1 <= self.i8.s_add <= 31 or max(abs(self.i8.q_v), abs(self.i8.q_r)) >= 1 << 22:
             raise ValueError("a multiplier or shift of an addition is out of its range")
@@ -285,7 +287,7 @@ cdef class Layer:
         y = np.empty((len(x), g.p, g.q, g.o), np.int32 if self.kernel.activations == ELQ_I8_SUMS else dtype)
         for name, array, wanted in ("x", x, (len(x), g.h, g.w, g.c)), ("residual", residual, y.shape):
             if array is not None and (array.dtype != dtype or array.shape != wanted or not array.flags.c_contiguous):
-                raise ValueError(f"{name} is {array.dtype} {array.shape}, wanted {np.dtype(dtype)} {wanted}, contiguous")
+                raise ValueError(f"{name} is {array.dtype} {array.shape}, wanted {np.dtype(dtype)} {wanted} in order")
         c.conv.shape, c.conv.n, c.conv.weights = g[0], len(x), <const void *> address(self.packed)
         c.conv.x, c.conv.y, c.conv.residual = <const void *> address(x), <void *> address(y), NULL
         if residual is not None:
@@ -306,7 +308,7 @@ PLACES = {"arena": ELQ_ARENA, "input": ELQ_INPUT, "output": ELQ_OUTPUT}
 cdef class Program:
     """Steps that C runs in one call, over values in one arena: infer_program.h.
 
-    steps: objects with the attributes of runtime.program.Prepared. arena_bytes, input_bytes, output_bytes: of one picture.
+    steps: objects with the attributes of runtime.program.Prepared. The bytes are those of one picture.
     """
 
     cdef elq_program program
@@ -357,9 +359,10 @@ cdef class Program:
         if step.weights is not None:
             s.weights = <const void *> address(step.weights)
         if step.requantize is not None:
-            b, q, shift, lo, hi, l = step.requantize
+            b, q, shift, lo, hi, left = step.requantize
             s.i8.b, s.i8.q, s.i8.s = <int32_t *> address(b), <int32_t *> address(q), <uint8_t *> address(shift)
-            s.i8.lo, s.i8.hi, s.i8.l = <int8_t *> address(lo), <int8_t *> address(hi), l
+            s.i8.lo, s.i8.hi = <int8_t *> address(lo), <int8_t *> address(hi)
+            s.i8.l = left
         if step.add is not None:
             s.i8.q_v, s.i8.q_r, s.i8.s_add, s.i8.lo_add, s.i8.hi_add = step.add
         return 0

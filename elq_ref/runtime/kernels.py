@@ -17,8 +17,8 @@ Pair = tuple[int, int]
 
 
 def geometry(node: Node | IntegerNode) -> tuple[Pair, Pair, Pair, Pair, int]:
-    """kernel, stride, padding, dilation (rows, columns) and groups of a conv or linear; a fully connected layer is a 1x1
-    convolution of a 1x1 picture.
+    """kernel, stride, padding, dilation (rows, columns) and groups of a conv or linear; a fully connected layer is a
+    1x1 convolution of a 1x1 picture.
     """
     if node.op == "linear":
         return (1, 1), (1, 1), (0, 0), (1, 1), 1

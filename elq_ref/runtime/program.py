@@ -14,7 +14,7 @@ import numpy as np
 from . import arena
 from .codes import BITS, pack_codes, to_rows, unpack_rows
 from .fusing import Shape, Step, float_steps, int8_steps
-from .integer import HIGH, IntegerNetwork, Requantize
+from .integer import HIGH, Requantize
 from .kernels import _infer, geometry
 from .packed import PackedNetwork
 
@@ -175,7 +175,8 @@ def _layer(step: Step, activations: str, shapes: Mapping[str, Shape], tail: tupl
     layer = _infer.Layer(activations, weights, _rows(step), size, *geometry(node), tail)
     macs = math.prod(shape) * math.prod(node.weight.shape[1:])
     source = getattr(node, "source", node.name)
-    op = node.op + (" add" if step.add else "") + (" relu" if step.relu or getattr(step.add or node, "lo", -1) == 0 else "")
+    relu = step.relu or getattr(step.add or node, "lo", None) == 0
+    op = " ".join([node.op] + ["add"] * (step.add is not None) + ["relu"] * relu)
     return Prepared(step.name, op, step.reads, size, shape, source, macs, layer)
 
 

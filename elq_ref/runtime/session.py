@@ -60,8 +60,8 @@ class Session:
         return self._run(x)
 
     def profile(self, x: np.ndarray) -> list[tuple[str, str, str, float, int]]:
-        """Run x once and say where the time went: (step, op, kernel, seconds, multiply-adds a picture) of every step, in
-        order. Several threads share each step, even where a call would give them pictures of their own.
+        """Run x once and say where the time went: (step, op, kernel, seconds, multiply-adds a picture) of every
+        step, in order. Several threads share each step, even where a call would give them pictures of their own.
         """
         seconds = np.zeros(len(self._program.steps))
         self._run(x, seconds)
@@ -88,8 +88,8 @@ class Session:
         return self._program.arena_bytes
 
     def summary(self) -> str:
-        """A table: for every layer name, shape, levels, bits a weight and bytes in memory, multiply-adds a picture, and the
-        kernel that runs it.
+        """A table: for every layer name, shape, levels, bits a weight and bytes in memory, multiply-adds a
+        picture, and the kernel that runs it.
         """
         rows = [("layer", "shape", "levels", "bits/weight", "bytes", "MMAC", "kernel")]
         macs = {step.source: step.macs for step in self._program.steps}
@@ -99,14 +99,11 @@ class Session:
             work = f"{macs[name] / 1e6:,.2f}" if name in macs else ""
             row = name, "x".join(map(str, shape)), levels, f"{8 * held / size:.2f}", f"{held:,}", work, kernel
             rows.append(row)
-        total = f"{sum(macs.values()) / 1e6:,.2f}"
-        rows.append(("total", "", "", "", f"{self.weight_bytes:,}", total, f"{self.arena_bytes:,} bytes of activations"))
+        work, arena = f"{sum(macs.values()) / 1e6:,.2f}", f"{self.arena_bytes:,} bytes of activations"
+        rows.append(("total", "", "", "", f"{self.weight_bytes:,}", work, arena))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        left = {0, 1, 2, 6}
-        lines = (
-            "  ".join(f"{t:<{w}}" if i in left else f"{t:>{w}}" for i, (t, w) in enumerate(zip(row, widths, strict=True)))
-            for row in rows
-        )
+        signs = "<<<>>><"
+        lines = ("  ".join(f"{t:{a}{w}}" for t, a, w in zip(row, signs, widths, strict=True)) for row in rows)
         return "\n".join(line.rstrip() for line in lines)
 
     def _run(self, x: np.ndarray, seconds: np.ndarray | None = None) -> np.ndarray:
