@@ -162,9 +162,11 @@ def pack_network(
     )
 
 
-def count_correct_packed(packed: PackedNetwork, dataset: Dataset, batch_size: int = 250) -> tuple[int, int]:
+def count_correct_packed(
+    packed: PackedNetwork, dataset: Dataset, batch_size: int = 250, activations: str = "float32"
+) -> tuple[int, int]:
     """(pictures that the packed network classifies correctly, pictures), with the file's own normalization."""
-    session = Session(packed)
+    session = Session(packed, activations)
     correct = 0
     for start in range(0, len(dataset), batch_size):
         logits = session(dataset.images[start : start + batch_size])

@@ -144,6 +144,31 @@ def test_a_checkpoint_reads_the_folder_by_what_it_says(tmp_path, tree, capsys):
     assert (code, seen["total"]) == (0, 40)
 
 
+def test_int8_activations_on_request(packed, file, test_set, tree, tmp_path, capsys):
+    """Expected from the definition, interpret_int8; a network that is not calibrated, or a checkpoint, says so."""
+    from elq_ref import checkpoint
+    from elq_ref.deploy import calibrate
+    from elq_ref.runtime import interpret_int8
+
+    calibrated = calibrate(packed, test_set.images)
+    calibrated.save(tmp_path / "int8.elq")
+    answers = interpret_int8(calibrated.int8, test_set.images).logits
+    correct = int((answers.argmax(1) == test_set.labels).sum())
+    assert (
+        answers.argmax(1) != interpret(packed.graph, test_set.normalized()).argmax(1)
+    ).any()  # else it proves nothing
+    for command in (["run", tmp_path / "int8.elq", tree], ["eval", tmp_path / "int8.elq", "--data", tree]):
+        code, seen, _ = run(capsys, *command, "--activations", "int8", "--json")
+        assert (code, seen["correct"], seen["total"]) == (0, correct, 40)
+        code, _, error = run(capsys, command[0], file, *command[2:], "--activations", "int8")
+        assert code == 2
+        assert "calibrate" in error
+    checkpoint.save(tmp_path / "net.safetensors", models.digits_cnn(seed=4).state_dict(), {"model": "digits_cnn"})
+    code, _, error = run(capsys, "eval", tmp_path / "net.safetensors", "--data", "digits", "--activations", "int8")
+    assert code == 2
+    assert "no packed network" in error
+
+
 def test_unreadable_pictures_are_named(file, tmp_path, capsys):
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "empty.png").touch()

@@ -9,6 +9,7 @@ import pytest
 
 from elq_ref import models, pack, timing
 from elq_ref.cli import main
+from elq_ref.deploy import calibrate
 from elq_ref.machine import cpu_name, peak_memory
 from elq_ref.runtime import Session
 from elq_ref.timing.runners import normalized
@@ -99,6 +100,25 @@ def test_bench(file, network, capsys):
             assert 1e7 < r["memory_before_bytes"] <= r["peak_memory_bytes"] < 1e9
     assert main(["bench", file, "--batch", "1", "--seconds", "0.01"]) == 0
     assert "images/s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("activations", ["float32", "int8"])
+def test_bench_names_every_step(network, activations, tmp_path, capsys):
+    calibrated = calibrate(network, pictures((1, 8, 8), 4))
+    calibrated.save(tmp_path / "net.elq")
+    options = ["--batch", "2", "--seconds", "0.02", "--activations", activations]
+    assert main(["bench", str(tmp_path / "net.elq"), *options, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    (run,) = result["runs"]
+    assert run["runner"] == f"elq {activations}"
+    layers = {step["step"]: step for step in result["layers"]}
+    work = {name: step["macs"] for name, step in layers.items() if step["macs"]}
+    assert sorted(work.values()) == sorted(macs(network).values())
+    assert all(step["seconds"] > 0 for step in layers.values() if step["macs"])
+    assert sum(step["seconds"] for step in layers.values()) < 100 * run["p50"]
+    assert main(["bench", str(tmp_path / "net.elq"), *options]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in layers)
 
 
 def test_bench_beside_onnxruntime(file, capsys):

@@ -15,8 +15,7 @@ from ..runtime import PackedNetwork
 from ..timing import Timed, missing, percentiles, take_turns
 from ..timing.runners import MATMUL_MACS
 from ..timing.work import macs
-from .output import Result, table
-from .run import add_activations
+from .output import Result, add_activations, table
 
 PEERS = ("onnxruntime fp32", "onnxruntime u8s8")
 ROUNDS = 7
@@ -89,6 +88,8 @@ def entry(timed: Timed, ours: Timed, threads: int, batch: int, work: int, blas: 
         "load_seconds": timed.about["load_seconds"],
         "peak_memory_bytes": timed.memory,
         "memory_before_bytes": timed.about["memory_before"],
+        "weights_in_memory_bytes": timed.about.get("weight_bytes"),
+        "activations_in_memory_bytes": timed.about.get("arena_bytes"),
     }
 
 

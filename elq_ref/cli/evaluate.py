@@ -10,6 +10,7 @@ from ..quantizing import count_correct_packed
 from ..runtime import PackedNetwork
 from ..training import count_correct
 from .common import Result, add_data, is_packed, load_data, load_network, with_normalization
+from .output import add_activations
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -17,6 +18,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("file", help="checkpoint (.safetensors, .pth, .th) or packed network (.elq)")
     command.add_argument("--model", help="model name, where a checkpoint does not say it")
     add_data(command)
+    add_activations(command)
     command.set_defaults(run=run)
 
 
@@ -27,7 +29,9 @@ def run(args: argparse.Namespace) -> Result:
         packed = PackedNetwork.load(args.file)
         shape, meta = packed.graph.input_shape, packed.metadata
         test = datasets.load_for(args.data, args.data_dir, "test", shape, meta.classes, meta.resize)
-        correct, total = count_correct_packed(packed, test)
+        correct, total = count_correct_packed(packed, test, activations=args.activations)
+    elif args.activations != "float32":
+        raise ValueError(f"{args.file} is no packed network (.elq): only those run with {args.activations} activations")
     else:
         test = load_data(args, args.file, "test")
         net, metadata = load_network(args.file, args.model, test)

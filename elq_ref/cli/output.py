@@ -1,7 +1,8 @@
-"""What a command gives back, progress and tables. Imports nothing of the training side."""
+"""What all commands share: what they give back, progress, tables. Imports nothing of the training side."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,6 +22,12 @@ def progress(items: Iterable[T], total: int, label: str) -> Iterator[T]:
         return
     slow = 0.1 if sys.stderr.isatty() else 10
     yield from tqdm(items, total=total, desc=label, file=sys.stderr, mininterval=slow, delay=0.5, leave=False)
+
+
+def add_activations(command: argparse.ArgumentParser) -> None:
+    """--activations."""
+    words = "float32 (default), or int8 for a calibrated network"
+    command.add_argument("--activations", choices=("float32", "int8"), default="float32", help=words)
 
 
 def is_packed(path: str | Path) -> bool:

@@ -15,7 +15,7 @@ from ..errors import FormatError
 from ..machine import megabytes, peak_memory
 from ..pictures import find_pictures, read_picture
 from ..runtime import PackedNetwork, Session
-from .output import Result, progress
+from .output import Result, add_activations, progress
 
 Picture = tuple[str, int | None]  # path, label
 
@@ -37,18 +37,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=run)
 
 
-def add_activations(command: argparse.ArgumentParser) -> None:
-    """--activations."""
-    words = "float32 (default), or int8 for a calibrated network"
-    command.add_argument("--activations", choices=("float32", "int8"), default="float32", help=words)
-
-
 def run(args: argparse.Namespace) -> Result:
     for name in ("top", "batch"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} is {getattr(args, name)}, wanted at least 1")
     packed = PackedNetwork.load(args.network)
-    session, classes = open_session(packed, args.activations), packed.metadata.classes
+    session, classes = Session(packed, args.activations), packed.metadata.classes
     pictures = [found for path in args.pictures for found in listed(path, classes)]
     unreadable: list[str] = []
     answers: list[dict[str, Any]] = []
@@ -78,11 +72,6 @@ def run(args: argparse.Namespace) -> Result:
         print(f"elq: {message}", file=sys.stderr)
     result |= {"unreadable": unreadable, "seconds": seconds, "peak_memory_bytes": memory}
     return result, "\n".join(lines), 1 if unreadable else 0
-
-
-def open_session(packed: PackedNetwork, activations: str) -> Session:
-    """A Session with these activations."""
-    return Session(packed) if activations == "float32" else Session(packed, activations=activations)
 
 
 def listed(path: str, classes: tuple[str, ...]) -> list[Picture]:

@@ -48,7 +48,7 @@ def normalized(network: PackedNetwork, pictures: np.ndarray) -> np.ndarray:
 
 def _elq(activations: str) -> Callable[[PackedNetwork, int], Ready]:
     def make(network: PackedNetwork, threads: int) -> Ready:
-        session = Session(network) if activations == "float32" else Session(network, activations=activations)
+        session = Session(network, activations)
 
         def feed(pictures: np.ndarray) -> np.ndarray:
             # int8: the table that normalizes pictures also quantizes them
@@ -58,11 +58,8 @@ def _elq(activations: str) -> Callable[[PackedNetwork, int], Ready]:
             x = feed(pictures)
             return lambda: session(x)
 
-        def profile(pictures: np.ndarray) -> list[Any]:
-            return session.profile(feed(pictures))
-
-        about = {"kernels": dict(session.kernels)}
-        return Ready(prepare, about, profile if hasattr(session, "profile") else None)
+        about = {"kernels": session.kernels, "weight_bytes": session.weight_bytes, "arena_bytes": session.arena_bytes}
+        return Ready(prepare, about, lambda pictures: session.profile(feed(pictures)))
 
     return make
 
