@@ -132,9 +132,11 @@ def report(result: dict[str, Any], network: PackedNetwork) -> str:
     seen = {r["runner"]: r for r in result["runs"]}
     for name, r in seen.items():
         peak, before = megabytes(r["peak_memory_bytes"]), megabytes(r["memory_before_bytes"])
-        lines.append(
-            f"{name}: ready in {1000 * r['load_seconds']:.1f} ms, peak memory {peak} ({before} before loading)"
-        )
+        ready = f"{1000 * r['load_seconds']:.1f} ms"
+        lines.append(f"{name}: ready in {ready}, peak memory {peak} ({before} before loading)")
+        if r["weights_in_memory_bytes"] is not None:
+            held = r["weights_in_memory_bytes"], r["activations_in_memory_bytes"]
+            lines[-1] += "; weights {:,} bytes, activations of a picture {:,}".format(*held)
     lines += [f"{name} did not run: {why}" for name, why in result["not_run"].items()]
     for threads, batch in sorted({(s["threads"], s["batch"]) for s in result["layers"]}):
         lines += ["", steps_table(result["layers"], threads, batch)]
