@@ -53,7 +53,7 @@ def _accuracies(axes: Axes, run: RunRecord) -> None:
     last = run.stages[-1]["step"] if run.stages else 0
     axes.plot([last], [run.top1], "*", color="black", markersize=10, clip_on=False, zorder=5,
               label=f"packed network at the end,\n{total:,} {_kind(run)}: {run.top1:.2f} %")  # fmt: skip
-    axes.set_ylabel(f"top-1 % of {judge}")
+    axes.set_ylabel(f"top-1 %\n{judge}")
     axes.legend(**_BESIDE)
 
 
@@ -68,7 +68,8 @@ def _losses(axes: Axes, run: RunRecord) -> None:
             if not seen:
                 continue
             x, y = (np.array(part, float) for part in zip(*seen, strict=True))
-            name = f"{label}, training batches,\nmeans of {size} steps" if first else None
+            means = f",\nmeans of {size} steps" if size > 1 else ""
+            name = f"{label}, training batches{means}" if first else None
             width = {"loss": 1.0, "loss_hat": 1.8}[key]  # where W is What, both are seen
             axes.plot(_means(x, size), _means(y, size), color=colour, label=name, linewidth=width, zorder=3 - width)
             first = False

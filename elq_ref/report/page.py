@@ -30,8 +30,8 @@ pre { background: #f6f6f6; padding: .6rem; overflow-x: auto; font-size: .8em }
 </style></head><body>
 """
 _WEIGHTS = (
-    "All quantized weights, each in units of its layer's alpha; beyond 2.5 alpha they count in the outermost bars. "
-    "Frozen weights are bars with their share of all, on a scale of their own."
+    "All quantized weights, each in units of its layer's alpha; beyond 2.5 alpha they count in the outermost bars, and "
+    "narrow peaks are cut. Frozen weights are bars with their share of all, on a scale of their own."
 )
 
 

@@ -64,7 +64,7 @@ def _histogram(axes: Axes, layers: list[Record], band: tuple[float, float] | Non
     for layer in layers:
         for level, share in zip(layer["levels"], layer["held"], strict=True):
             held[level] = held.get(level, 0.0) + share * layer["weights"] / weights
-    top = free[1:-1].max()  # what lies beyond may be cut
+    top = np.sort(free[1:-1])[-4]  # a narrow peak, of dead weights or of what lies beyond, is cut
     if band is not None and free.any():
         for low, high in {band, (-band[1], -band[0])}:
             axes.axvspan(low, high, color=BAND, alpha=0.55, linewidth=0)
