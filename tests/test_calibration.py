@@ -184,6 +184,13 @@ def test_the_command_calibrates_from_a_data_set(tmp_path, capsys):
     chosen = np.arange(30) * len(train) // 30
     assert program.scales == calibrate(PackedNetwork.load(out), train.images[chosen]).int8.scales
 
+    assert main(["eval", str(out), "--data", "digits", "--activations", "int8", "--json"]) == 0
+    test = datasets.load("digits", None, "test")
+    correct = int((interpret_int8(program, test.images).logits.argmax(1) == test.labels).sum())
+    assert json.loads(capsys.readouterr().out)["correct"] == correct
+    assert main(["eval", str(tmp_path / "net.elq"), "--data", "digits", "--activations", "int8"]) == 2
+    assert "calibrate" in capsys.readouterr().err
+
 
 @pytest.mark.parametrize(
     ("more", "words"),
