@@ -69,6 +69,8 @@ cdef extern from "train.h" nogil:
         int (*max_pool_backward)(const elq_max_pool *) noexcept nogil
         int (*relu)(Py_ssize_t, const void *, const void *, void *) noexcept nogil
         int (*sums)(Py_ssize_t, Py_ssize_t, const void *, void *) noexcept nogil
+    void elq_quantize(int is_double, int ternary, Py_ssize_t rows, Py_ssize_t columns, const void *w, const void *alpha,
+                      void *w_hat)
     int elq_train_isa(int isa)
     Py_ssize_t elq_conv_lanes(Py_ssize_t groups, Py_ssize_t o)
     const elq_train_kernels *elq_train_select(int isa, int is_double, Py_ssize_t outputs)
@@ -421,3 +423,20 @@ def max_pool_backward(dy, place, x_shape, kernel, stride):
     with nogil:
         kernels.max_pool_backward(&a)
     return dx.transpose(0, 3, 1, 2)
+
+
+def quantize(w, alpha, bint ternary):
+    """See numpy_ops.quantize."""
+    _kernels((w, alpha), 1)
+    if alpha.ndim != w.ndim or alpha.size != alpha.shape[0] or alpha.shape[0] not in (1, w.shape[0]):
+        raise ValueError(f"quantize: alpha has shape {alpha.shape}, w {w.shape} wants one value, or one a row")
+    w, alpha = np.require(w, requirements="CA"), np.require(alpha, requirements="CA")
+    w_hat = np.empty(w.shape, w.dtype)
+    cdef Py_ssize_t rows = alpha.size, columns = w.size // rows
+    cdef const void *given = _data(w)
+    cdef const void *scales = _data(alpha)
+    cdef void *wanted = _data(w_hat)
+    cdef bint is_double = w.dtype == np.float64
+    with nogil:
+        elq_quantize(is_double, ternary, rows, columns, given, scales, wanted)
+    return w_hat

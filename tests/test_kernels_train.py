@@ -14,6 +14,7 @@ import pytest
 from children import run_python
 
 from elq_ref import kernels
+from elq_ref.elq.levels import dequantize, nearest
 from elq_ref.kernels import numpy_ops
 
 pytestmark = pytest.mark.kernels
@@ -440,6 +441,33 @@ def test_channel_sums(isa, shape, dtype):
         _within(got, x.sum(axes, dtype=np.float64), bound)
 
 
+# ---------------------------------------------------------------------------------------- weights on levels
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("ternary", [True, False])
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("scale", [0.7, 0.0, "denormal", np.inf])
+def test_quantize_is_the_nearest_level_to_the_bit(dtype, ternary, per_channel, scale):
+    """C, its definition and the two steps of elq_ref.elq.levels, on edges and on more than one piece of work."""
+    rng = np.random.default_rng(10)
+    w = rng.standard_normal((3, 20_001)).astype(dtype)
+    alpha = (0.5 + rng.random((3 if per_channel else 1, 1))).astype(dtype)
+    alpha[0] = np.finfo(dtype).smallest_subnormal if scale == "denormal" else scale
+    w[0, :8] = 0, -0.0, np.nan, alpha[0, 0] / 2, -alpha[0, 0] / 2, alpha[0, 0], -alpha[0, 0], np.inf
+    with np.errstate(invalid="ignore"):
+        wanted = dequantize(nearest(w, alpha, "ternary" if ternary else "binary"), alpha)
+        results = [numpy_ops.quantize(w, alpha, ternary), kernels.quantize(w, alpha, ternary)]
+    if scale == 0.7:
+        row, a = wanted[0, :8], alpha[0, 0]
+        np.testing.assert_array_equal(row, [0, 0, 0, 0, 0, a, -a, a] if ternary else [a, a, -a, a, -a, a, -a, a])
+    bits = np.uint32 if dtype == np.float32 else np.uint64
+    for got in (*results, kernels.quantize(np.asfortranarray(w), alpha, ternary)):
+        assert got.dtype == dtype
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(wanted))
+        np.testing.assert_array_equal(got.view(bits)[~np.isnan(got)], wanted.view(bits)[~np.isnan(wanted)])
+
+
 # --------------------------------------------------------------------------------------- choice and refusals
 
 
@@ -505,6 +533,10 @@ def test_mixed_types_and_shapes_that_do_not_fit_are_refused():
         _train.max_pool_backward(x[:, :, :2, :2], np.zeros((1, 4, 2, 2), np.int32), x.shape, (2, 2), (2, 2))
     with pytest.raises(ValueError, match="dy has shape"):
         _train.relu_backward(x, x[:1])
+    with pytest.raises(ValueError, match=r"alpha has shape \(2,\), w \(6, 2, 3, 3\)"):
+        _train.quantize(w, np.ones(2, np.float32), True)
+    with pytest.raises(TypeError, match="float32, float64"):
+        _train.quantize(w, np.ones((1, 1, 1, 1)), True)
 
 
 def test_info_says_what_runs():

@@ -62,6 +62,11 @@ struct elq_train_kernels {
     int (*sums)(ptrdiff_t pixels, ptrdiff_t c, const void *x, void *sums);
 };
 
+/* w_hat = alpha[row] * code + 0 of `rows` x `columns` weights; the code is (w > alpha/2) - (w < -alpha/2), or 1 for w >= 0
+ * and -1 for others where not `ternary`. */
+void elq_quantize(int is_double, int ternary, ptrdiff_t rows, ptrdiff_t columns, const void *w, const void *alpha,
+                  void *w_hat);
+
 /* The best instruction set that training kernels are written for and that `isa` (cpu.h) includes. */
 int elq_train_isa(int isa);
 

@@ -6,6 +6,8 @@ weight, (1, 1, 1, 1) for a layer or (O, 1, 1, 1) per output channel, so that it 
 
 import numpy as np
 
+from .. import kernels
+
 LEVELS = ("ternary", "binary")
 SCALES = ("elq", "twn", "l2")
 
@@ -79,6 +81,11 @@ def nearest(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
 def dequantize(codes: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """What = alpha * codes in alpha's dtype; every zero is +0.0."""
     return alpha * codes.astype(alpha.dtype) + alpha.dtype.type(0)
+
+
+def quantize(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
+    """What = dequantize(nearest(w, alpha, levels), alpha), to the bit, in one sweep (elq_ref.kernels)."""
+    return kernels.quantize(w, alpha, levels == "ternary")
 
 
 def ternarize(w: np.ndarray, rule: str = "elq", per_channel: bool = False) -> tuple[np.ndarray, np.ndarray]:

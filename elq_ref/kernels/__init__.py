@@ -30,6 +30,7 @@ relu = _chosen.relu
 relu_backward = _chosen.relu_backward
 max_pool = _chosen.max_pool
 max_pool_backward = _chosen.max_pool_backward
+quantize = _chosen.quantize
 
 
 def info() -> dict[str, Any]:

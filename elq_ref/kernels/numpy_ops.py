@@ -224,3 +224,16 @@ def max_pool_backward(
     for k, window in enumerate(_windows(dx, kernel, stride, dy.shape[2:])):
         dx[window] += np.where(place == k, dy, 0)
     return dx
+
+
+def quantize(w: np.ndarray, alpha: np.ndarray, ternary: bool) -> np.ndarray:
+    """alpha * codes of the nearest levels, one or (O, 1, ...) alphas of w (O, ...): see elq_ref.elq.levels.
+
+    Codes are (w > alpha/2) - (w < -alpha/2) if `ternary`, else 1 where w >= 0 and -1 elsewhere; every zero is +0.0.
+    """
+    half = alpha / 2
+    if ternary:
+        codes = (w > half).astype(np.int8) - (w < -half).astype(np.int8)
+    else:
+        codes = np.where(w >= 0, np.int8(1), np.int8(-1))
+    return alpha * codes.astype(alpha.dtype) + alpha.dtype.type(0)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..elq.bands import draw_in, first_in_order, partition, random_order, tail_share
 from ..elq.gradients import Forward, Objective, objective
-from ..elq.levels import dequantize, nearest, scale, scale_slope
+from ..elq.levels import nearest, quantize, scale, scale_slope
 from ..elq.plan import Plan
 from .base import Descent, Layer, Method
 
@@ -24,7 +24,7 @@ class ELQ(Method):
         return nearest(layer.w, layer.alpha, self.plan.levels)
 
     def quantize(self, layer: Layer) -> np.ndarray:
-        return dequantize(self.codes(layer), layer.alpha)
+        return quantize(layer.w, layer.alpha, self.plan.levels)
 
     def objective(self, at_w: Forward, at_hat: Forward, layers: Sequence[Layer], stage: int) -> Objective:
         plan = self.plan

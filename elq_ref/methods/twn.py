@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..elq.levels import dequantize
 from .base import Layer, Method
 from .elq import ELQ
 
@@ -23,3 +24,6 @@ class TWN(ELQ):
         rows = np.abs(w.reshape(len(w) if self.plan.per_channel else 1, -1), dtype=np.float64)
         above = (rows > 0.7 * rows.mean(1, keepdims=True)).reshape(w.shape)
         return np.where(above, np.sign(w), 0).astype(np.int8)
+
+    def quantize(self, layer: Layer) -> np.ndarray:
+        return dequantize(self.codes(layer), layer.alpha)
