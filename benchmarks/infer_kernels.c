@@ -117,7 +117,8 @@ static void measure(const elq_kernel *kernel, const layer *l, ptrdiff_t n, doubl
                        : kernel->weights == ELQ_B1 ? (depth + 7) / 8
                                                    : depth * item;
     unsigned char *rows = take(row * (size_t)g.o);
-    for (size_t k = 0; kernel->weights == ELQ_T2 && k < row * (size_t)g.o; k++) rows[k] &= (unsigned char)(rows[k] << 1 | 0x55);
+    for (size_t k = 0; kernel->weights == ELQ_T2 && k < row * (size_t)g.o; k++)
+        rows[k] &= (unsigned char)(rows[k] << 1 | 0x55); /* no reserved code */
     float *x = take((size_t)(n * g.h * g.w * g.c) * item), *reals = take((size_t)g.o * 8);
     for (ptrdiff_t k = 0; is_float && k < n * g.h * g.w * g.c; k++) x[k] = (float)(rand() % 17 - 8);
     int32_t *b = take((size_t)g.o * 4), *q = take((size_t)g.o * 4);
@@ -128,7 +129,8 @@ static void measure(const elq_kernel *kernel, const layer *l, ptrdiff_t n, doubl
     }
     const elq_tail_f32 f32 = {reals, reals + g.o, 0};
     const elq_tail_i8 i8 = {b, q, s, lo, hi, 0, 1 << 20, 1 << 20, 20, 0, 127};
-    void *packed = take(kernel->weight_bytes(&g)), *y = take((size_t)(n * g.p * g.q * g.o) * (kernel->activations == ELQ_I8 ? 1 : 4));
+    const size_t y_item = kernel->activations == ELQ_I8 ? 1 : 4;
+    void *packed = take(kernel->weight_bytes(&g)), *y = take((size_t)(n * g.p * g.q * g.o) * y_item);
     kernel->pack(&g, rows, packed);
     call c = {kernel, {g, n, x, NULL, y, packed, is_float ? (const void *)&f32 : (const void *)&i8}, {0}};
     for (int k = 0; k < elq_num_threads(); k++) c.scratch[k] = take(kernel->scratch_bytes(&g));
@@ -151,14 +153,14 @@ int main(int count, char **words) {
     if (count != 5) return 2;
     const int best = elq_isa_parse("");
     const ptrdiff_t n = atol(words[3]);
-    const double limits[] = {[ELQ_F32] = limit_float(best), [ELQ_I8] = limit(best)};
-    printf("limits of one thread: float %.1f GMAC/s, int8 %.1f GMAC/s\n", limits[ELQ_F32], limits[ELQ_I8]);
+    const double limits[] = {limit_float(best), limit(best)}; /* of float and of int8 activations */
+    printf("limits of one thread: float %.1f GMAC/s, int8 %.1f GMAC/s\n", limits[0], limits[1]);
     for (size_t k = 0; k < sizeof LAYERS / sizeof *LAYERS; k++)
         for (int i = 0; elq_infer_kernel(i); i++) {
             const elq_kernel *kernel = elq_infer_kernel(i);
-            if (strstr(kernel->name, words[1]) && strstr(LAYERS[k].name, words[2]) && elq_isa_includes(best, kernel->isa))
-                measure(kernel, &LAYERS[k], n, atof(words[4]) / 1e3,
-                        limits[kernel->activations] * elq_num_threads());
+            if (!strstr(kernel->name, words[1]) || !strstr(LAYERS[k].name, words[2])) continue;
+            const double most = limits[kernel->activations != ELQ_F32] * elq_num_threads();
+            if (elq_isa_includes(best, kernel->isa)) measure(kernel, &LAYERS[k], n, atof(words[4]) / 1e3, most);
         }
     return 0;
 }
