@@ -113,7 +113,10 @@ class Report:
                 name, times = timed.runner.rpartition(":")[2], percentiles(timed.seconds(batch))
                 line = f"  {name:<18} {batch:5d} {1e3 * times['p50'] / unit:10.4f} {1e3 * times['p99'] / unit:10.4f}"
                 line += f" {batch * work / times['p50'] * unit / 1e9:7.1f}"
-                if timed is not ours:
+                if timed is ours:
+                    layers = sum(seconds for _, _, _, seconds, macs in ours.steps[batch] if macs)
+                    line += f"  its layers alone, at best: {1e3 * layers / unit:.4f} ms"
+                else:
                     middle, low, high = ours.ratio(timed, batch)
                     line += f"  {middle:.2f} ({low:.2f} .. {high:.2f})      {difference(ours, timed)}"
                     if middle < 1 and not name.endswith("limit"):
