@@ -58,7 +58,8 @@ static struct NAME(winograd_plan) NAME(winograd_plan)(const elq_shape *s, ptrdif
     return p;
 }
 
-/* gcc would load everything at once and then lack registers. */
+/* In one function with the loops around them, or loading everything at once, the transformations lack registers. */
+#define APART static __attribute__((noinline))
 #define IN_ORDER __asm__ volatile("" ::: "memory")
 
 /* B' of six vectors. */
@@ -70,7 +71,7 @@ static struct NAME(winograd_plan) NAME(winograd_plan)(const elq_shape *s, ptrdif
     }
 
 /* B' d B of one tile and one vector of channels; `row` and `column` floats between neighbours of d. */
-INLINE void NAME(winograd_input)(float *to, ptrdiff_t point, const float *d, ptrdiff_t row, ptrdiff_t column) {
+APART void NAME(winograd_input)(float *to, ptrdiff_t point, const float *d, ptrdiff_t row, ptrdiff_t column) {
     VEC t[6][6];
 #define D(i, j) NAME(load)(d + (i) * row + (j) * column)
 #define COLUMN(j)                                                                                                      \
@@ -134,6 +135,16 @@ INLINE void NAME(winograd_weights)(const int bits, float *to, ptrdiff_t point, p
     }
 }
 
+APART void NAME(winograd_weights_b1)(float *to, ptrdiff_t point, ptrdiff_t step, const uint32_t *codes, ptrdiff_t c,
+                                     ptrdiff_t first, ptrdiff_t end) {
+    NAME(winograd_weights)(1, to, point, step, codes, c, first, end);
+}
+
+APART void NAME(winograd_weights_t2)(float *to, ptrdiff_t point, ptrdiff_t step, const uint32_t *codes, ptrdiff_t c,
+                                     ptrdiff_t first, ptrdiff_t end) {
+    NAME(winograd_weights)(2, to, point, step, codes, c, first, end);
+}
+
 /* A' of six vectors. */
 #define OUTPUT_SIX(y0, y1, y2, y3, m0, m1, m2, m3, m4, m5)                                                             \
     {                                                                                                                  \
@@ -143,8 +154,8 @@ INLINE void NAME(winograd_weights)(const int bits, float *to, ptrdiff_t point, p
     }
 
 /* A' m A of one tile and one vector of outputs and everything behind it; the outputs begin at element `place` of y, and
- * `rows` x `columns` of them lie in the picture. */
-INLINE void NAME(winograd_output)(const elq_conv *conv, const float *m, ptrdiff_t point, ptrdiff_t place, ptrdiff_t rows,
+ * `rows` x `columns` of them lie in the picture. The sums of the tile behind it, m + next, are fetched meanwhile. */
+APART void NAME(winograd_output)(const elq_conv *conv, const float *m, ptrdiff_t next, ptrdiff_t point, ptrdiff_t place, ptrdiff_t rows,
                                   ptrdiff_t columns, VEC scale, VEC bias, ptrdiff_t lanes) {
     const elq_shape *s = &conv->shape;
     float *y = (float *)conv->y + place;
@@ -154,6 +165,7 @@ INLINE void NAME(winograd_output)(const elq_conv *conv, const float *m, ptrdiff_
 #define COLUMN(j)                                                                                                      \
     {                                                                                                                  \
         VEC m0 = M(0, j), m1 = M(1, j), m2 = M(2, j), m3 = M(3, j), m4 = M(4, j), m5 = M(5, j);                        \
+        for (int i = 0; i < 6; i++) __builtin_prefetch(m + next + (6 * i + j) * point);                                \
         OUTPUT_SIX(t[0][j], t[1][j], t[2][j], t[3][j], m0, m1, m2, m3, m4, m5)                                         \
         IN_ORDER;                                                                                                      \
     }
@@ -227,9 +239,9 @@ INLINE void NAME(winograd_run)(const int bits, const elq_conv *conv, ptrdiff_t t
         for (ptrdiff_t c0 = 0; c0 < s->c; c0 += NAME(DEPTH)) {
             struct NAME(run) run = {0, s->c - c0 < NAME(DEPTH) ? s->c - c0 : NAME(DEPTH)};
             for (int k = 0; k < vectors; k++)
-                NAME(winograd_weights)(bits, w + k * LANES, p->w_point, vectors * LANES,
-                                       (const uint32_t *)conv->weights + (block + k) * words * LANES, s->c, c0,
-                                       c0 + run.length);
+                (bits == 1 ? NAME(winograd_weights_b1) : NAME(winograd_weights_t2))(
+                    w + k * LANES, p->w_point, vectors * LANES,
+                    (const uint32_t *)conv->weights + (block + k) * words * LANES, s->c, c0, c0 + run.length);
             for (ptrdiff_t point = 0; point < NAME(PLACES); point++)
                 NAME(row)(vectors, x + point * p->x_point + c0 * tiles, run.length, &run, 1, w + point * p->w_point,
                           m + point * p->m_point, tiles, c0 > 0);
@@ -243,7 +255,7 @@ INLINE void NAME(winograd_run)(const int bits, const elq_conv *conv, ptrdiff_t t
             for (ptrdiff_t i = 0; i < images; i++)
                 for (ptrdiff_t p4 = 4 * row0; p4 < 4 * (row0 + rows); p4 += 4)
                     for (ptrdiff_t q = 0; q < 4 * p->columns; q += 4, tile++)
-                        NAME(winograd_output)(conv, m + (tile * vectors + k) * LANES, p->m_point,
+                        NAME(winograd_output)(conv, m + (tile * vectors + k) * LANES, vectors * LANES, p->m_point,
                                               (((n0 + i) * s->p + p4) * s->q + q) * s->o + o, s->p - p4, s->q - q, scale,
                                               bias, lanes);
         }
