@@ -15,6 +15,8 @@
     K(elq_conv_f32_t2__avx512)                                                                                         \
     K(elq_conv_f32_b1__avx512)                                                                                         \
     K(elq_conv_f32_f32__avx512)                                                                                        \
+    K(elq_conv_f32_t2_lookup__avx2)                                                                                    \
+    K(elq_conv_f32_b1_lookup__avx2)                                                                                    \
     K(elq_conv_f32_t2_winograd__avx2)                                                                                  \
     K(elq_conv_f32_b1_winograd__avx2)                                                                                  \
     K(elq_conv_f32_t2_depthwise__avx2)                                                                                 \
