@@ -203,7 +203,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--isa", choices=["generic", "avx2", "avx512"])
+    parser.add_argument("--isa", choices=["generic", "avx2", "avx512", "neon"])
     parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--only", default="", help="layers whose name contains this")
     parser.add_argument("-o", "--output", type=Path)

@@ -32,6 +32,7 @@ FLAGS = {
     "generic": (16, ""),
     "avx2": (32, "-mavx2 -mfma"),
     "avx512": (64, "-mavx512f -mfma"),
+    "neon": (16, ""),
 }
 SHOWN = {
     "resnet20 1": "Winograd, 16 channels",
@@ -42,6 +43,7 @@ SHOWN = {
     "resnet18 first": "direct 7x7, 3 channels",
     "square 1x1": "direct 1x1",
     "8 groups": "direct, 8 groups",
+    "resnext 32 groups": "groups of 4 channels",
     "depthwise 3x3": "depthwise 3x3",
     "depthwise 7x7": "depthwise 7x7",
 }
