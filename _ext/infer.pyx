@@ -43,7 +43,7 @@ cdef extern from "infer.h":
         const uint8_t *s
         const int8_t *lo
         const int8_t *hi
-        int l
+        int left "l"
         int32_t q_v, q_r
         int s_add, lo_add, hi_add
     ctypedef struct elq_conv:
@@ -195,7 +195,7 @@ cdef class Layer:
     activations: "float32", "int8", or "int8 sums" (int8 in, int32 out). weights: "ternary" or "binary" rows of codes,
     uint8 (O, bytes) as they lie in the file, or "full" rows of float32 or int8 (O, K). size: (H, W, C). kernel, stride,
     padding, dilation: (rows, columns). tail: for float32 activations (scale, bias, low), for int8 ones (b, q, s, lo, hi,
-    l, None or (q_v, q_r, s_add, lo_add, hi_add)). name: the kernel, for tests; ValueError if it does not run this here.
+    l, None or (q_v, q_r, s_add, lo_add, hi_add)). name: the kernel, for tests; ValueError if it cannot.
     """
 
     cdef elq_shape shape
@@ -264,7 +264,7 @@ cdef class Layer:
         self.arrays = b, q, s, lo, hi
         self.i8.b, self.i8.q, self.i8.s = &b_view[0], &q_view[0], &s_view[0]
         self.i8.lo, self.i8.hi = &lo_view[0], &hi_view[0]
-        self.i8.l = left
+        self.i8.left = left
         self.i8.q_v, self.i8.q_r, self.i8.s_add, self.i8.lo_add, self.i8.hi_add = add or (0, 0, 1, 0, 0)
         if not 1 <= self.i8.s_add <= 31 or max(abs(self.i8.q_v), abs(self.i8.q_r)) >= 1 << 22:
             raise ValueError("a multiplier or shift of an addition is out of its range")
@@ -362,7 +362,7 @@ cdef class Program:
             b, q, shift, lo, hi, left = step.requantize
             s.i8.b, s.i8.q, s.i8.s = <int32_t *> address(b), <int32_t *> address(q), <uint8_t *> address(shift)
             s.i8.lo, s.i8.hi = <int8_t *> address(lo), <int8_t *> address(hi)
-            s.i8.l = left
+            s.i8.left = left
         if step.add is not None:
             s.i8.q_v, s.i8.q_r, s.i8.s_add, s.i8.lo_add, s.i8.hi_add = step.add
         return 0

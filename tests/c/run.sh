@@ -10,13 +10,20 @@ COMMON="-std=gnu11 -Wall -Wextra -ffp-contract=fast -fno-math-errno -I_ext/inclu
 AVX512="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma"
 kinds=${1:-memory train infer}
 
-# build KIND COMPILER FOLDER FLAGS: every source with the flags of its instruction set, as setup.py does
+checks() {
+    case $1 in
+        train) echo train_check ;;
+        infer) echo infer_check steps_check ;;
+    esac
+}
+
+# build KIND COMPILER FOLDER FLAGS: every source with the flags of its instruction set, as setup.py does, and the checks
 build() {
     kind=$1 compiler=$2 folder=$3 flags=$4 objects= jobs=0
     x86=0
     [ "$folder" != x86 ] || x86=1
     for source in _ext/src/generic/cpu.c _ext/src/generic/pool.c _ext/src/generic/"$kind"_*.c \
-        _ext/src/"$folder"/"$kind"_*.c tests/c/"$kind"_check.c; do
+        _ext/src/"$folder"/"$kind"_*.c; do
         [ -e "$source" ] || continue
         case $source in
             *_avx2.c) isa="-mavx2 -mfma" ;;
@@ -31,7 +38,16 @@ build() {
         [ $((jobs % 4)) != 0 ] || wait
     done
     wait
-    $compiler $flags $objects -lm -pthread -o "$out/$kind"
+    for check in $(checks "$kind"); do
+        $compiler $COMMON $flags "tests/c/$check.c" $objects -lm -pthread -o "$out/$check"
+    done
+}
+
+# run KIND EMULATOR...
+run() {
+    for check in $(checks "$1"); do
+        (shift && ELQ_NUM_THREADS=2 "$@" "$out/$check")
+    done
 }
 
 case $(uname -m) in
@@ -42,7 +58,7 @@ esac
 for kind in $kinds; do
     echo "$kind on this machine, AddressSanitizer and UndefinedBehaviorSanitizer"
     build "$kind" "${CC:-cc}" $folder "-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all"
-    ELQ_NUM_THREADS=2 "$out/$kind"
+    run "$kind"
 done
 
 cross=${CROSS_CC:-aarch64-linux-gnu-gcc} qemu=${QEMU:-qemu-aarch64}
@@ -50,7 +66,7 @@ if command -v "$cross" > /dev/null && command -v "$qemu" > /dev/null; then
     for kind in $kinds; do
         echo "$kind on aarch64 under emulation"
         build "$kind" "$cross" arm "-O3 -static"
-        ELQ_NUM_THREADS=2 "$qemu" "$out/$kind"
+        run "$kind" "$qemu"
     done
 else
     echo "aarch64 skipped: $cross or $qemu is not installed"
