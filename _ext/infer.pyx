@@ -193,9 +193,10 @@ cdef class Layer:
     """A convolution or fully connected layer, packed for the best kernel that there is: infer.h.
 
     activations: "float32", "int8", or "int8 sums" (int8 in, int32 out). weights: "ternary" or "binary" rows of codes,
-    uint8 (O, bytes) as they lie in the file, or "full" rows of float32 or int8 (O, K). size: (H, W, C). kernel, stride,
-    padding, dilation: (rows, columns). tail: for float32 activations (scale, bias, low), for int8 ones (b, q, s, lo, hi,
-    l, None or (q_v, q_r, s_add, lo_add, hi_add)). name: the kernel, for tests; ValueError if it cannot.
+    uint8 (O, bytes) as they lie in the file, or "full" rows of float32 or int8 (O, K). size: (H, W, C). kernel,
+    stride, padding, dilation: (rows, columns). tail: for float32 activations (scale, bias, low), for int8 ones (b, q,
+    s, lo, hi, l, None or (q_v, q_r, s_add, lo_add, hi_add)). name: the kernel, for tests; ValueError if it does not run
+    this layer.
     """
 
     cdef elq_shape shape
