@@ -1,7 +1,7 @@
-/* Packed codes as the float kernels keep them, and the tail of a sum. A template of REAL (float), VECTOR_BYTES, NAME and
- * MAXIMUM(low, v), which is v where v is not a number.
+/* Packed codes as the float kernels keep them, and the tail of a sum. A template of REAL (float), VECTOR_BYTES, NAME
+ * and MAXIMUM(low, v), which is v where v is not a number.
  *
- * A block is LANES output channels of one group. Its rows of bits, as they lie in the file, stand side by side in words:
+ * A block is LANES output channels of one group. Its rows of bits, as they lie in the file, stand side by side:
  *
  *     packed[block][word][lane]     uint32: bits 32 word .. 32 word + 31 of the row of the block's output `lane`
  *
@@ -51,7 +51,7 @@ INLINE void NAME(pack_codes)(const int bits, const elq_shape *s, const void *row
     }
 }
 
-/* max(scale * sum + bias + residual, low) of one pixel and the first n lanes of a vector of outputs; residual may be NULL. */
+/* max(scale * sum + bias + residual, low) of one pixel and the first n lanes of a vector; residual may be NULL. */
 static __attribute__((noinline)) void NAME(tail_some)(float *y, VEC v, const float *residual, VEC low, ptrdiff_t n) {
     if (residual) v += NAME(load_some)(residual, n);
     NAME(store_some)(y, MAXIMUM(low, v), n);

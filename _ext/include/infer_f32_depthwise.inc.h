@@ -93,8 +93,8 @@ INLINE void NAME(depthwise_run)(const int bits, const elq_conv *conv, ptrdiff_t 
         for (ptrdiff_t c = 0; c < p->channels; c += LANES)
             NAME(direct_panel)(bits, w + c, p->channels,
                                (const uint32_t *)conv->weights + (p->taps * bits + 31) / 32 * c, p->taps);
-    NAME(gather)(buffer, p->channels, (const float *)conv->x + n * xs[0], xs, s->c, s->h, s->w, p0 * s->stride_h - s->pad_h,
-                 p->buffer_h - (p->rows - rows) * s->stride_h, -s->pad_w, p->buffer_w);
+    NAME(gather)(buffer, p->channels, (const float *)conv->x + n * xs[0], xs, s->c, s->h, s->w,
+                 p0 * s->stride_h - s->pad_h, p->buffer_h - (p->rows - rows) * s->stride_h, -s->pad_w, p->buffer_w);
     for (ptrdiff_t r = 0; r < rows; r++) {
         NAME(depthwise_row)(buffer + r * s->stride_h * p->buffer_w * p->channels, s->stride_w * p->channels, offset,
                             p->taps, p->channels, w, sums, s->q);

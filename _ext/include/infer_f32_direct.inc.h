@@ -6,7 +6,7 @@
  *     packed[pair of vectors of outputs][k][lanes of the pair]
  * A template like infer_f32_codes.inc.h. */
 
-/* How a call is cut into tasks: pictures x windows of rows x columns of outputs x groups x pieces of a group's outputs. */
+/* How a call is cut into tasks: pictures x windows of rows and columns x groups x pieces of a group's outputs. */
 struct NAME(direct_plan) {
     elq_shape s;
     ptrdiff_t n, xs[4];         /* pictures; elements from one picture, channel, row, column to the next */
@@ -120,7 +120,8 @@ INLINE void NAME(direct_run)(const int bits, const elq_conv *conv, ptrdiff_t tas
         run[k].offset = (i * s->dilation_h * p->buffer_w + j * s->dilation_w) * c;
         run[k].length = s->dilation_w == 1 ? s->kw * c : c;
     }
-    float *panel = (float *)(run + p->runs), *sums = panel + 2 * LANES * p->depth, *buffer = sums + 2 * LANES * p->columns;
+    float *panel = (float *)(run + p->runs), *sums = panel + 2 * LANES * p->depth;
+    float *buffer = sums + 2 * LANES * p->columns;
     NAME(gather)(buffer, c, (const float *)conv->x + n * p->xs[0] + group * c, p->xs, c, s->h, s->w,
                  p0 * s->stride_h - s->pad_h, p->buffer_h - (p->rows - rows) * s->stride_h, q0 * s->stride_w - s->pad_w,
                  p->buffer_w);

@@ -1,6 +1,6 @@
-/* The float kernels of one instruction set. The including file defines VECTOR_BYTES, the tiles TILE1 and TILE2, the word
- * ISA and the number ELQ_ISA of its instruction set, LEAST, the number of outputs that are too few for its vectors, and
- * MAXIMUM(low, v), v where either is not a number or both are zeros. */
+/* The float kernels of one instruction set. The including file defines VECTOR_BYTES, the tiles TILE1 and TILE2, the
+ * word ISA and the number ELQ_ISA of its instruction set, LEAST, the number of outputs that are too few for its
+ * vectors, and MAXIMUM(low, v), v where either is not a number or both are zeros. */
 #include "cpu.h"
 
 #define REAL float

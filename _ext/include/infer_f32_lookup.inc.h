@@ -14,8 +14,8 @@
  *
  * Error: ELQ_DIRECT of infer.h; a sum is one chain over (chunk, tap, nibble), each nibble's own sum first.
  *
- * A template as infer_f32_codes.inc.h, of ISA, ELQ_ISA, LOOK_UP(word, table), the entries that the low 4 bits of each lane
- * name, ADD_TOO(sum, v), the same addition by another unit, and FITS_T2, FITS_B1, functions of a shape. */
+ * A template as infer_f32_codes.inc.h, of ISA, ELQ_ISA, LOOK_UP(word, table), the entries that the low 4 bits of each
+ * lane name, ADD_TOO(sum, v), the same addition by another unit, and FITS_T2, FITS_B1, functions of a shape. */
 #include "cpu.h"
 
 #define REAL float
@@ -28,9 +28,9 @@
 #include "infer_f32_codes.inc.h"
 #include "train_gather.h"
 
-enum { TILE = LANES > 8 ? 12 : 4, TABLES = 1 << 16, SUMS = 1 << 16 /* floats of tables and of sums that wait, about */ };
+enum { TILE = LANES > 8 ? 12 : 4, TABLES = 1 << 16, SUMS = 1 << 16 }; /* floats of tables and of waiting sums, about */
 
-/* Up to 8 nibbles: where their tables lie from the pixel's first one, and their word (in lanes) and shift in a chunk. */
+/* Up to 8 nibbles: where their tables lie from the pixel's first one, their word (in lanes) and shift in a chunk. */
 struct tap {
     ptrdiff_t offset, word;
     uint32_t shift;
@@ -68,7 +68,8 @@ static struct plan plan_of(int bits, const elq_shape *shape, ptrdiff_t n) {
     p.taps = s.kh * s.kw * ((p.chunk + 7) / 8);
     p.words = (s.kh * s.kw * p.nibbles + 7) / 8;
     ptrdiff_t pixels = SUMS / s.o < 4 * TILE ? 4 * TILE : SUMS / s.o;
-    ptrdiff_t span_h = (s.kh - 1) * s.dilation_h + 1, span_w = (s.kw - 1) * s.dilation_w + 1, blocks = (s.o + LANES - 1) / LANES;
+    ptrdiff_t span_h = (s.kh - 1) * s.dilation_h + 1, span_w = (s.kw - 1) * s.dilation_w + 1;
+    ptrdiff_t blocks = (s.o + LANES - 1) / LANES;
     p.strips = (s.q + pixels - 1) / pixels;
     p.columns = (s.q + p.strips - 1) / p.strips;
     p.rows = (TABLES / (((p.columns - 1) * s.stride_w + span_w) * p.chunk * 16) - span_h) / s.stride_h + 1;
@@ -141,7 +142,7 @@ INLINE void tile(const int V, const int T, const float *table, ptrdiff_t step, c
                  ptrdiff_t nibbles, const uint32_t *codes, ptrdiff_t block, float *y, int add) {
 #define DECLARE(t) VEC a##t = {0}, b##t = {0};
 #define LOAD(t)                                                                                                        \
-    if (T > t) a##t = NAME(load)(y + t * V * LANES);                                                                      \
+    if (T > t) a##t = NAME(load)(y + t * V * LANES);                                                                   \
     if (T > t && V > 1) b##t = NAME(load)(y + (t * V + 1) * LANES);
 #define ADD(t)                                                                                                         \
     if (T > t) {                                                                                                       \
@@ -149,7 +150,7 @@ INLINE void tile(const int V, const int T, const float *table, ptrdiff_t step, c
         if (V > 1) b##t = ADD_TOO(b##t, LOOK_UP(w1, from + t * step));                                                 \
     }
 #define STORE(t)                                                                                                       \
-    if (T > t) NAME(store)(y + t * V * LANES, a##t);                                                                      \
+    if (T > t) NAME(store)(y + t * V * LANES, a##t);                                                                   \
     if (T > t && V > 1) NAME(store)(y + (t * V + 1) * LANES, b##t);
     VEC one = 1 - (VEC){0};
     __asm__("" : "+v"(one)); /* for ADD_TOO: gcc must not know it */
@@ -198,19 +199,20 @@ INLINE void column(const int V, const float *table, const struct tap *tap, ptrdi
 #undef STORE
 }
 
-/* `pixels` neighbours in tiles of nearly equal size, each with all `blocks`, whose sums lie [pair of blocks][`rest` pixels]. */
+/* `pixels` neighbours in tiles of nearly equal size, each with all `blocks`: sums [pair of blocks][`rest` pixels]. */
 static void row_of(const float *table, ptrdiff_t step, const struct tap *tap, ptrdiff_t taps, ptrdiff_t nibbles,
                    const uint32_t *codes, ptrdiff_t block, ptrdiff_t blocks, float *y, ptrdiff_t pixels, ptrdiff_t rest,
                    int add) {
     for (ptrdiff_t tiles = (pixels + TILE - 1) / TILE, q = 0; tiles > 0; tiles--) {
         ptrdiff_t t = (pixels - q + tiles - 1) / tiles;
         for (ptrdiff_t k = 0; k < blocks; k += 2) {
+            const uint32_t *word = codes + k * block;
+            float *to = y + k * rest * LANES;
 #define CASE(n)                                                                                                        \
     case n + 1:                                                                                                        \
         if (n >= TILE) break;                                                                                          \
-        if (k + 1 < blocks)                                                                                            \
-            tile(2, n + 1, table, step, tap, taps, nibbles, codes + k * block, block, y + (k * rest + 2 * q) * LANES, add); \
-        else tile(1, n + 1, table, step, tap, taps, nibbles, codes + k * block, block, y + (k * rest + q) * LANES, add);  \
+        if (k + 1 < blocks) tile(2, n + 1, table, step, tap, taps, nibbles, word, block, to + 2 * q * LANES, add);     \
+        else tile(1, n + 1, table, step, tap, taps, nibbles, word, block, to + q * LANES, add);                        \
         break;
             switch (t) { EACH_PIXEL(CASE) }
 #undef CASE
@@ -221,8 +223,8 @@ static void row_of(const float *table, ptrdiff_t step, const struct tap *tap, pt
 }
 
 /* All `blocks` of one pixel. */
-static void column_of(const float *table, const struct tap *tap, ptrdiff_t taps, ptrdiff_t nibbles, const uint32_t *codes,
-                      ptrdiff_t block, float *y, ptrdiff_t blocks, int add) {
+static void column_of(const float *table, const struct tap *tap, ptrdiff_t taps, ptrdiff_t nibbles,
+                      const uint32_t *codes, ptrdiff_t block, float *y, ptrdiff_t blocks, int add) {
     for (; blocks >= 8; blocks -= 8, codes += 8 * block, y += 8 * LANES)
         column(8, table, tap, taps, nibbles, codes, block, y, add);
     for (; blocks >= 4; blocks -= 4, codes += 4 * block, y += 4 * LANES)
@@ -250,7 +252,8 @@ INLINE void run(const int bits, const elq_conv *conv, ptrdiff_t task, void *scra
     ptrdiff_t n = window / p->strips / p->bands, columns = s->q - q0 < p->columns ? s->q - q0 : p->columns;
     ptrdiff_t rows = s->p - p0 < p->rows ? s->p - p0 : p->rows, pixel = p->chunk * 16;
     ptrdiff_t buffer_h = p->buffer_h - (p->rows - rows) * s->stride_h;
-    ptrdiff_t first = piece * p->blocks, all = (s->o + LANES - 1) / LANES, blocks = all - first < p->blocks ? all - first : p->blocks;
+    ptrdiff_t first = piece * p->blocks, all = (s->o + LANES - 1) / LANES;
+    ptrdiff_t blocks = all - first < p->blocks ? all - first : p->blocks;
     const uint32_t *codes = (const uint32_t *)conv->weights + first * p->words * LANES;
 
     struct tap *tap = scratch;

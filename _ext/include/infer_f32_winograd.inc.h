@@ -9,26 +9,27 @@
  *      0   2/3  -4/9  -3/2    1  0        4 -6  9
  *      0    1     0  -97/36   0  1        0  0  1
  *
- * These interpolate at 0, 2/3, -2/3, 3/2, -3/2 and infinity, with a quarter of the usual points' (0, 1, -1, 2, -2) worst
- * error. Usually G has fractions; here they are moved to A and to the scale of the output, which leaves G g G' whole
- * numbers up to 361: transformed codes are exact. They are made anew from the 1 or 2 bits in every task, for one or two
- * vectors of outputs, and serve all of the task's tiles; the sums over channels are products of matrices, tiles x C by
- * C x outputs, one for each of the 36 places (`points`), and go through the tile kernel of the direct convolution.
+ * These interpolate at 0, 2/3, -2/3, 3/2, -3/2 and infinity, with a quarter of the worst error of the usual points
+ * (0, 1, -1, 2, -2). Usually G has fractions; here they are moved to A and to the scale of the output, which leaves
+ * G g G' whole numbers up to 361: transformed codes are exact. They are made anew from the 1 or 2 bits in every task,
+ * for one or two vectors of outputs, and serve all of the task's tiles; the sums over channels are products of matrices,
+ * tiles x C by C x outputs, one for each of the 36 places (`points`), and go through the tile kernel of the direct
+ * convolution.
  *
- * Error: with n = C + 20, n u / (1 - n u) times |scale| (3/65)^2 |A'| [ sum_c (|G| |g| |G'|) * (|B'| |d| |B|) ] |A| for the
+ * Error: with n = C + 20, n u / (1 - n u) |scale| (3/65)^2 |A'| [ sum_c (|G| |g| |G'|) * (|B'| |d| |B|) ] |A| for the
  * sum and u |bias| more: 3 + 3 roundings in B' d B (one of them of the constants), C in the sum, 5 + 5 in A' . A, 3 in
  * scale and its product, 1 of the bias's addition. |A'| (|G| 1) * (|B'| 1) is at most 23.2 * 65/3 in each direction, so
- * this is below n u / (1 - n u) |scale| 538 sum_c max |d_c| over the tile. A NaN or infinity in d reaches all 16 outputs
- * of the tiles that see it. A template like infer_f32_codes.inc.h, and of the tile kernel's TILE1 and TILE2. */
-enum { NAME(PLACES) = 36, NAME(TILES) = 64 /* of a task, about */, NAME(DEPTH) = 1024 / LANES /* channels at a time */ };
+ * this is below n u / (1 - n u) |scale| 538 sum_c max |d_c| over the tile. A NaN or infinity in d reaches all 16
+ * outputs of the tiles that see it. A template like infer_f32_codes.inc.h, and of the tile kernel's TILE1 and TILE2. */
+enum { NAME(PLACES) = 36, NAME(TILES) = 64, NAME(DEPTH) = 1024 / LANES }; /* tiles of a task; channels at a time */
 
-/* How a call is cut into tasks: pictures x bands of rows of tiles x pieces of the outputs; the layout of its scratch. */
+/* How a call is cut into tasks: pictures x bands of rows of tiles x pieces of the outputs; and its scratch. */
 struct NAME(winograd_plan) {
     ptrdiff_t columns, all_rows;                 /* tiles of a picture */
     ptrdiff_t images, rows, bands;               /* of a task; a picture's bands */
     ptrdiff_t pieces, vectors;                   /* of the outputs; vectors of a piece */
-    ptrdiff_t x_point, w_point, m_point; /* floats from one point to the next: [point][DEPTH channels][tile][channel], */
-};                                       /* [point][channel][lanes], [point][tile][lanes] */
+    ptrdiff_t x_point, w_point, m_point; /* floats from one point to the next: [point][DEPTH channels][tile][c], */
+};                                       /* [point][c][lanes], [point][tile][lanes] */
 
 static struct NAME(winograd_plan) NAME(winograd_plan)(const elq_shape *s, ptrdiff_t n) {
     struct NAME(winograd_plan) p = {.columns = (s->q + 3) / 4, .all_rows = (s->p + 3) / 4, .images = 1, .pieces = 1};
@@ -51,8 +52,9 @@ static struct NAME(winograd_plan) NAME(winograd_plan)(const elq_shape *s, ptrdif
     p.vectors = (vectors + p.pieces - 1) / p.pieces;
     p.vectors += p.vectors > 1 && p.vectors % 2; /* pairs */
     p.pieces = (vectors + p.vectors - 1) / p.vectors;
-    ptrdiff_t lanes = p.vectors > 1 ? 2 * LANES : LANES; /* and one vector away from powers of two, which share few sets */
-    p.x_point = p.images * p.rows * p.columns * s->c + LANES; /* of the cache */
+    ptrdiff_t lanes = p.vectors > 1 ? 2 * LANES : LANES;
+    /* One vector away from powers of two, which share few sets of the cache. */
+    p.x_point = p.images * p.rows * p.columns * s->c + LANES;
     p.w_point = (s->c < NAME(DEPTH) ? s->c : NAME(DEPTH)) * lanes + LANES;
     p.m_point = p.images * p.rows * p.columns * lanes + LANES;
     return p;
@@ -65,7 +67,8 @@ static struct NAME(winograd_plan) NAME(winograd_plan)(const elq_shape *s, ptrdif
 /* B' of six vectors. */
 #define INPUT_SIX(t0, t1, t2, t3, t4, t5, d0, d1, d2, d3, d4, d5)                                                      \
     {                                                                                                                  \
-        VEC even = d4 - 9 / 4.0f * d2, odd = d3 - 9 / 4.0f * d1, even2 = d4 - 4 / 9.0f * d2, odd2 = d3 - 4 / 9.0f * d1; \
+        VEC even = d4 - 9 / 4.0f * d2, odd = d3 - 9 / 4.0f * d1;                                                       \
+        VEC even2 = d4 - 4 / 9.0f * d2, odd2 = d3 - 4 / 9.0f * d1;                                                     \
         t0 = (d0 + d4) - 97 / 36.0f * d2, t5 = (d1 + d5) - 97 / 36.0f * d3;                                            \
         t1 = even + 2 / 3.0f * odd, t2 = even - 2 / 3.0f * odd, t3 = even2 + 1.5f * odd2, t4 = even2 - 1.5f * odd2;    \
     }
@@ -155,8 +158,9 @@ APART void NAME(winograd_weights_t2)(float *to, ptrdiff_t point, ptrdiff_t step,
 
 /* A' m A of one tile and one vector of outputs and everything behind it; the outputs begin at element `place` of y, and
  * `rows` x `columns` of them lie in the picture. The sums of the tile behind it, m + next, are fetched meanwhile. */
-APART void NAME(winograd_output)(const elq_conv *conv, const float *m, ptrdiff_t next, ptrdiff_t point, ptrdiff_t place, ptrdiff_t rows,
-                                  ptrdiff_t columns, VEC scale, VEC bias, ptrdiff_t lanes) {
+APART void NAME(winograd_output)(const elq_conv *conv, const float *m, ptrdiff_t next, ptrdiff_t point,
+                                 ptrdiff_t place, ptrdiff_t rows, ptrdiff_t columns, VEC scale, VEC bias,
+                                 ptrdiff_t lanes) {
     const elq_shape *s = &conv->shape;
     float *y = (float *)conv->y + place;
     const float *residual = conv->residual ? (const float *)conv->residual + place : NULL;
@@ -170,9 +174,10 @@ APART void NAME(winograd_output)(const elq_conv *conv, const float *m, ptrdiff_t
         IN_ORDER;                                                                                                      \
     }
 #define PIXEL(i, j)                                                                                                    \
-    if (j < columns)                                                                                                   \
-        NAME(tail)(y + (i * s->q + j) * s->o, y##j, scale, bias, residual ? residual + (i * s->q + j) * s->o : NULL, low, \
-                   lanes);
+    if (j < columns) {                                                                                                 \
+        ptrdiff_t at = (i * s->q + j) * s->o;                                                                          \
+        NAME(tail)(y + at, y##j, scale, bias, residual ? residual + at : NULL, low, lanes);                            \
+    }
 #define ROW(i)                                                                                                         \
     if (i < rows) {                                                                                                    \
         VEC y0, y1, y2, y3;                                                                                            \
@@ -207,7 +212,8 @@ static ptrdiff_t NAME(winograd_tasks)(const elq_shape *s, ptrdiff_t n) {
 /* Of the largest tasks: those of many pictures. */
 static size_t NAME(winograd_scratch)(const elq_shape *s) {
     struct NAME(winograd_plan) p = NAME(winograd_plan)(s, 4 * NAME(TILES));
-    return (size_t)(NAME(PLACES) * (p.x_point + p.m_point + p.w_point) + 6 * (4 * p.columns + 2) * s->c) * sizeof(float);
+    ptrdiff_t buffer = 6 * (4 * p.columns + 2) * s->c;
+    return (size_t)(NAME(PLACES) * (p.x_point + p.m_point + p.w_point) + buffer) * sizeof(float);
 }
 
 INLINE void NAME(winograd_run)(const int bits, const elq_conv *conv, ptrdiff_t task, void *scratch) {
@@ -256,8 +262,8 @@ INLINE void NAME(winograd_run)(const int bits, const elq_conv *conv, ptrdiff_t t
                 for (ptrdiff_t p4 = 4 * row0; p4 < 4 * (row0 + rows); p4 += 4)
                     for (ptrdiff_t q = 0; q < 4 * p->columns; q += 4, tile++)
                         NAME(winograd_output)(conv, m + (tile * vectors + k) * LANES, vectors * LANES, p->m_point,
-                                              (((n0 + i) * s->p + p4) * s->q + q) * s->o + o, s->p - p4, s->q - q, scale,
-                                              bias, lanes);
+                                              (((n0 + i) * s->p + p4) * s->q + q) * s->o + o, s->p - p4, s->q - q,
+                                              scale, bias, lanes);
         }
     }
 }

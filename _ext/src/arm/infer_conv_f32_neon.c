@@ -5,7 +5,8 @@
 #define ISA neon
 #define ELQ_ISA ELQ_NEON
 #define LEAST 1 /* plain C does them */
-#define MAXIMUM(low, v) ((VEC)vbslq_f32(vcltq_f32((float32x4_t)(v), (float32x4_t)(low)), (float32x4_t)(low), (float32x4_t)(v)))
+#define QUAD(v) ((float32x4_t)(v))
+#define MAXIMUM(low, v) ((VEC)vbslq_f32(vcltq_f32(QUAD(v), QUAD(low)), QUAD(low), QUAD(v)))
 
 #include <arm_neon.h>
 

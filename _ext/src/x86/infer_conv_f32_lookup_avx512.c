@@ -13,8 +13,8 @@
 
 #include "infer.h"
 
-/* Whether the tables pay: each is used by all outputs and the taps that see the pixel. Winograd is ahead where it can run
- * on more than a few tiles. */
+/* Whether the tables pay: each is used by all outputs and the taps that see the pixel. Winograd is ahead where it can
+ * run on more than a few tiles. */
 static int fits_b1(const elq_shape *s) {
     ptrdiff_t taps = s->kh * s->kw, seen = taps == 1 ? 1 : s->stride_h * s->stride_w;
     int winograd = s->kh == 3 && s->kw == 3 && seen == 1 && s->dilation_h == 1 && s->dilation_w == 1 && s->c % 16 == 0;
