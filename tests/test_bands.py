@@ -74,7 +74,7 @@ def test_the_largest_or_any_weights_freeze_in_exact_counts():
     w = rng.normal(size=(3, 7)).astype(np.float32)
     for key in (-np.abs(w), random_order("conv.weight", w.shape, 5)):
         frozen, order = np.zeros(w.shape, bool), sorted(range(21), key=lambda i, key=key: key.flat[i])
-        for share, count in ((0.3, 6), (0.3, 6), (0.5, 10), (1.0, 21)):  # 6.3, 10.5 rounded to even
+        for share, count in ((0.3, 6), (0.3, 6), (0.5, 10), (0.9, 19), (1.0, 21)):  # 6.3, 10.5, 18.9
             chosen = first_in_order(key, frozen, share)
             assert not (chosen & frozen).any()
             frozen = frozen | chosen

@@ -14,13 +14,15 @@ import children
 import numpy as np
 import pytest
 
-from elq_ref import Plan, State, datasets, models
+from elq_ref import Plan, State, Tensor, datasets, models, no_grad
 from elq_ref.cli import main
 from elq_ref.cli import quantize as quantize_command
 from elq_ref.layer_log import BINS, WIDTH, layer_records
 from elq_ref.methods import make
+from elq_ref.quantizing import accuracies
 from elq_ref.recipes import METHODS, PASSES, SUBJECTS, levels_of, recipe
 from elq_ref.runtime import PackedNetwork
+from elq_ref.training import evaluate, reestimate
 
 WEIGHTS = ("conv1.weight", "conv2.weight", "fc.weight")
 MADE = ("net.elq", "quantized.safetensors", "steps.jsonl", "stages.jsonl", "layers.jsonl", "passes.jsonl")
@@ -123,6 +125,39 @@ def test_a_finished_run_is_only_read(trained, finished, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out) == json.loads(before)
 
 
+def test_evaluate_is_the_mean_over_pictures_whatever_the_batches():
+    net = models.digits_cnn(seed=2)
+    data = datasets.digits()[1].subset(slice(23))
+    right, loss = 0, 0.0
+    net.eval()
+    with no_grad():
+        for i, label in enumerate(data.labels):
+            z = net(Tensor(data.normalized([i]))).data[0].astype(np.float64)
+            loss += np.log(np.exp(z).sum()) - z[label]
+            right += z.argmax() == label
+    for size in (1, 7, 250):  # 23 = 3 * 7 + 2
+        assert evaluate(net, data, size) == (right, pytest.approx(loss / 23, rel=1e-5))
+
+
+def test_accuracies_are_those_of_w_and_of_what():
+    batches = datasets.Batches(datasets.digits()[0], 64)
+    judge = datasets.digits()[1].subset(slice(100))
+    net = models.digits_cnn(seed=2)
+    state = State.start(net, Plan(), None, batches)
+    seen = accuracies(state, batches, judge, 3)
+    for end, weights in (("", {}), ("_hat", state.quantized())):
+        other = models.digits_cnn(seed=2)
+        for name, w in weights.items():
+            dict(other.named_parameters())[name].data = w
+        reestimate(other, batches, 3)
+        right, loss = evaluate(other, judge)
+        assert (seen[f"top1{end}"], seen[f"judge_loss{end}"]) == (right, loss)
+    assert seen["judge_loss"] != seen["judge_loss_hat"]
+    for layer in state.layers.values():
+        layer.frozen[:] = True
+    assert set(accuracies(state, batches, judge, 3)) == set(seen)
+
+
 def test_layer_records_are_counts_of_the_weights():
     net = models.digits_cnn(seed=1)
     batches = datasets.Batches(datasets.digits()[0], 64)
@@ -189,6 +224,30 @@ def test_killed_at_random_moments_a_run_ends_on_the_same_bits(trained, finished,
     assert process.returncode == 0, error
     for name in MADE:
         assert (tmp_path / "run" / name).read_bytes() == (finished / name).read_bytes(), (name, moments)
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+DIES = "__import__('os').kill(__import__('os').getpid(), 9)"
+MOMENTS = {
+    "logged, not saved": "import elq_ref.elq.state as s; save = s.State.save; "
+    f"s.State.save = lambda self, *a, **k: {DIES} if self.stage == 2 else save(self, *a, **k)",
+    "saved, not renamed": "import os; move = os.replace; "
+    f"os.replace = lambda a, b: {DIES} if 'state' in str(b) and os.path.exists(b) else move(a, b)",
+    "packed, no result": "import os; move = os.replace; "
+    f"os.replace = lambda a, b: {DIES} if 'result' in str(b) else move(a, b)",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_at_the_worst_moments_too(trained, finished, tmp_path, moment):
+    arguments = command(trained, tmp_path / "run")
+    process = start(arguments, f"r.SAVE_EVERY = 1e9; {MOMENTS[moment]}")
+    assert process.wait(120) == -9
+    if moment == "saved, not renamed":
+        assert list((tmp_path / "run").glob(".*.part"))
+    assert main([*arguments, "--resume"]) == 0
+    for name in MADE:
+        assert (tmp_path / "run" / name).read_bytes() == (finished / name).read_bytes(), name
     assert not list((tmp_path / "run").glob(".*"))
 
 
