@@ -117,6 +117,11 @@ enum {
     ELQ_I8_TAIL = 8              /* what the tail costs a pixel, in steps */
 };
 
+/* Into how many each of `pieces` is to be cut to make about `wanted`. */
+static inline ptrdiff_t elq_i8_rest(ptrdiff_t wanted, ptrdiff_t pieces) {
+    return elq_most(1, (wanted + pieces / 2) / pieces);
+}
+
 static inline elq_i8_split elq_i8_split_of(const elq_shape *g, const elq_i8_plan *plan, ptrdiff_t n) {
     elq_i8_split split = {.pictures = 1};
     /* `all` rows (pixels if flat) of each of `bands` may go into one band as far as it has room. */
@@ -131,14 +136,14 @@ static inline elq_i8_split elq_i8_split_of(const elq_shape *g, const elq_i8_plan
     const double parts = (double)band_work / share; /* of a band: below 1, several small pictures go together */
     split.rows = elq_least(all, cap), split.blocks = plan->blocks;
     if (parts > 1) {
-        const ptrdiff_t wanted = elq_least((ptrdiff_t)(parts + 0.5), 1 << 20);
+        const ptrdiff_t wanted = 2 * elq_least((ptrdiff_t)(parts / 2 + 0.5), 1 << 20); /* even: two threads are common */
         if (plan->vectors * plan->steps * plan->lanes > all * unit / 4) { /* decoding costs more than gathering */
             split.blocks = elq_ceil_div(plan->blocks, elq_least(plan->blocks, wanted));
-            const ptrdiff_t rest = elq_ceil_div(wanted, elq_ceil_div(plan->blocks, split.blocks));
+            const ptrdiff_t rest = elq_i8_rest(wanted, elq_ceil_div(plan->blocks, split.blocks));
             split.rows = elq_least(split.rows, elq_ceil_div(all, elq_least(all, rest)));
         } else {
             split.rows = elq_least(split.rows, elq_ceil_div(all, elq_least(all, wanted)));
-            const ptrdiff_t rest = elq_ceil_div(wanted, elq_ceil_div(all, split.rows));
+            const ptrdiff_t rest = elq_i8_rest(wanted, elq_ceil_div(all, split.rows));
             split.blocks = elq_ceil_div(plan->blocks, elq_least(plan->blocks, rest));
         }
     } else if (!plan->flat && split.rows == all) {
