@@ -457,12 +457,13 @@ def test_quantize_is_the_nearest_level_to_the_bit(dtype, ternary, per_channel, s
     w[0, :8] = 0, -0.0, np.nan, alpha[0, 0] / 2, -alpha[0, 0] / 2, alpha[0, 0], -alpha[0, 0], np.inf
     with np.errstate(invalid="ignore"):
         wanted = dequantize(nearest(w, alpha, "ternary" if ternary else "binary"), alpha)
-        results = [numpy_ops.quantize(w, alpha, ternary), kernels.quantize(w, alpha, ternary)]
+        results = [quantize(w, alpha, ternary) for quantize in (numpy_ops.quantize, kernels.quantize)]
+        results.append(kernels.quantize(np.asfortranarray(w), alpha, ternary))
     if scale == 0.7:
         row, a = wanted[0, :8], alpha[0, 0]
         np.testing.assert_array_equal(row, [0, 0, 0, 0, 0, a, -a, a] if ternary else [a, a, -a, a, -a, a, -a, a])
     bits = np.uint32 if dtype == np.float32 else np.uint64
-    for got in (*results, kernels.quantize(np.asfortranarray(w), alpha, ternary)):
+    for got in results:
         assert got.dtype == dtype
         np.testing.assert_array_equal(np.isnan(got), np.isnan(wanted))
         np.testing.assert_array_equal(got.view(bits)[~np.isnan(got)], wanted.view(bits)[~np.isnan(wanted)])
