@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from children import run_python
-from runtime_nets import network, random_pictures, small, weighted, with_int8
+from runtime_nets import error_bounds, network, random_pictures, small, weighted, with_int8
 
-from elq_ref.runtime import Node, Session, interpret_int8, kernels, load
+from elq_ref.runtime import Node, Session, interpret, interpret_int8, kernels, load
 from elq_ref.runtime.arena import ALIGN, Value, plan
 from elq_ref.runtime.fusing import float_steps, int8_steps
 
@@ -146,6 +146,32 @@ def test_fusing_changes_no_bit(activations, swapped):
     fused, plain = int8_steps(net.int8, net.shapes), net.int8.nodes
     assert len(fused) == len(plain) - 3  # two additions and a flatten
     np.testing.assert_array_equal(Session(net, "int8").raw(pictures), interpret_int8(net.int8, pictures).raw)
+
+
+def test_a_tail_adds_once_and_before_its_relu(backend):
+    rng = np.random.default_rng(32)
+    conv = {"padding": (1, 1)}
+    nodes = [
+        weighted(rng, "conv", "a", "input", "ternary", (4, 4, 3, 3), **conv),
+        Node("relu", "a relu", ("a",)),
+        Node("add", "after the relu", ("a relu", "input")),
+        weighted(rng, "conv", "b", "after the relu", "ternary", (4, 4, 3, 3), **conv),
+        Node("add", "first", ("b", "input")),
+        Node("add", "second", ("first", "after the relu")),
+        Node("global_avg_pool", "out", ("second",)),
+    ]
+    net = with_int8(network(nodes, (4, 6, 5), 4), rng)
+    assert shape_of(float_steps(net.graph, net.shapes)) == [
+        ("conv", "a relu", ("input",), True),
+        ("add", "after the relu", ("a relu", "input"), False),
+        ("conv", "first", ("after the relu", "input"), False),
+        ("add", "second", ("first", "after the relu"), False),
+        ("global_avg_pool", "out", ("second",), False),
+    ]
+    x = rng.standard_normal((3, 4, 6, 5)).astype(np.float32)
+    bound = error_bounds(net.graph, x)["out"]
+    assert np.all(np.abs(Session(net)(x) - interpret(net.graph, x, np.float64)) <= bound)
+    check_int8(net, random_pictures(rng, net, 5))
 
 
 # ----------------------------------------------------------------------------------------------- int8
