@@ -106,7 +106,7 @@ static void *numbers(const test *t, ptrdiff_t count, size_t shift, int extreme) 
     void *p = take((size_t)count * width(t), shift * width(t));
     for (ptrdiff_t i = 0; i < count; i++)
         if (t->kernel->activations == ELQ_F32) ((float *)p)[i] = extreme ? 1 : real();
-        else ((int8_t *)p)[i] = (int8_t)(extreme ? -128 : between(-128, 127));
+        else ((int8_t *)p)[i] = (int8_t)(extreme ? extreme : between(-128, 127));
     return p;
 }
 
@@ -293,7 +293,7 @@ static void check(const elq_kernel *kernel, const elq_shape *shape, ptrdiff_t n,
     if (!t.w) exit(2);
     t.sum = t.w + shape->o * t.depth, t.magnitude = t.sum + t.out;
     make_weights(&t);
-    t.x = numbers(&t, t.in, 1, fill == EXTREME);
+    t.x = numbers(&t, t.in, 1, fill != EXTREME ? 0 : n % 2 ? -128 : 127); /* as uint8, x + 128, 0 or 255 */
     t.residual = numbers(&t, t.out, 3, 0);
     t.packed = take(kernel->weight_bytes(shape), 0);
     kernel->pack(shape, t.rows, t.packed);
@@ -325,6 +325,7 @@ int main(int count, char **words) {
             const elq_shape shape = shape_of(&OUTLINES[k]);
             if (!kernel->fits(&shape)) continue;
             check(kernel, &shape, 1, EXTREME);
+            check(kernel, &shape, 2, EXTREME);
             check(kernel, &shape, k % 3 ? 3 : 2, ANY);
             check(kernel, &shape, 1, k % 2 ? ANY : NOTHING);
         }
