@@ -64,6 +64,8 @@ def test_every_command_of_the_page_is_understood(page):
 
 
 def test_the_drivers_that_the_page_names_are_there():
+    if not (ROOT / "benchmarks").is_dir():
+        pytest.skip("benchmarks/ is not here (tests run from a copy)")
     text = (ROOT / "docs" / "reproduce.md").read_text()
     for path in set(re.findall(r"(?:benchmarks|elq_ref)/\w+\.py", text)):
         assert (ROOT / path).is_file(), path
