@@ -562,7 +562,7 @@ def test_the_numbers_of_a_network_and_its_table():
     assert lines[1].split() == ["conv1", "conv", "8x4x3x3", "ternary", "2.11", "76", zeros, *kernel.split()]
     assert lines[2].split()[:7] == ["fc", "linear", "5x8", "binary", "5.00", "25", "0.0%"]
     assert "13.0 times" in lines[-2]
-    assert lines[-1] == "int8 activations: not calibrated"
+    assert lines[-1] == "int8 activations: none, elq calibrate makes them"
     assert with_int8(net, rng).summary().splitlines()[-1] == "int8 activations: method test"
     with pytest.raises(KeyError, match="conv1, fc"):
         net.codes("conv2")

@@ -22,11 +22,24 @@ void NAME(input_u8)(const elq_step *s, const void *x, const void *residual, void
     (void)residual;
     for (ptrdiff_t r = first; r < last; r++) {
         const ptrdiff_t n = r / g->h, i = r % g->h;
-        const uint8_t *from = (const uint8_t *)x + (n * g->c * g->h + i) * g->w;
-        element *to = (element *)y + r * g->w * g->c;
-        for (ptrdiff_t c = 0; c < g->c; c++)
-            for (ptrdiff_t j = 0; j < g->w; j++) to[j * g->c + c] = table[256 * c + from[c * g->h * g->w + j]];
+        const ptrdiff_t channels = g->c, width = g->w; /* bytes that are stored could be anybody's: keep them here */
+        for (ptrdiff_t c = 0; c < channels; c++) {
+            const uint8_t *from = (const uint8_t *)x + ((n * channels + c) * g->h + i) * width;
+            const element *of = table + 256 * c;
+            element *to = (element *)y + r * width * channels + c;
+            for (ptrdiff_t j = 0; j < width; j++) to[j * channels] = of[from[j]];
+        }
     }
+}
+
+/* Sixteen bytes of values side by side: SSE2, NEON or what the target has. */
+typedef element values __attribute__((vector_size(16)));
+enum { WIDE = sizeof(values) / sizeof(element) };
+
+/* a < b ? b : a, lane by lane. */
+static inline values larger(values a, values b) {
+    const __typeof__(a < b) chosen = a < b;
+    return (values)(((__typeof__(a < b))b & chosen) | ((__typeof__(a < b))a & ~chosen));
 }
 
 void NAME(max_pool)(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
@@ -37,12 +50,26 @@ void NAME(max_pool)(const elq_step *s, const void *x, const void *residual, void
             const ptrdiff_t row = r / g->p * g->h + r % g->p * g->stride_h;
             const element *window = (const element *)x + (row * g->w + q * g->stride_w) * g->c;
             element *to = (element *)y + (r * g->q + q) * g->c;
-            memcpy(to, window, (size_t)g->c * sizeof *to);
-            for (ptrdiff_t i = 0; i < g->kh; i++)
-                for (ptrdiff_t j = 0; j < g->kw; j++) {
-                    const element *from = window + (i * g->w + j) * g->c;
-                    for (ptrdiff_t c = 0; c < g->c; c++) to[c] = to[c] < from[c] ? from[c] : to[c];
-                }
+            ptrdiff_t c = 0;
+            for (; c + WIDE <= g->c; c += WIDE) {
+                values most, seen;
+                memcpy(&most, window + c, sizeof most);
+                for (ptrdiff_t i = 0; i < g->kh; i++)
+                    for (ptrdiff_t j = 0; j < g->kw; j++) {
+                        memcpy(&seen, window + (i * g->w + j) * g->c + c, sizeof seen);
+                        most = larger(most, seen);
+                    }
+                memcpy(to + c, &most, sizeof most);
+            }
+            for (; c < g->c; c++) {
+                element most = window[c];
+                for (ptrdiff_t i = 0; i < g->kh; i++)
+                    for (ptrdiff_t j = 0; j < g->kw; j++) {
+                        const element seen = window[(i * g->w + j) * g->c + c];
+                        most = most < seen ? seen : most;
+                    }
+                to[c] = most;
+            }
         }
 }
 
@@ -63,10 +90,17 @@ void NAME(pad)(const elq_step *s, const void *x, const void *residual, void *y, 
     for (ptrdiff_t r = first; r < last; r++) {
         const ptrdiff_t row = r % g->p - g->pad_h;
         element *to = (element *)y + r * g->q * g->o;
-        memset(to, 0, (size_t)(g->q * g->o) * sizeof *to);
-        if (row < 0 || row >= g->h) continue;
         const element *from = (const element *)x + (r / g->p * g->h + row) * g->w * g->c;
-        to += g->pad_w * g->o + s->first_channel;
+        const size_t before = (size_t)(g->pad_w * g->o), inside = (size_t)(g->w * g->c), all = (size_t)(g->q * g->o);
+        if (row < 0 || row >= g->h || g->c < g->o) memset(to, 0, all * sizeof *to);
+        if (row < 0 || row >= g->h) continue;
+        if (g->c == g->o) {
+            memset(to, 0, before * sizeof *to);
+            memcpy(to + before, from, inside * sizeof *to);
+            memset(to + before + inside, 0, (all - before - inside) * sizeof *to);
+            continue;
+        }
+        to += before + s->first_channel;
         for (ptrdiff_t j = 0; j < g->w; j++) memcpy(to + j * g->o, from + j * g->c, (size_t)g->c * sizeof *to);
     }
 }

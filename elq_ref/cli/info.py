@@ -21,6 +21,11 @@ def run(args: argparse.Namespace) -> Result:
     for name, info in (("training kernels", training), ("inference kernels", inference)):
         why = f" ({info['reason']})" if info["reason"] else ""
         rows.append([name, f"{info['kernel']}{why}, {info['threads']} thread(s)"])
-    rows += [["", name] for name in inference.get("kernels", ())]
+    groups: dict[str, list[str]] = {}  # elq_conv_f32_t2_winograd__avx512: elq_conv_f32_t2, "winograd avx512"
+    for kernel in inference.get("kernels", ()):
+        name, _, isa = kernel.partition("__")
+        what = "_".join(name.split("_")[:4])
+        groups.setdefault(what, []).append(f"{name[len(what) + 1 :]} {isa}".strip())
+    rows += [[f"  {what}", ", ".join(ways)] for what, ways in groups.items()]
     width = max(len(name) for name, _ in rows)
     return result, "\n".join(f"{name:<{width}}  {value}" for name, value in rows), 0

@@ -53,14 +53,10 @@ def packed_summary(packed: PackedNetwork) -> Result:
         ],
     }
     named = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
-    calibration = "none: elq calibrate makes it"
-    if program is not None:
-        calibration = ", ".join(f"{k} {v}" for k, v in program.calibration.items()) or "yes"
     lines = [
         packed.summary(),
         f"reads pictures {'x'.join(map(str, shape))} ({meta.resize}), mean {list(meta.mean)}, std {list(meta.std)}",
         f"{len(classes)} classes: {named}",
         f"{result['macs'] / 1e6:,.1f} million multiply-adds a picture",
-        f"int8 activations: {calibration}",
     ]
     return result, "\n".join(lines), 0

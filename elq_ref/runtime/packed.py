@@ -148,8 +148,8 @@ class PackedNetwork:
         ]
         ratio = self.float_bytes / max(self.weight_bytes, 1)
         lines.append(f"in float32: {self.float_bytes:,} bytes, {ratio:.1f} times as many")
-        how = "not calibrated" if self.int8 is None else ", ".join(f"{k} {v}" for k, v in self.int8.calibration.items())
-        lines.append(f"int8 activations: {how}")
+        made = None if self.int8 is None else ", ".join(f"{k} {v}" for k, v in self.int8.calibration.items())
+        lines.append(f"int8 activations: {made or 'none, elq calibrate makes them'}")
         return "\n".join(line.rstrip() for line in lines)
 
 
