@@ -57,7 +57,7 @@ cdef extern from "train.h" nogil:
         const void *dy
         void *y
         void *dx
-        int *place
+        unsigned char *place
     struct elq_train_kernels:
         int (*conv)(const elq_conv *, elq_array, elq_array, const void *, elq_array) noexcept nogil
         int (*conv_dx)(const elq_conv *, elq_array, elq_array, elq_array) noexcept nogil
@@ -399,13 +399,15 @@ cdef elq_max_pool _pool(tuple x_shape, kernel, stride) except *:
 
 
 def max_pool(x, kernel, stride):
-    """See numpy_ops.max_pool."""
+    """See numpy_ops.max_pool; windows of at most 256 elements."""
     cdef elq_max_pool a = _pool(x.shape, kernel, stride)
+    if a.kh * a.kw > 256:
+        raise ValueError(f"max_pool: a window of {kernel} has more than 256 elements")
     cdef const elq_train_kernels *kernels = _kernels((x,), a.c)
     x = _dense(x, True)
     y = _empty((a.n, a.p, a.q, a.c), x.dtype)
-    place = _empty((a.n, a.p, a.q, a.c), np.dtype(np.int32))
-    a.x, a.y, a.place = _data(x), _data(y), <int *>_data(place)
+    place = _empty((a.n, a.p, a.q, a.c), np.dtype(np.uint8))
+    a.x, a.y, a.place = _data(x), _data(y), <unsigned char *>_data(place)
     with nogil:
         kernels.max_pool(&a)
     return y.transpose(0, 3, 1, 2), place.transpose(0, 3, 1, 2)
@@ -417,9 +419,11 @@ def max_pool_backward(dy, place, x_shape, kernel, stride):
     cdef const elq_train_kernels *kernels = _kernels((dy,), a.c)
     _same_shape("dy", dy.shape, (a.n, a.c, a.p, a.q))
     _same_shape("place", place.shape, dy.shape)
-    dy, place = _dense(dy, True), _dense(place.astype(np.int32, copy=False), True)
+    if place.dtype != np.uint8:
+        raise TypeError(f"place is {place.dtype}, wanted uint8")
+    dy, place = _dense(dy, True), _dense(place, True)
     dx = _empty((a.n, a.h, a.w, a.c), dy.dtype)
-    a.dy, a.dx, a.place = _data(dy), _data(dx), <int *>_data(place)
+    a.dy, a.dx, a.place = _data(dy), _data(dx), <unsigned char *>_data(place)
     with nogil:
         kernels.max_pool_backward(&a)
     return dx.transpose(0, 3, 1, 2)

@@ -2,9 +2,9 @@
 
     python benchmarks/conv_layers.py [--threads 1] [--rounds 9] [--isa avx2] [--cpu] [--only vgg] [-o FILE]
 
-Each peer is a process of its own and they take turns, a call of each direction a turn; a number is the median of
-the paired ratios PyTorch's time / ours (above 1: ours is faster). Multiply-adds a second are those of the direct
-algorithm, so Winograd's may exceed what the machine can multiply. Without PyTorch ours are timed alone.
+Each peer is a process of its own and they take turns: a rest, then a call and a timed call of each direction. A number
+is the median of the paired ratios PyTorch's time / ours (above 1: ours is faster). Multiply-adds a second are those of
+the direct algorithm, so Winograd's may exceed what the machine can multiply. Without PyTorch ours are timed alone.
 --cpu counts processor seconds instead of the clock's: with one thread, the fairer figure on a busy machine.
 """
 
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 DIRECTIONS = ("forward", "dx", "dw")
+REST = 0.03  # seconds before a turn: the threads of the other peer's pool spin on for a while after its last call
 
 
 class Layer(NamedTuple):
@@ -150,7 +151,9 @@ def work(peer: str, threads: int, clock: Callable[[], float]) -> None:
             for call in calls:
                 call()
         seconds = []
+        time.sleep(REST)
         for call in calls:
+            call()
             start = clock()
             call()
             seconds.append(clock() - start)

@@ -38,12 +38,12 @@ struct elq_norm {
 ptrdiff_t elq_conv_lanes(ptrdiff_t groups, ptrdiff_t o);
 
 /* Maximum over windows without padding: x is N H W C, y and place N P Q C, all contiguous. place is the element of the
- * window that is the maximum. backward reads dy and place and writes dx. */
+ * window that is the maximum, of at most 256. backward reads dy and place and writes dx. */
 struct elq_max_pool {
     ptrdiff_t n, c, h, w, p, q, kh, kw, stride_h, stride_w;
     const void *x, *dy;
     void *y, *dx;
-    int32_t *place;
+    uint8_t *place;
 };
 
 struct elq_train_kernels {

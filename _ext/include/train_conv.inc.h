@@ -69,7 +69,7 @@ static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdif
                      ptrdiff_t sj) {
     if (e->p < 1 || e->q < 1) return 0;
     if (NAME(winograd_fits)(e)) return NAME(winograd)(e, w, so, sc, si, sj);
-    if (elq_conv_lanes(e->groups, e->o) > e->o) return NAME(run_lanes)(e, w, sg, so, sc, si, sj);
+    if (elq_conv_lanes(e->groups, e->o) > e->o) return NAME(run_lanes)(e, 1, w, sg, so, sc, si, sj);
     struct elq_taps *taps = e->taps;
     e->columns = (e->q - 1) * e->step_w + taps->span_w;
     e->in_place = taps->count == 1 && !e->top && !e->left && e->xs[1] == 1 && (e->p - 1) * e->step_h < e->h &&
@@ -121,7 +121,7 @@ int NAME(elq_conv)(const struct elq_conv *geometry, struct elq_array x, struct e
 
 /* Rows a, a + stride, ... of dx see the taps i with (a + pad - i dilation) divisible by the stride, and of dy the rows
  * u + (a + pad - i dilation) / stride; columns likewise. */
-static int NAME(lattice)(const struct elq_conv *g, struct elq_array dy, struct elq_array w, struct elq_array dx,
+static int NAME(lattice)(struct NAME(engine) *e, const struct elq_conv *g, const struct elq_array *dy, struct elq_array dx,
                          ptrdiff_t a, ptrdiff_t b) {
     struct elq_taps *taps = elq_taps_new(g->kh, g->kw);
     if (!taps) return -1;
@@ -136,21 +136,29 @@ static int NAME(lattice)(const struct elq_conv *g, struct elq_array dy, struct e
             elq_taps_add(taps, i, j, row / g->stride_h - top, column / g->stride_w - left);
         }
     }
-    struct NAME(engine) e = {.n = g->n, .groups = g->groups, .c = g->o, .o = g->c, .h = g->p, .w = g->q,
-                             .x = dy.data, .xs = dy.s,
-                             .p = (g->h - a + g->stride_h - 1) / g->stride_h,
-                             .q = (g->w - b + g->stride_w - 1) / g->stride_w, .step_h = 1, .step_w = 1,
-                             .y = (REAL *)dx.data + a * dx.s[2] + b * dx.s[3], .y_n = dx.s[0],
-                             .y_h = g->stride_h * dx.s[2], .y_w = g->stride_w * dx.s[3],
-                             .top = -top, .left = -left, .taps = taps};
-    int status = NAME(run)(&e, w.data, g->o * w.s[0], w.s[1], w.s[0], w.s[2], w.s[3]);
-    free(taps);
-    return status;
+    *e = (struct NAME(engine)){.n = g->n, .groups = g->groups, .c = g->o, .o = g->c, .h = g->p, .w = g->q,
+                               .x = dy->data, .xs = dy->s,
+                               .p = (g->h - a + g->stride_h - 1) / g->stride_h,
+                               .q = (g->w - b + g->stride_w - 1) / g->stride_w, .step_h = 1, .step_w = 1,
+                               .y = (REAL *)dx.data + a * dx.s[2] + b * dx.s[3], .y_n = dx.s[0],
+                               .y_h = g->stride_h * dx.s[2], .y_w = g->stride_w * dx.s[3],
+                               .top = -top, .left = -left, .taps = taps};
+    return 0;
 }
 
 int NAME(elq_conv_dx)(const struct elq_conv *g, struct elq_array dy, struct elq_array w, struct elq_array dx) {
-    for (ptrdiff_t a = 0; a < g->stride_h && a < g->h; a++)
-        for (ptrdiff_t b = 0; b < g->stride_w && b < g->w; b++)
-            if (NAME(lattice)(g, dy, w, dx, a, b)) return -1;
-    return 0;
+    ptrdiff_t rows = g->stride_h < g->h ? g->stride_h : g->h, columns = g->stride_w < g->w ? g->stride_w : g->w;
+    ptrdiff_t ready = 0, count = rows * columns;
+    struct NAME(engine) *all = malloc(count * sizeof *all);
+    if (!all) return -1;
+    while (ready < count && !NAME(lattice)(&all[ready], g, &dy, dx, ready / columns, ready % columns)) ready++;
+    int status = ready < count ? -1 : 0;
+#define WEIGHTS w.data, g->o * w.s[0], w.s[1], w.s[0], w.s[2], w.s[3]
+    if (!status && elq_conv_lanes(g->groups, g->c) > g->c) status = NAME(run_lanes)(all, count, WEIGHTS);
+    else
+        for (ptrdiff_t k = 0; k < count && !status; k++) status = NAME(run)(&all[k], WEIGHTS);
+#undef WEIGHTS
+    while (ready > 0) free(all[--ready].taps);
+    free(all);
+    return status;
 }

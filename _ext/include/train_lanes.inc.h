@@ -148,9 +148,10 @@ static void NAME(pack_lanes)(REAL *to, const struct NAME(engine) *e, const REAL 
                 }
 }
 
-/* As `run` in train_conv.inc.h; the buffer is to[row][block of lanes][column][c][lanes]. */
-static int NAME(run_lanes)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdiff_t so, ptrdiff_t sc,
-                           ptrdiff_t si, ptrdiff_t sj) {
+/* The layout of engine `e` in place of `run`'s in train_conv.inc.h; the buffer is to[row][block of lanes][column][c]
+ * [lanes]. Takes the memory of the weights, which run_lanes gives back. */
+static int NAME(lay_out_lanes)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdiff_t so, ptrdiff_t sc,
+                               ptrdiff_t si, ptrdiff_t sj) {
     struct elq_taps *taps = e->taps;
     ptrdiff_t outputs = e->groups * e->o, threads = elq_num_threads();
     e->lanes = WHOLE(outputs);
@@ -161,15 +162,46 @@ static int NAME(run_lanes)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, 
     while (e->rows > 1 && e->n * ((e->p + e->rows - 1) / e->rows) < 2 * threads) e->rows = (e->rows + 1) / 2;
     if (e->rows > e->p) e->rows = e->p;
     e->scratch_size = ((e->rows - 1) * e->step_h + taps->span_h) * row_size;
-    REAL *memory = elq_memory_take((packed + e->lanes + e->scratch_size * threads) * sizeof(REAL));
+    REAL *memory = elq_memory_take((packed + e->lanes) * sizeof(REAL));
     if (!memory) return -1;
     REAL *start = memory + packed;
     e->weights = memory;
     e->start = start;
-    e->scratch = start + e->lanes;
     for (ptrdiff_t o = 0; o < e->lanes; o++) start[o] = e->bias && o < outputs ? e->bias[o] : 0;
     NAME(pack_lanes)(memory, e, w, sg, so, sc, si, sj);
-    elq_parallel_for(e->n * ((e->p + e->rows - 1) / e->rows), NAME(piece_lanes), e);
-    elq_memory_give(memory);
     return 0;
+}
+
+/* Engines that read one x: a piece is the same band of all, so that all but the first find it in the cache. */
+struct NAME(engines) {
+    struct NAME(engine) *all;
+    ptrdiff_t count, bands; /* of an image, in the engine that has most */
+};
+
+static void NAME(piece_of_all)(void *context, ptrdiff_t index, int worker) {
+    const struct NAME(engines) *s = context;
+    for (ptrdiff_t k = 0; k < s->count; k++) {
+        ptrdiff_t bands = (s->all[k].p + s->all[k].rows - 1) / s->all[k].rows;
+        if (index % s->bands < bands) NAME(piece_lanes)(&s->all[k], index / s->bands * bands + index % s->bands, worker);
+    }
+}
+
+/* Run engines whose x is one, with weights as `run` in train_conv.inc.h has them. */
+static int NAME(run_lanes)(struct NAME(engine) *all, ptrdiff_t count, const REAL *w, ptrdiff_t sg, ptrdiff_t so,
+                           ptrdiff_t sc, ptrdiff_t si, ptrdiff_t sj) {
+    struct NAME(engines) s = {all, count, 0};
+    ptrdiff_t scratch_size = 0, ready = 0;
+    for (; ready < count && !NAME(lay_out_lanes)(&all[ready], w, sg, so, sc, si, sj); ready++) {
+        const struct NAME(engine) *e = &all[ready];
+        if ((e->p + e->rows - 1) / e->rows > s.bands) s.bands = (e->p + e->rows - 1) / e->rows;
+        if (e->scratch_size > scratch_size) scratch_size = e->scratch_size;
+    }
+    REAL *scratch = ready == count ? elq_memory_take(scratch_size * elq_num_threads() * sizeof(REAL)) : NULL;
+    if (scratch) {
+        for (ptrdiff_t k = 0; k < count; k++) all[k].scratch = scratch, all[k].scratch_size = scratch_size;
+        elq_parallel_for(all->n * s.bands, NAME(piece_of_all), &s);
+        elq_memory_give(scratch);
+    }
+    for (ptrdiff_t k = 0; k < ready; k++) elq_memory_give((void *)all[k].weights);
+    return scratch ? 0 : -1;
 }

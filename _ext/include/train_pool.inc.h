@@ -9,13 +9,13 @@
 #include "train_memory.h"
 #include "train.h"
 
-typedef int32_t NAME(places) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL) * 4), aligned(4), may_alias));
+typedef uint8_t NAME(places) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL)), aligned(1), may_alias));
 
 /* ------------------------------------------------------------------------------------------------ max pooling */
 
 /* y = maximum of a window, place = which of its elements it is, the first of equals, the last NaN: one vector of
  * channels from x on, `line` elements between rows. */
-INLINE void NAME(max_vector)(const struct elq_max_pool *a, const REAL *x, ptrdiff_t line, REAL *y, int32_t *place) {
+INLINE void NAME(max_vector)(const struct elq_max_pool *a, const REAL *x, ptrdiff_t line, REAL *y, uint8_t *place) {
     VEC most = NAME(load)(x);
     NAME(bits) where = {0};
     for (ptrdiff_t i = 0, k = 0; i < a->kh; i++)
@@ -30,7 +30,7 @@ INLINE void NAME(max_vector)(const struct elq_max_pool *a, const REAL *x, ptrdif
 }
 
 /* The same for one channel. */
-INLINE void NAME(max_element)(const struct elq_max_pool *a, const REAL *x, ptrdiff_t line, REAL *y, int32_t *place) {
+INLINE void NAME(max_element)(const struct elq_max_pool *a, const REAL *x, ptrdiff_t line, REAL *y, uint8_t *place) {
     *y = *x;
     *place = 0;
     for (ptrdiff_t i = 0, k = 0; i < a->kh; i++)
@@ -38,7 +38,7 @@ INLINE void NAME(max_element)(const struct elq_max_pool *a, const REAL *x, ptrdi
             REAL v = x[i * line + j * a->c];
             if (!(v > *y || v != v)) continue;
             *y = v;
-            *place = k;
+            *place = (uint8_t)k;
         }
 }
 
@@ -49,7 +49,7 @@ static void NAME(max_row)(void *context, ptrdiff_t row, int worker) {
     ptrdiff_t image = row / a->p, p = row % a->p, line = a->w * a->c;
     const REAL *x = (const REAL *)a->x + (image * a->h + p * a->stride_h) * line;
     REAL *y = (REAL *)a->y + row * a->q * a->c;
-    int32_t *place = a->place + row * a->q * a->c;
+    uint8_t *place = a->place + row * a->q * a->c;
     (void)worker;
     for (ptrdiff_t q = 0; q < a->q; q++) {
         ptrdiff_t from = q * a->stride_w * a->c, to = q * a->c, c = 0;
@@ -74,9 +74,9 @@ static void NAME(max_row_backward)(void *context, ptrdiff_t row, int worker) {
         ptrdiff_t p = (h - i) / a->stride_h;
         if ((h - i) % a->stride_h || p >= a->p) continue;
         const REAL *dy = (const REAL *)a->dy + (image * a->p + p) * a->q * a->c;
-        const int32_t *place = a->place + (image * a->p + p) * a->q * a->c;
+        const uint8_t *place = a->place + (image * a->p + p) * a->q * a->c;
         for (ptrdiff_t j = 0; j < a->kw; j++) {
-            int32_t k = i * a->kw + j;
+            ptrdiff_t k = i * a->kw + j;
             for (ptrdiff_t q = 0; q < a->q; q++) {
                 ptrdiff_t from = q * a->c, to = (q * a->stride_w + j) * a->c, c = 0;
                 ptrdiff_t room = a->q * a->c - from - LANES, dx_room = size - to - LANES;

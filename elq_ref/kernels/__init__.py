@@ -7,6 +7,8 @@ NumPy, which is their definition, where the extension is not built. `info` tells
 
 from typing import Any
 
+import numpy as np
+
 from . import numpy_ops
 
 _reason: str | None = None
@@ -28,9 +30,20 @@ scale_shift = _chosen.scale_shift
 channel_sums = _chosen.channel_sums
 relu = _chosen.relu
 relu_backward = _chosen.relu_backward
-max_pool = _chosen.max_pool
-max_pool_backward = _chosen.max_pool_backward
 quantize = _chosen.quantize
+
+
+def max_pool(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """`numpy_ops.max_pool`; C counts the elements of a window in a byte, NumPy serves larger windows."""
+    return (_chosen if kernel[0] * kernel[1] <= 256 else numpy_ops).max_pool(x, kernel, stride)
+
+
+def max_pool_backward(
+    dy: np.ndarray, place: np.ndarray, x_shape: tuple[int, ...], kernel: tuple[int, int], stride: tuple[int, int]
+) -> np.ndarray:
+    """`numpy_ops.max_pool_backward` for what `max_pool` gave."""
+    chosen = _chosen if place.dtype == np.uint8 else numpy_ops
+    return chosen.max_pool_backward(dy, place, x_shape, kernel, stride)
 
 
 def info() -> dict[str, Any]:

@@ -201,13 +201,13 @@ def _windows(
 def max_pool(x: np.ndarray, kernel: Pair, stride: Pair) -> tuple[np.ndarray, np.ndarray]:
     """y[n,c,p,q] = max of x over the KH x KW elements from (p*stride, q*stride), and its place: y, place.
 
-    No padding, an incomplete window is dropped. place (int32) counts the window's elements in row order and is the
-    first of equals; a NaN is greater than anything before it.
+    No padding, an incomplete window is dropped. place counts the window's elements in row order, in the smallest
+    unsigned integers that can, and is the first of equals; a NaN is greater than anything before it.
     """
     out = tuple((n - k) // s + 1 for n, k, s in zip(x.shape[2:], kernel, stride, strict=True))
     first, *others = _windows(x, kernel, stride, out)
     y = x[first].copy(order="K")
-    place = np.zeros_like(y, dtype=np.int32)
+    place = np.zeros_like(y, dtype=np.min_scalar_type(kernel[0] * kernel[1] - 1))
     for k, window in enumerate(others, 1):
         greater = (x[window] > y) | np.isnan(x[window])
         np.copyto(place, k, where=greater)

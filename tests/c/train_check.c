@@ -238,7 +238,7 @@ static void check_pool(int isa, int is_double, const struct elq_max_pool *shape)
     enum { X, DX, Y, DY, PLACE, RELU, SUMS, COUNT };
     struct buffer b[COUNT];
     for (int k = 0; k < COUNT; k++) {
-        b[k] = buffer_new(k < Y || k == RELU ? in : k == SUMS ? a.c : out, k == PLACE ? 0 : is_double, k % 3);
+        b[k] = buffer_new(k < Y || k == RELU ? in : k == SUMS ? a.c : k == PLACE ? (out + 3) / 4 : out, k == PLACE ? 0 : is_double, k % 3);
         if (k != PLACE) fill(b[k], is_double);
     }
     a.x = b[X].data, a.dx = b[DX].data, a.y = b[Y].data, a.dy = b[DY].data, a.place = b[PLACE].data;

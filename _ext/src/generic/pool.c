@@ -60,6 +60,11 @@ void elq_parallel_steps(ptrdiff_t steps, const ptrdiff_t *counts, elq_step_task 
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <string.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+#include <sys/types.h>
 #include <unistd.h>
 
 enum {
@@ -88,6 +93,8 @@ static struct {
     _Atomic uint64_t ticket; /* the running step << INDEX_BITS | the piece of it that is next: one word, so that whoever
                                 draws knows of which step the piece is; step == steps: all is done */
     atomic_ptrdiff_t left;   /* pieces of the running step that are not done */
+    int cpu;                     /* the caller's processor, which the workers keep off; -1: unknown */
+    pid_t id[ELQ_MAX_THREADS];   /* of the workers, as the operating system counts them; 0: not running yet */
 } pool = {.entry = PTHREAD_MUTEX_INITIALIZER,
           .lock = PTHREAD_MUTEX_INITIALIZER,
           .start = PTHREAD_COND_INITIALIZER,
@@ -101,6 +108,21 @@ static int cores(void) {
     if (!sched_getaffinity(0, sizeof set, &set)) return CPU_COUNT(&set);
 #endif
     return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/* Keep the workers off the caller's processor. After a rest of some milliseconds Linux likes to wake a thread beside the
+ * one that wakes it, and takes as long to part them: a short call would run on one processor alone. Under the lock. */
+static void make_way(void) {
+#ifdef __linux__
+    const int here = sched_getcpu();
+    cpu_set_t others;
+    if (here < 0 || here == pool.cpu || sched_getaffinity(0, sizeof others, &others)) return;
+    CPU_CLR(here, &others);
+    if (!CPU_COUNT(&others)) return;
+    pool.cpu = here;
+    for (int k = 1; k <= pool.started; k++)
+        if (!pool.id[k] || sched_setaffinity(pool.id[k], sizeof others, &others)) pool.cpu = -1; /* try again next time */
+#endif
 }
 
 static void before_fork(void) {
@@ -179,6 +201,9 @@ static void *work(void *argument) {
     int worker = (int)(ptrdiff_t)argument;
     unsigned seen = 0;
     pthread_mutex_lock(&pool.lock);
+#ifdef __linux__
+    pool.id[worker] = (pid_t)syscall(SYS_gettid);
+#endif
     for (;;) {
         while (!pool.open || pool.call == seen) pthread_cond_wait(&pool.start, &pool.lock);
         seen = pool.call;
@@ -196,6 +221,8 @@ static void start_threads(void) {
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pool.call = 0;
+    pool.cpu = -1;
+    memset(pool.id, 0, sizeof pool.id);
     while (pool.started < pool.threads - 1) {
         pthread_t thread;
         if (pthread_create(&thread, &attributes, work, (void *)(ptrdiff_t)(pool.started + 1))) break; /* fewer, then */
@@ -220,6 +247,7 @@ void elq_parallel_steps(ptrdiff_t steps, const ptrdiff_t *counts, elq_step_task 
     pool.ends = ends;
     pool.left = counts[0];
     pool.ticket = 0;
+    make_way();
     pool.open = 1;
     pool.call++;
     pthread_cond_broadcast(&pool.start);
