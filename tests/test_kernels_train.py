@@ -356,7 +356,7 @@ POOLS = [
 
 def _pool_loop(x, dy, kernel, stride):
     """y, place and dx by the definition, one window at a time."""
-    y, place, dx = np.empty(dy.shape, x.dtype), np.empty(dy.shape, np.int32), np.zeros_like(x)
+    y, place, dx = np.empty(dy.shape, x.dtype), np.empty(dy.shape, np.uint8), np.zeros_like(x)
     for n, c, p, q in np.ndindex(*dy.shape):
         top, left = p * stride[0], q * stride[1]
         seen = x[n, c, top : top + kernel[0], left : left + kernel[1]].ravel()
@@ -531,7 +531,7 @@ def test_mixed_types_and_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"max_pool of x \(2, 4, 5, 5\) with kernel \(6, 1\)"):
         _train.max_pool(x, (6, 1), (1, 1))
     with pytest.raises(ValueError, match=r"place has shape \(1, 4, 2, 2\), wanted \(2, 4, 2, 2\)"):
-        _train.max_pool_backward(x[:, :, :2, :2], np.zeros((1, 4, 2, 2), np.int32), x.shape, (2, 2), (2, 2))
+        _train.max_pool_backward(x[:, :, :2, :2], np.zeros((1, 4, 2, 2), np.uint8), x.shape, (2, 2), (2, 2))
     with pytest.raises(ValueError, match="dy has shape"):
         _train.relu_backward(x, x[:1])
     with pytest.raises(ValueError, match=r"alpha has shape \(2,\), w \(6, 2, 3, 3\)"):
