@@ -10,6 +10,7 @@ from datetime import date
 import numpy as np
 
 from elq_ref.elq.state import environment
+from elq_ref.machine import python_command
 
 FLOORS = {"float": 98.0, "ternary": 97.5, "binary": 97.0}
 
@@ -23,7 +24,7 @@ def main() -> int:
     rows = []
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as out:
-            command = [sys.executable, "-m", "elq_ref", "demo", "--seed", str(seed), "--out", out, "--json"]
+            command = python_command("elq_ref", "demo", "--seed", str(seed), "--out", out, "--json")
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         result = json.loads(done.stdout)
         rows.append([result[name]["top1"] for name in FLOORS])

@@ -12,12 +12,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from elq_ref.machine import python_command
 from elq_ref.run_folder import LOGS
 from elq_ref.run_record import RunRecord
 
@@ -49,7 +49,7 @@ class Places:
         if not folder.exists() and stopped.is_dir():
             shutil.copytree(stopped, folder)
         self.runs.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "elq_ref", "reproduce", *job.arguments, "-o", str(folder)]
+        command = python_command("elq_ref", "reproduce", *job.arguments, "-o", str(folder))
         command += ["--resume"] if (folder / "config.json").is_file() else []
         pin = (lambda: os.sched_setaffinity(0, {core})) if core is not None else None
         with open(self.runs / f"{job.name}.log", "a") as log:

@@ -1,10 +1,24 @@
-"""What a measurement says about the machine: its CPU and the memory that this process took."""
+"""What a measurement needs of the machine: its CPU, the memory that this process took, another Python like this one."""
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 from pathlib import Path
+
+_RUN = """import json, runpy, sys
+sys.path[:] = json.loads(sys.argv.pop(1))
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)"""
+
+
+def python_command(module: str, *arguments: str) -> list[str]:
+    """The command of another Python process that runs `module` and imports everything from where this process does.
+
+    `python -m` looks into the folder that it is started in first: among the sources of elq_ref, it would run one that
+    is not built.
+    """
+    return [sys.executable, "-c", _RUN, json.dumps(sys.path), module, *arguments]
 
 
 def cpu_name() -> str:

@@ -2,15 +2,17 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import elq_ref
 from elq_ref import models, pack, timing
 from elq_ref.cli import main
 from elq_ref.deploy import calibrate
-from elq_ref.machine import cpu_name, peak_memory
+from elq_ref.machine import cpu_name, peak_memory, python_command
 from elq_ref.runtime import Session, info
 from elq_ref.timing.runners import normalized
 from elq_ref.timing.turns import processors
@@ -162,3 +164,11 @@ def test_wrong_numbers_are_one_line(file, args, words, capsys):
     error = capsys.readouterr().err
     assert words in error
     assert len(error.splitlines()) == 1
+
+
+def test_another_python_imports_what_this_one_does(tmp_path):
+    """Not an elq_ref that lies in the folder where it is started, as sources beside an installed package do."""
+    (tmp_path / "elq_ref").mkdir()
+    (tmp_path / "elq_ref" / "__init__.py").write_text("raise SystemExit('the wrong elq_ref')")
+    done = subprocess.run(python_command("elq_ref", "--version"), cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, f"elq_ref {elq_ref.__version__}"), done.stderr

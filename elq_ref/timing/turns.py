@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,13 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..machine import python_command
 from .runners import environment
-
-# By -m a worker would look into the folder it is started in first: among the sources, it would time an elq_ref that is
-# not built. So it searches where this process does.
-_START = """import json, runpy, sys
-sys.path[:] = json.loads(sys.argv.pop(1))
-runpy.run_module("elq_ref.timing.worker", run_name="__main__", alter_sys=True)"""
 
 
 @dataclass
@@ -49,7 +43,7 @@ class Worker:
     """A worker's process."""
 
     def __init__(self, runner: str, file: str | os.PathLike[str], threads: int, cpus: Sequence[int]) -> None:
-        command = [sys.executable, "-c", _START, json.dumps(sys.path), runner, os.fspath(file), str(threads)]
+        command = python_command("elq_ref.timing.worker", runner, os.fspath(file), str(threads))
         env, pipe, self.runner = environment(threads), subprocess.PIPE, runner
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in close(); a pipe could fill up unread
         self.process = subprocess.Popen(
