@@ -39,17 +39,20 @@ class NumpyProgram:
         graph, shapes = network.graph, network.shapes
         self._input, self._output, self._table = graph.input, graph.output, table
         self._int8 = network.int8 if activations == "int8" else None
-        last = {name: position for position, node in enumerate(graph.nodes) for name in node.inputs}
-        last[graph.output] = len(graph.nodes)
+        macs = {
+            node.name: math.prod(shapes[node.name]) * math.prod(node.weight.shape[1:]) if node.weight else 0
+            for node in graph.nodes
+        }
         self.steps = []
-        for position, node in enumerate(graph.nodes):
-            dead = tuple(name for name in {*node.inputs, node.name} if last.get(name, position) == position)
-            macs = 0 if node.weight is None else math.prod(shapes[node.name]) * math.prod(node.weight.shape[1:])
-            run = layers.prepare(node, shapes[node.name])
-            self.steps.append(NumpyStep(node.name, node.op, macs, node.name, node.inputs, run, dead))
         if self._int8 is not None:
-            macs = sum(step.macs for step in self.steps)
-            self.steps = [NumpyStep(graph.output, "network", macs, graph.output)]
+            self.steps.append(NumpyStep(graph.output, "network", sum(macs.values()), graph.output))
+        else:
+            last = {name: position for position, node in enumerate(graph.nodes) for name in node.inputs}
+            last[graph.output] = len(graph.nodes)
+            for position, node in enumerate(graph.nodes):
+                dead = tuple(name for name in {*node.inputs, node.name} if last.get(name, position) == position)
+                run = layers.prepare(node, shapes[node.name])
+                self.steps.append(NumpyStep(node.name, node.op, macs[node.name], node.name, node.inputs, run, dead))
         self.layer_bytes = {name: weight.data.nbytes for name, weight in network.layers.items()}
         self._most = max(1, MAX_FLOATS // sum(map(math.prod, shapes.values())))
 
