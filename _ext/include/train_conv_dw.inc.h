@@ -116,6 +116,34 @@ static int NAME(dw_short_runs)(const struct elq_run *run, int left, const struct
     return three ? 3 : 2;
 }
 
+/* What a unit is: rows p0 .. p0 + rows - 1 of the outputs of images n0 .. n0 + images - 1. */
+struct NAME(unit) {
+    ptrdiff_t n0, images, p0, rows;
+};
+
+static struct NAME(unit) NAME(dw_unit)(const struct NAME(dw) *e, ptrdiff_t unit) {
+    const struct elq_conv *g = e->g;
+    ptrdiff_t n0 = unit / e->bands * e->images, p0 = unit % e->bands * e->rows;
+    return (struct NAME(unit)){n0, g->n - n0 < e->images ? g->n - n0 : e->images,
+                               p0, g->p - p0 < e->rows ? g->p - p0 : e->rows};
+}
+
+/* dy of a unit, `outputs` channels from o on in `lanes` lanes, and its steps in *sweep: whole vectors of channels-last
+ * memory where they are, others in `copy`. */
+static const REAL *NAME(dw_outputs)(const struct NAME(dw) *e, const struct NAME(unit) *u, struct NAME(sweep) *sweep,
+                                    REAL *copy, ptrdiff_t o, ptrdiff_t outputs, ptrdiff_t lanes) {
+    const ptrdiff_t *s = e->dy.s, q = e->g->q;
+    const REAL *dy = (const REAL *)e->dy.data + u->n0 * s[0] + o * s[1];
+    if (outputs == lanes && s[1] == 1) {
+        sweep->dy_image = s[0], sweep->dy_row = s[2], sweep->dy_step = s[3];
+        return dy + u->p0 * s[2];
+    }
+    sweep->dy_image = u->rows * q * lanes, sweep->dy_row = q * lanes, sweep->dy_step = lanes;
+    for (ptrdiff_t i = 0; i < u->images; i++)
+        NAME(gather)(copy + i * sweep->dy_image, lanes, dy + i * s[0], s, outputs, e->g->p, q, u->p0, u->rows, 0, q);
+    return copy;
+}
+
 /* One chunk of `together` neighbouring blocks of a group, for which x is gathered once. */
 static void NAME(dw_piece)(void *context, ptrdiff_t index, int worker) {
     const struct NAME(dw) *e = context;
@@ -128,36 +156,24 @@ static void NAME(dw_piece)(void *context, ptrdiff_t index, int worker) {
     REAL *sums = e->sums + (chunk * e->blocks + group * per_group) * e->size;
     memset(sums + first * e->size, 0, (last - first) * e->size * sizeof(REAL));
     for (ptrdiff_t unit = chunk * e->units / e->chunks; unit < (chunk + 1) * e->units / e->chunks; unit++) {
-        ptrdiff_t n0 = unit / e->bands * e->images, p0 = unit % e->bands * e->rows;
-        ptrdiff_t images = g->n - n0 < e->images ? g->n - n0 : e->images;
-        ptrdiff_t rows = g->p - p0 < e->rows ? g->p - p0 : e->rows;
-        struct NAME(sweep) sweep = {images, rows, g->q, e->band_h * x_row, g->stride_h * x_row, g->stride_w * g->c,
+        struct NAME(unit) u = NAME(dw_unit)(e, unit);
+        struct NAME(sweep) sweep = {u.images, u.rows, g->q, e->band_h * x_row, g->stride_h * x_row, g->stride_w * g->c,
                                     /* dy: */ 0, 0, 0};
-        const REAL *x = (const REAL *)e->x.data + n0 * e->x.s[0] + group * g->c * e->x.s[1];
+        const REAL *x = (const REAL *)e->x.data + u.n0 * e->x.s[0] + group * g->c * e->x.s[1];
         if (e->x_in_place) {
             sweep.x_image = e->x.s[0], sweep.x_row = e->x.s[2], sweep.x_step = e->x.s[3];
-            x += p0 * e->x.s[2];
+            x += u.p0 * e->x.s[2];
         } else {
-            for (ptrdiff_t i = 0; i < images; i++)
+            for (ptrdiff_t i = 0; i < u.images; i++)
                 NAME(gather)(buffer + i * e->band_h * x_row, g->c, x + i * e->x.s[0], e->x.s, g->c, g->h, g->w,
-                             p0 * g->stride_h - g->pad_h, (rows - 1) * g->stride_h + e->taps->span_h, -g->pad_w,
+                             u.p0 * g->stride_h - g->pad_h, (u.rows - 1) * g->stride_h + e->taps->span_h, -g->pad_w,
                              e->columns);
             x = buffer;
         }
         for (ptrdiff_t block = first; block < last; block++) {
             ptrdiff_t o = block * e->lanes, outputs = g->o - o < e->lanes ? g->o - o : e->lanes;
             ptrdiff_t lanes = outputs > LANES ? 2 * LANES : LANES;
-            const REAL *dy = (const REAL *)e->dy.data + n0 * e->dy.s[0] + (group * g->o + o) * e->dy.s[1];
-            if (outputs == lanes && e->dy.s[1] == 1) { /* whole vectors, where they are */
-                sweep.dy_image = e->dy.s[0], sweep.dy_row = e->dy.s[2], sweep.dy_step = e->dy.s[3];
-                dy += p0 * e->dy.s[2];
-            } else {
-                sweep.dy_image = rows * g->q * lanes, sweep.dy_row = g->q * lanes, sweep.dy_step = lanes;
-                for (ptrdiff_t i = 0; i < images; i++)
-                    NAME(gather)(copy + i * sweep.dy_image, lanes, dy + i * e->dy.s[0], e->dy.s, outputs, g->p, g->q,
-                                 p0, rows, 0, g->q);
-                dy = copy;
-            }
+            const REAL *dy = NAME(dw_outputs)(e, &u, &sweep, copy, group * g->o + o, outputs, lanes);
             REAL *to = sums + block * e->size;
             for (int k = 0, taken; k < e->taps->runs; k += taken) {
                 const struct elq_run *run = e->taps->run + k;
@@ -218,7 +234,7 @@ int NAME(elq_conv_dw)(const struct elq_conv *geometry, struct elq_array dy, stru
     e.blocks = by_lanes ? WHOLE(g->groups * g->o) / LANES : g->groups * ((g->o + e.lanes - 1) / e.lanes);
     e.columns = (g->q - 1) * g->stride_w + taps->span_w;
     e.x_in_place = taps->count == 1 && !g->pad_h && !g->pad_w && x.s[1] == 1;
-    elq_taps_place(taps, by_lanes ? e.columns * e.blocks : e.columns, by_lanes ? g->c * LANES : g->c);
+    elq_taps_place(taps, e.columns, by_lanes ? g->c * LANES : g->c);
     e.size = taps->count * g->c * e.lanes;
 
     /* Units from the shapes alone. */
@@ -239,7 +255,7 @@ int NAME(elq_conv_dw)(const struct elq_conv *geometry, struct elq_array dy, stru
     e.parts = by_lanes ? 1 : groups * ((per_group + e.together - 1) / e.together);
     e.band_h = (e.rows - 1) * g->stride_h + taps->span_h;
     e.x_size = WHOLE(e.images * e.band_h * e.columns * e.channels);
-    e.scratch_size = WHOLE(e.x_size + e.images * e.rows * g->q * (by_lanes ? e.blocks * LANES : e.lanes));
+    e.scratch_size = WHOLE(e.x_size + e.images * e.rows * g->q * e.lanes);
 
     REAL *memory = elq_memory_take((e.chunks * e.blocks * e.size + elq_num_threads() * e.scratch_size) * sizeof(REAL));
     if (memory) {

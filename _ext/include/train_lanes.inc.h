@@ -8,8 +8,8 @@
  *     buffer c=0 x0 x0 x0 x0 | x4 x4 x4 x4 | ...       y[lanes] += buffer[pixel + tap][c][lanes] * w[tap][c][lanes]
  *            c=1 x1 x1 x1 x1 | x5 x5 x5 x5 | ...       dw[tap][c][lanes] += buffer[pixel + tap][c][lanes] * dy[lanes]
  *
- * The copy into the buffer expands; every element is then read for each tap. A row of the buffer has its blocks of lanes
- * one after the other, so that the kernel row of a pixel is one run. */
+ * The copy into the buffer expands; every element is then read for each tap. The buffer has its blocks of lanes one
+ * after the other, each a picture of its own: what the kernel reads again lies together. */
 
 /* An image whose channels, c a group, are to be expanded to the lanes of outputs, o a group. */
 struct NAME(lanes) {
@@ -77,62 +77,53 @@ static void NAME(expand)(const struct NAME(lanes) *a, REAL *to, ptrdiff_t row_st
 
 /* ------------------------------------------------------------------------------------------ forward, and towards x */
 
-#define EACH_OF_EIGHT(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
+/* Enough sums on their way for any latency; 7, 14, 28, 56 pixels a row are whole tiles. */
+enum { NAME(MOST_PIXELS) = TILE1 < 14 ? TILE1 : 14 };
 
-/* T pixels at a time, so that T sums are on their way at once. */
+/* T pixels at a time, so that T sums are on their way at once and share a vector of weights. */
 INLINE void NAME(tile_lanes)(const int T, const REAL *x, ptrdiff_t step, const struct elq_taps *taps, VEC start,
                              const REAL *w, REAL *y, ptrdiff_t y_step, ptrdiff_t outputs) {
-#define DECLARE(t) VEC a##t = start;
-#define MULTIPLY(t)                                                                                                    \
-    if (T > t) a##t += NAME(load)(from + t * step) * w0;
-#define STORE(t)                                                                                                       \
+#define DECLARE(t, g, r) VEC a##t = start;
+#define POINT(g) const REAL *x##g = from + 3 * g * step;
+#define MULTIPLY(t, g, r)                                                                                              \
+    if (T > t) a##t += NAME(load)(x##g + r * step) * w0;
+#define ADVANCE(g) x##g += LANES;
+#define STORE(t, g, r)                                                                                                 \
     if (T > t) NAME(store_some)(y + t * y_step, a##t, outputs);
-    EACH_OF_EIGHT(DECLARE)
+    EACH_PIXEL(DECLARE)
     for (int k = 0; k < taps->runs; k++) {
         const REAL *from = x + taps->run[k].offset;
-        for (ptrdiff_t e = taps->run[k].length; e > 0; e -= LANES, from += LANES, w += LANES) {
+        EACH_POINTER(POINT)
+        for (ptrdiff_t e = taps->run[k].length; e > 0; e -= LANES, w += LANES) {
             VEC w0 = NAME(load)(w);
-            EACH_OF_EIGHT(MULTIPLY)
+            EACH_PIXEL(MULTIPLY)
+            EACH_POINTER(ADVANCE)
         }
     }
-    EACH_OF_EIGHT(STORE)
+    EACH_PIXEL(STORE)
 #undef DECLARE
+#undef POINT
 #undef MULTIPLY
+#undef ADVANCE
 #undef STORE
 }
 
-/* One row of the output, block by block. */
-static void NAME(row_lanes)(const struct NAME(engine) *e, const REAL *x, REAL *y) {
-    ptrdiff_t step = e->step_w * e->c * LANES, outputs = e->groups * e->o, most = (e->q + 7) / 8;
-    for (ptrdiff_t first = 0; first < outputs; first += LANES, x += e->c * e->columns * LANES) {
-        const REAL *from = x, *w = e->weights + first * e->taps->count * e->c;
-        REAL *to = y + first;
-        VEC start = NAME(load)(e->start + first);
-        for (ptrdiff_t tiles = most, pixels = e->q; tiles > 0; tiles--) {
-            ptrdiff_t t = (pixels + tiles - 1) / tiles;
-#define CASE(n)                                                                                                        \
-    case n + 1: NAME(tile_lanes)(n + 1, from, step, e->taps, start, w, to, e->y_w, outputs - first); break;
-            switch (t) { EACH_OF_EIGHT(CASE) }
+/* One row of a block of lanes, in tiles of nearly equal size. */
+static void NAME(row_lanes)(const struct NAME(engine) *e, const REAL *x, VEC start, const REAL *w, REAL *y,
+                            ptrdiff_t outputs) {
+    ptrdiff_t step = e->step_w * e->c * LANES, pixels = e->q;
+    for (ptrdiff_t tiles = (pixels + NAME(MOST_PIXELS) - 1) / NAME(MOST_PIXELS); tiles > 0; tiles--) {
+        ptrdiff_t t = (pixels + tiles - 1) / tiles;
+#define CASE(n, g, r)                                                                                                  \
+    case n + 1:                                                                                                        \
+        if (n < NAME(MOST_PIXELS)) NAME(tile_lanes)(n + 1, x, step, e->taps, start, w, y, e->y_w, outputs);            \
+        break;
+        switch (t) { EACH_PIXEL(CASE) }
 #undef CASE
-            from += t * step;
-            to += t * e->y_w;
-            pixels -= t;
-        }
+        x += t * step;
+        y += t * e->y_w;
+        pixels -= t;
     }
-}
-#undef EACH_OF_EIGHT
-
-static void NAME(piece_lanes)(void *context, ptrdiff_t index, int worker) {
-    const struct NAME(engine) *e = context;
-    ptrdiff_t bands = (e->p + e->rows - 1) / e->rows, n = index / bands, p0 = index % bands * e->rows;
-    ptrdiff_t rows = e->p - p0 < e->rows ? e->p - p0 : e->rows, row_step = e->columns * e->c * e->lanes;
-    const struct NAME(lanes) a = {e->c, e->o, e->groups, e->x, e->xs, e->h, e->w};
-    REAL *buffer = e->scratch + worker * e->scratch_size;
-    if (e->taps->count)
-        NAME(expand)(&a, buffer, row_step, e->columns * e->c * LANES, n, p0 * e->step_h - e->top,
-                     (rows - 1) * e->step_h + e->taps->span_h, -e->left, e->columns);
-    for (ptrdiff_t p = 0; p < rows; p++)
-        NAME(row_lanes)(e, buffer + p * e->step_h * row_step, e->y + n * e->y_n + (p0 + p) * e->y_h);
 }
 
 /* Weights as [block of a vector of outputs][tap][c][lanes], the lanes beyond the last output 0. */
@@ -148,60 +139,75 @@ static void NAME(pack_lanes)(REAL *to, const struct NAME(engine) *e, const REAL 
                 }
 }
 
-/* The layout of engine `e` in place of `run`'s in train_conv.inc.h; the buffer is to[row][block of lanes][column][c]
- * [lanes]. Takes the memory of the weights, which run_lanes gives back. */
-static int NAME(lay_out_lanes)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdiff_t so, ptrdiff_t sc,
-                               ptrdiff_t si, ptrdiff_t sj) {
-    struct elq_taps *taps = e->taps;
-    ptrdiff_t outputs = e->groups * e->o, threads = elq_num_threads();
-    e->lanes = WHOLE(outputs);
-    e->columns = (e->q - 1) * e->step_w + taps->span_w;
-    elq_taps_place(taps, e->columns * e->lanes / LANES, e->c * LANES);
-    ptrdiff_t row_size = e->columns * e->c * e->lanes, packed = e->lanes * taps->count * e->c;
-    e->rows = 2 * ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL) / (row_size * e->step_h) + 1;
-    while (e->rows > 1 && e->n * ((e->p + e->rows - 1) / e->rows) < 2 * threads) e->rows = (e->rows + 1) / 2;
-    if (e->rows > e->p) e->rows = e->p;
-    e->scratch_size = ((e->rows - 1) * e->step_h + taps->span_h) * row_size;
-    REAL *memory = elq_memory_take((packed + e->lanes) * sizeof(REAL));
-    if (!memory) return -1;
-    REAL *start = memory + packed;
-    e->weights = memory;
-    e->start = start;
-    for (ptrdiff_t o = 0; o < e->lanes; o++) start[o] = e->bias && o < outputs ? e->bias[o] : 0;
-    NAME(pack_lanes)(memory, e, w, sg, so, sc, si, sj);
-    return 0;
-}
-
-/* Engines that read one x: a piece is the same band of all, so that all but the first find it in the cache. */
+/* Engines that read one x, in one window that holds those of all. A piece of work is the same band of rows of each
+ * engine; it is copied once, and the rows of one block of lanes follow each other so that they meet in the cache. */
 struct NAME(engines) {
     struct NAME(engine) *all;
-    ptrdiff_t count, bands; /* of an image, in the engine that has most */
+    ptrdiff_t count;
+    ptrdiff_t p, rows;                    /* of the output that has most, and of a piece */
+    ptrdiff_t top, left, span_h, columns; /* of the window: as in an engine; span_h rows for one of the outputs */
+    ptrdiff_t block_size;                 /* elements of one block of lanes in the buffer */
+    REAL *scratch;
+    ptrdiff_t scratch_size;
 };
 
-static void NAME(piece_of_all)(void *context, ptrdiff_t index, int worker) {
+static void NAME(piece_lanes)(void *context, ptrdiff_t index, int worker) {
     const struct NAME(engines) *s = context;
-    for (ptrdiff_t k = 0; k < s->count; k++) {
-        ptrdiff_t bands = (s->all[k].p + s->all[k].rows - 1) / s->all[k].rows;
-        if (index % s->bands < bands) NAME(piece_lanes)(&s->all[k], index / s->bands * bands + index % s->bands, worker);
-    }
+    const struct NAME(engine) *e = s->all, *end = e + s->count;
+    const struct NAME(lanes) from = {e->c, e->o, e->groups, e->x, e->xs, e->h, e->w};
+    ptrdiff_t bands = (s->p + s->rows - 1) / s->rows, n = index / bands, p0 = index % bands * s->rows;
+    ptrdiff_t size = e->c * LANES, row_step = s->columns * size, outputs = e->groups * e->o;
+    ptrdiff_t rows = s->p - p0 < s->rows ? s->p - p0 : s->rows;
+    REAL *buffer = s->scratch + worker * s->scratch_size;
+    NAME(expand)(&from, buffer, row_step, s->block_size, n, p0 * e->step_h - s->top,
+                 (rows - 1) * e->step_h + s->span_h, -s->left, s->columns);
+    for (ptrdiff_t o = 0; o < outputs; o += LANES, buffer += s->block_size)
+        for (e = s->all; e < end; e++) {
+            const REAL *x = buffer + (s->top - e->top) * row_step + (s->left - e->left) * size;
+            const REAL *w = e->weights + o * e->taps->count * e->c;
+            VEC start = NAME(load)(e->start + o);
+            for (ptrdiff_t p = p0; p < p0 + rows && p < e->p; p++, x += e->step_h * row_step)
+                NAME(row_lanes)(e, x, start, w, e->y + n * e->y_n + p * e->y_h + o, outputs - o);
+        }
 }
 
 /* Run engines whose x is one, with weights as `run` in train_conv.inc.h has them. */
 static int NAME(run_lanes)(struct NAME(engine) *all, ptrdiff_t count, const REAL *w, ptrdiff_t sg, ptrdiff_t so,
                            ptrdiff_t sc, ptrdiff_t si, ptrdiff_t sj) {
-    struct NAME(engines) s = {all, count, 0};
-    ptrdiff_t scratch_size = 0, ready = 0;
-    for (; ready < count && !NAME(lay_out_lanes)(&all[ready], w, sg, so, sc, si, sj); ready++) {
-        const struct NAME(engine) *e = &all[ready];
-        if ((e->p + e->rows - 1) / e->rows > s.bands) s.bands = (e->p + e->rows - 1) / e->rows;
-        if (e->scratch_size > scratch_size) scratch_size = e->scratch_size;
+    struct NAME(engines) s = {.all = all, .count = count, .top = all->top, .left = all->left};
+    ptrdiff_t threads = elq_num_threads(), outputs = all->groups * all->o, lanes = WHOLE(outputs), packed = lanes;
+    ptrdiff_t size = all->c * LANES;
+    for (struct NAME(engine) *e = all; e < all + count; e++) {
+        if (e->top > s.top) s.top = e->top;
+        if (e->left > s.left) s.left = e->left;
     }
-    REAL *scratch = ready == count ? elq_memory_take(scratch_size * elq_num_threads() * sizeof(REAL)) : NULL;
-    if (scratch) {
-        for (ptrdiff_t k = 0; k < count; k++) all[k].scratch = scratch, all[k].scratch_size = scratch_size;
-        elq_parallel_for(all->n * s.bands, NAME(piece_of_all), &s);
-        elq_memory_give(scratch);
+    for (struct NAME(engine) *e = all; e < all + count; e++) {
+        ptrdiff_t span_h = s.top - e->top + e->taps->span_h;
+        ptrdiff_t columns = s.left - e->left + (e->q - 1) * e->step_w + e->taps->span_w;
+        if (e->p > s.p) s.p = e->p;
+        if (span_h > s.span_h) s.span_h = span_h;
+        if (columns > s.columns) s.columns = columns;
+        packed += lanes * e->taps->count * e->c;
     }
-    for (ptrdiff_t k = 0; k < ready; k++) elq_memory_give((void *)all[k].weights);
-    return scratch ? 0 : -1;
+    s.rows = 2 * ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL) / (s.columns * all->c * lanes * all->step_h) + 1;
+    while (s.rows > 1 && all->n * ((s.p + s.rows - 1) / s.rows) < 2 * threads) s.rows = (s.rows + 1) / 2;
+    if (s.rows > s.p) s.rows = s.p;
+    s.block_size = ((s.rows - 1) * all->step_h + s.span_h) * s.columns * size;
+    s.scratch_size = lanes / LANES * s.block_size;
+
+    REAL *memory = elq_memory_take((packed + s.scratch_size * threads) * sizeof(REAL)), *to = memory + lanes;
+    if (!memory) return -1;
+    s.scratch = memory + packed;
+    for (ptrdiff_t o = 0; o < lanes; o++) memory[o] = all->bias && o < outputs ? all->bias[o] : 0;
+    for (struct NAME(engine) *e = all; e < all + count; e++) {
+        e->start = memory;
+        e->lanes = lanes;
+        e->weights = to;
+        elq_taps_place(e->taps, s.columns, size);
+        NAME(pack_lanes)(to, e, w, sg, so, sc, si, sj);
+        to += lanes * e->taps->count * e->c;
+    }
+    elq_parallel_for(all->n * ((s.p + s.rows - 1) / s.rows), NAME(piece_lanes), &s);
+    elq_memory_give(memory);
+    return 0;
 }

@@ -6,21 +6,21 @@
  * T sums at once stay in registers over all pixels: L neighbours from each of up to three runs, `gap` apart. */
 INLINE void NAME(dw_tile_lanes)(const int T, const int L, ptrdiff_t gap, const struct NAME(sweep) *a, const REAL *x,
                                 const REAL *dy, REAL *sum) {
-    ptrdiff_t x_step = a->x_step;
+    ptrdiff_t x_step = a->x_step, dy_step = a->dy_step;
 #define BEGIN(t, g, r)                                                                                                 \
     VEC a##t = {0};                                                                                                    \
     if (T > t) a##t = NAME(load)(sum + t * LANES);
 #define MULTIPLY(t, g, r)                                                                                              \
-    if (T > t) a##t += NAME(load)((t / L == 0 ? from : t / L == 1 ? second : third) + t % L * LANES) * d;
+    if (T > t) a##t += NAME(load)((t / L == 0 ? from : t / L == 1 ? second : third) + t % L * LANES) * d0;
 #define END(t, g, r)                                                                                                   \
     if (T > t) NAME(store)(sum + t * LANES, a##t);
     EACH_PIXEL(BEGIN)
     for (ptrdiff_t n = 0; n < a->images; n++)
         for (ptrdiff_t p = 0; p < a->rows; p++) {
-            const REAL *from = x + n * a->x_image + p * a->x_row;
-            for (ptrdiff_t q = a->pixels; q > 0; q--, from += x_step, dy += LANES) {
+            const REAL *from = x + n * a->x_image + p * a->x_row, *d = dy + n * a->dy_image + p * a->dy_row;
+            for (ptrdiff_t q = a->pixels; q > 0; q--, from += x_step, d += dy_step) {
                 const REAL *second = from + gap, *third = second + gap;
-                VEC d = NAME(load)(dy);
+                VEC d0 = NAME(load)(d);
                 EACH_PIXEL(MULTIPLY)
             }
         }
@@ -67,37 +67,34 @@ static int NAME(dw_runs_lanes)(const struct elq_run *run, int left, const struct
 }
 #undef EACH_LENGTH
 
-/* One chunk of all blocks: x lies in the buffer as [row][block][column][c][lanes], dy as [block][pixel][lanes]. */
+/* One chunk of all blocks; x lies in the buffer as [block][image][row][column][c][lanes]. */
 static void NAME(dw_piece_lanes)(void *context, ptrdiff_t chunk, int worker) {
     const struct NAME(dw) *e = context;
     const struct elq_conv *g = e->g;
-    ptrdiff_t size = g->c * LANES, x_row = e->columns * e->channels;
     const struct NAME(lanes) from = {g->c, g->o, g->groups, e->x.data, e->x.s, g->h, g->w};
-    const struct NAME(lanes) outputs = {1, 1, g->groups * g->o, e->dy.data, e->dy.s, g->p, g->q};
-    REAL *x = e->scratch + worker * e->scratch_size, *dy = x + e->x_size, *sums = e->sums + chunk * e->blocks * e->size;
+    ptrdiff_t size = g->c * LANES, x_row = e->columns * size, x_image = e->band_h * x_row;
+    REAL *buffer = e->scratch + worker * e->scratch_size, *copy = buffer + e->x_size;
+    REAL *sums = e->sums + chunk * e->blocks * e->size;
     memset(sums, 0, e->blocks * e->size * sizeof(REAL));
     for (ptrdiff_t unit = chunk * e->units / e->chunks; unit < (chunk + 1) * e->units / e->chunks; unit++) {
-        ptrdiff_t n0 = unit / e->bands * e->images, p0 = unit % e->bands * e->rows;
-        ptrdiff_t images = g->n - n0 < e->images ? g->n - n0 : e->images;
-        ptrdiff_t rows = g->p - p0 < e->rows ? g->p - p0 : e->rows, pixels = images * rows * g->q;
-        for (ptrdiff_t i = 0; i < images; i++) {
-            NAME(expand)(&from, x + i * e->band_h * x_row, x_row, e->columns * size, n0 + i,
-                         p0 * g->stride_h - g->pad_h, (rows - 1) * g->stride_h + e->taps->span_h, -g->pad_w,
+        struct NAME(unit) u = NAME(dw_unit)(e, unit);
+        struct NAME(sweep) sweep = {u.images, u.rows, g->q, x_image, g->stride_h * x_row, g->stride_w * size,
+                                    /* dy: */ 0, 0, 0};
+        for (ptrdiff_t i = 0; i < u.images; i++)
+            NAME(expand)(&from, buffer + i * x_image, x_row, e->images * x_image, u.n0 + i,
+                         u.p0 * g->stride_h - g->pad_h, (u.rows - 1) * g->stride_h + e->taps->span_h, -g->pad_w,
                          e->columns);
-            NAME(expand)(&outputs, dy + i * rows * g->q * LANES, g->q * LANES, pixels * LANES, n0 + i, p0, rows, 0,
-                         g->q);
-        }
-        const struct NAME(sweep) sweep = {images, rows, g->q, e->band_h * x_row, g->stride_h * x_row,
-                                          g->stride_w * size, rows * g->q * LANES, g->q * LANES, LANES};
+        const REAL *x = buffer;
         REAL *to = sums;
-        for (ptrdiff_t block = 0; block < e->blocks; block++)
+        for (ptrdiff_t block = 0; block < e->blocks; block++, x += e->images * x_image) {
+            ptrdiff_t o = block * LANES, outputs = g->groups * g->o - o;
+            const REAL *dy = NAME(dw_outputs)(e, &u, &sweep, copy, o, outputs < LANES ? outputs : LANES, LANES);
             for (int k = 0, taken; k < e->taps->runs; k += taken) {
                 const struct elq_run *run = e->taps->run + k;
-                taken = NAME(dw_runs_lanes)(run, e->taps->runs - k, &sweep,
-                                            x + block * e->columns * size + run->offset, dy + block * pixels * LANES,
-                                            to);
+                taken = NAME(dw_runs_lanes)(run, e->taps->runs - k, &sweep, x + run->offset, dy, to);
                 to += taken * run->length;
             }
+        }
     }
 }
 
