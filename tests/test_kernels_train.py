@@ -117,46 +117,69 @@ def _terms(x, w, dy, groups):
 
 
 LANES = {"generic": 4, "avx2": 8, "avx512": 16, "neon": 4}  # of float32
-B = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])  # B', G and A' of F(2x2, 3x3)
-G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-A = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
+# B', G and A' of F(4x4, 3x3) by the points 0, 2/3, -2/3, 3/2, -3/2, infinity.
+B = np.array(
+    [
+        [1, 0, -97 / 36, 0, 1, 0],
+        [0, -3 / 2, -9 / 4, 2 / 3, 1, 0],
+        [0, 3 / 2, -9 / 4, -2 / 3, 1, 0],
+        [0, -2 / 3, -4 / 9, 3 / 2, 1, 0],
+        [0, 2 / 3, -4 / 9, -3 / 2, 1, 0],
+        [0, 1, 0, -97 / 36, 0, 1],
+    ]
+)
+G = np.array([[65, 0, 0], [-27, -18, -12], [-27, 18, -12], [12, 18, 27], [12, -18, 27], [0, 0, 65]]) / 65
+A = np.array(
+    [
+        [1, 3 / 2, 3 / 2, 2 / 3, 2 / 3, 0],
+        [0, 1, -1, 1, -1, 0],
+        [0, 2 / 3, 2 / 3, 3 / 2, 3 / 2, 0],
+        [0, 4 / 9, -4 / 9, 9 / 4, -9 / 4, 1],
+    ]
+)
 
 
 def _is_winograd(isa, x, w, outputs, rows_columns, stride, dilation, groups):
     lanes = LANES["avx2" if isa == "avx512" and outputs <= 8 else isa]
-    tiles = len(x) * ((rows_columns[0] + 1) // 2) * ((rows_columns[1] + 1) // 2)
-    whole = x.shape[1] % lanes == w.shape[0] % lanes == 0 and x.shape[1] * w.shape[0] <= 1 << 18 and tiles >= 32
+    tiles = len(x) * ((rows_columns[0] + 3) // 4) * ((rows_columns[1] + 3) // 4)
+    whole = x.shape[1] % lanes == w.shape[0] % lanes == 0 and tiles >= 8
     plain = w.shape[2:] == (3, 3) and stride == dilation == (1, 1) and groups == 1
     return whole and plain and x.dtype == np.float32 and min(rows_columns) > 3
 
 
 def _tiles(x, size, padding, rows, columns):
-    """Tiles (N, C, rows, columns, size, size) of the padded x, two pixels apart; 0 beyond it."""
-    reach = 2 * rows + size, 2 * columns + size
+    """Tiles (N, C, rows, columns, size, size) of the padded x, four pixels apart; 0 beyond it."""
+    reach = 4 * rows + size, 4 * columns + size
     padded = (n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True))
     room = np.zeros((*x.shape[:2], *map(max, reach, padded)))
     room[:, :, padding[0] : padding[0] + x.shape[2], padding[1] : padding[1] + x.shape[3]] = x
     windows = np.lib.stride_tricks.sliding_window_view(room, (size, size), (2, 3))
-    return windows[:, :, : 2 * rows : 2, : 2 * columns : 2]
+    return windows[:, :, : 4 * rows : 4, : 4 * columns : 4]
+
+
+def _gamma(n):
+    """What n roundings of float32 make of 1."""
+    u = np.finfo(np.float32).eps / 2
+    return n * u / (1 - n * u)
 
 
 def _winograd_bound(x, w, rows, columns, padding):
-    """(C + 7) u |A'| [sum_c (|G| |g| |G'|) (|B'| |d| |B|)] |A|, x and w being magnitudes."""
-    tiles = _tiles(x, 4, padding, (rows + 1) // 2, (columns + 1) // 2)
+    """gamma(C + 20) |A'| [sum_c (|G| |g| |G'|) (|B'| |d| |B|)] |A|, x and w being magnitudes."""
+    tiles = _tiles(x, 6, padding, (rows + 3) // 4, (columns + 3) // 4)
     d, g = abs(B) @ tiles @ abs(B).T, abs(G) @ w @ abs(G).T
     products = np.einsum("ncpqij,ocij->nopqij", d, g)
     y = (abs(A) @ products @ abs(A).T).transpose(0, 1, 2, 4, 3, 5)
-    y = y.reshape(*y.shape[:2], 2 * y.shape[2], -1)[:, :, :rows, :columns]
-    return (x.shape[1] + 8) * np.finfo(np.float32).eps / 2 * y
+    y = y.reshape(*y.shape[:2], 4 * y.shape[2], -1)[:, :, :rows, :columns]
+    return _gamma(x.shape[1] + 20) * y
 
 
 def _winograd_dw_bound(x, dy, padding):
-    """(tiles + 8) u |G'| [sum (|B'| |d| |B|) (|A| |dy| |A'|)] |G|."""
-    rows, columns = (dy.shape[2] + 1) // 2, (dy.shape[3] + 1) // 2
-    d = abs(B) @ _tiles(x, 4, padding, rows, columns) @ abs(B).T
-    e = abs(A).T @ _tiles(dy, 2, (0, 0), rows, columns) @ abs(A)
+    """gamma(tiles + 22) |G'| [sum (|B'| |d| |B|) (|A| |dy| |A'|)] |G|."""
+    rows, columns = (dy.shape[2] + 3) // 4, (dy.shape[3] + 3) // 4
+    d = abs(B) @ _tiles(x, 6, padding, rows, columns) @ abs(B).T
+    e = abs(A).T @ _tiles(dy, 4, (0, 0), rows, columns) @ abs(A)
     dw = abs(G).T @ np.einsum("ncpqij,nopqij->ocij", d, e) @ abs(G)
-    return (len(x) * rows * columns + 9) * np.finfo(np.float32).eps / 2 * dw
+    return _gamma(len(x) * rows * columns + 22) * dw
 
 
 def _bounds(isa, x, w, dy, geometry):

@@ -1,105 +1,85 @@
 /* Winograd's way for the gradient with respect to 3x3 weights: see train_winograd.inc.h. A template included by
  * train_conv_dw.inc.h. Chunks as there: a sum of its own for each of a fixed number of them, added up in order. */
 
+/* Tiles of a chunk at least, which writes and reads all sums once; outputs of a piece, which transforms x anew. */
+enum { NAME(CHUNK_TILES) = 64, NAME(PART) = 128 };
+
 struct NAME(winograd_dw) {
     const struct elq_conv *g;
     struct elq_array x, dy, dw;
-    ptrdiff_t rows, columns;        /* tiles of a unit: rows of an image's tiles (all of them if images > 1) */
-    ptrdiff_t images, bands, units; /* images of a unit, units an image, units in all */
-    ptrdiff_t chunks, outputs, parts; /* outputs of a piece, pieces of a chunk */
-    REAL *sums;                     /* [chunk][point][block of 1 or 2 vectors of outputs][c][lanes] */
-    REAL *scratch;                  /* per worker: transformed x and dy, then a buffer for either */
-    ptrdiff_t scratch_size;
+    struct NAME(tiles) tiles;
+    ptrdiff_t chunks;
+    ptrdiff_t o0, outputs, part, parts; /* of this pass; of a piece, pieces of a chunk */
+    ptrdiff_t size;                     /* of a chunk */
+    REAL *sums;                         /* [chunk], each like transformed weights */
+    REAL *scratch;                      /* per worker: transformed x and dy, then a buffer for either */
+    ptrdiff_t x_point, dy_point, scratch_size;
 };
 
-/* A e A' of one 2x2 tile and one vector of outputs. */
-INLINE void NAME(transform_gradient)(REAL *to, ptrdiff_t point, const REAL *dy, ptrdiff_t row, ptrdiff_t column) {
-#define COLUMN(j)                                                                                                      \
-    VEC t0##j = NAME(load)(dy + j * column), t3##j = -NAME(load)(dy + row + j * column);                               \
-    VEC t1##j = t0##j - t3##j, t2##j = t0##j + t3##j;
-#define ROW(i)                                                                                                         \
-    NAME(store)(to + (4 * i + 0) * point, t##i##0);                                                                    \
-    NAME(store)(to + (4 * i + 1) * point, t##i##0 + t##i##1);                                                          \
-    NAME(store)(to + (4 * i + 2) * point, t##i##0 - t##i##1);                                                          \
-    NAME(store)(to + (4 * i + 3) * point, -t##i##1);
-    COLUMN(0) COLUMN(1)
-    ROW(0) ROW(1) ROW(2) ROW(3)
-#undef COLUMN
-#undef ROW
+/* The transformed gradient of a unit into d[point][block][tile][lanes], of `outputs` channels of dy. */
+static void NAME(winograd_gradients)(REAL *d, ptrdiff_t point, REAL *buffer, const struct NAME(tiles) *t,
+                                     struct NAME(unit) u, const REAL *dy, const ptrdiff_t *s, ptrdiff_t outputs,
+                                     ptrdiff_t p, ptrdiff_t q) {
+    ptrdiff_t width = 4 * t->columns;
+    for (ptrdiff_t row = 0; row < u.images * u.rows; row++) {
+        NAME(gather)(buffer, outputs, dy + (u.n0 + row / u.rows) * s[0], s, outputs, p, q,
+                     4 * (u.row0 + row % u.rows), 4, 0, width);
+        for (ptrdiff_t column = 0; column < t->columns; column++)
+            for (ptrdiff_t o = 0; o < outputs; o += LANES) {
+                ptrdiff_t block = o / (2 * LANES) * 2 * LANES, lanes = outputs - block > LANES ? 2 * LANES : LANES;
+                NAME(winograd_gradient)(d + block * u.tiles + (row * t->columns + column) * lanes + o - block, point,
+                                        buffer + 4 * column * outputs + o, width * outputs, outputs);
+            }
+    }
 }
 
 /* The sums of one chunk for some of the outputs. */
 static void NAME(winograd_dw_piece)(void *context, ptrdiff_t index, int worker) {
-    const struct NAME(winograd_dw) *e = context;
-    const struct elq_conv *g = e->g;
-    ptrdiff_t chunk = index / e->parts, o0 = index % e->parts * e->outputs;
-    ptrdiff_t outputs = g->o - o0 < e->outputs ? g->o - o0 : e->outputs;
-    ptrdiff_t most = e->images * e->rows * e->columns, x_step = NAME(tile_step)(g->c), width = 2 * e->columns + 2;
-    ptrdiff_t x_point = NAME(point_size)(most, x_step), y_point = NAME(point_size)(most, outputs);
-    REAL *v = e->scratch + worker * e->scratch_size, *d = v + NAME(POINTS) * x_point;
-    REAL *buffer = d + NAME(POINTS) * y_point, *sums = e->sums + chunk * NAME(POINTS) * g->c * g->o;
-    for (ptrdiff_t point = 0; point < NAME(POINTS); point++)
-        memset(sums + (point * g->o + o0) * g->c, 0, outputs * g->c * sizeof(REAL));
-    for (ptrdiff_t unit = chunk * e->units / e->chunks; unit < (chunk + 1) * e->units / e->chunks; unit++) {
-        ptrdiff_t n0 = unit / e->bands * e->images, row0 = unit % e->bands * e->rows, all_rows = (g->p + 1) / 2;
-        ptrdiff_t images = g->n - n0 < e->images ? g->n - n0 : e->images;
-        ptrdiff_t rows = all_rows - row0 < e->rows ? all_rows - row0 : e->rows, tiles = images * rows * e->columns;
-        for (ptrdiff_t i = 0; i < images; i++) {
-            ptrdiff_t tile = i * rows * e->columns;
-            NAME(gather)(buffer, g->c, (const REAL *)e->x.data + (n0 + i) * e->x.s[0], e->x.s, g->c, g->h, g->w,
-                         2 * row0 - g->pad_h, 2 * rows + 2, -g->pad_w, width);
-            NAME(transform_inputs)(v + tile * x_step, x_point, buffer, width, g->c, rows, e->columns);
-            NAME(gather)(buffer, outputs, (const REAL *)e->dy.data + (n0 + i) * e->dy.s[0] + o0 * e->dy.s[1], e->dy.s,
-                         outputs, g->p, g->q, 2 * row0, 2 * rows, 0, 2 * e->columns);
-            for (ptrdiff_t r = 0; r < rows; r++)
-                for (ptrdiff_t q = 0; q < e->columns; q++, tile++)
-                    for (ptrdiff_t o = 0; o < outputs; o += LANES) {
-                        ptrdiff_t first = o / (2 * LANES) * 2 * LANES;
-                        ptrdiff_t lanes = outputs - first > LANES ? 2 * LANES : LANES;
-                        NAME(transform_gradient)(d + first * tiles + tile * lanes + o - first, y_point,
-                                                 buffer + (2 * r * 2 * e->columns + 2 * q) * outputs + o,
-                                                 2 * e->columns * outputs, outputs);
-                    }
-        }
+    const struct NAME(winograd_dw) *a = context;
+    const struct elq_conv *g = a->g;
+    ptrdiff_t chunk = index / a->parts, first = index % a->parts * a->part;
+    ptrdiff_t outputs = a->outputs - first < a->part ? a->outputs - first : a->part;
+    REAL *v = a->scratch + worker * a->scratch_size, *d = v + NAME(POINTS) * a->x_point;
+    REAL *buffer = d + NAME(POINTS) * a->dy_point, *sums = a->sums + chunk * a->size + NAME(weight_size)(g->c, first);
+    memset(sums, 0, NAME(weight_size)(g->c, outputs) * sizeof(REAL));
+    ptrdiff_t end = (chunk + 1) * a->tiles.units / a->chunks;
+    for (ptrdiff_t unit = chunk * a->tiles.units / a->chunks; unit < end; unit++) {
+        struct NAME(unit) u = NAME(unit)(&a->tiles, g->n, unit);
+        NAME(winograd_inputs)(v, a->x_point, buffer, &a->tiles, u, a->x.data, a->x.s, g->c, g->h, g->w, g->pad_h,
+                              g->pad_w);
+        NAME(winograd_gradients)(d, a->dy_point, buffer, &a->tiles, u,
+                                 (const REAL *)a->dy.data + (a->o0 + first) * a->dy.s[1], a->dy.s, outputs, g->p, g->q);
         for (ptrdiff_t point = 0; point < NAME(POINTS); point++)
             for (ptrdiff_t o = 0; o < outputs; o += 2 * LANES) {
-                int vectors = outputs - o > LANES ? 2 : 1;
-                const struct NAME(sweep) sweep = {1, 1, tiles, 0, 0, x_step, 0, 0, vectors * LANES};
-                NAME(dw_run)(vectors, g->c, &sweep, v + point * x_point, d + point * y_point + o * tiles,
-                             sums + (point * g->o + o0 + o) * g->c);
+                ptrdiff_t lanes = outputs - o > LANES ? 2 * LANES : LANES;
+                const struct NAME(sweep) sweep = {1, 1, u.tiles, 0, 0, NAME(tile_step)(g->c), 0, 0, lanes};
+                NAME(dw_run)(lanes / LANES, g->c, &sweep, v + point * a->x_point, d + point * a->dy_point + o * u.tiles,
+                             sums + NAME(weight_size)(g->c, o) + point * NAME(weight_point)(g->c, lanes));
             }
     }
 }
 
 /* G' (sum of the chunks) G for one vector of outputs. */
-static void NAME(winograd_dw_finish)(void *context, ptrdiff_t block, int worker) {
-    const struct NAME(winograd_dw) *e = context;
-    const struct elq_conv *g = e->g;
-    ptrdiff_t o = block * LANES, first = o / (2 * LANES) * 2 * LANES, lanes = g->o - first > LANES ? 2 * LANES : LANES;
+static void NAME(winograd_dw_finish)(void *context, ptrdiff_t vector, int worker) {
+    const struct NAME(winograd_dw) *a = context;
+    ptrdiff_t channels = a->g->c, o = vector * LANES, block = o / (2 * LANES) * 2 * LANES;
+    ptrdiff_t lanes = a->outputs - block > LANES ? 2 * LANES : LANES, size = NAME(weight_point)(channels, lanes);
+    REAL *sums = a->sums + NAME(weight_size)(channels, block) + o - block;
     (void)worker;
-    for (ptrdiff_t c = 0; c < g->c; c++) {
-        VEC m[4][4], t[3][4];
-        for (int point = 0; point < NAME(POINTS); point++) {
-            const REAL *from = e->sums + (point * g->o + first) * g->c + c * lanes + o - first;
-            VEC sum = NAME(load)(from);
-            for (ptrdiff_t chunk = 1; chunk < e->chunks; chunk++)
-                sum += NAME(load)(from + chunk * NAME(POINTS) * g->c * g->o);
-            m[point / 4][point % 4] = sum;
+    for (ptrdiff_t point = 0; point < NAME(POINTS); point++)
+        for (ptrdiff_t chunk = 1; chunk < a->chunks; chunk++) {
+            REAL *to = sums + point * size, *from = to + chunk * a->size;
+            for (ptrdiff_t c = 0; c < channels; c++)
+                NAME(store)(to + c * lanes, NAME(load)(to + c * lanes) + NAME(load)(from + c * lanes));
         }
-        for (int j = 0; j < 4; j++) {
-            VEC half = (m[1][j] + m[2][j]) * (REAL)0.5;
-            t[0][j] = m[0][j] + half;
-            t[1][j] = (m[1][j] - m[2][j]) * (REAL)0.5;
-            t[2][j] = half + m[3][j];
-        }
-        for (int i = 0; i < 3; i++) {
-            VEC half = (t[i][1] + t[i][2]) * (REAL)0.5;
-            VEC dg[3] = {t[i][0] + half, (t[i][1] - t[i][2]) * (REAL)0.5, half + t[i][3]};
-            for (int j = 0; j < 3; j++) {
-                REAL *dw = (REAL *)e->dw.data + o * e->dw.s[0] + c * e->dw.s[1] + i * e->dw.s[2] + j * e->dw.s[3];
-                for (ptrdiff_t l = 0; l < LANES; l++) dw[l * e->dw.s[0]] = dg[j][l];
-            }
-        }
+    for (ptrdiff_t c = 0; c < channels; c++) {
+        double m[NAME(POINTS)][LANES];
+        REAL g[9][LANES], *dw = (REAL *)a->dw.data + (a->o0 + o) * a->dw.s[0] + c * a->dw.s[1];
+        for (int point = 0; point < NAME(POINTS); point++)
+            for (ptrdiff_t l = 0; l < LANES; l++) m[point][l] = sums[point * size + c * lanes + l];
+        NAME(winograd_weight_gradient)(g, m);
+        for (int k = 0; k < 9; k++)
+            for (ptrdiff_t l = 0; l < LANES; l++) dw[l * a->dw.s[0] + k / 3 * a->dw.s[2] + k % 3 * a->dw.s[3]] = g[k][l];
     }
 }
 
@@ -109,37 +89,27 @@ static int NAME(winograd_dw_fits)(const struct elq_conv *g) {
 }
 
 static int NAME(winograd_dw)(const struct elq_conv *g, struct elq_array dy, struct elq_array x, struct elq_array dw) {
-    struct NAME(winograd_dw) e = {.g = g, .x = x, .dy = dy, .dw = dw, .columns = (g->q + 1) / 2, .outputs = g->o};
-    ptrdiff_t all_rows = (g->p + 1) / 2, most_chunks = ELQ_CHUNKS;
-    if (g->c * g->o >= 1 << 14) { /* Few chunks, as each reads and writes all these sums: the outputs are shared instead. */
-        e.outputs = 128;
-        most_chunks = g->o > 256 ? 1 : g->o > 128 ? 2 : 4;
+    ptrdiff_t most = NAME(winograd_outputs)(g->c, g->o), size = NAME(weight_size)(g->c, most), chunks = ELQ_CHUNKS;
+    ptrdiff_t tiles = g->n * ((g->p + 3) / 4) * ((g->q + 3) / 4), threads = elq_num_threads();
+    while (chunks > 1 && (tiles < chunks * NAME(CHUNK_TILES) || chunks * size * (ptrdiff_t)sizeof(REAL) > ELQ_SUMS_BYTES))
+        chunks /= 2;
+    struct NAME(winograd_dw) a = {.g = g, .x = x, .dy = dy, .dw = dw, .size = size, .chunks = chunks,
+                                  .part = most < NAME(PART) ? most : NAME(PART),
+                                  .tiles = NAME(cut)(g->n, g->p, g->q, NAME(TILES), chunks)};
+    if (a.chunks > a.tiles.units) a.chunks = a.tiles.units;
+    a.x_point = NAME(point_size)(&a.tiles, NAME(tile_step)(g->c));
+    a.dy_point = NAME(point_size)(&a.tiles, a.part);
+    ptrdiff_t channels = g->c > a.part ? g->c : a.part;
+    a.scratch_size = WHOLE(NAME(POINTS) * (a.x_point + a.dy_point) + 6 * (4 * a.tiles.columns + 2) * channels);
+    a.sums = elq_memory_take((a.chunks * size + threads * a.scratch_size) * sizeof(REAL));
+    if (!a.sums) return -1;
+    a.scratch = a.sums + a.chunks * size;
+    for (a.o0 = 0; a.o0 < g->o; a.o0 += most) {
+        a.outputs = g->o - a.o0 < most ? g->o - a.o0 : most;
+        a.parts = (a.outputs + a.part - 1) / a.part;
+        elq_parallel_for(a.chunks * a.parts, NAME(winograd_dw_piece), &a);
+        elq_parallel_for(a.outputs / LANES, NAME(winograd_dw_finish), &a);
     }
-    if (e.outputs > g->o) e.outputs = g->o;
-    e.parts = (g->o + e.outputs - 1) / e.outputs;
-    ptrdiff_t x_step = NAME(tile_step)(g->c), channels = g->c > e.outputs ? g->c : e.outputs;
-    ptrdiff_t row_size = NAME(POINTS) * (x_step + e.outputs) * e.columns, size = NAME(POINTS) * g->c * g->o;
-    /* Units from the shapes alone; twice the usual buffer, since every unit reads and writes all sums once. */
-    ptrdiff_t limit = 2 * ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL);
-    ptrdiff_t least = NAME(winograd_tiles)(g->c, g->o, 112);
-    e.rows = limit / row_size + 1;
-    if (e.rows * e.columns < least) e.rows = (least + e.columns - 1) / e.columns;
-    if (e.rows > all_rows) e.rows = all_rows;
-    e.bands = (all_rows + e.rows - 1) / e.rows;
-    e.images = limit / (row_size * all_rows) + 1;
-    if (e.images * all_rows * e.columns < least) e.images = (least + all_rows * e.columns - 1) / (all_rows * e.columns);
-    if (e.bands > 1) e.images = 1;
-    if (e.images > (g->n + most_chunks - 1) / most_chunks) e.images = (g->n + most_chunks - 1) / most_chunks;
-    e.units = (g->n + e.images - 1) / e.images * e.bands;
-    e.chunks = e.units < most_chunks ? e.units : most_chunks;
-    e.scratch_size = WHOLE(e.images * e.rows * row_size + 2 * NAME(POINTS) * LANES +
-                           (2 * e.rows + 2) * (2 * e.columns + 2) * channels);
-    REAL *memory = elq_memory_take((e.chunks * size + elq_num_threads() * e.scratch_size) * sizeof(REAL));
-    if (!memory) return -1;
-    e.sums = memory;
-    e.scratch = memory + e.chunks * size;
-    elq_parallel_for(e.chunks * e.parts, NAME(winograd_dw_piece), &e);
-    elq_parallel_for(g->o / LANES, NAME(winograd_dw_finish), &e);
-    elq_memory_give(memory);
+    elq_memory_give(a.sums);
     return 0;
 }
