@@ -59,12 +59,12 @@ static struct NAME(tiles) NAME(cut)(ptrdiff_t n, ptrdiff_t p, ptrdiff_t q, ptrdi
     return t;
 }
 
-struct NAME(unit) {
+struct NAME(tile_unit) {
     ptrdiff_t n0, images, row0, rows, tiles;
 };
 
-static struct NAME(unit) NAME(unit)(const struct NAME(tiles) *t, ptrdiff_t n, ptrdiff_t index) {
-    struct NAME(unit) u = {.n0 = index / t->bands * t->unit_images, .row0 = index % t->bands * t->unit_rows};
+static struct NAME(tile_unit) NAME(tile_unit)(const struct NAME(tiles) *t, ptrdiff_t n, ptrdiff_t index) {
+    struct NAME(tile_unit) u = {.n0 = index / t->bands * t->unit_images, .row0 = index % t->bands * t->unit_rows};
     u.images = n - u.n0 < t->unit_images ? n - u.n0 : t->unit_images;
     u.rows = t->rows - u.row0 < t->unit_rows ? t->rows - u.row0 : t->unit_rows;
     u.tiles = u.images * u.rows * t->columns;
@@ -81,7 +81,7 @@ static ptrdiff_t NAME(point_size)(const struct NAME(tiles) *t, ptrdiff_t step) {
 
 /* The transformed input of a unit into v[point][tile][c]. */
 static void NAME(winograd_inputs)(REAL *v, ptrdiff_t point, REAL *buffer, const struct NAME(tiles) *t,
-                                  struct NAME(unit) u, const REAL *x, const ptrdiff_t *xs, ptrdiff_t channels,
+                                  struct NAME(tile_unit) u, const REAL *x, const ptrdiff_t *xs, ptrdiff_t channels,
                                   ptrdiff_t h, ptrdiff_t w, ptrdiff_t top, ptrdiff_t left) {
     ptrdiff_t width = 4 * t->columns + 2;
     for (ptrdiff_t row = 0; row < u.images * u.rows; row++) {
@@ -107,7 +107,7 @@ struct NAME(winograd) {
 static void NAME(winograd_piece)(void *context, ptrdiff_t index, int worker) {
     const struct NAME(winograd) *a = context;
     const struct NAME(engine) *e = a->e;
-    struct NAME(unit) u = NAME(unit)(&a->tiles, e->n, index);
+    struct NAME(tile_unit) u = NAME(tile_unit)(&a->tiles, e->n, index);
     REAL *v = a->scratch + worker * a->scratch_size, *m = v + NAME(POINTS) * a->x_point;
     NAME(winograd_inputs)(v, a->x_point, m + NAME(POINTS) * a->m_point, &a->tiles, u, e->x, e->xs, e->c, e->h, e->w,
                           e->top, e->left);

@@ -18,7 +18,7 @@ struct NAME(winograd_dw) {
 
 /* The transformed gradient of a unit into d[point][block][tile][lanes], of `outputs` channels of dy. */
 static void NAME(winograd_gradients)(REAL *d, ptrdiff_t point, REAL *buffer, const struct NAME(tiles) *t,
-                                     struct NAME(unit) u, const REAL *dy, const ptrdiff_t *s, ptrdiff_t outputs,
+                                     struct NAME(tile_unit) u, const REAL *dy, const ptrdiff_t *s, ptrdiff_t outputs,
                                      ptrdiff_t p, ptrdiff_t q) {
     ptrdiff_t width = 4 * t->columns;
     for (ptrdiff_t row = 0; row < u.images * u.rows; row++) {
@@ -44,7 +44,7 @@ static void NAME(winograd_dw_piece)(void *context, ptrdiff_t index, int worker) 
     memset(sums, 0, NAME(weight_size)(g->c, outputs) * sizeof(REAL));
     ptrdiff_t end = (chunk + 1) * a->tiles.units / a->chunks;
     for (ptrdiff_t unit = chunk * a->tiles.units / a->chunks; unit < end; unit++) {
-        struct NAME(unit) u = NAME(unit)(&a->tiles, g->n, unit);
+        struct NAME(tile_unit) u = NAME(tile_unit)(&a->tiles, g->n, unit);
         NAME(winograd_inputs)(v, a->x_point, buffer, &a->tiles, u, a->x.data, a->x.s, g->c, g->h, g->w, g->pad_h,
                               g->pad_w);
         NAME(winograd_gradients)(d, a->dy_point, buffer, &a->tiles, u,
