@@ -79,6 +79,17 @@ static ptrdiff_t NAME(point_size)(const struct NAME(tiles) *t, ptrdiff_t step) {
     return t->unit_images * t->unit_rows * t->columns * step + LANES;
 }
 
+/* Fetch part `k` of `parts` of the pixels that a unit covers into the second-level cache while something else is
+ * multiplied: `width` channels of a whole channels-last array, from x on; of others what it fetches is of no use. Inline, as
+ * gcc drops calls of functions that do nothing but fetch. */
+INLINE void NAME(fetch)(struct NAME(tile_unit) u, ptrdiff_t k, ptrdiff_t parts, const REAL *x, const ptrdiff_t *xs,
+                        ptrdiff_t width, ptrdiff_t h, ptrdiff_t w) {
+    ptrdiff_t rows = h - 4 * u.row0 < 4 * u.rows ? h - 4 * u.row0 : 4 * u.rows, pixels = u.images * rows * w;
+    x += u.n0 * xs[0] + 4 * u.row0 * xs[2];
+    for (ptrdiff_t i = k * pixels / parts; i < (k + 1) * pixels / parts; i++)
+        for (ptrdiff_t c = 0; c < width; c += 64 / (ptrdiff_t)sizeof(REAL)) __builtin_prefetch(x + i * xs[3] + c, 0, 2);
+}
+
 /* The transformed input of a unit into v[point][tile][c]. */
 static void NAME(winograd_inputs)(REAL *v, ptrdiff_t point, REAL *buffer, const struct NAME(tiles) *t,
                                   struct NAME(tile_unit) u, const REAL *x, const ptrdiff_t *xs, ptrdiff_t channels,
@@ -113,20 +124,27 @@ static void NAME(winograd_piece)(void *context, ptrdiff_t index, int worker) {
                           e->top, e->left);
     struct elq_run run = {0, e->c};
     struct elq_taps one = {.count = 1, .runs = 1, .run = &run};
-    for (ptrdiff_t block = 0; block < a->outputs; block += 2 * LANES) {
+    /* Threads draw unit by unit, so this one's next is about as many further on. */
+    struct NAME(tile_unit) next = NAME(tile_unit)(&a->tiles, e->n, index + elq_num_threads());
+    ptrdiff_t ys[4] = {e->y_n, 1, e->y_h, e->y_w}, steps = (a->outputs + 2 * LANES - 1) / (2 * LANES) * NAME(POINTS);
+    for (ptrdiff_t block = 0, step = 0; block < a->outputs; block += 2 * LANES) {
         ptrdiff_t lanes = a->outputs - block > LANES ? 2 * LANES : LANES;
-        for (ptrdiff_t point = 0; point < NAME(POINTS); point++)
+        REAL *y = e->y + a->o0 + block;
+        for (ptrdiff_t point = 0; point < NAME(POINTS); point++, step++) {
+            NAME(fetch)(next, step, steps, e->x, e->xs, e->c, e->h, e->w);
+            NAME(fetch)(u, point, NAME(POINTS), y, ys, lanes, e->p, e->q);
             NAME(row)(lanes / LANES, v + point * a->x_point, NAME(tile_step)(e->c), &one, NAME(zeros),
-                      a->weights + NAME(weight_size)(e->c, block) + point * NAME(weight_point)(e->c, lanes), m + point * a->m_point, lanes,
-                      u.tiles, lanes);
+                      a->weights + NAME(weight_size)(e->c, block) + point * NAME(weight_point)(e->c, lanes),
+                      m + point * a->m_point, lanes, u.tiles, lanes);
+        }
         for (ptrdiff_t o = 0; o < lanes; o += LANES) {
             VEC bias = e->bias ? NAME(load)(e->bias + a->o0 + block + o) : (VEC){0};
             const REAL *from = m + o;
             for (ptrdiff_t row = 0; row < u.images * u.rows; row++)
                 for (ptrdiff_t q = 0; q < e->q; q += 4, from += lanes) {
                     ptrdiff_t p = 4 * (u.row0 + row % u.rows);
-                    NAME(winograd_output)(e->y + (u.n0 + row / u.rows) * e->y_n + p * e->y_h + q * e->y_w + a->o0 + block + o,
-                                          e->y_h, e->y_w, e->p - p, e->q - q, from, a->m_point, lanes, bias);
+                    NAME(winograd_output)(y + (u.n0 + row / u.rows) * e->y_n + p * e->y_h + q * e->y_w + o, e->y_h,
+                                          e->y_w, e->p - p, e->q - q, from, a->m_point, lanes, bias);
                 }
         }
     }

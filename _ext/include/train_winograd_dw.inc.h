@@ -41,21 +41,25 @@ static void NAME(winograd_dw_piece)(void *context, ptrdiff_t index, int worker) 
     ptrdiff_t outputs = a->outputs - first < a->part ? a->outputs - first : a->part;
     REAL *v = a->scratch + worker * a->scratch_size, *d = v + NAME(POINTS) * a->x_point;
     REAL *buffer = d + NAME(POINTS) * a->dy_point, *sums = a->sums + chunk * a->size + NAME(weight_size)(g->c, first);
+    const REAL *dy = (const REAL *)a->dy.data + (a->o0 + first) * a->dy.s[1];
     memset(sums, 0, NAME(weight_size)(g->c, outputs) * sizeof(REAL));
     ptrdiff_t end = (chunk + 1) * a->tiles.units / a->chunks;
     for (ptrdiff_t unit = chunk * a->tiles.units / a->chunks; unit < end; unit++) {
         struct NAME(tile_unit) u = NAME(tile_unit)(&a->tiles, g->n, unit);
         NAME(winograd_inputs)(v, a->x_point, buffer, &a->tiles, u, a->x.data, a->x.s, g->c, g->h, g->w, g->pad_h,
                               g->pad_w);
-        NAME(winograd_gradients)(d, a->dy_point, buffer, &a->tiles, u,
-                                 (const REAL *)a->dy.data + (a->o0 + first) * a->dy.s[1], a->dy.s, outputs, g->p, g->q);
-        for (ptrdiff_t point = 0; point < NAME(POINTS); point++)
+        NAME(winograd_gradients)(d, a->dy_point, buffer, &a->tiles, u, dy, a->dy.s, outputs, g->p, g->q);
+        struct NAME(tile_unit) next = NAME(tile_unit)(&a->tiles, g->n, unit + 1);
+        for (ptrdiff_t point = 0; point < NAME(POINTS); point++) {
+            NAME(fetch)(next, point, NAME(POINTS), a->x.data, a->x.s, g->c, g->h, g->w);
+            NAME(fetch)(next, point, NAME(POINTS), dy, a->dy.s, outputs, g->p, g->q);
             for (ptrdiff_t o = 0; o < outputs; o += 2 * LANES) {
                 ptrdiff_t lanes = outputs - o > LANES ? 2 * LANES : LANES;
                 const struct NAME(sweep) sweep = {1, 1, u.tiles, 0, 0, NAME(tile_step)(g->c), 0, 0, lanes};
                 NAME(dw_run)(lanes / LANES, g->c, &sweep, v + point * a->x_point, d + point * a->dy_point + o * u.tiles,
                              sums + NAME(weight_size)(g->c, o) + point * NAME(weight_point)(g->c, lanes));
             }
+        }
     }
 }
 
