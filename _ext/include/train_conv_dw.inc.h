@@ -16,6 +16,8 @@ struct NAME(dw) {
     ptrdiff_t lanes, blocks;         /* outputs a block (1 or 2 vectors; the last of a group may be 1); of all groups */
     ptrdiff_t together, parts;       /* blocks of a group that a piece of work takes together, pieces of all groups */
     ptrdiff_t channels;              /* of a buffer pixel */
+    struct NAME(rectangle) inside;   /* train_lanes_dw.inc.h: the part of the outputs that is summed first, and taps for */
+    struct elq_taps *there;          /* reading it in x itself, or NULL */
     int x_in_place;                  /* no border, no neighbours: x needs no buffer */
     ptrdiff_t size;                  /* elements of one block's sum: taps * c * lanes */
     REAL *sums;                      /* [chunk][block][size] */
@@ -116,31 +118,33 @@ static int NAME(dw_short_runs)(const struct elq_run *run, int left, const struct
     return three ? 3 : 2;
 }
 
-/* What a unit is: rows p0 .. p0 + rows - 1 of the outputs of images n0 .. n0 + images - 1. */
+/* What a unit is, or a part of it: pixels q0 .. q0 + pixels - 1 of the rows from p0 on of the outputs of the images from
+ * n0 on. */
 struct NAME(unit) {
-    ptrdiff_t n0, images, p0, rows;
+    ptrdiff_t n0, images, p0, rows, q0, pixels;
 };
 
 static struct NAME(unit) NAME(dw_unit)(const struct NAME(dw) *e, ptrdiff_t unit) {
     const struct elq_conv *g = e->g;
     ptrdiff_t n0 = unit / e->bands * e->images, p0 = unit % e->bands * e->rows;
     return (struct NAME(unit)){n0, g->n - n0 < e->images ? g->n - n0 : e->images,
-                               p0, g->p - p0 < e->rows ? g->p - p0 : e->rows};
+                               p0, g->p - p0 < e->rows ? g->p - p0 : e->rows, 0, g->q};
 }
 
 /* dy of a unit, `outputs` channels from o on in `lanes` lanes, and its steps in *sweep: whole vectors of channels-last
  * memory where they are, others in `copy`. */
 static const REAL *NAME(dw_outputs)(const struct NAME(dw) *e, const struct NAME(unit) *u, struct NAME(sweep) *sweep,
                                     REAL *copy, ptrdiff_t o, ptrdiff_t outputs, ptrdiff_t lanes) {
-    const ptrdiff_t *s = e->dy.s, q = e->g->q;
+    const ptrdiff_t *s = e->dy.s, q = u->pixels;
     const REAL *dy = (const REAL *)e->dy.data + u->n0 * s[0] + o * s[1];
     if (outputs == lanes && s[1] == 1) {
         sweep->dy_image = s[0], sweep->dy_row = s[2], sweep->dy_step = s[3];
-        return dy + u->p0 * s[2];
+        return dy + u->p0 * s[2] + u->q0 * s[3];
     }
     sweep->dy_image = u->rows * q * lanes, sweep->dy_row = q * lanes, sweep->dy_step = lanes;
     for (ptrdiff_t i = 0; i < u->images; i++)
-        NAME(gather)(copy + i * sweep->dy_image, lanes, dy + i * s[0], s, outputs, e->g->p, q, u->p0, u->rows, 0, q);
+        NAME(gather)(copy + i * sweep->dy_image, lanes, dy + i * s[0], s, outputs, e->g->p, e->g->q, u->p0, u->rows, u->q0,
+                     q);
     return copy;
 }
 
@@ -257,6 +261,10 @@ int NAME(elq_conv_dw)(const struct elq_conv *geometry, struct elq_array dy, stru
     e.x_size = WHOLE(e.images * e.band_h * e.columns * e.channels);
     e.scratch_size = WHOLE(e.x_size + e.images * e.rows * g->q * e.lanes);
 
+    if (by_lanes && NAME(dw_place_lanes)(&e)) {
+        free(taps);
+        return -1;
+    }
     REAL *memory = elq_memory_take((e.chunks * e.blocks * e.size + elq_num_threads() * e.scratch_size) * sizeof(REAL));
     if (memory) {
         e.sums = memory;
@@ -265,6 +273,7 @@ int NAME(elq_conv_dw)(const struct elq_conv *geometry, struct elq_array dy, stru
         elq_parallel_for(e.blocks, by_lanes ? NAME(dw_finish_lanes) : NAME(dw_finish), &e);
         elq_memory_give(memory);
     }
+    free(e.there);
     free(taps);
     return memory ? 0 : -1;
 }

@@ -25,6 +25,8 @@ struct elq_taps {
 /* Room for kh * kw taps, none yet; release with free(). NULL without memory. */
 struct elq_taps *elq_taps_new(ptrdiff_t kh, ptrdiff_t kw);
 void elq_taps_add(struct elq_taps *taps, ptrdiff_t i, ptrdiff_t j, ptrdiff_t row, ptrdiff_t column);
+/* The same taps, to be placed elsewhere. */
+struct elq_taps *elq_taps_copy(const struct elq_taps *taps);
 /* Set offset and run for a buffer of `columns` pixels a row and `channels` elements a pixel. */
 void elq_taps_place(struct elq_taps *taps, ptrdiff_t columns, ptrdiff_t channels);
 

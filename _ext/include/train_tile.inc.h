@@ -87,6 +87,7 @@ struct NAME(engine) {
     ptrdiff_t top, left;     /* where the input pixel of output (0, 0) and the first tap lies: row -top, column -left */
     int in_place;            /* a kernel of one element that never leaves the image: x needs no buffer */
     struct elq_taps *taps;   /* in a buffer of `columns` pixels a row */
+    struct elq_taps *there;  /* the same in x itself; train_lanes.inc.h only, or NULL */
     const REAL *bias;        /* of every output, contiguous, or NULL */
     const REAL *start;       /* bias or 0 per lane, `lanes` of them a group (train_lanes.inc.h: of all groups) */
     ptrdiff_t lanes;

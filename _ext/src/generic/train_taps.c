@@ -28,6 +28,13 @@ void elq_taps_add(struct elq_taps *taps, ptrdiff_t i, ptrdiff_t j, ptrdiff_t row
     if (column >= taps->span_w) taps->span_w = column + 1;
 }
 
+struct elq_taps *elq_taps_copy(const struct elq_taps *taps) {
+    struct elq_taps *copy = elq_taps_new(taps->count, 1);
+    for (int k = 0; copy && k < taps->count; k++)
+        elq_taps_add(copy, taps->i[k], taps->j[k], taps->row[k], taps->column[k]);
+    return copy;
+}
+
 void elq_taps_place(struct elq_taps *taps, ptrdiff_t columns, ptrdiff_t channels) {
     taps->runs = 0;
     for (int k = 0; k < taps->count; k++) {
