@@ -3,7 +3,9 @@
  *
  * Each direction is two sweeps: one for the sums, one that writes. Sums are taken in double over a fixed number of
  * chunks of pixels and added up in order; those of squares about the first pixel, so that a large mean cancels nothing.
- * Lanes are channels; the last few channels go through load_some and store_some. */
+ * Lanes are channels: for sums as many as a vector has doubles, two vectors at a time, which keeps them in registers; the
+ * last few channels one by one, or in the sweeps that write through load_some and store_some. The second sweep of the
+ * backward direction begins at the end, which may still be in the cache. */
 #include "train_vector.h"
 
 #include "pool.h"
@@ -12,8 +14,12 @@
 
 #include <math.h>
 
-enum { NAME(CHUNKS) = 64 };
-typedef double NAME(wide) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL) * sizeof(double))));
+enum { NAME(CHUNKS) = 64, NAME(WIDE) = VECTOR_BYTES / sizeof(double) };
+typedef double NAME(wide) __attribute__((vector_size(VECTOR_BYTES)));
+/* As many elements in memory, and whether each of them is positive. */
+typedef REAL NAME(narrow)
+    __attribute__((vector_size(VECTOR_BYTES / sizeof(double) * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+typedef __typeof__((NAME(narrow)){0} > 0) NAME(positive);
 
 struct NAME(norm) {
     const struct elq_norm *a;
@@ -23,32 +29,49 @@ struct NAME(norm) {
 
 INLINE VEC NAME(relu)(VEC z) { return (VEC)((NAME(bits))z & ~(z < 0)); } /* keeps NaN */
 
-/* load_some in double. A macro: a function of so wide a vector would have no stable calling convention. */
 #undef WIDEN
-#define WIDEN(p, n) __builtin_convertvector(NAME(load_some)(p, n), NAME(wide))
+#undef NARROW
+#define WIDEN(v) __builtin_convertvector(v, NAME(wide))
+#define NARROW(p) (*(const NAME(narrow) *)(p))
 
 static ptrdiff_t NAME(begin)(const struct elq_norm *a, ptrdiff_t chunk) { return chunk * a->pixels / NAME(CHUNKS); }
 
-/* sums[0] = sum (x - x0), sums[1] = sum (x - x0)^2, x0 the first pixel. */
+INLINE void NAME(put)(const int V, double *to, NAME(wide) s0, NAME(wide) s1) {
+    memcpy(to, &s0, sizeof s0);
+    if (V > 1) memcpy(to + NAME(WIDE), &s1, sizeof s1);
+}
+
+/* sums[0] = sum (x - x0), sums[1] = sum (x - x0)^2, x0 the first pixel; of one or two vectors of channels from c on. */
+INLINE void NAME(moments_of)(const int V, const struct elq_norm *a, ptrdiff_t chunk, ptrdiff_t c, double *sums) {
+    const REAL *x = (const REAL *)a->x + c;
+    NAME(wide) first0 = WIDEN(NARROW(x)), s0 = {0}, t0 = {0}, s1 = {0}, t1 = {0};
+    NAME(wide) first1 = V > 1 ? WIDEN(NARROW(x + NAME(WIDE))) : first0;
+    for (ptrdiff_t p = NAME(begin)(a, chunk); p < NAME(begin)(a, chunk + 1); p++) {
+        NAME(wide) d0 = WIDEN(NARROW(x + p * a->c)) - first0;
+        s0 += d0, t0 += d0 * d0;
+        if (V < 2) continue;
+        NAME(wide) d1 = WIDEN(NARROW(x + p * a->c + NAME(WIDE))) - first1;
+        s1 += d1, t1 += d1 * d1;
+    }
+    NAME(put)(V, sums + c, s0, s1), NAME(put)(V, sums + a->c + c, t0, t1);
+}
+
 static void NAME(moments)(void *context, ptrdiff_t chunk, int worker) {
     const struct NAME(norm) *e = context;
     const struct elq_norm *a = e->a;
     const REAL *x = a->x;
     double *sums = e->sums + chunk * 2 * a->c;
+    ptrdiff_t c = 0;
     (void)worker;
-    for (ptrdiff_t c = 0; c < a->c; c += LANES) {
-        ptrdiff_t n = a->c - c;
-        NAME(wide) x0 = WIDEN(x + c, n);
-        NAME(wide) s = {0}, t = {0};
+    for (; c + 2 * NAME(WIDE) <= a->c; c += 2 * NAME(WIDE)) NAME(moments_of)(2, a, chunk, c, sums);
+    for (; c + NAME(WIDE) <= a->c; c += NAME(WIDE)) NAME(moments_of)(1, a, chunk, c, sums);
+    for (; c < a->c; c++) {
+        double s = 0, t = 0;
         for (ptrdiff_t p = NAME(begin)(a, chunk); p < NAME(begin)(a, chunk + 1); p++) {
-            NAME(wide) d = WIDEN(x + p * a->c + c, n) - x0;
-            s += d;
-            t += d * d;
+            double d = (double)x[p * a->c + c] - x[c];
+            s += d, t += d * d;
         }
-        for (ptrdiff_t l = 0; l < LANES && l < n; l++) {
-            sums[c + l] = s[l];
-            sums[a->c + c + l] = t[l];
-        }
+        sums[c] = s, sums[a->c + c] = t;
     }
 }
 
@@ -69,37 +92,59 @@ static void NAME(apply)(void *context, ptrdiff_t chunk, int worker) {
     }
 }
 
-/* sums[0] = sum dz, sums[1] = sum dz (x - mean), dz = dy where y > 0 */
+/* sums[0] = sum dz, sums[1] = sum dz (x - mean), dz = dy where y > 0; as above. */
+INLINE void NAME(products_of)(const int V, const struct elq_norm *a, ptrdiff_t chunk, ptrdiff_t c, double *sums) {
+    const REAL *x = (const REAL *)a->x + c, *dy = (const REAL *)a->dy + c, *y = (const REAL *)a->y + c;
+    const REAL *mean = (const REAL *)a->mean + c;
+    NAME(wide) mean0 = WIDEN(NARROW(mean)), s0 = {0}, t0 = {0}, s1 = {0}, t1 = {0};
+    NAME(wide) mean1 = V > 1 ? WIDEN(NARROW(mean + NAME(WIDE))) : mean0;
+#define ADD(k)                                                                                                         \
+    {                                                                                                                  \
+        ptrdiff_t at = p * a->c + k * NAME(WIDE);                                                                      \
+        NAME(narrow) dz = NARROW(dy + at);                                                                             \
+        if (a->relu) dz = (NAME(narrow))((NAME(positive))dz & (NARROW(y + at) > 0));                                   \
+        s##k += WIDEN(dz), t##k += WIDEN(dz) * (WIDEN(NARROW(x + at)) - mean##k);                                      \
+    }
+    for (ptrdiff_t p = NAME(begin)(a, chunk); p < NAME(begin)(a, chunk + 1); p++) {
+        ADD(0)
+        if (V > 1) ADD(1)
+    }
+#undef ADD
+    NAME(put)(V, sums + c, s0, s1), NAME(put)(V, sums + a->c + c, t0, t1);
+}
+
+static void NAME(products)(void *context, ptrdiff_t chunk, int worker) {
+    const struct NAME(norm) *e = context;
+    const struct elq_norm *a = e->a;
+    const REAL *x = a->x, *dy = a->dy, *y = a->y, *mean = a->mean;
+    double *sums = e->sums + chunk * 2 * a->c;
+    ptrdiff_t c = 0;
+    (void)worker;
+    for (; c + 2 * NAME(WIDE) <= a->c; c += 2 * NAME(WIDE)) NAME(products_of)(2, a, chunk, c, sums);
+    for (; c + NAME(WIDE) <= a->c; c += NAME(WIDE)) NAME(products_of)(1, a, chunk, c, sums);
+    for (; c < a->c; c++) {
+        double s = 0, t = 0;
+        for (ptrdiff_t p = NAME(begin)(a, chunk); p < NAME(begin)(a, chunk + 1); p++) {
+            ptrdiff_t at = p * a->c + c;
+            double dz = !a->relu || y[at] > 0 ? dy[at] : 0;
+            s += dz, t += dz * ((double)x[at] - mean[c]);
+        }
+        sums[c] = s, sums[a->c + c] = t;
+    }
+}
+
+/* dy where y > 0 */
 INLINE VEC NAME(masked)(const struct elq_norm *a, ptrdiff_t at, ptrdiff_t n) {
     VEC dy = NAME(load_some)((const REAL *)a->dy + at, n);
     if (!a->relu) return dy;
     return (VEC)((NAME(bits))dy & (NAME(load_some)((const REAL *)a->y + at, n) > 0));
 }
 
-static void NAME(products)(void *context, ptrdiff_t chunk, int worker) {
-    const struct NAME(norm) *e = context;
-    const struct elq_norm *a = e->a;
-    double *sums = e->sums + chunk * 2 * a->c;
-    (void)worker;
-    for (ptrdiff_t c = 0; c < a->c; c += LANES) {
-        ptrdiff_t n = a->c - c;
-        NAME(wide) mean = WIDEN((const REAL *)a->mean + c, n), s = {0}, t = {0};
-        for (ptrdiff_t p = NAME(begin)(a, chunk); p < NAME(begin)(a, chunk + 1); p++) {
-            NAME(wide) dz = __builtin_convertvector(NAME(masked)(a, p * a->c + c, n), NAME(wide));
-            s += dz;
-            t += dz * (WIDEN((const REAL *)a->x + p * a->c + c, n) - mean);
-        }
-        for (ptrdiff_t l = 0; l < LANES && l < n; l++) {
-            sums[c + l] = s[l];
-            sums[a->c + c + l] = t[l];
-        }
-    }
-}
-
 /* dx = scale dz + factor x + shift, dresidual = dz */
-static void NAME(apply_backward)(void *context, ptrdiff_t chunk, int worker) {
+static void NAME(apply_backward)(void *context, ptrdiff_t index, int worker) {
     const struct NAME(norm) *e = context;
     const struct elq_norm *a = e->a;
+    ptrdiff_t chunk = NAME(CHUNKS) - 1 - index;
     (void)worker;
     for (ptrdiff_t p = NAME(begin)(a, chunk); p < NAME(begin)(a, chunk + 1); p++)
         for (ptrdiff_t c = 0; c < a->c; c += LANES) {
