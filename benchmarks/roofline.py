@@ -5,7 +5,7 @@
 benchmarks/roofline.c, compiled here with the flags of the instruction set, measures the limits: multiply-adds with
 every operand in registers, and reading from each level of memory. A kernel's limit is the lower of the multiply-adds
 and what reading its operands and writing its result once from and to main memory allows (the roofline). Winograd does
-16 multiplications for 36 of the direct algorithm, so its share of the limit, counted in the latter, may exceed 1.
+36 multiplications for 144 of the direct algorithm, so its share of the limit, counted in the latter, may exceed 1.
 """
 
 import argparse
