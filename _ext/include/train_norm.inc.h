@@ -3,8 +3,8 @@
  *
  * Each direction is two sweeps: one for the sums, one that writes. Sums are taken in double over a fixed number of
  * chunks of pixels and added up in order; those of squares about the first pixel, so that a large mean cancels nothing.
- * Lanes are channels: for sums as many as a vector has doubles, two vectors at a time, which keeps them in registers; the
- * last few channels one by one, or in the sweeps that write through load_some and store_some. The second sweep of the
+ * Lanes are channels: for sums as many as a vector has doubles, two vectors at a time, which keeps them in registers;
+ * the last few channels one by one, or in the sweeps that write through load_some and store_some. The second sweep of the
  * backward direction begins at the end, which may still be in the cache. */
 #include "train_vector.h"
 

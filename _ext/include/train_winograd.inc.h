@@ -1,5 +1,5 @@
 /* 3x3 convolutions of stride 1 by Winograd's algorithm, forward and with respect to x: 36 multiplications for 16 output
- * pixels, not 144. A template like train_conv.inc.h, which includes it; the mathematics is in train_winograd_tile.inc.h.
+ * pixels, not 144. A template included by train_conv.inc.h; the mathematics is in train_winograd_tile.inc.h.
  *
  * A unit of work is some rows of an image's tiles, or some small images. Its transformed input v lies as
  * [point][tile][c], so that the sum over channels is, for each point, a product of matrices, tiles x C by C x O, which
@@ -21,8 +21,8 @@ static int NAME(winograd_fits)(const struct NAME(engine) *e) {
            e->step_w == 1 && taps->count == 9 && taps->span_h == 3 && taps->span_w == 3;
 }
 
-/* Transformed weights, and sums of dw, lie as [block of 1 or 2 vectors of outputs][point][c][lanes]. Like all the paddings
- * here that of a point keeps strides away from powers of two, which fall into the same few sets of the cache. */
+/* Transformed weights, and sums of dw, lie as [block of 1 or 2 vectors of outputs][point][c][lanes]. Like all the
+ * paddings here that of a point keeps strides away from powers of two, which fall into few sets of the cache. */
 static ptrdiff_t NAME(weight_point)(ptrdiff_t c, ptrdiff_t lanes) { return c * lanes + LANES; }
 
 /* Elements of `o` outputs; where the block at output o begins. */
@@ -80,8 +80,8 @@ static ptrdiff_t NAME(point_size)(const struct NAME(tiles) *t, ptrdiff_t step) {
 }
 
 /* Fetch part `k` of `parts` of the pixels that a unit covers into the second-level cache while something else is
- * multiplied: `width` channels of a whole channels-last array, from x on; of others what it fetches is of no use. Inline, as
- * gcc drops calls of functions that do nothing but fetch. */
+ * multiplied: `width` channels of a whole channels-last array, from x on; of others what it fetches is of no use.
+ * Inline, as gcc drops calls of functions that do nothing but fetch. */
 INLINE void NAME(fetch)(struct NAME(tile_unit) u, ptrdiff_t k, ptrdiff_t parts, const REAL *x, const ptrdiff_t *xs,
                         ptrdiff_t width, ptrdiff_t h, ptrdiff_t w) {
     ptrdiff_t rows = h - 4 * u.row0 < 4 * u.rows ? h - 4 * u.row0 : 4 * u.rows, pixels = u.images * rows * w;

@@ -83,7 +83,8 @@ static void NAME(winograd_dw_finish)(void *context, ptrdiff_t vector, int worker
             for (ptrdiff_t l = 0; l < LANES; l++) m[point][l] = sums[point * size + c * lanes + l];
         NAME(winograd_weight_gradient)(g, m);
         for (int k = 0; k < 9; k++)
-            for (ptrdiff_t l = 0; l < LANES; l++) dw[l * a->dw.s[0] + k / 3 * a->dw.s[2] + k % 3 * a->dw.s[3]] = g[k][l];
+            for (ptrdiff_t l = 0; l < LANES; l++)
+                dw[l * a->dw.s[0] + k / 3 * a->dw.s[2] + k % 3 * a->dw.s[3]] = g[k][l];
     }
 }
 
@@ -95,8 +96,8 @@ static int NAME(winograd_dw_fits)(const struct elq_conv *g) {
 static int NAME(winograd_dw)(const struct elq_conv *g, struct elq_array dy, struct elq_array x, struct elq_array dw) {
     ptrdiff_t most = NAME(winograd_outputs)(g->c, g->o), size = NAME(weight_size)(g->c, most), chunks = ELQ_CHUNKS;
     ptrdiff_t tiles = g->n * ((g->p + 3) / 4) * ((g->q + 3) / 4), threads = elq_num_threads();
-    while (chunks > 1 && (tiles < chunks * NAME(CHUNK_TILES) || chunks * size * (ptrdiff_t)sizeof(REAL) > ELQ_SUMS_BYTES))
-        chunks /= 2;
+    ptrdiff_t bytes = size * (ptrdiff_t)sizeof(REAL);
+    while (chunks > 1 && (tiles < chunks * NAME(CHUNK_TILES) || chunks * bytes > ELQ_SUMS_BYTES)) chunks /= 2;
     struct NAME(winograd_dw) a = {.g = g, .x = x, .dy = dy, .dw = dw, .size = size, .chunks = chunks,
                                   .part = most < NAME(PART) ? most : NAME(PART),
                                   .tiles = NAME(cut)(g->n, g->p, g->q, NAME(TILES), chunks)};

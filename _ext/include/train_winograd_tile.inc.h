@@ -62,7 +62,8 @@ enum { NAME(POINTS) = 36 };
 /* G of three numbers, G' of six. */
 #define WEIGHT_SIX(u0, u1, u2, u3, u4, u5, g0, g1, g2)                                                                 \
     {                                                                                                                  \
-        double ends = 27 / 65.0 * g0 + 12 / 65.0 * g2, ends2 = 12 / 65.0 * g0 + 27 / 65.0 * g2, middle = 18 / 65.0 * g1; \
+        double ends = 27 / 65.0 * g0 + 12 / 65.0 * g2, ends2 = 12 / 65.0 * g0 + 27 / 65.0 * g2;                        \
+        double middle = 18 / 65.0 * g1;                                                                                \
         u0 = g0, u1 = -ends - middle, u2 = middle - ends, u3 = ends2 + middle, u4 = ends2 - middle, u5 = g2;           \
     }
 #define WEIGHT_THREE(g0, g1, g2, m0, m1, m2, m3, m4, m5)                                                               \
