@@ -1,6 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, binding=True
 """Glue of the inference kernels: checks arrays and geometry, then calls C without the GIL."""
 
+import math
+
 import numpy as np
 
 cimport numpy as cnp
@@ -104,6 +106,13 @@ cdef extern from "infer_program.h":
                          double *seconds) nogil
     ptrdiff_t elq_cache_bytes()
 
+cdef extern from "infer_limit.h":
+    ctypedef struct elq_limit:
+        const char *name
+        ptrdiff_t macs
+        void (*run)(ptrdiff_t repetitions) noexcept nogil
+    const elq_limit *elq_infer_limit(int isa, elq_activations activations)
+
 cdef extern from "infer_rows.h":
     elq_rows *elq_rows_find(const char *name)
 
@@ -146,6 +155,30 @@ def kernel_for(activations, weights, size, outputs, kernel, stride, padding, dil
     """The kernel that a Layer of these arguments would run, without its weights."""
     cdef elq_shape shape = layer_shape(size, outputs, kernel, stride, padding, dilation, groups)
     return elq_infer_select(elq_isa(), ACTIVATIONS[activations], WEIGHTS[weights], &shape).name.decode()
+
+
+cdef struct limit_call:
+    const elq_limit *limit
+    ptrdiff_t repetitions
+
+
+cdef void limit_task(void *context, ptrdiff_t index, int worker) noexcept nogil:
+    cdef limit_call *c = <limit_call *> context
+    c.limit.run(c.repetitions)
+
+
+def limit(activations, double macs=0):
+    """The instruction that bounds the kernels here, None where that is plain C; after doing `macs` multiply-adds with
+    it on all threads, every operand in a register: infer_limit.h."""
+    cdef limit_call c
+    cdef ptrdiff_t tasks = 8 * threads()
+    c.limit = elq_infer_limit(elq_isa(), ACTIVATIONS[activations])
+    if c.limit is NULL:
+        return None
+    c.repetitions = <ptrdiff_t> math.ceil(macs / tasks / c.limit.macs)
+    with nogil:
+        elq_parallel_for(tasks, limit_task, &c)
+    return c.limit.name.decode()
 
 
 cdef elq_shape layer_shape(size, outputs, kernel, stride, padding, dilation, ptrdiff_t groups) except *:

@@ -4,6 +4,7 @@
  * activations, of float multiply-adds for float ones), tasks. */
 #include "cpu.h"
 #include "infer.h"
+#include "infer_limit.h"
 #include "pool.h"
 
 #include <stdio.h>
@@ -55,44 +56,18 @@ static void *take(size_t bytes) {
     return p;
 }
 
-/* ---- the limit: multiply-adds of one instruction a step whose operands are registers, 12 of them on their way */
-
-#define TWELVE(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11)
-#if defined(__x86_64__)
-#include <immintrin.h>
-#define LIMIT(name, isa, type, start, step, macs)                                                                      \
-    __attribute__((target(isa))) static double name(void) {                                                           \
-        const type x = start;                                                                                          \
-        type TWELVE(DECLARE) last = x;                                                                                 \
-        double best = 0;                                                                                               \
-        for (int round = 0; round < 20; round++) {                                                                     \
-            const double begin = now();                                                                                \
-            for (int k = 0; k < 100000; k++) { TWELVE(step) }                                                          \
-            const double rate = 12.0 * 100000 * macs / (now() - begin);                                                \
-            if (rate > best) best = rate;                                                                              \
-        }                                                                                                              \
-        (void)last;                                                                                                      \
-        return best / 1e9;                                                                                             \
+/* GMAC/s of one thread with every operand in a register, the best of many tries; 0 for plain C. */
+static double limit(int isa, enum elq_activations activations) {
+    const elq_limit *l = elq_infer_limit(isa, activations);
+    double best = 0;
+    for (int round = 0; l && round < 20; round++) {
+        const double begin = now();
+        l->run(100000);
+        const double rate = 100000.0 * (double)l->macs / (now() - begin) / 1e9;
+        if (rate > best) best = rate;
     }
-#define DECLARE(i) a##i = start_value,
-#define VNNI(i) __asm__ volatile("vpdpbusd %1, %1, %0" : "+v"(a##i) : "v"(x));
-#define MADD(i)                                                                                                        \
-    {                                                                                                                  \
-        __m256i t;                                                                                                     \
-        __asm__ volatile("vpmaddubsw %2, %2, %1\n\tvpaddw %1, %0, %0" : "+x"(a##i), "=&x"(t) : "x"(x));                         \
-    }
-#define start_value x
-LIMIT(limit_vnni, "avx512f,avx512vnni", __m512i, _mm512_set1_epi8(1), VNNI, 64)
-LIMIT(limit_avx2, "avx2", __m256i, _mm256_set1_epi8(1), MADD, 32)
-#define FMA(i) __asm__ volatile("vfmadd231ps %1, %1, %0" : "+v"(a##i) : "v"(x));
-LIMIT(limit_fma512, "avx512f", __m512, _mm512_set1_ps(1), FMA, 16)
-LIMIT(limit_fma256, "avx2,fma", __m256, _mm256_set1_ps(1), FMA, 8)
-static double limit(int isa) { return isa == ELQ_AVX512VNNI ? limit_vnni() : isa >= ELQ_AVX2 ? limit_avx2() : 0; }
-static double limit_float(int isa) { return isa >= ELQ_AVX512 ? limit_fma512() : isa >= ELQ_AVX2 ? limit_fma256() : 0; }
-#else
-static double limit(int isa) { return (void)isa, 0; }
-static double limit_float(int isa) { return (void)isa, 0; }
-#endif
+    return best;
+}
 
 /* ---- one kernel, one layer */
 
@@ -153,7 +128,7 @@ int main(int count, char **words) {
     if (count != 5) return 2;
     const int best = elq_isa_parse("");
     const ptrdiff_t n = atol(words[3]);
-    const double limits[] = {limit_float(best), limit(best)}; /* of float and of int8 activations */
+    const double limits[] = {limit(best, ELQ_F32), limit(best, ELQ_I8)}; /* of float and of int8 activations */
     printf("limits of one thread: float %.1f GMAC/s, int8 %.1f GMAC/s\n", limits[0], limits[1]);
     for (size_t k = 0; k < sizeof LAYERS / sizeof *LAYERS; k++)
         for (int i = 0; elq_infer_kernel(i); i++) {

@@ -119,7 +119,7 @@ class Report:
                 else:
                     middle, low, high = ours.ratio(timed, batch)
                     line += f"  {middle:.2f} ({low:.2f} .. {high:.2f})      {difference(ours, timed)}"
-                    if middle < 1 and not name.endswith("limit"):
+                    if middle < 1 and not name.startswith("limit"):
                         self.lost.append(f"{what}, {threads} thread(s), batch {batch}: {name} {middle:.2f}")
                 self.say(line)
 

@@ -2,10 +2,10 @@
 
     python benchmarks/inference_linear.py [--threads 1 2] [-o benchmarks/results/inference_linear.txt]
 
-int8 activations beside the time that as many multiply-adds take with every operand in registers (by vpdpbusd where
-the CPU has it; by vpmaddubsw with 16-bit sums, which only ternary and binary weights may use) and onnxruntime's u8s8;
-float activations beside BLAS (sgemv) and onnxruntime. Timed are one layer as a whole call, and chains of four with the
-time of one, for which what a call costs besides counts less.
+int8 activations beside the time that as many multiply-adds take with every operand in a register (by vpdpbusd; with
+ELQ_ISA=avx2 by vpmaddubsw and 16-bit sums, which only ternary and binary weights may use) and onnxruntime's u8s8; float
+activations beside BLAS (sgemv) and onnxruntime. Timed are one layer as a whole call, and chains of four with the time
+of one, for which what a call costs besides counts less.
 """
 
 import numpy as np
@@ -15,8 +15,8 @@ from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight
 from elq_ref.runtime.codes import pack_codes
 
 SIZE, PICTURE = 4096, (16, 16, 16)
-INT8 = ("elq int8", "inference_limits:VNNI limit", "inference_limits:AVX2 16-bit limit", "onnxruntime u8s8")
-FLOAT = ("elq float32", "inference_limits:BLAS sgemv", "onnxruntime fp32")
+INT8 = ("elq int8", "limit int8", "onnxruntime u8s8")
+FLOAT = ("elq float32", "inference_blas:BLAS sgemv", "onnxruntime fp32")
 
 
 def chain(levels: str, length: int) -> PackedNetwork:

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -84,20 +85,52 @@ def test_runners_feed_the_input_that_the_session_makes_of_pictures(network):
     np.testing.assert_array_equal(session(normalized(network, x)), session(x))
 
 
+@pytest.mark.parametrize("activations", ["float32", "int8"])
+def test_the_limit_does_the_work_that_it_is_asked_for(activations):
+    infer = pytest.importorskip("elq_ref._infer", reason="the extension _infer is not built")
+    wanted = {
+        "avx2": ("vfmadd231ps, 256 bits", "vpmaddubsw and vpaddw, 256 bits"),
+        "avx512": ("vfmadd231ps, 512 bits", "vpmaddubsw and vpaddw, 512 bits"),
+        "avx512vnni": ("vfmadd231ps, 512 bits", "vpdpbusd, 512 bits"),
+        "neon": ("fmla", "smlal"),
+        "dotprod": ("fmla", "sdot"),
+        "generic": (None, None),
+    }
+    assert infer.limit(activations) == wanted[infer.isa()][activations == "int8"]
+    if infer.isa() == "generic":
+        return
+
+    def least(macs):
+        times = []
+        for _ in range(9):
+            start = time.perf_counter()
+            infer.limit(activations, macs)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert 5 < least(4e8) / least(2e7) < 40  # 20 times as long
+
+
 def test_bench(file, network, capsys):
     assert main(["bench", file, "--batch", "1", "3", "--seconds", "0.1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["cpu"] == cpu_name() != ""
     assert result["macs"] == sum(macs(network).values())
-    assert [(r["runner"], r["threads"], r["batch"]) for r in result["runs"]] == [
-        ("elq float32", 1, 1),
-        ("elq float32", 1, 3),
-    ]
+    bounded = info()["kernel"] not in ("NumPy", "C generic")  # these have no limit of their own
+    names = ["elq float32", "limit float32"][: 1 + bounded]
+    found = {(r["runner"], r["batch"]): r for r in result["runs"]}
+    assert list(found) == [(name, batch) for batch in (1, 3) for name in names]
+    assert ("limit float32" in result["not_run"]) != bounded
     for r in result["runs"]:
+        assert r["threads"] == 1
         assert 0 < r["p50"] <= r["p90"] <= r["p99"]
         assert r["images_per_second"] == pytest.approx(r["batch"] / r["p50"])
         assert r["gmacs"] == pytest.approx(r["images_per_second"] * result["macs"] / 1e9)
-        assert r["share_of_blas"] == pytest.approx(r["gmacs"] / result["blas_gmacs"]["1"])
+        assert (r["share_of_limit"] is None) != bounded
+        if bounded:
+            limit = found["limit float32", r["batch"]]
+            assert r["share_of_limit"] == pytest.approx(limit["share_of_limit"] * r["gmacs"] / limit["gmacs"])
+            assert 0 < limit["share_of_limit"] <= 1
         if peak_memory() is not None:
             assert 1e7 < r["memory_before_bytes"] <= r["peak_memory_bytes"] < 1e9
     assert main(["bench", file, "--batch", "1", "--seconds", "0.01"]) == 0
@@ -111,7 +144,7 @@ def test_bench_names_every_step(network, activations, tmp_path, capsys):
     options = ["--batch", "2", "--seconds", "0.02", "--activations", activations]
     assert main(["bench", str(tmp_path / "net.elq"), *options, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    (run,) = result["runs"]
+    run = result["runs"][0]
     assert run["runner"] == f"elq {activations}"
     layers = {step["step"]: step for step in result["layers"]}
     work = {name: step["macs"] for name, step in layers.items() if step["macs"]}
@@ -143,11 +176,8 @@ def test_bench_beside_onnxruntime(file, capsys):
 def test_absent_peers_are_named(file, monkeypatch, capsys):
     monkeypatch.setattr("elq_ref.cli.bench.missing", lambda name: ["onnx"] if "onnx" in name else [])
     assert main(["bench", file, "--batch", "1", "--seconds", "0.01", "--peers", "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert result["not_run"] == {
-        "onnxruntime fp32": "not installed: onnx",
-        "onnxruntime u8s8": "not installed: onnx",
-    }
+    absent = {name: why for name, why in json.loads(capsys.readouterr().out)["not_run"].items() if "limit" not in name}
+    assert absent == {"onnxruntime fp32": "not installed: onnx", "onnxruntime u8s8": "not installed: onnx"}
 
 
 @pytest.mark.parametrize(

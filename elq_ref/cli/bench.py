@@ -13,7 +13,6 @@ from .. import __version__
 from ..machine import cpu_name, megabytes
 from ..runtime import PackedNetwork
 from ..timing import Timed, missing, percentiles, take_turns
-from ..timing.runners import MATMUL_MACS
 from ..timing.work import macs
 from .output import Result, add_activations, table
 
@@ -39,7 +38,8 @@ def run(args: argparse.Namespace) -> Result:
         )
     network = PackedNetwork.load(args.network)
     work = sum(macs(network).values())
-    runners = [f"elq {args.activations}", *(PEERS if args.peers else ())]
+    limit = f"limit {args.activations}"
+    runners = [f"elq {args.activations}", limit, *(PEERS if args.peers else ())]
     absent = {name: f"not installed: {', '.join(missing(name))}" for name in runners if missing(name)}
     result: dict[str, Any] = {
         "file": args.network,
@@ -52,26 +52,24 @@ def run(args: argparse.Namespace) -> Result:
         "float_bytes": network.float_bytes,
         "runs": [],
         "layers": [],
-        "blas_gmacs": {},
         "not_run": absent,
     }
     for threads in args.threads:
-        (blas,), _ = take_turns(["BLAS"], args.network, threads, [1], 0.3, 3)
-        rate = MATMUL_MACS / float(blas.seconds(1).min()) / 1e9
-        result["blas_gmacs"][threads] = rate
         chosen = [name for name in runners if name not in absent]
         found, failed = take_turns(chosen, args.network, threads, args.batch, args.seconds, ROUNDS)
         if runners[0] in failed:
             raise ValueError(failed[runners[0]])
         result["not_run"] |= failed
         for batch in args.batch:
-            result["runs"] += [entry(timed, found[0], threads, batch, work, rate) for timed in found]
-            result["layers"] += layers(found[0], threads, batch)
+            (least,) = [float(timed.seconds(batch).min()) for timed in found if timed.runner == limit] or [None]
+            most = least and batch * work / least / 1e9
+            result["runs"] += [entry(timed, found[0], threads, batch, work, most) for timed in found]
+            result["layers"] += layers(found[0], threads, batch, most)
     return result, report(result, network), 0
 
 
-def entry(timed: Timed, ours: Timed, threads: int, batch: int, work: int, blas: float) -> dict[str, Any]:
-    """One line of the comparison, as JSON values."""
+def entry(timed: Timed, ours: Timed, threads: int, batch: int, work: int, most: float | None) -> dict[str, Any]:
+    """One line of the comparison, as JSON values; `most` GMAC/s are the limit."""
     times = percentiles(timed.seconds(batch))
     images = batch / times["p50"]
     middle, low, high = ours.ratio(timed, batch)
@@ -82,7 +80,7 @@ def entry(timed: Timed, ours: Timed, threads: int, batch: int, work: int, blas: 
         **times,
         "images_per_second": images,
         "gmacs": images * work / 1e9,
-        "share_of_blas": images * work / 1e9 / blas,
+        "share_of_limit": most and images * work / 1e9 / most,
         "time_over_ours": {"median": middle, "lower": low, "upper": high},
         "version": timed.about.get("version"),
         "load_seconds": timed.about["load_seconds"],
@@ -93,11 +91,14 @@ def entry(timed: Timed, ours: Timed, threads: int, batch: int, work: int, blas: 
     }
 
 
-def layers(ours: Timed, threads: int, batch: int) -> list[dict[str, Any]]:
+def layers(ours: Timed, threads: int, batch: int, most: float | None) -> list[dict[str, Any]]:
     """Our steps, as JSON values."""
-    keys = ("step", "op", "kernel", "seconds", "macs")
-    steps = ours.steps[batch] or []
-    return [{"threads": threads, "batch": batch, **dict(zip(keys, row, strict=True))} for row in steps]
+    found = []
+    for step, op, kernel, seconds, work in ours.steps[batch] or []:
+        rate = batch * work / seconds / 1e9 if work else None
+        row = {"step": step, "op": op, "kernel": kernel, "seconds": seconds, "macs": work, "gmacs": rate}
+        found.append({"threads": threads, "batch": batch, **row, "share_of_limit": most and rate and rate / most})
+    return found
 
 
 def report(result: dict[str, Any], network: PackedNetwork) -> str:
@@ -111,7 +112,7 @@ def report(result: dict[str, Any], network: PackedNetwork) -> str:
         f"{result['cpu']}; {', '.join(f'{k} {v}' for k, v in versions.items())}; {result['date']}",
         "",
     ]
-    rows = [["", "threads", "batch", "p50 ms", "p90", "p99", "images/s", "GMAC/s", "of BLAS", "time / ours"]]
+    rows = [["", "threads", "batch", "p50 ms", "p90", "p99", "images/s", "GMAC/s", "of limit", "time / ours"]]
     for r in result["runs"]:
         ratio = r["time_over_ours"]
         rows.append(
@@ -122,17 +123,17 @@ def report(result: dict[str, Any], network: PackedNetwork) -> str:
                 *(f"{1000 * r[p]:.3f}" for p in ("p50", "p90", "p99")),
                 f"{r['images_per_second']:,.1f}",
                 f"{r['gmacs']:.1f}",
-                f"{r['share_of_blas']:.0%}",
+                percent(r["share_of_limit"]),
                 f"{ratio['median']:.2f} ({ratio['lower']:.2f} .. {ratio['upper']:.2f})",
             ]
         )
     lines += [table(rows), ""]
-    for threads, rate in result["blas_gmacs"].items():
-        lines.append(f"BLAS (float32, 1024 x 1024), {threads} thread(s): {rate:.1f} GMAC/s")
     seen = {r["runner"]: r for r in result["runs"]}
     for name, r in seen.items():
         peak, before = megabytes(r["peak_memory_bytes"]), megabytes(r["memory_before_bytes"])
         ready = f"{1000 * r['load_seconds']:.1f} ms"
+        if name.startswith("limit"):
+            continue
         lines.append(f"{name}: ready in {ready}, peak memory {peak} ({before} before loading)")
         if r["weights_in_memory_bytes"] is not None:
             held = r["weights_in_memory_bytes"], r["activations_in_memory_bytes"]
@@ -147,9 +148,14 @@ def steps_table(steps: list[dict[str, Any]], threads: int, batch: int) -> str:
     """Where the time goes."""
     chosen = [s for s in steps if (s["threads"], s["batch"]) == (threads, batch)]
     total = sum(s["seconds"] for s in chosen)
-    rows = [[f"{threads} thread(s), batch {batch}", "op", "us", "share", "GMAC/s", "kernel"]]
+    rows = [[f"{threads} thread(s), batch {batch}", "op", "us", "share", "GMAC/s", "of limit", "kernel"]]
     for s in chosen:
-        rate = f"{batch * s['macs'] / s['seconds'] / 1e9:.1f}" if s["macs"] else ""
-        share = s["seconds"] / total
-        rows.append([s["step"], s["op"], f"{1e6 * s['seconds']:.1f}", f"{share:.1%}", rate, s["kernel"]])
+        rate = f"{s['gmacs']:.1f}" if s["gmacs"] else ""
+        cells = f"{1e6 * s['seconds']:.1f}", f"{s['seconds'] / total:.1%}", rate, percent(s["share_of_limit"])
+        rows.append([s["step"], s["op"], *cells, s["kernel"]])
     return table(rows)
+
+
+def percent(share: float | None) -> str:
+    """As a table shows it."""
+    return "" if share is None else f"{share:.0%}"
