@@ -29,7 +29,12 @@ INLINE VEC sums_widen(SUMS s, const int weights) {
 }
 
 #include "infer_i8_conv.inc.h"
+#include "infer_i8_depthwise.inc.h"
 
 KERNEL(t2, neon, ELQ_NEON, ELQ_T2)
 KERNEL(b1, neon, ELQ_NEON, ELQ_B1)
 KERNEL(i8, neon, ELQ_NEON, ELQ_FULL)
+
+DEPTHWISE(t2, neon, ELQ_NEON, ELQ_T2)
+DEPTHWISE(b1, neon, ELQ_NEON, ELQ_B1)
+DEPTHWISE(i8, neon, ELQ_NEON, ELQ_FULL)

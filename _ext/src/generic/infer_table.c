@@ -32,12 +32,18 @@
     K(elq_conv_i8i32_t2__avx512vnni)                                                                                   \
     K(elq_conv_i8i32_b1__avx512vnni)                                                                                   \
     K(elq_conv_i8i32_i8__avx512vnni)                                                                                   \
+    K(elq_conv_i8_t2_depthwise__avx512)                                                                                \
+    K(elq_conv_i8_b1_depthwise__avx512)                                                                                \
+    K(elq_conv_i8_i8_depthwise__avx512)                                                                                \
     K(elq_conv_i8_t2__avx512)                                                                                          \
     K(elq_conv_i8_b1__avx512)                                                                                          \
     K(elq_conv_i8_i8__avx512)                                                                                          \
     K(elq_conv_i8i32_t2__avx512)                                                                                       \
     K(elq_conv_i8i32_b1__avx512)                                                                                       \
     K(elq_conv_i8i32_i8__avx512)                                                                                       \
+    K(elq_conv_i8_t2_depthwise__avx2)                                                                                  \
+    K(elq_conv_i8_b1_depthwise__avx2)                                                                                  \
+    K(elq_conv_i8_i8_depthwise__avx2)                                                                                  \
     K(elq_conv_i8_t2__avx2)                                                                                            \
     K(elq_conv_i8_b1__avx2)                                                                                            \
     K(elq_conv_i8_i8__avx2)                                                                                            \
@@ -66,6 +72,9 @@
     K(elq_conv_i8i32_t2__dotprod)                                                                                      \
     K(elq_conv_i8i32_b1__dotprod)                                                                                      \
     K(elq_conv_i8i32_i8__dotprod)                                                                                      \
+    K(elq_conv_i8_t2_depthwise__neon)                                                                                  \
+    K(elq_conv_i8_b1_depthwise__neon)                                                                                  \
+    K(elq_conv_i8_i8_depthwise__neon)                                                                                  \
     K(elq_conv_i8_t2__neon)                                                                                            \
     K(elq_conv_i8_b1__neon)                                                                                            \
     K(elq_conv_i8_i8__neon)                                                                                            \

@@ -124,7 +124,12 @@ static inline void bytes_scatter(int8_t *to, ptrdiff_t step, ptrdiff_t width, BY
 }
 
 #include "infer_i8_conv.inc.h"
+#include "infer_i8_depthwise.inc.h"
 
 KERNEL(t2, avx2, ELQ_AVX2, ELQ_T2)
 KERNEL(b1, avx2, ELQ_AVX2, ELQ_B1)
 KERNEL(i8, avx2, ELQ_AVX2, ELQ_FULL)
+
+DEPTHWISE(t2, avx2, ELQ_AVX2, ELQ_T2)
+DEPTHWISE(b1, avx2, ELQ_AVX2, ELQ_B1)
+DEPTHWISE(i8, avx2, ELQ_AVX2, ELQ_FULL)

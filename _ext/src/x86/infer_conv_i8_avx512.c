@@ -7,7 +7,12 @@
 #include "infer_i8_maddubs.h"
 
 #include "infer_i8_conv.inc.h"
+#include "infer_i8_depthwise.inc.h"
 
 KERNEL(t2, avx512, ELQ_AVX512, ELQ_T2)
 KERNEL(b1, avx512, ELQ_AVX512, ELQ_B1)
 KERNEL(i8, avx512, ELQ_AVX512, ELQ_FULL)
+
+DEPTHWISE(t2, avx512, ELQ_AVX512, ELQ_T2)
+DEPTHWISE(b1, avx512, ELQ_AVX512, ELQ_B1)
+DEPTHWISE(i8, avx512, ELQ_AVX512, ELQ_FULL)
