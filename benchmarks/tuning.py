@@ -1,4 +1,4 @@
-"""The same number of trials for every method on the exploration network: learning rates, 4 passes each.
+"""The same number of trials for every method on the exploration network: learning rates, 3 passes each.
 
 python benchmarks/tuning.py --processes 2     all that is not done yet, then the table
 python benchmarks/tuning.py --table           the table of what is done
@@ -18,7 +18,7 @@ from jobs import Job, Places, add_options, chosen, kept_runs, run_jobs
 from elq_ref.cli.common import table as aligned
 from elq_ref.files import atomic_write
 
-RATES, PASSES = (0.003, 0.01, 0.03, 0.1), 4.0
+RATES, PASSES = (0.003, 0.01, 0.03, 0.1), 3.0
 
 
 def jobs(recipe: str, network: str) -> list[Job]:
