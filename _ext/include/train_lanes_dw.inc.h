@@ -3,15 +3,19 @@
  *
  *     dw[tap][c][lanes] += buffer[pixel + tap][c][lanes] * dy[pixel][lanes]
  *
- * T sums at once stay in registers over all pixels: L neighbours, `next` apart, from each of up to three runs, `gap` apart. */
+ * T sums at once stay in registers over all pixels: L neighbours, `next` apart, from each of up to three runs, `gap` apart.
+ * Where x is read in place, the next block's vectors lie behind these in memory, in lines that no hardware fetches ahead. */
 INLINE void NAME(dw_tile_lanes)(const int T, const int L, ptrdiff_t gap, ptrdiff_t next, const struct NAME(sweep) *a,
                                 const REAL *x, const REAL *dy, REAL *sum) {
     ptrdiff_t x_step = a->x_step, dy_step = a->dy_step;
+    int in_place = next > LANES;
 #define BEGIN(t, g, r)                                                                                                 \
     VEC a##t = {0};                                                                                                    \
     if (T > t) a##t = NAME(load)(sum + t * LANES);
 #define MULTIPLY(t, g, r)                                                                                              \
     if (T > t) a##t += NAME(load)((t / L == 0 ? from : t / L == 1 ? second : third) + t % L * next) * d0;
+#define FETCH(t, g, r)                                                                                                 \
+    if (T > t) __builtin_prefetch((t / L == 0 ? from : t / L == 1 ? second : third) + t % L * next + LANES);
 #define END(t, g, r)                                                                                                   \
     if (T > t) NAME(store)(sum + t * LANES, a##t);
     EACH_PIXEL(BEGIN)
@@ -21,12 +25,14 @@ INLINE void NAME(dw_tile_lanes)(const int T, const int L, ptrdiff_t gap, ptrdiff
             for (ptrdiff_t q = a->pixels; q > 0; q--, from += x_step, d += dy_step) {
                 const REAL *second = from + gap, *third = second + gap;
                 VEC d0 = NAME(load)(d);
+                if (in_place) { EACH_PIXEL(FETCH) }
                 EACH_PIXEL(MULTIPLY)
             }
         }
     EACH_PIXEL(END)
 #undef BEGIN
 #undef MULTIPLY
+#undef FETCH
 #undef END
 }
 
@@ -86,7 +92,7 @@ static void NAME(dw_unit_lanes)(const struct NAME(dw) *e, const struct NAME(unit
 }
 
 /* One chunk of all blocks. The parts of a unit are cut by the shapes alone. In the buffer x lies as [block][image][row]
- * [column][c][lanes]; where it is, it is read as it lies in memory, a row of all blocks after the other. */
+ * [column][c][lanes]; where it is, it is read as it lies in memory, four rows of all blocks after the other. */
 static void NAME(dw_piece_lanes)(void *context, ptrdiff_t chunk, int worker) {
     const struct NAME(dw) *e = context;
     const struct elq_conv *g = e->g;
@@ -104,12 +110,14 @@ static void NAME(dw_piece_lanes)(void *context, ptrdiff_t chunk, int worker) {
             struct NAME(unit) part = {u.n0, u.images, r[k].p0, r[k].p1 - r[k].p0, r[k].q0, r[k].q1 - r[k].q0};
             if (k == 0 && first_inside && e->there) {
                 struct NAME(view) v = {e->x.data, s[2], s[3], s[3], LANES, 1};
-                struct NAME(unit) row = part;
-                row.images = row.rows = 1;
-                for (row.n0 = u.n0; row.n0 < u.n0 + u.images; row.n0++)
-                    for (row.p0 = r[k].p0; row.p0 < r[k].p1; row.p0++)
-                        NAME(dw_unit_lanes)(e, &row, &v, v.x + row.n0 * s[0] + (row.p0 * g->stride_h - g->pad_h) * s[2] +
+                struct NAME(unit) few = part;
+                few.images = 1;
+                for (few.n0 = u.n0; few.n0 < u.n0 + u.images; few.n0++)
+                    for (few.p0 = r[k].p0; few.p0 < r[k].p1; few.p0 += few.rows) {
+                        few.rows = r[k].p1 - few.p0 < 4 ? r[k].p1 - few.p0 : 4;
+                        NAME(dw_unit_lanes)(e, &few, &v, v.x + few.n0 * s[0] + (few.p0 * g->stride_h - g->pad_h) * s[2] +
                                             column0 * s[3], 0, copy, sums);
+                    }
                 continue;
             }
             struct NAME(view) v = {buffer, x_row, size, LANES, e->images * x_image, 0};
