@@ -20,6 +20,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import ablation  # noqa: E402
 import cifar10_comparison  # noqa: E402
+import headlines  # noqa: E402
 import jobs as driver  # noqa: E402
 import tuning  # noqa: E402
 
@@ -139,3 +140,22 @@ def test_names_of_jobs_are_unlike_and_fit_a_folder():
         names = [job.name for job in made]
         assert len(set(names)) == len(names)
         assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyzW0123456789.-") for name in names)
+
+
+def test_the_headlines_leave_packed_files_that_give_their_numbers(trained, tmp_path, monkeypatch, capsys):
+    results = tmp_path / "results" / "digits"
+    arguments = ["x", "--recipe", "digits", "--checkpoint", trained, "--passes", "0.3", "--only", "binary"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--runs", str(tmp_path / "runs"), "--results", str(results)])
+    assert headlines.main() == 0
+    text = results.with_suffix(".txt").read_text()
+    assert "2 of 4 runs are done" in text
+    capsys.readouterr()
+    for name in ("binary", "binary-firstlast"):
+        packed = results.with_name(f"digits-{name}.elq")
+        assert main(["eval", str(packed), "--data", "digits", "--json"]) == 0
+        right = json.loads(capsys.readouterr().out)["correct"]
+        (row,) = (line.split() for line in text.splitlines() if line.startswith(f"{name} "))
+        assert row[1:3] == [str(right), f"{top1_of(results / name):.2f}"]
+        assert row[4] == packed.name
+    sizes = [results.with_name(f"digits-{name}.elq").stat().st_size for name in ("binary", "binary-firstlast")]
+    assert sizes[0] < sizes[1]
