@@ -55,11 +55,11 @@ SUBJECTS = {
 _STAGED = Plan(sigma2=(0.4, 0.3, 0.2, 0.0), epochs=(4.0, 2.0, 2.0, 2.0, 2.0))
 _FLOAT = Plan(sigma2=(), epochs=(PASSES,))  # every weight stays float
 _CHOICES: dict[tuple[str, str], tuple[Plan, SGD]] = {
-    ("elq", "ternary"): (_STAGED, SGD(lr=0.03)),
-    ("elq", "binary"): (replace(_STAGED, levels="binary"), SGD(lr=0.03)),
-    ("twn", "ternary"): (usual_plan("twn"), SGD(lr=0.03)),
-    ("bwn", "binary"): (usual_plan("bwn"), SGD(lr=0.03)),
-    ("ttq", "ternary"): (usual_plan("ttq"), SGD(lr=0.03)),
+    ("elq", "ternary"): (_STAGED, SGD(lr=0.01)),
+    ("elq", "binary"): (replace(_STAGED, levels="binary"), SGD(lr=0.01)),
+    ("twn", "ternary"): (usual_plan("twn"), SGD(lr=0.01)),
+    ("bwn", "binary"): (usual_plan("bwn"), SGD(lr=0.01)),
+    ("ttq", "ternary"): (usual_plan("ttq"), SGD(lr=0.003)),
     ("inq", "ternary"): (usual_plan("inq"), SGD(lr=0.1)),
     ("float", "float"): (_FLOAT, SGD(lr=0.01)),
 }
