@@ -60,44 +60,7 @@ static struct NAME(winograd_plan) NAME(winograd_plan)(const elq_shape *s, ptrdif
     return p;
 }
 
-/* In one function with the loops around them, or loading everything at once, the transformations lack registers. */
-#define APART static __attribute__((noinline))
-#define IN_ORDER __asm__ volatile("" ::: "memory")
-
-/* B' of six vectors. */
-#define INPUT_SIX(t0, t1, t2, t3, t4, t5, d0, d1, d2, d3, d4, d5)                                                      \
-    {                                                                                                                  \
-        VEC even = d4 - 9 / 4.0f * d2, odd = d3 - 9 / 4.0f * d1;                                                       \
-        VEC even2 = d4 - 4 / 9.0f * d2, odd2 = d3 - 4 / 9.0f * d1;                                                     \
-        t0 = (d0 + d4) - 97 / 36.0f * d2, t5 = (d1 + d5) - 97 / 36.0f * d3;                                            \
-        t1 = even + 2 / 3.0f * odd, t2 = even - 2 / 3.0f * odd, t3 = even2 + 1.5f * odd2, t4 = even2 - 1.5f * odd2;    \
-    }
-
-/* B' d B of one tile and one vector of channels; `row` and `column` floats between neighbours of d. */
-APART void NAME(winograd_input)(float *to, ptrdiff_t point, const float *d, ptrdiff_t row, ptrdiff_t column) {
-    VEC t[6][6];
-#define D(i, j) NAME(load)(d + (i) * row + (j) * column)
-#define COLUMN(j)                                                                                                      \
-    {                                                                                                                  \
-        VEC d0 = D(0, j), d1 = D(1, j), d2 = D(2, j), d3 = D(3, j), d4 = D(4, j), d5 = D(5, j);                        \
-        INPUT_SIX(t[0][j], t[1][j], t[2][j], t[3][j], t[4][j], t[5][j], d0, d1, d2, d3, d4, d5)                        \
-        IN_ORDER;                                                                                                      \
-    }
-#define ROW(i)                                                                                                         \
-    {                                                                                                                  \
-        VEC v0, v1, v2, v3, v4, v5;                                                                                    \
-        INPUT_SIX(v0, v1, v2, v3, v4, v5, t[i][0], t[i][1], t[i][2], t[i][3], t[i][4], t[i][5])                        \
-        float *to_row = to + 6 * i * point;                                                                            \
-        NAME(store)(to_row, v0), NAME(store)(to_row + point, v1), NAME(store)(to_row + 2 * point, v2);                 \
-        NAME(store)(to_row + 3 * point, v3), NAME(store)(to_row + 4 * point, v4);                                      \
-        NAME(store)(to_row + 5 * point, v5);                                                                           \
-    }
-    COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5)
-    ROW(0) ROW(1) ROW(2) ROW(3) ROW(4) ROW(5)
-#undef D
-#undef COLUMN
-#undef ROW
-}
+#include "winograd_input.inc.h"
 
 /* G of three vectors. */
 #define WEIGHT_SIX(u0, u1, u2, u3, u4, u5, g0, g1, g2)                                                                 \
@@ -126,9 +89,7 @@ INLINE void NAME(winograd_weights)(const int bits, float *to, ptrdiff_t point, p
     {                                                                                                                  \
         VEC u0, u1, u2, u3, u4, u5;                                                                                    \
         WEIGHT_SIX(u0, u1, u2, u3, u4, u5, t[i][0], t[i][1], t[i][2])                                                  \
-        float *row = to + 6 * i * point;                                                                               \
-        NAME(store)(row, u0), NAME(store)(row + point, u1), NAME(store)(row + 2 * point, u2);                          \
-        NAME(store)(row + 3 * point, u3), NAME(store)(row + 4 * point, u4), NAME(store)(row + 5 * point, u5);          \
+        STORE_SIX(i, u0, u1, u2, u3, u4, u5)                                                                           \
     }
             COLUMN(0, w0, w3, w6) COLUMN(1, w1, w4, w7) COLUMN(2, w2, w5, w8)
             ROW(0) ROW(1) ROW(2) ROW(3) ROW(4) ROW(5)
