@@ -9,14 +9,12 @@ test set is not read (docs/reproduce.md). `scope=layer`, 21 passes a step, is le
 
 import argparse
 import sys
-from datetime import date
 from pathlib import Path
 
 import numpy as np
-from jobs import Job, Places, add_options, chosen, kept_runs, run_jobs
+from jobs import Job, add_options, kept_runs, work_off, write_table
 
 from elq_ref.cli.common import table as aligned
-from elq_ref.files import atomic_write
 from elq_ref.run_record import RunRecord
 
 NETWORK = "benchmarks/networks/resnet20-exploration.safetensors"
@@ -85,9 +83,7 @@ def main() -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     args = parser.parse_args()
     everything = jobs(args.seeds, args.recipe, args.network)
-    places = Places(args.runs, args.results)
-    todo = chosen(everything, args.only)
-    done = args.table or run_jobs(todo, places, processes=args.processes, minutes=args.minutes)
+    done, places = work_off(everything, args)
     write(args.results, kept_runs(everything, places), args.seeds)
     return 0 if done else 1
 
@@ -124,9 +120,7 @@ def write(folder: Path, runs: dict[str, RunRecord], seeds: list[int]) -> None:
         "",
         *(f"{name}: {' '.join(settings)}" for name, settings in VARIANTS.items() if settings),
     ])  # fmt: skip
-    with atomic_write(folder.with_suffix(".txt")) as temporary:
-        temporary.write_text(f"{text}\n\nWritten on {date.today()}.\n")
-    print(text)
+    write_table(folder, text)
 
 
 if __name__ == "__main__":

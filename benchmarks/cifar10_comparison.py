@@ -8,14 +8,12 @@ Needs ELQ_DATA with CIFAR-10 and the public checkpoint (docs/reproduce.md). A ru
 
 import argparse
 import sys
-from datetime import date
 from pathlib import Path
 
-from jobs import Job, Places, add_options, chosen, kept_runs, run_jobs
+from jobs import Job, Places, add_options, kept_runs, work_off, write_table
 
 from elq_ref.cli.common import table as aligned
 from elq_ref.comparison import grouped, table
-from elq_ref.files import atomic_write
 
 METHODS = (  # in the order of what is most worth knowing
     ("elq", "ternary"),
@@ -50,10 +48,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one pass each, to see it work; choose other folders")
     args = parser.parse_args()
     more = ["--first-last-float"] * args.first_last_float + ["--quick"] * args.quick
-    todo = chosen(jobs(args.recipe, args.checkpoint, args.seeds, more), args.only)
-    places = Places(args.runs, args.results)
-    done = args.table or run_jobs(todo, places, processes=args.processes, minutes=args.minutes)
-    write(args.results, places, jobs(args.recipe, args.checkpoint, args.seeds, more), more)
+    everything = jobs(args.recipe, args.checkpoint, args.seeds, more)
+    done, places = work_off(everything, args)
+    write(args.results, places, everything, more)
     return 0 if done else 1
 
 
@@ -78,10 +75,7 @@ def write(folder: Path, places: Places, everything: list[Job], more: list[str]) 
         made_by = ", ".join(f"{key} {value}" for key, value in run.result["environment"].items())
         minutes = run.result["seconds"] / 60
         lines.append(f"{run.config['command']}: {run.result['correct']} right, {minutes:.0f} min, {made_by}")
-    text = "\n".join(lines)
-    with atomic_write(folder.with_suffix(".txt")) as temporary:
-        temporary.write_text(f"{text}\n\nWritten on {date.today()}.\n")
-    print(text)
+    write_table(folder, "\n".join(lines))
 
 
 if __name__ == "__main__":

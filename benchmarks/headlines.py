@@ -9,10 +9,9 @@ Needs ELQ_DATA with CIFAR-10 and the public checkpoint (docs/reproduce.md). 72 p
 import argparse
 import shutil
 import sys
-from datetime import date
 from pathlib import Path
 
-from jobs import Job, Places, add_options, chosen, kept_runs, run_jobs
+from jobs import Job, add_options, kept_runs, work_off, write_table
 
 from elq_ref.cli.common import table as aligned
 from elq_ref.files import atomic_write
@@ -38,10 +37,8 @@ def main() -> int:
     parser.add_argument("--checkpoint", help="trained network (default: the recipe's own)")
     parser.add_argument("--passes", type=float, help="instead of the headline's, to see it work; choose other folders")
     args = parser.parse_args()
-    everything, places = jobs(args.recipe, args.checkpoint, args.passes), Places(args.runs, args.results)
-    done = args.table or run_jobs(
-        chosen(everything, args.only), places, processes=args.processes, minutes=args.minutes
-    )
+    everything = jobs(args.recipe, args.checkpoint, args.passes)
+    done, places = work_off(everything, args)
     write(args.results, kept_runs(everything, places))
     return 0 if done else 1
 
@@ -62,7 +59,7 @@ def write(folder: Path, runs: dict[str, RunRecord]) -> None:
         curve = f"  What after each pass, % of 2,000 training images: {curve}"
         lines += [f"{name}: {run.config['command']}", f"  {made_by}", curve, ""]
     total = next((run.result["total"] for run in runs.values()), 0)
-    text = "\n".join([
+    lines = [
         f"ELQ, packed networks on {total:,} images, read once; {len(runs)} of {len(KINDS)} runs are done.",
         "",
         "    python benchmarks/headlines.py",
@@ -70,10 +67,8 @@ def write(folder: Path, runs: dict[str, RunRecord]) -> None:
         aligned(rows),
         "",
         *lines,
-    ])  # fmt: skip
-    with atomic_write(folder.with_suffix(".txt")) as temporary:
-        temporary.write_text(f"{text}Written on {date.today()}.\n")
-    print(text)
+    ]
+    write_table(folder, "\n".join(lines).rstrip())
 
 
 if __name__ == "__main__":

@@ -15,8 +15,10 @@ import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
+from elq_ref.files import atomic_write
 from elq_ref.machine import python_command
 from elq_ref.run_folder import LOGS
 from elq_ref.run_record import RunRecord
@@ -115,9 +117,18 @@ def run_jobs(jobs: Sequence[Job], places: Places, *, processes: int = 1, minutes
     return all(places.finished(job) for job in jobs)
 
 
-def chosen(jobs: Iterable[Job], only: Sequence[str] | None) -> list[Job]:
-    """The jobs with one of the words in their name; all of them for None."""
-    return [job for job in jobs if only is None or any(word in job.name for word in only)]
+def work_off(jobs: Iterable[Job], args: argparse.Namespace) -> tuple[bool, Places]:
+    """Do of the jobs what the options ask for. True if it is done (or only the table wanted), and where runs are."""
+    places = Places(args.runs, args.results)
+    chosen = [job for job in jobs if args.only is None or any(word in job.name for word in args.only)]
+    return args.table or run_jobs(chosen, places, processes=args.processes, minutes=args.minutes), places
+
+
+def write_table(folder: Path, text: str) -> None:
+    """A driver's table, beside the folder of its runs and on standard output."""
+    with atomic_write(folder.with_suffix(".txt")) as temporary:
+        temporary.write_text(f"{text}\n\nWritten on {date.today()}.\n")
+    print(text)
 
 
 def kept_runs(jobs: Iterable[Job], places: Places) -> dict[str, RunRecord]:

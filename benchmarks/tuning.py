@@ -9,14 +9,12 @@ The recipes (elq_ref/recipes.py) take the best of each line, judged on 5,000 hel
 
 import argparse
 import sys
-from datetime import date
 
 from ablation import NETWORK
 from cifar10_comparison import METHODS
-from jobs import Job, Places, add_options, chosen, kept_runs, run_jobs
+from jobs import Job, add_options, kept_runs, work_off, write_table
 
 from elq_ref.cli.common import table as aligned
-from elq_ref.files import atomic_write
 
 RATES, PASSES = (0.003, 0.01, 0.03, 0.1), 3.0
 
@@ -38,9 +36,8 @@ def main() -> int:
     parser.add_argument("--recipe", default="cifar10-resnet20-exploration")
     parser.add_argument("--network", default=NETWORK)
     args = parser.parse_args()
-    everything, places = jobs(args.recipe, args.network), Places(args.runs, args.results)
-    todo = chosen(everything, args.only)
-    done = args.table or run_jobs(todo, places, processes=args.processes, minutes=args.minutes)
+    everything = jobs(args.recipe, args.network)
+    done, places = work_off(everything, args)
     runs = kept_runs(everything, places)
     rows = [["top-1 % at lr", *(f"{rate:g}" for rate in RATES)]]
     for method, levels in METHODS:
@@ -48,9 +45,7 @@ def main() -> int:
         cells = [f"{runs[name].top1:.2f}" if name in runs else "-" for name in names]
         rows.append([f"{method} {levels or ''}".strip(), *cells])
     text = f"{aligned(rows)}\n\n{PASSES:g} passes each, seed 0; {len(runs)} of {len(everything)} runs are done."
-    with atomic_write(args.results.with_suffix(".txt")) as temporary:
-        temporary.write_text(f"    python benchmarks/tuning.py\n\n{text}\n\nWritten on {date.today()}.\n")
-    print(text)
+    write_table(args.results, f"    python benchmarks/tuning.py\n\n{text}")
     return 0 if done else 1
 
 
