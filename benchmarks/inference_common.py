@@ -18,7 +18,6 @@ from elq_ref.machine import cpu_name
 from elq_ref.nn import BatchNorm2d
 from elq_ref.runtime import PackedNetwork
 from elq_ref.timing import Timed, percentiles, take_turns
-from elq_ref.timing.work import macs
 
 QUANTIZE = {"ternary": ternarize, "binary": binarize}
 NORMALIZATION = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -93,7 +92,7 @@ class Report:
     ) -> None:
         """Time `runners`, the first of which is ours, on a network; times are given for 1 of `unit` equal parts."""
         chosen = [r for r in runners if not (self.given.without_torch and "torch" in r)]
-        work = sum(macs(network).values()) / unit
+        work = sum(network.macs.values()) / unit
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "net.elq")
             network.save(path)

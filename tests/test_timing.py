@@ -17,7 +17,6 @@ from elq_ref.machine import cpu_name, peak_memory, python_command
 from elq_ref.runtime import Session, info
 from elq_ref.timing.runners import normalized
 from elq_ref.timing.turns import processors
-from elq_ref.timing.work import macs
 from elq_ref.timing.worker import pictures
 
 
@@ -71,7 +70,7 @@ def test_numbers():
 
 
 def test_multiply_adds_by_hand(network):
-    assert macs(network) == {
+    assert network.macs == {
         "conv1": 8 * 8 * 32 * 1 * 9,
         "conv2": 8 * 8 * 64 * 32 * 9,
         "conv3": 4 * 4 * 64 * 64 * 9,
@@ -115,7 +114,7 @@ def test_bench(file, network, capsys):
     assert main(["bench", file, "--batch", "1", "3", "--seconds", "0.1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["cpu"] == cpu_name() != ""
-    assert result["macs"] == sum(macs(network).values())
+    assert result["macs"] == sum(network.macs.values())
     bounded = info()["kernel"] not in ("NumPy", "C generic")  # these have no limit of their own
     names = ["elq float32", "limit float32"][: 1 + bounded]
     found = {(r["runner"], r["batch"]): r for r in result["runs"]}
@@ -148,7 +147,7 @@ def test_bench_names_every_step(network, activations, tmp_path, capsys):
     assert run["runner"] == f"elq {activations}"
     layers = {step["step"]: step for step in result["layers"]}
     work = {name: step["macs"] for name, step in layers.items() if step["macs"]}
-    wanted = sorted(macs(network).values())
+    wanted = sorted(network.macs.values())
     whole = activations == "int8" and info()["kernel"] == "NumPy"  # the definition is one step
     assert sorted(work.values()) == ([sum(wanted)] if whole else wanted)
     assert all(step["seconds"] > 0 for step in layers.values() if step["macs"])

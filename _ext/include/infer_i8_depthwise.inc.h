@@ -27,12 +27,14 @@ static ptrdiff_t depthwise_height(const elq_shape *g, ptrdiff_t rows) {
     return (rows - 1) * g->stride_h + (g->kh - 1) * g->dilation_h + 1;
 }
 
+INLINE ptrdiff_t depthwise_bits(const int weights) { return weights == ELQ_T2 ? 2 : weights == ELQ_B1 ? 1 : 8; }
+
 INLINE ptrdiff_t depthwise_tap_bytes(const elq_shape *g, const int weights) {
-    return elq_ceil_div(g->c * (weights == ELQ_T2 ? 2 : weights == ELQ_B1 ? 1 : 8), 8);
+    return elq_ceil_div(g->c * depthwise_bits(weights), 8);
 }
 
 INLINE void depthwise_pack(const elq_shape *g, const int weights, const void *rows, void *packed) {
-    const ptrdiff_t bits = weights == ELQ_T2 ? 2 : weights == ELQ_B1 ? 1 : 8, taps = g->kh * g->kw;
+    const ptrdiff_t bits = depthwise_bits(weights), taps = g->kh * g->kw;
     const ptrdiff_t row_bytes = elq_ceil_div(taps * bits, 8), tap_bytes = depthwise_tap_bytes(g, weights);
     const uint8_t *from = rows;
     uint8_t *to = packed;

@@ -13,7 +13,6 @@ from .. import __version__
 from ..machine import cpu_name, megabytes
 from ..runtime import PackedNetwork
 from ..timing import Timed, missing, percentiles, take_turns
-from ..timing.work import macs
 from .output import Result, add_activations, table
 
 PEERS = ("onnxruntime fp32", "onnxruntime u8s8")
@@ -37,7 +36,7 @@ def run(args: argparse.Namespace) -> Result:
             f"--batch {min(args.batch)}, --seconds {args.seconds}: wanted at least 1 picture and some time"
         )
     network = PackedNetwork.load(args.network)
-    work = sum(macs(network).values())
+    work = sum(network.macs.values())
     limit = f"limit {args.activations}"
     runners = [f"elq {args.activations}", limit, *(PEERS if args.peers else ())]
     absent = {name: f"not installed: {', '.join(missing(name))}" for name in runners if missing(name)}
@@ -61,15 +60,15 @@ def run(args: argparse.Namespace) -> Result:
             raise ValueError(failed[runners[0]])
         result["not_run"] |= failed
         for batch in args.batch:
-            (least,) = [float(timed.seconds(batch).min()) for timed in found if timed.runner == limit] or [None]
-            most = least and batch * work / least / 1e9
+            times = [timed.seconds(batch).min() for timed in found if timed.runner == limit]
+            most = batch * work / float(times[0]) / 1e9 if times else None
             result["runs"] += [entry(timed, found[0], threads, batch, work, most) for timed in found]
             result["layers"] += layers(found[0], threads, batch, most)
     return result, report(result, network), 0
 
 
 def entry(timed: Timed, ours: Timed, threads: int, batch: int, work: int, most: float | None) -> dict[str, Any]:
-    """One line of the comparison, as JSON values; `most` GMAC/s are the limit."""
+    """One line of the comparison, as JSON values; `most` GMAC/s are the limit, if there is one."""
     times = percentiles(timed.seconds(batch))
     images = batch / times["p50"]
     middle, low, high = ours.ratio(timed, batch)
@@ -128,12 +127,10 @@ def report(result: dict[str, Any], network: PackedNetwork) -> str:
             ]
         )
     lines += [table(rows), ""]
-    seen = {r["runner"]: r for r in result["runs"]}
+    seen = {r["runner"]: r for r in result["runs"] if not r["runner"].startswith("limit")}
     for name, r in seen.items():
         peak, before = megabytes(r["peak_memory_bytes"]), megabytes(r["memory_before_bytes"])
         ready = f"{1000 * r['load_seconds']:.1f} ms"
-        if name.startswith("limit"):
-            continue
         lines.append(f"{name}: ready in {ready}, peak memory {peak} ({before} before loading)")
         if r["weights_in_memory_bytes"] is not None:
             held = r["weights_in_memory_bytes"], r["activations_in_memory_bytes"]

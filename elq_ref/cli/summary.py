@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from ..runtime import PackedNetwork
-from ..timing.work import macs
 from .output import Result, is_packed, table
 
 
@@ -34,7 +33,7 @@ def run(args: argparse.Namespace) -> Result:
 
 def packed_summary(packed: PackedNetwork) -> Result:
     """What a packed network reads, computes and holds."""
-    meta, work, program = packed.metadata, macs(packed), packed.int8
+    meta, work, program = packed.metadata, packed.macs, packed.int8
     shape, classes = packed.graph.input_shape, meta.classes
     result = {
         "kind": "packed",

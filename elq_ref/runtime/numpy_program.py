@@ -39,10 +39,7 @@ class NumpyProgram:
         graph, shapes = network.graph, network.shapes
         self._input, self._output, self._table = graph.input, graph.output, table
         self._int8 = network.int8 if activations == "int8" else None
-        macs = {
-            node.name: math.prod(shapes[node.name]) * math.prod(node.weight.shape[1:]) if node.weight else 0
-            for node in graph.nodes
-        }
+        macs = network.macs
         self.steps = []
         if self._int8 is not None:
             self.steps.append(NumpyStep(graph.output, "network", sum(macs.values()), graph.output))
@@ -51,8 +48,8 @@ class NumpyProgram:
             last[graph.output] = len(graph.nodes)
             for position, node in enumerate(graph.nodes):
                 dead = tuple(name for name in {*node.inputs, node.name} if last.get(name, position) == position)
-                run = layers.prepare(node, shapes[node.name])
-                self.steps.append(NumpyStep(node.name, node.op, macs[node.name], node.name, node.inputs, run, dead))
+                work, run = macs.get(node.name, 0), layers.prepare(node, shapes[node.name])
+                self.steps.append(NumpyStep(node.name, node.op, work, node.name, node.inputs, run, dead))
         self.layer_bytes = {name: weight.data.nbytes for name, weight in network.layers.items()}
         self._most = max(1, MAX_FLOATS // sum(map(math.prod, shapes.values())))
 

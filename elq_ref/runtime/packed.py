@@ -88,6 +88,11 @@ class PackedNetwork:
         """The weights of convolutions and fully connected layers by node name, in order of computation."""
         return {node.name: node.weight for node in self.graph.nodes if node.weight is not None}
 
+    @property
+    def macs(self) -> dict[str, int]:
+        """Multiply-adds a picture of each such node: outputs * weights that reach one, padding included."""
+        return {name: math.prod(self.shapes[name]) * math.prod(w.shape[1:]) for name, w in self.layers.items()}
+
     def codes(self, layer: str) -> np.ndarray:
         """Codes int8 of a quantized layer, in the shape (O, I, KH, KW) or (O, I) of its weight."""
         return self._layer(layer).codes()

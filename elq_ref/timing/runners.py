@@ -14,7 +14,6 @@ import numpy as np
 
 from ..runtime import PackedNetwork, Session
 from ..runtime.kernels import _infer
-from .work import macs
 
 Call = Callable[[], np.ndarray]  # computes the logits (N, classes) of the pictures that it was made for
 
@@ -132,7 +131,7 @@ def _limit(activations: str) -> Callable[[PackedNetwork, int], Ready]:
         instruction = _infer.limit(activations) if _infer else None
         if not instruction:
             raise RuntimeError("the kernels in use have no limit of their own (generic C or NumPy)")
-        work = sum(macs(network).values())
+        work = sum(network.macs.values())
 
         def call(pictures: np.ndarray) -> np.ndarray:
             _infer.limit(activations, len(pictures) * work)

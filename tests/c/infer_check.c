@@ -54,6 +54,7 @@ static const outline OUTLINES[] = {
     {9, 9, 64, 64, 3, 3, 2, 2, 1, 1, 1, 1, 64},
     {6, 7, 40, 40, 5, 5, 1, 1, 2, 2, 1, 1, 40},
     {2, 3, 33, 33, 3, 2, 1, 2, 4, 5, 2, 1, 33},   /* nearly all of it padding */
+    {3, 1, 20, 20, 1, 1, 1, 12, 0, 5, 1, 1, 20},  /* nothing but padding in a row */
     {6, 5, 18, 36, 3, 3, 2, 1, 1, 1, 1, 1, 18},
     {3, 4, 1, 2, 2, 2, 5, 3, 4, 5, 1, 1, 1},      /* padding larger than the kernel */
     {1, 1, 16, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1},    /* one pixel that is all edge */
