@@ -71,6 +71,15 @@ def test_frozen_weights_never_change_a_bit(nesterov, momentum_at_freeze):
     assert 0 < shares[len(shares) // 2] < 1
 
 
+def test_every_stage_starts_its_schedule_anew():
+    plan = replace(PLAN, sigma2=(0.2, 0.0), epochs=(1.0, 0.5, 0.75), restart=0.25)
+    rates = [step.lr for step in quantize(small_net(), batches(), plan, SGD(0.1))]
+    cosine = [(start, t / n) for start, n in ((0.1, 4), (0.025, 2), (0.025, 3)) for t in range(n)]
+    np.testing.assert_allclose(rates, [start * (1 + np.cos(np.pi * t)) / 2 for start, t in cosine], rtol=1e-12)
+    with pytest.raises(ValueError, match="restart is 0, wanted a share > 0"):
+        replace(PLAN, restart=0)
+
+
 def test_momentum_of_what_stays_free_is_kept_or_reset():
     for word, kept in (("keep", True), ("reset", False)):
         plan = replace(PLAN, momentum_at_freeze=word, sigma2=(0.4, 0.0), epochs=(1.0, 0.25, 0.25))

@@ -21,7 +21,7 @@ def add_plan(command: argparse.ArgumentParser) -> None:
     command.add_argument("--epochs", type=float, help="passes over the data in all (default: the plan's own)")
     command.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="any option of elq_ref.Plan")
     command.add_argument("--batch-size", type=int, default=128)
-    command.add_argument("--lr", type=float, help="learning rate at the start of each stage")
+    command.add_argument("--lr", type=float, help="learning rate at the start of stage 0")
     command.add_argument("--seed", type=int, default=0, help="of the batches")
 
 

@@ -30,7 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     length.add_argument("--passes", type=float, help=f"over the data, in all (default: {PASSES:g})")
     command.add_argument("--first-last-float", action="store_true", help="do not quantize the first and the last layer")
     command.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="another choice of elq_ref.Plan")
-    command.add_argument("--lr", type=float, help="another learning rate at the start of each stage")
+    command.add_argument("--lr", type=float, help="another learning rate at the start of stage 0")
     command.add_argument("--weight-decay", type=float, help="another weight decay")
     command.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
     command.add_argument("-o", "--output", required=True, metavar="RUN_DIR")

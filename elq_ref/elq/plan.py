@@ -52,6 +52,7 @@ class Plan:
     momentum_at_freeze: of the weights that stay free, "keep" or "reset" [C].
     epochs: passes over the data of each stage, 1 + len(sigma2) (or portions) numbers > 0; at least one step each.
         0 for stage 0 leaves it out.
+    restart: share of the learning rate of stage 0 with which every later stage starts, > 0 [C].
     keep_float: names of weights that are not quantized, e.g. ("conv1.weight",).
     """
 
@@ -75,6 +76,7 @@ class Plan:
     scope: str = "network"
     momentum_at_freeze: str = "keep"
     epochs: tuple[float, ...] = (2.0, 1.0, 1.0, 1.0, 1.0)
+    restart: float = 1.0
     keep_float: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -96,6 +98,8 @@ class Plan:
             raise ValueError(
                 f"epochs is {self.epochs}, wanted {count} numbers > 0: stage 0 and one for each of {self.freezes}"
             )
+        if not self.restart > 0:
+            raise ValueError(f"restart is {self.restart}, wanted a share > 0 of the learning rate of stage 0")
         if self.gradient == "taylor-elementwise" and self.perturbation == "positive":
             raise ValueError("gradient taylor-elementwise bounds |L(W) - L(What)|: it has no positive part")
         if self.partition != "interval" and self.tail == "2alpha":

@@ -89,7 +89,8 @@ def _steps(state: State, batches: Batches) -> Iterator[Step]:
         if state.index == 0 and state.stage > 0:
             freeze(state)
         stage, index, steps = state.stage, state.index, counts[state.stage]
-        lr = state.sgd.lr * state.sgd.schedule(index, steps)
+        start = state.sgd.lr * (state.plan.restart if stage else 1)
+        lr = start * state.sgd.schedule(index, steps)
         seen = _update(state, *next(stream), lr)
         state.step += 1
         state.stage, state.index = (stage, index + 1) if index + 1 < steps else (stage + 1, 0)
