@@ -20,6 +20,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import ablation  # noqa: E402
 import cifar10_comparison  # noqa: E402
+import headline_trials  # noqa: E402
 import headlines  # noqa: E402
 import jobs as driver  # noqa: E402
 import tuning  # noqa: E402
@@ -121,6 +122,12 @@ def test_the_ablation_and_the_trials_write_their_tables(trained, tmp_path, monke
     assert "2 of 28 runs are done" in text
     line = next(line for line in text.splitlines() if line.startswith("twn"))
     assert line.split()[2] == f"{top1_of(tmp_path / 't' / 'twn-ternary-lr0.003'):.2f}"
+    monkeypatch.setattr(headline_trials, "PASSES", 0.3)
+    monkeypatch.setattr(sys, "argv", ["x", *common, "--results", str(tmp_path / "h"), "--only", "binary-lr-0.03"])
+    assert headline_trials.main() == 0
+    text = (tmp_path / "h.txt").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("lr 0.03"))
+    assert line.split()[2:] == ["-", f"{top1_of(tmp_path / 'h' / 'binary-lr-0.03'):.2f}"]
 
 
 @pytest.mark.parametrize("name", ablation.VARIANTS)
@@ -136,6 +143,7 @@ def test_names_of_jobs_are_unlike_and_fit_a_folder():
         ablation.jobs([0, 1], "r", "n"),
         cifar10_comparison.jobs("r", None, [0, 1, 2], ["--first-last-float"]),
         tuning.jobs("r", "n"),
+        headline_trials.jobs("r", "n"),
     ):
         names = [job.name for job in made]
         assert len(set(names)) == len(names)

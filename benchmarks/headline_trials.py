@@ -1,0 +1,60 @@
+"""Which plan the longer runs take: trials on the exploration network, 12 passes over its data each.
+
+python benchmarks/headline_trials.py --processes 2     all that is not done yet, then the table
+python benchmarks/headline_trials.py --table           the table of what is done
+
+Judged on 5,000 held-out training images; the test set is not read (docs/reproduce.md).
+"""
+
+import argparse
+import sys
+
+from ablation import NETWORK
+from jobs import Job, add_options, kept_runs, work_off, write_table
+
+from elq_ref.cli.common import table as aligned
+
+PASSES = 12.0
+LEVELS = ("ternary", "binary")
+LONG = "epochs=8,1,1,1,1"  # most passes with all weights free
+TRIALS: dict[str, tuple[str, ...]] = {
+    "lr 0.03": ("--lr", "0.03", "--set", LONG, "restart=0.1"),
+    "lr 0.1": ("--lr", "0.1", "--set", LONG, "restart=0.03"),
+}
+
+
+def jobs(recipe: str, network: str) -> list[Job]:
+    """A job a trial and levels."""
+    length = ("--passes", f"{PASSES:g}")
+    return [
+        Job(_file(name, levels), (recipe, network, "--levels", levels, *length, *words))
+        for name, words in TRIALS.items()
+        for levels in LEVELS
+    ]
+
+
+def _file(name: str, levels: str) -> str:
+    return "-".join((levels, *name.replace(",", "").split()))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser, "benchmarks/results/headline_trials")
+    parser.add_argument("--recipe", default="cifar10-resnet20-exploration")
+    parser.add_argument("--network", default=NETWORK)
+    args = parser.parse_args()
+    everything = jobs(args.recipe, args.network)
+    done, places = work_off(everything, args)
+    runs = kept_runs(everything, places)
+    rows = [["top-1 %", *LEVELS]]
+    for name in TRIALS:
+        found = [runs.get(_file(name, levels)) for levels in LEVELS]
+        rows.append([name, *(f"{run.top1:.2f}" if run else "-" for run in found)])
+    meanings = (f"{name}: {' '.join(words)}" for name, words in TRIALS.items() if words)
+    text = f"{aligned(rows)}\n\n{PASSES:g} passes each, seed 0; {len(runs)} of {len(everything)} runs are done.\n"
+    write_table(args.results, "\n".join(["    python benchmarks/headline_trials.py", "", text, *meanings]))
+    return 0 if done else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
