@@ -19,7 +19,10 @@ LEVELS = ("ternary", "binary")
 LONG = "epochs=8,1,1,1,1"  # most passes with all weights free
 TRIALS: dict[str, tuple[str, ...]] = {
     "lr 0.03": ("--lr", "0.03", "--set", LONG, "restart=0.1"),
-    "lr 0.1": ("--lr", "0.1", "--set", LONG, "restart=0.03"),
+    "lr 0.03, tail clip": ("--lr", "0.03", "--set", LONG, "restart=0.1", "tail=clip"),
+    "lr 0.01": ("--lr", "0.01", "--set", LONG, "restart=0.3"),
+    "lr 0.005": ("--lr", "0.005", "--set", LONG, "restart=0.6"),
+    "lr 0.01, alpha from stage 0": ("--lr", "0.01", "--set", LONG, "restart=0.3", "alpha_from=stage0"),
 }
 
 

@@ -22,7 +22,7 @@ KINDS = (("ternary", ""), ("binary", ""), ("ternary", "-firstlast"), ("binary", 
 
 def jobs(recipe: str, checkpoint: str | None, passes: float | None) -> list[Job]:
     """A job for the levels and which layers."""
-    length = ["--headline"] if passes is None else ["--passes", f"{passes:g}"]
+    length = ["--headline", *([] if passes is None else ["--passes", f"{passes:g}"])]
     made = []
     for levels, kind in KINDS:
         words = [recipe, *([checkpoint] if checkpoint else []), "--levels", levels, "--seed", "0", *length]

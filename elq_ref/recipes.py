@@ -63,6 +63,11 @@ _CHOICES: dict[tuple[str, str], tuple[Plan, SGD]] = {
     ("inq", "ternary"): (usual_plan("inq"), SGD(lr=0.1)),
     ("float", "float"): (_FLOAT, SGD(lr=0.01)),
 }
+_LONG = Plan(sigma2=(0.4, 0.3, 0.2, 0.0), epochs=(8.0, 1.0, 1.0, 1.0, 1.0), restart=0.3)
+_HEADLINES = {  # more trials went into these (benchmarks/headline_trials.py)
+    ("elq", "ternary"): (_LONG, SGD(lr=0.01)),
+    ("elq", "binary"): (replace(_LONG, levels="binary"), SGD(lr=0.01)),
+}
 
 
 def levels_of(method: str, levels: str | None = None) -> str:
@@ -76,14 +81,24 @@ def levels_of(method: str, levels: str | None = None) -> str:
 
 
 def recipe(
-    method: str, levels: str, weights: Sequence[str], *, passes: float = PASSES, first_last_float: bool = False
+    method: str,
+    levels: str,
+    weights: Sequence[str],
+    *,
+    headline: bool = False,
+    passes: float | None = None,
+    first_last_float: bool = False,
 ) -> tuple[Plan, SGD]:
     """The plan and optimizer for a network with these weights (`Module.quantizable`), in `passes` over the data.
 
+    headline: those of the longer runs; `passes` is HEADLINE_PASSES then, and otherwise PASSES, unless it is given.
     Every layer is quantized, whatever the method's paper does, unless first_last_float keeps the first and the last
     in float for all methods alike.
     """
-    plan, sgd = _CHOICES[method, levels_of(method, levels)]
+    key = method, levels_of(method, levels)
+    plan, sgd = _HEADLINES.get(key, _CHOICES[key]) if headline else _CHOICES[key]
+    if passes is None:
+        passes = HEADLINE_PASSES if headline else PASSES
     kept = (weights[0], weights[-1]) if first_last_float else ()
     if method == "float":
         kept = tuple(weights)

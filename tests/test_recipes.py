@@ -63,6 +63,15 @@ def test_every_method_gets_the_same_passes_and_layers(method, first_last_float):
     assert sum(recipe(method, levels_of(method), WEIGHTS, passes=3)[0].epochs) == pytest.approx(3)
 
 
+def test_the_longer_runs_have_their_own_plan():
+    for method, levels in (("elq", "ternary"), ("elq", "binary"), ("bwn", "binary")):
+        long, _ = recipe(method, levels, WEIGHTS, headline=True)
+        assert (sum(long.epochs), long.levels) == (pytest.approx(72), levels)
+        usual, _ = recipe(method, levels, WEIGHTS, passes=72)
+        assert (long == usual) == (method == "bwn")  # trials were made for ELQ alone
+        assert sum(recipe(method, levels, WEIGHTS, headline=True, passes=5)[0].epochs) == pytest.approx(5)
+
+
 def test_a_run_measures_itself_on_training_images_and_its_packed_file_on_the_test_set(finished):
     config, result = (json.loads((finished / f"{name}.json").read_text()) for name in ("config", "result"))
     assert config["judge"] == "259 training images"

@@ -26,8 +26,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--seed", type=int, default=0, help="of the batches")
     length = command.add_mutually_exclusive_group()
     length.add_argument("--quick", action="store_true", help=f"{QUICK_PASSES:g} pass over the data, to see it work")
-    length.add_argument("--headline", action="store_true", help=f"{HEADLINE_PASSES:g} passes")
-    length.add_argument("--passes", type=float, help=f"over the data, in all (default: {PASSES:g})")
+    lengths = f"{PASSES:g}, or {HEADLINE_PASSES:g} with --headline"
+    length.add_argument("--passes", type=float, help=f"over the data, in all (default: {lengths})")
+    command.add_argument("--headline", action="store_true", help="the plan of the longer runs")
     command.add_argument("--first-last-float", action="store_true", help="do not quantize the first and the last layer")
     command.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="another choice of elq_ref.Plan")
     command.add_argument("--lr", type=float, help="another learning rate at the start of stage 0")
@@ -41,12 +42,20 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> Result:
     if args.recipe not in SUBJECTS:
         raise ValueError(f"there is no recipe {args.recipe!r}; there are: {', '.join(SUBJECTS)}")
-    subject, levels, passes = SUBJECTS[args.recipe], levels_of(args.method, args.levels), _passes(args)
+    subject, levels = SUBJECTS[args.recipe], levels_of(args.method, args.levels)
+    passes = QUICK_PASSES if args.quick else args.passes
+    if passes is not None and not passes > 0:
+        raise ValueError(f"--passes is {passes}, wanted a number > 0")
     train, judge, test = _pictures(subject, args.data_dir)
     path = subject.find_checkpoint(args.checkpoint, args.data_dir)
     net, metadata = load_network(str(path), subject.model, train)
     plan, sgd = recipe(
-        args.method, levels, tuple(net.quantizable()), passes=passes, first_last_float=args.first_last_float
+        args.method,
+        levels,
+        tuple(net.quantizable()),
+        headline=args.headline,
+        passes=passes,
+        first_last_float=args.first_last_float,
     )
     plan = changed(plan, args.set)
     given = {"lr": args.lr, "weight_decay": args.weight_decay}
@@ -59,7 +68,6 @@ def run(args: argparse.Namespace) -> Result:
         "levels": levels,
         "seed": args.seed,
         "first_last_float": args.first_last_float,
-        "passes": passes,
         "model": subject.model,
         "checkpoint": {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
         "judge": f"{len(judge):,} {'held-out' if subject.hold_out else 'training'} images",
@@ -73,13 +81,6 @@ def run(args: argparse.Namespace) -> Result:
     )
     what = f"{args.recipe}, {args.method if levels == 'float' else f'{levels} by {args.method}'}, seed {args.seed}"
     return result, result_text(result, what, args.method), 0
-
-
-def _passes(args: argparse.Namespace) -> float:
-    passes = QUICK_PASSES if args.quick else HEADLINE_PASSES if args.headline else args.passes
-    if passes is not None and not passes > 0:
-        raise ValueError(f"--passes is {passes}, wanted a number > 0")
-    return PASSES if passes is None else passes
 
 
 def _pictures(subject: Subject, data_dir: str | None) -> tuple[datasets.Dataset, datasets.Dataset, datasets.Dataset]:
