@@ -14,6 +14,7 @@ from jobs import Job, Places, add_options, kept_runs, work_off, write_table
 
 from elq_ref.cli.common import table as aligned
 from elq_ref.comparison import grouped, table
+from elq_ref.recipes import PASSES
 
 METHODS = (  # in the order of what is most worth knowing
     ("elq", "ternary"),
@@ -27,15 +28,21 @@ METHODS = (  # in the order of what is most worth knowing
 
 
 def jobs(recipe: str, checkpoint: str | None, seeds: list[int], more: list[str]) -> list[Job]:
-    """A job a method and seed, seed by seed: a whole comparison of one seed comes before the next."""
-    made = []
-    for seed in seeds:
-        for method, levels in METHODS:
-            words = [recipe, *([checkpoint] if checkpoint else []), "--method", method, "--seed", str(seed), *more]
-            words += ["--levels", levels] if levels else []
-            kind = "".join("-firstlast" for word in more if word == "--first-last-float")
-            made.append(Job("-".join(filter(None, (method, levels, f"seed{seed}"))) + kind, tuple(words)))
-    return made
+    """A job a method and seed, seed by seed: a whole comparison of one seed comes before the next.
+
+    Beside the methods ELQ with the plan of benchmarks/headlines.py, into which more trials went, in as many passes.
+    """
+    longer = ["--headline", *([] if "--quick" in more else ["--passes", f"{PASSES:g}"])]
+    kinds = [(method, levels, []) for method, levels in METHODS]
+    kinds += [("elq", levels, longer) for levels in ("ternary", "binary")]
+    first = [recipe, checkpoint] if checkpoint else [recipe]
+    return [_job(first, seed, *kind, more) for seed in seeds for kind in kinds]
+
+
+def _job(first: list[str], seed: int, method: str, levels: str | None, plan: list[str], more: list[str]) -> Job:
+    words = [*first, "--method", method, "--seed", str(seed), *more, *(["--levels", levels] if levels else []), *plan]
+    name = [method, levels, "headline" if plan else "", f"seed{seed}", "firstlast" * ("--first-last-float" in more)]
+    return Job("-".join(filter(None, name)), tuple(words))
 
 
 def main() -> int:
@@ -68,7 +75,8 @@ def write(folder: Path, places: Places, everything: list[Job], more: list[str]) 
         f"    python benchmarks/cifar10_comparison.py {' '.join(more)}".rstrip(),
         "",
         *[f"{aligned(table(groups, label))}\n" for label in ("float", ours)],
-        "Differences are paired by seed, with Student's 95 % interval. The runs, one a line:",
+        "Differences are paired by seed, with Student's 95 % interval. The headline plan of ELQ had more trials than",
+        "the others (headline_trials.txt): it stands beside the comparison, not in it. The runs, one a line:",
         "",
     ]
     for run in runs:

@@ -87,8 +87,8 @@ class RunRecord:
     def label(self) -> str:
         """What is compared over seeds: method, levels, and what departs from quantizing every layer."""
         words = [self.method] if self.levels == "float" else [self.method, self.levels]
-        if self.config.get("first_last_float"):
-            words.append("(first, last layer float)")
+        words += ["(headline plan)"] if self.config.get("headline") else []
+        words += ["(first, last layer float)"] if self.config.get("first_last_float") else []
         return " ".join(words)
 
     def keep(self, folder: str | os.PathLike[str]) -> None:

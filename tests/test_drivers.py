@@ -84,15 +84,18 @@ def test_a_job_that_fails_says_why_and_the_others_run(trained, tmp_path, capsys)
 def test_the_comparison_writes_its_table(trained, tmp_path, monkeypatch, capsys):
     results = tmp_path / "results" / "compared"
     arguments = ["x", "--recipe", "digits", "--checkpoint", trained, "--quick", "--seeds", "0", "1"]
-    arguments += ["--only", "float", "elq-ternary-seed", "--runs", str(tmp_path / "runs"), "--results", str(results)]
+    arguments += ["--only", "float", "elq-ternary", "--runs", str(tmp_path / "runs"), "--results", str(results)]
     monkeypatch.setattr(sys, "argv", arguments)
     assert cifar10_comparison.main() == 0
     text = results.with_suffix(".txt").read_text()
-    assert "4 of 14 runs are done" in text
+    assert "6 of 18 runs are done" in text
     tops = [top1_of(results / f"float-seed{seed}") for seed in (0, 1)]
     row = next(line for line in text.splitlines() if line.startswith("float"))
     assert row.split()[1:3] == ["2", f"{sum(tops) / 2:.2f}"]
-    assert "elq reproduce digits --method elq --seed 1 --levels ternary --quick" in text
+    assert "elq reproduce digits --method elq --seed 1 --levels ternary --quick:" in text
+    assert "elq reproduce digits --method elq --seed 1 --levels ternary --quick --headline:" in text
+    rows = [line.split("  ")[0] for line in text.splitlines() if line.startswith("elq ternary")]
+    assert sorted(rows) == 2 * ["elq ternary"] + 2 * ["elq ternary (headline plan)"]  # against float and against ELQ
     assert str(tmp_path) not in text
     monkeypatch.setattr(sys, "argv", [*arguments, "--table"])
     capsys.readouterr()

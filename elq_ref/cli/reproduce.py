@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> Result:
         "method": args.method,
         "levels": levels,
         "seed": args.seed,
+        "headline": args.headline,
         "first_last_float": args.first_last_float,
         "model": subject.model,
         "checkpoint": {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
