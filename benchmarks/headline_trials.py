@@ -22,7 +22,6 @@ TRIALS: dict[str, tuple[str, ...]] = {
     "lr 0.03, tail clip": ("--lr", "0.03", "--set", LONG, "restart=0.1", "tail=clip"),
     "lr 0.01": ("--lr", "0.01", "--set", LONG, "restart=0.3"),
     "lr 0.005": ("--lr", "0.005", "--set", LONG, "restart=0.6"),
-    "lr 0.01, alpha from stage 0": ("--lr", "0.01", "--set", LONG, "restart=0.3", "alpha_from=stage0"),
 }
 
 
