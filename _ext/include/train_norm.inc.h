@@ -4,8 +4,8 @@
  * Each direction is two sweeps: one for the sums, one that writes. Sums are taken in double over a fixed number of
  * chunks of pixels and added up in order; those of squares about the first pixel, so that a large mean cancels nothing.
  * Lanes are channels: for sums as many as a vector has doubles, two vectors at a time, which keeps them in registers;
- * the last few channels one by one, or in the sweeps that write through load_some and store_some. The second sweep of the
- * backward direction begins at the end, which may still be in the cache. */
+ * the last few channels one by one, or in the sweeps that write through load_some and store_some. The second sweep of each
+ * direction begins at the end, which may still be in the cache. */
 #include "train_vector.h"
 
 #include "pool.h"
@@ -76,9 +76,10 @@ static void NAME(moments)(void *context, ptrdiff_t chunk, int worker) {
 }
 
 /* y = relu(x scale + shift + residual) */
-static void NAME(apply)(void *context, ptrdiff_t chunk, int worker) {
+static void NAME(apply)(void *context, ptrdiff_t index, int worker) {
     const struct NAME(norm) *e = context;
     const struct elq_norm *a = e->a;
+    ptrdiff_t chunk = NAME(CHUNKS) - 1 - index;
     (void)worker;
     for (ptrdiff_t p = NAME(begin)(a, chunk); p < NAME(begin)(a, chunk + 1); p++) {
         const REAL *x = (const REAL *)a->x + p * a->c, *residual = a->residual ? (const REAL *)a->residual + p * a->c : NULL;

@@ -13,6 +13,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 enum { LINE = 64, REGION = 1 << 28, MOST = 4096 };
 
@@ -78,6 +81,17 @@ static struct piece *best_fit(ptrdiff_t bytes) {
     return best;
 }
 
+/* Ask for large pages, where the system leaves that to the programs: a step walks through all of a region. */
+static void ask_large_pages(char *start, ptrdiff_t bytes) {
+#ifdef MADV_HUGEPAGE
+    enum { PAGE = 1 << 16 }; /* of any system */
+    uintptr_t first = ((uintptr_t)start + PAGE - 1) / PAGE * PAGE;
+    madvise((void *)first, (uintptr_t)start + bytes - first, MADV_HUGEPAGE);
+#else
+    (void)start, (void)bytes;
+#endif
+}
+
 /* One more region, as one free piece at the end of the list; NULL without memory. */
 static struct piece *add_region(ptrdiff_t bytes) {
     ptrdiff_t size = bytes > REGION ? bytes : REGION;
@@ -92,6 +106,7 @@ static struct piece *add_region(ptrdiff_t bytes) {
     struct piece **end = &all.first;
     while (*end) end = &(*end)->next;
     all.held += size;
+    ask_large_pages(p->start, size);
     return *end = p;
 }
 
