@@ -7,17 +7,15 @@ Trains on 45,000 training images and is judged on the other 5,000, which the exp
 test set is not read (docs/reproduce.md). `scope=layer`, 21 passes a step, is left out.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 import numpy as np
-from jobs import Job, add_options, kept_runs, work_off, write_table
+from jobs import Job, exploring, kept_runs, work_off, write_table
 
 from elq_ref.cli.common import table as aligned
 from elq_ref.run_record import RunRecord
 
-NETWORK = "benchmarks/networks/resnet20-exploration.safetensors"
 PASSES = 3.0
 SHARES = "portions=0.164,0.313,0.448,1"  # what the bands of sigma2 froze in benchmarks/results/*-ternary-6passes.txt
 
@@ -76,10 +74,7 @@ def _file(name: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, "benchmarks/results/ablation")
-    parser.add_argument("--recipe", default="cifar10-resnet20-exploration")
-    parser.add_argument("--network", default=NETWORK)
+    parser = exploring(__doc__, "benchmarks/results/ablation")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     args = parser.parse_args()
     everything = jobs(args.seeds, args.recipe, args.network)

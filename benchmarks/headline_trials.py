@@ -6,11 +6,9 @@ python benchmarks/headline_trials.py --table           the table of what is done
 Judged on 5,000 held-out training images; the test set is not read (docs/reproduce.md).
 """
 
-import argparse
 import sys
 
-from ablation import NETWORK
-from jobs import Job, add_options, kept_runs, work_off, write_table
+from jobs import Job, exploring, kept_runs, work_off, write_table
 
 from elq_ref.cli.common import table as aligned
 
@@ -40,11 +38,7 @@ def _file(name: str, levels: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, "benchmarks/results/headline_trials")
-    parser.add_argument("--recipe", default="cifar10-resnet20-exploration")
-    parser.add_argument("--network", default=NETWORK)
-    args = parser.parse_args()
+    args = exploring(__doc__, "benchmarks/results/headline_trials").parse_args()
     everything = jobs(args.recipe, args.network)
     done, places = work_off(everything, args)
     runs = kept_runs(everything, places)

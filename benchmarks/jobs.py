@@ -83,6 +83,15 @@ def add_options(parser: argparse.ArgumentParser, kept: str) -> None:
     parser.add_argument("--table", action="store_true", help="run nothing, write the table of what there is")
 
 
+def exploring(about: str, kept: str) -> argparse.ArgumentParser:
+    """The parser of a driver that makes choices: its runs start from the exploration network."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser, kept)
+    parser.add_argument("--recipe", default="cifar10-resnet20-exploration")
+    parser.add_argument("--network", default="benchmarks/networks/resnet20-exploration.safetensors")
+    return parser
+
+
 def run_jobs(jobs: Sequence[Job], places: Places, *, processes: int = 1, minutes: float | None = None) -> bool:
     """Run all that is not finished, in order; True if all is finished at the end.
 

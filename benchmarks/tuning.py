@@ -7,12 +7,10 @@ The recipes (elq_ref/recipes.py) take the best of each line, judged on 5,000 hel
 (docs/reproduce.md).
 """
 
-import argparse
 import sys
 
-from ablation import NETWORK
 from cifar10_comparison import METHODS
-from jobs import Job, add_options, kept_runs, work_off, write_table
+from jobs import Job, exploring, kept_runs, work_off, write_table
 
 from elq_ref.cli.common import table as aligned
 
@@ -31,11 +29,7 @@ def jobs(recipe: str, network: str) -> list[Job]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, "benchmarks/results/tuning")
-    parser.add_argument("--recipe", default="cifar10-resnet20-exploration")
-    parser.add_argument("--network", default=NETWORK)
-    args = parser.parse_args()
+    args = exploring(__doc__, "benchmarks/results/tuning").parse_args()
     everything = jobs(args.recipe, args.network)
     done, places = work_off(everything, args)
     runs = kept_runs(everything, places)
