@@ -46,7 +46,7 @@ def main() -> int:
     for name in TRIALS:
         found = [runs.get(_file(name, levels)) for levels in LEVELS]
         rows.append([name, *(f"{run.top1:.2f}" if run else "-" for run in found)])
-    meanings = (f"{name}: {' '.join(words)}" for name, words in TRIALS.items() if words)
+    meanings = (f"{name}: {' '.join(words)}" for name, words in TRIALS.items())
     text = f"{aligned(rows)}\n\n{PASSES:g} passes each, seed 0; {len(runs)} of {len(everything)} runs are done.\n"
     write_table(args.results, "\n".join(["    python benchmarks/headline_trials.py", "", text, *meanings]))
     return 0 if done else 1
