@@ -31,9 +31,7 @@ def random_weight(rng, levels, shape, per_channel=False):
 def weighted(rng, op, name, source, levels, shape, per_channel=False, **geometry):
     """A conv or linear node with random arrays."""
     attributes = (
-        {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1} | geometry
-        if op == "conv"
-        else {}
+        {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1} | geometry if op == "conv" else {}
     )
     scale, bias = rng.standard_normal((2, shape[0])).astype(np.float32)
     return Node(op, name, (source,), attributes, random_weight(rng, levels, shape, per_channel), scale, bias)
@@ -140,9 +138,7 @@ def roundings(node, shape):
     if node.weight is not None:
         return int(np.prod(node.weight.shape[1:])) + 4
     means = {"avg_pool": node.attributes.get("kernel", ()), "global_avg_pool": shape[2:]}
-    return (
-        int(np.prod(means[node.op])) + 2 if node.op in means else {"scale_shift": 2, "add": 1}.get(node.op, 0)
-    )
+    return int(np.prod(means[node.op])) + 2 if node.op in means else {"scale_shift": 2, "add": 1}.get(node.op, 0)
 
 
 def error_bounds(graph, x):
@@ -158,3 +154,14 @@ def error_bounds(graph, x):
         own = gamma(roundings(node, worst[0].shape)) * run_node(absolute, *worst)
         bound[node.name] = run_node(carrying, *before) + own
     return bound
+
+
+def opened(content):
+    """The tensors and the JSON object of a file's content, read by safetensors itself."""
+    text = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["elq"]
+    return safetensors.numpy.load(content), json.loads(text)
+
+
+def closed(tensors, text):
+    """The file's content of tensors and a JSON object, or its text."""
+    return safetensors.numpy.save(tensors, {"elq": text if isinstance(text, str) else json.dumps(text)})
