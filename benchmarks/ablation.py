@@ -86,22 +86,22 @@ def main() -> int:
 def write(folder: Path, runs: dict[str, RunRecord], seeds: list[int]) -> None:
     """The table as text beside the folder of the runs, and on standard output."""
     by_variant = {name: [runs.get(f"{_file(name)}-seed{seed}") for seed in seeds] for name in VARIANTS}
-    rows = [["changed", "top-1 %", "minus baseline", "W, stage 0", "What, stage 0", "frozen before the last"]]
+    rows = [["changed", "runs", "top-1 %", "minus baseline", "W, stage 0", "What, stage 0", "frozen before the last"]]
     base = {run.seed: run.top1 for run in by_variant["baseline"] if run}
     for name, found in by_variant.items():
         done = [run for run in found if run]
         if not done:
-            rows.append([name, *["-"] * 5])
+            rows.append([name, "0", *["-"] * 5])
             continue
         pairs = [run.top1 - base[run.seed] for run in done if run.seed in base]
-        first = [run.stages[0] for run in done]
+        first = [stage for run in done for stage in run.stages if stage["stage"] == 0]
         before = [run.stages[-2]["frozen"] if len(run.stages) > 1 else 0 for run in done]
         rows.append([
             name,
+            str(len(done)),
             f"{np.mean([run.top1 for run in done]):.2f}",
             f"{np.mean(pairs):+.2f}" if pairs else "-",
-            f"{np.mean([s['top1'] for s in first]):.2f}",
-            f"{np.mean([s['top1_hat'] for s in first]):.2f}",
+            *(f"{np.mean([s[key] for s in first]):.2f}" if first else "-" for key in ("top1", "top1_hat")),
             f"{np.mean(before):.0%}",
         ])  # fmt: skip
     total = next((run.result["total"] for run in runs.values()), 0)

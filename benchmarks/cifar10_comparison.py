@@ -3,7 +3,7 @@
 python benchmarks/cifar10_comparison.py --processes 2     all that is not done yet, then the table
 python benchmarks/cifar10_comparison.py --table           the table of what is done
 
-Needs ELQ_DATA with CIFAR-10 and the public checkpoint (docs/reproduce.md). A run takes about 20 minutes on a core.
+Needs ELQ_DATA with CIFAR-10 and the public checkpoint (docs/reproduce.md). A run takes 16 to 24 minutes on a core.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from jobs import Job, Places, add_options, kept_runs, work_off, write_table
+from result_text import made_by
 
 from elq_ref.cli.common import table as aligned
 from elq_ref.comparison import grouped, table
@@ -40,6 +41,8 @@ def jobs(recipe: str, checkpoint: str | None, seeds: list[int], more: list[str])
 
 
 def _job(first: list[str], seed: int, method: str, levels: str | None, plan: list[str], more: list[str]) -> Job:
+    if levels is None:  # float fine-tuning keeps every layer
+        more = [word for word in more if word != "--first-last-float"]
     words = [*first, "--method", method, "--seed", str(seed), *more, *(["--levels", levels] if levels else []), *plan]
     name = [method, levels, "headline" if plan else "", f"seed{seed}", "firstlast" * ("--first-last-float" in more)]
     return Job("-".join(filter(None, name)), tuple(words))
@@ -64,25 +67,23 @@ def main() -> int:
 def write(folder: Path, places: Places, everything: list[Job], more: list[str]) -> None:
     """The table as text beside the folder of the runs, and on standard output."""
     runs = list(kept_runs(everything, places).values())
-    if not runs:
-        print("no run is finished yet")
-        return
     groups, total = grouped(runs), runs[0].result["total"]
     ours = "elq ternary (first, last layer float)" if "--first-last-float" in more else "elq ternary"
+    references = [group for label in ("float", ours) for group in groups if group.label == label]
     lines = [
         f"Top-1 of packed networks on {total:,} images; {len(runs)} of {len(everything)} runs are done.",
         "",
         f"    python benchmarks/cifar10_comparison.py {' '.join(more)}".rstrip(),
         "",
-        *[f"{aligned(table(groups, label))}\n" for label in ("float", ours)],
+        *[f"{aligned(table(groups, against))}\n" for against in references or [None]],
         "Differences are paired by seed, with Student's 95 % interval. The headline plan of ELQ had more trials than",
         "the others (headline_trials.txt): it stands beside the comparison, not in it. The runs, one a line:",
         "",
     ]
     for run in runs:
-        made_by = ", ".join(f"{key} {value}" for key, value in run.result["environment"].items())
-        minutes = run.result["seconds"] / 60
-        lines.append(f"{run.config['command']}: {run.result['correct']} right, {minutes:.0f} min, {made_by}")
+        r = run.result
+        words = f"{r['correct']} right, {r['seconds'] / 60:.0f} min, {made_by(r['environment'])}"
+        lines.append(f"{run.config['command']}: {words}")
     write_table(folder, "\n".join(lines))
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from result_text import keep
 
 DIRECTIONS = ("forward", "dx", "dw")
 REST = 0.03  # seconds before a turn: the threads of the other peer's pool spin on for a while after its last call
@@ -238,8 +239,7 @@ def main() -> None:
         lines.append(f"ratio PyTorch's time / ours: geometric mean {mean:.2f}; the worst:")
         lines += [f"  {ratio:.2f}  {name}" for ratio, name in sorted(ratios)[:10]]
         print("\n".join(lines[-11:]))
-    if arguments.output:
-        arguments.output.write_text("\n".join(lines) + "\n")
+    keep(arguments.output, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Accuracies of `elq demo` over seeds: python benchmarks/demo_seeds.py > benchmarks/results/demo_seeds.txt"""
+"""Accuracies of `elq demo` over seeds: python benchmarks/demo_seeds.py [--seeds 5] [-o FILE]"""
 
 import argparse
 import json
@@ -6,8 +6,10 @@ import subprocess
 import sys
 import tempfile
 from datetime import date
+from pathlib import Path
 
 import numpy as np
+from result_text import keep, made_by
 
 from elq_ref.elq.state import environment
 from elq_ref.machine import python_command
@@ -18,22 +20,29 @@ FLOORS = {"float": 98.0, "ternary": 97.5, "binary": 97.0}
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
-    seeds = parser.parse_args().seeds
-    print(f"elq demo, seeds 0 to {seeds - 1}, {date.today()}, {environment()}")
-    print("seed   " + "".join(f"{name:>9}" for name in FLOORS) + "  seconds")
-    rows = []
-    for seed in range(seeds):
+    parser.add_argument("-o", "--output", type=Path)
+    args = parser.parse_args()
+    lines, rows = [], []
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+        lines.append(line)
+
+    say(f"elq demo, seeds 0 to {args.seeds - 1}, {date.today()}, {made_by(environment())}")
+    say("seed   " + "".join(f"{name:>9}" for name in FLOORS) + "  seconds")
+    for seed in range(args.seeds):
         with tempfile.TemporaryDirectory() as out:
             command = python_command("elq_ref", "demo", "--seed", str(seed), "--out", out, "--json")
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         result = json.loads(done.stdout)
         rows.append([result[name]["top1"] for name in FLOORS])
-        print(f"{seed:<7}" + "".join(f"{v:9.2f}" for v in rows[-1]) + f"{result['seconds']:9.0f}", flush=True)
+        say(f"{seed:<7}" + "".join(f"{v:9.2f}" for v in rows[-1]) + f"{result['seconds']:9.0f}")
     means, least = np.mean(rows, 0), np.min(rows, 0)
     for name, values in (("mean", means), ("least", least), ("floor", FLOORS.values())):
-        print(f"{name:<7}" + "".join(f"{v:9.2f}" for v in values))
+        say(f"{name:<7}" + "".join(f"{v:9.2f}" for v in values))
     good = all(m >= f and v >= f - 1 for m, v, f in zip(means, least, FLOORS.values(), strict=True))
-    print("floors (means at least the floor, no seed more than 1 point below it):", "met" if good else "MISSED")
+    say(f"floors (means at least the floor, no seed more than 1 point below it): {'met' if good else 'MISSED'}")
+    keep(args.output, "\n".join(lines))
     return 0 if good else 1
 
 

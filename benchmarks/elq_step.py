@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from peers import Peer, heading, quartiles
+from result_text import keep
 
 from elq_ref import SGD, Batches, Plan, quantize
 from elq_ref.datasets import Augment, Dataset, Normalization
@@ -91,8 +92,7 @@ def main() -> None:
     for threads in arguments.threads:
         parts.append(compare(threads, arguments.rounds))
         print(parts[-1], flush=True)
-    if arguments.output:
-        arguments.output.write_text("\n".join(parts) + "\n")
+    keep(arguments.output, "\n".join(parts))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from jobs import Job, add_options, kept_runs, work_off, write_table
+from result_text import made_by
 
 from elq_ref.cli.common import table as aligned
 from elq_ref.files import atomic_write
@@ -54,10 +55,9 @@ def write(folder: Path, runs: dict[str, RunRecord]) -> None:
         r = run.result
         cells = f"{r['correct']}", f"{r['top1']:.2f}", f"{r['weight_bytes']:,}", packed.name, f"{r['seconds'] / 60:.0f}"
         rows.append([name, *cells])
-        made_by = ", ".join(f"{key} {value}" for key, value in r["environment"].items())
-        curve = " ".join(f"{p['top1_hat']:.1f}" for p in run.passes)
-        curve = f"  What after each pass, % of 2,000 training images: {curve}"
-        lines += [f"{name}: {run.config['command']}", f"  {made_by}", curve, ""]
+        curve = " ".join(f"{line['top1_hat']:.1f}" for line in run.measured)
+        curve = f"  What after each pass, % of {run.config['judge']}: {curve}"
+        lines += [f"{name}: {run.config['command']}", f"  {made_by(r['environment'])}", curve, ""]
     total = next((run.result["total"] for run in runs.values()), 0)
     lines = [
         f"ELQ, packed networks on {total:,} images, read once; {len(runs)} of {len(KINDS)} runs are done.",

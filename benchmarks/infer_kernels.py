@@ -16,7 +16,12 @@ import shutil
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
+
+from result_text import keep
+
+from elq_ref.machine import cpu_name
 
 ROOT = Path(__file__).parent.parent
 AVX512 = "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma"
@@ -64,10 +69,9 @@ def main() -> None:
         words = [options.kernels, options.layers, str(options.pictures), str(options.ms)]
         environment = os.environ | {"ELQ_NUM_THREADS": str(options.threads)}
         run = subprocess.run([build(Path(folder)), *words], env=environment, capture_output=True, text=True, check=True)
-    text = f"{options.pictures} pictures, {options.threads} threads\n{run.stdout}"
+    text = f"{cpu_name()}, {options.pictures} pictures, {options.threads} threads; {date.today()}\n{run.stdout}"
     print(text, end="")
-    if options.output:
-        options.output.write_text(text)
+    keep(options.output, text)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+from result_text import keep
 
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
 
@@ -127,8 +128,7 @@ class Report:
         self.say("\nelq_ref loses here:" if self.lost else "\nelq_ref loses nowhere here")
         for line in self.lost:
             self.say(f"  {line}")
-        if self.given.output:
-            self.given.output.write_text("\n".join(self.lines) + "\n")
+        keep(self.given.output, "\n".join(self.lines))
 
 
 def difference(ours: Timed, timed: Timed) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from result_text import keep, made_by
 
 from elq_ref import datasets
 from elq_ref.deploy.calibration import METHODS, histograms, scale
@@ -55,13 +56,11 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
     train, test = datasets.load("cifar10", args.data_dir)
-    lines = [f"int8 activations, {args.count} training images, {datetime.date.today()}, {environment()}"]
+    lines = [f"int8 activations, {args.count} training images, {datetime.date.today()}, {made_by(environment())}"]
     for path in args.networks:
         lines += rows(path, train, test, args.count)
-    text = "\n".join(lines) + "\n"
-    print(text, end="")
-    if args.output:
-        args.output.write_text(text)
+    print("\n".join(lines))
+    keep(args.output, "\n".join(lines))
 
 
 if __name__ == "__main__":

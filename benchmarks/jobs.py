@@ -45,8 +45,12 @@ class Places:
         """Whether the job's run is finished and kept; its result is written last."""
         return (self.kept / job.name / "result.json").is_file()
 
+    def log(self, job: Job) -> Path:
+        """Where the job's messages go."""
+        return self.runs / f"{job.name}.log"
+
     def start(self, job: Job, core: int | None) -> subprocess.Popen:
-        """Start or resume the job on one thread; its messages go to RUNS/NAME.log."""
+        """Start or resume the job on one thread."""
         folder, stopped = self.runs / job.name, self.kept / "unfinished" / job.name
         if not folder.exists() and stopped.is_dir():
             shutil.copytree(stopped, folder)
@@ -54,7 +58,7 @@ class Places:
         command = python_command("elq_ref", "reproduce", *job.arguments, "-o", str(folder))
         command += ["--resume"] if (folder / "config.json").is_file() else []
         pin = (lambda: os.sched_setaffinity(0, {core})) if core is not None else None
-        with open(self.runs / f"{job.name}.log", "a") as log:
+        with open(self.log(job), "w") as log:
             return subprocess.Popen(
                 command, stdout=log, stderr=log, env={**os.environ, **ONE_THREAD}, preexec_fn=pin
             )
@@ -77,10 +81,16 @@ def add_options(parser: argparse.ArgumentParser, kept: str) -> None:
     """The options that every driver has."""
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
     parser.add_argument("--results", type=Path, default=Path(kept), help=f"folder to keep (default: {kept})")
-    parser.add_argument("--processes", type=int, default=1, help="runs at a time, each on one core (default: 1)")
+    parser.add_argument("--processes", type=_count, default=1, help="runs at a time, each on one core (default: 1)")
     parser.add_argument("--minutes", type=float, help="stop then, in a state that goes on (default: when all is done)")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="runs with one of these words in their name")
     parser.add_argument("--table", action="store_true", help="run nothing, write the table of what there is")
+
+
+def _count(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: wanted at least 1")
+    return int(text)
 
 
 def exploring(about: str, kept: str) -> argparse.ArgumentParser:
@@ -95,9 +105,10 @@ def exploring(about: str, kept: str) -> argparse.ArgumentParser:
 def run_jobs(jobs: Sequence[Job], places: Places, *, processes: int = 1, minutes: float | None = None) -> bool:
     """Run all that is not finished, in order; True if all is finished at the end.
 
-    A run that fails is named with the last line it said and not tried again. When the time is over, or at Ctrl-C, what
-    runs is interrupted, which saves it, and kept as unfinished.
+    A run that fails is named with the last line it said and not tried again. When the time is over, at Ctrl-C or
+    SIGTERM, what runs is interrupted, which saves it, and kept as unfinished.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     end = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     waiting, running = [job for job in jobs if not places.finished(job)], {}
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -119,6 +130,8 @@ def run_jobs(jobs: Sequence[Job], places: Places, *, processes: int = 1, minutes
                     del running[job, core]
                     _ended(job, process.returncode, places)
     except KeyboardInterrupt:
+        pass
+    finally:
         _interrupt(running.values())
         for (job, _), process in running.items():
             process.wait()
@@ -130,19 +143,24 @@ def work_off(jobs: Iterable[Job], args: argparse.Namespace) -> tuple[bool, Place
     """Do of the jobs what the options ask for. True if it is done (or only the table wanted), and where runs are."""
     places = Places(args.runs, args.results)
     chosen = [job for job in jobs if args.only is None or any(word in job.name for word in args.only)]
+    if not chosen:
+        raise SystemExit(f"no run has {' or '.join(args.only)} in its name")
     return args.table or run_jobs(chosen, places, processes=args.processes, minutes=args.minutes), places
 
 
 def write_table(folder: Path, text: str) -> None:
     """A driver's table, beside the folder of its runs and on standard output."""
-    with atomic_write(folder.with_suffix(".txt")) as temporary:
+    with atomic_write(folder.with_name(f"{folder.name}.txt")) as temporary:
         temporary.write_text(f"{text}\n\nWritten on {date.today()}.\n")
     print(text)
 
 
 def kept_runs(jobs: Iterable[Job], places: Places) -> dict[str, RunRecord]:
-    """The finished runs by name."""
-    return {job.name: RunRecord.read(places.kept / job.name) for job in jobs if places.finished(job)}
+    """The finished runs by name; it ends the driver where there is none."""
+    runs = {job.name: RunRecord.read(places.kept / job.name) for job in jobs if places.finished(job)}
+    if not runs:
+        raise SystemExit(f"no run is finished in {places.kept}")
+    return runs
 
 
 def _interrupt(processes: Iterable[subprocess.Popen]) -> None:
@@ -153,10 +171,13 @@ def _interrupt(processes: Iterable[subprocess.Popen]) -> None:
 
 def _ended(job: Job, code: int, places: Places) -> None:
     if code == 0:
-        places.keep(job)
-        said = "finished"
+        said, keep = "finished", places.keep
     else:
-        places.keep_unfinished(job)
-        lines = (places.runs / f"{job.name}.log").read_text(errors="replace").split("\n")
+        lines = places.log(job).read_text(errors="replace").split("\n")
         said = next((line for line in reversed(lines) if line.startswith("elq: ")), f"ended with {code}")
+        keep = places.keep_unfinished
+    try:
+        keep(job)
+    except (OSError, ValueError) as error:
+        said += f", but not kept: {error}"
     print(f"{time.strftime('%H:%M:%S')}  {job.name}: {said}", flush=True)

@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ import numpy as np
 os.environ["ELQ_NUM_THREADS"] = "1"  # before the kernels are imported: the limits are those of one core
 
 from conv_layers import DIRECTIONS, LAYERS, Layer, arrays, our_calls
+from result_text import keep
 
 from elq_ref import _train
 from elq_ref.machine import cpu_name
@@ -128,7 +130,7 @@ def main() -> None:
     _train.use(arguments.isa)
     limits = Limits(_train.isa())
     lines = [
-        f"{cpu_name()}, one core, kernels C {_train.isa()}",
+        f"{cpu_name()}, one core, kernels C {_train.isa()}; {date.today()}",
         f"multiply-adds in registers: {limits.gmacs:.1f} GMAC/s",
         "read: " + ", ".join(f"{name} {rate:.0f} GB/s" for name, rate in limits.read.items()),
         "",
@@ -137,8 +139,7 @@ def main() -> None:
     lines += [conv_line(layer, SHOWN[layer.name], limits) for layer in LAYERS if layer.name in SHOWN]
     lines += ["", *norm_lines(limits)]
     print("\n".join(lines))
-    if arguments.output:
-        arguments.output.write_text("\n".join(lines) + "\n")
+    keep(arguments.output, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from peers import Peer, PeerFailed, heading
+from result_text import keep
 from steps import NETWORKS, OURS, PEERS, make_step
 
 from elq_ref.machine import peak_memory
@@ -88,8 +89,7 @@ def main() -> None:
     for network in arguments.networks:
         parts.append(compare(network, arguments.threads))
         print(parts[-1], flush=True)
-    if arguments.output:
-        arguments.output.write_text("\n".join(parts) + "\n")
+    keep(arguments.output, "\n".join(parts))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from peers import Peer, PeerFailed, heading, quartiles
+from result_text import keep
 from steps import COMPILED, NETWORKS, OURS, PEERS, make_step
 
 WARM_UP = 3
@@ -108,8 +109,7 @@ def main() -> None:
         for threads in arguments.threads:
             parts.append(compare(network, threads))
             print(parts[-1], flush=True)
-    if arguments.output:
-        arguments.output.write_text("\n".join(parts) + "\n")
+    keep(arguments.output, "\n".join(parts))
 
 
 if __name__ == "__main__":

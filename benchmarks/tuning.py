@@ -14,7 +14,7 @@ from jobs import Job, exploring, kept_runs, work_off, write_table
 
 from elq_ref.cli.common import table as aligned
 
-RATES, PASSES = (0.003, 0.01, 0.03, 0.1), 3.0
+RATES, PASSES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), 3.0
 
 
 def jobs(recipe: str, network: str) -> list[Job]:

@@ -32,7 +32,9 @@ _HOME = {
     "Session": "runtime",
     "FormatError": "errors",
 }
-_ROOMS = ("ops", "nn", "models", "datasets", "kernels", "runtime", "deploy", "methods", "elq")
+_ROOMS = (
+    "ops", "nn", "models", "datasets", "pictures", "kernels", "runtime", "deploy", "methods", "elq", "crosscheck"
+)
 
 __all__ = ["__version__", *_HOME, *_ROOMS]
 

@@ -106,7 +106,8 @@ def finish(net: Module, batches: Batches, test: Dataset, folder: RunFolder, meta
 
     Returns {"correct", "total", "top1" (per cent), "weight_bytes", "float_bytes", "packed" and "checkpoint" (paths),
     "packed_as_float" (layers whose levels do not fit the packed format), "difference" (`largest_difference`), "seconds"
-    (the run's time), "environment" (versions, kernels, threads)}; also written to result.json. `test` is read once.
+    (the run's time), "environment" (versions, kernels, threads)}; without the paths it is also result.json. `test` is
+    read once.
     """
     state = State.load(folder.state_path, net)
     codes = state.codes()
@@ -114,11 +115,11 @@ def finish(net: Module, batches: Batches, test: Dataset, folder: RunFolder, meta
     for name, weights in state.quantized().items():
         parameters[name].data = weights
     reestimate(net, batches, REESTIMATION_BATCHES)
-    checkpoint_path, packed_path = folder.path / "quantized.safetensors", folder.path / "net.elq"
-    save_quantized(net, codes, checkpoint_path, {**metadata, "plan": state.plan.to_json()})
-    pack_network(net, codes, metadata | {"plan": state.plan.to_json()}).save(packed_path)
+    paths = written(folder)
+    save_quantized(net, codes, Path(paths["checkpoint"]), {**metadata, "plan": state.plan.to_json()})
+    pack_network(net, codes, metadata | {"plan": state.plan.to_json()}).save(paths["packed"])
 
-    packed = PackedNetwork.load(packed_path)
+    packed = PackedNetwork.load(paths["packed"])
     correct, total = count_correct_packed(packed, test)
     result = {
         "correct": correct,
@@ -128,13 +129,16 @@ def finish(net: Module, batches: Batches, test: Dataset, folder: RunFolder, meta
         "float_bytes": packed.float_bytes,
         "packed_as_float": sorted(set(state.layers) - set(codes)),
         "difference": largest_difference(net, packed, test),
-        "checkpoint": str(checkpoint_path),
-        "packed": str(packed_path),
         "seconds": round(folder.seconds, 1),
         "environment": environment(),
     }
     folder.write_json("result.json", result)
-    return result
+    return result | paths
+
+
+def written(folder: RunFolder) -> dict[str, str]:
+    """The paths of the networks that `finish` writes."""
+    return {"checkpoint": str(folder.path / "quantized.safetensors"), "packed": str(folder.path / "net.elq")}
 
 
 def save_quantized(

@@ -96,7 +96,10 @@ def recipe(
     in float for all methods alike.
     """
     key = method, levels_of(method, levels)
-    plan, sgd = _HEADLINES.get(key, _CHOICES[key]) if headline else _CHOICES[key]
+    if headline and key not in _HEADLINES:
+        there = ", ".join(" ".join(found) for found in _HEADLINES)
+        raise ValueError(f"there is no plan of a longer run for {method}; there are: {there}")
+    plan, sgd = (_HEADLINES if headline else _CHOICES)[key]
     if passes is None:
         passes = HEADLINE_PASSES if headline else PASSES
     kept = (weights[0], weights[-1]) if first_last_float else ()

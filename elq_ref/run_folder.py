@@ -9,6 +9,7 @@ result.json        of a finished run
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import threading
@@ -18,12 +19,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+try:
+    import fcntl
+except ImportError:  # Windows has none: there nobody notices two processes in one folder
+    fcntl = None
+
 from . import checkpoint
 from .elq.stages import Step
 from .elq.state import State
 from .errors import FormatError
 from .files import atomic_write, named
 from .nn import Module
+from .run_config import changes
 
 SAVE_EVERY = 60.0
 LOGS = ("steps.jsonl", "stages.jsonl", "layers.jsonl", "passes.jsonl")
@@ -47,11 +54,8 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_json("config.json", config)
 
-    def resume(self, net: Module, config: dict[str, Any]) -> State | None:
-        """The saved state read into `net`, the logs cut back to it; None if the run was killed before its first save.
-
-        Raises FileNotFoundError if there is no run here, ValueError if it was asked for something else.
-        """
+    def check(self, config: dict[str, Any]) -> None:
+        """FileNotFoundError if there is no run here, ValueError if it was asked for something else."""
         path = self.path / "config.json"
         if not path.is_file():
             raise FileNotFoundError(f"there is no run to resume in {self.path}")
@@ -59,12 +63,27 @@ class RunFolder:
             saved = json.loads(path.read_text())
         except ValueError as error:
             raise FormatError(f"{path} is no JSON: {error}") from error
-        changed = [k for k in config if saved.get(k) != json.loads(json.dumps(config[k]))]
-        if changed:
-            raise ValueError(
-                f"the run in {self.path} was started with {', '.join(f'{k} {saved.get(k)}' for k in changed)}, "
-                f"not {', '.join(f'{k} {config[k]}' for k in changed)}"
-            )
+        if changed := changes(saved, config):
+            before, now = (", ".join(f"{name} {pair[i]}" for name, pair in changed.items()) for i in (0, 1))
+            raise ValueError(f"the run in {self.path} was started with {before}, not {now}")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes out of the run; ValueError if one is in it."""
+        path = self.path / ".lock"
+        with open(path, "w") as file:
+            try:
+                if fcntl is not None:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"another process works on the run in {self.path}") from None
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+
+    def resume(self, net: Module) -> State | None:
+        """The saved state read into `net`, the logs cut back to it; None if it was killed before its first save."""
         for left_over in self.path.glob(".*.part"):  # of a write that kill -9 cut short
             left_over.unlink()
         state = None
@@ -90,6 +109,7 @@ class RunFolder:
         before = self.seconds
         with self._log("steps.jsonl") as log, _interrupt_between_steps() as interrupted:
             for step in steps:
+                self._stop_if_diverged(step)
                 log.write(json.dumps({key: getattr(step, key) for key in _LOGGED}) + "\n")
                 if step.ends_stage:
                     log.flush()
@@ -101,6 +121,13 @@ class RunFolder:
                     step.state.save(self.state_path, seconds=self.seconds)
                 if interrupted.is_set():
                     raise KeyboardInterrupt(f"{self.path} holds the run after step {step.step}")
+
+    def _stop_if_diverged(self, step: Step) -> None:
+        """ValueError for a step whose numbers are no numbers any more: all that follows would be worth nothing."""
+        measured = {"L(W)": step.loss, "L(What)": step.loss_hat, "E": step.error}
+        for name, value in measured.items():
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"the training in {self.path} diverged: {name} is {value} after step {step.step}")
 
     def clear(self) -> None:
         """Remove the files of a run, if there is one, and the folder if nothing else is in it."""

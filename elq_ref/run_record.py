@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -79,6 +80,16 @@ class RunRecord:
         return int(self.config.get("seed", 0))
 
     @property
+    def measured(self) -> list[dict[str, Any]]:
+        """The lines that hold accuracies on the way, in the order of their steps."""
+        return sorted([*self.passes, *self.stages], key=lambda line: line["step"])
+
+    @property
+    def passes_over_data(self) -> float:
+        """In all stages together."""
+        return sum(self.plan.epochs)
+
+    @property
     def top1(self) -> float:
         """Per cent of the test images that the packed network has right."""
         return float(self.result["top1"])
@@ -88,7 +99,8 @@ class RunRecord:
         """What is compared over seeds: method, levels, and what departs from quantizing every layer."""
         words = [self.method] if self.levels == "float" else [self.method, self.levels]
         words += ["(headline plan)"] if self.config.get("headline") else []
-        words += ["(first, last layer float)"] if self.config.get("first_last_float") else []
+        kept = self.config.get("first_last_float") and self.levels != "float"
+        words += ["(first, last layer float)"] if kept else []
         return " ".join(words)
 
     def keep(self, folder: str | os.PathLike[str]) -> None:
@@ -98,31 +110,35 @@ class RunRecord:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        files = {"checkpoint", "packed"}  # paths of the machine it ran on
-        result = {key: value for key, value in self.result.items() if key not in files}
         logs = {"steps": _thinned(self.steps), "stages": self.stages, "layers": self.layers, "passes": self.passes}
         for name, lines in logs.items():
             _write(folder / f"{name}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
         packed = self.path / "net.elq"
-        if packed.is_file() and result.get("weight_bytes", 0) < result.get("float_bytes", 0) / 2:
+        if packed.is_file() and self.result.get("weight_bytes", 0) < self.result.get("float_bytes", 0) / 2:
             with atomic_write(folder / "net.elq") as temporary:
                 shutil.copyfile(packed, temporary)
         _write(folder / "config.json", json.dumps(self.config, indent=2) + "\n")
-        _write(folder / "result.json", json.dumps(result, indent=2) + "\n")  # last: it says that the rest is there
+        _write(folder / "result.json", json.dumps(self.result, indent=2) + "\n")  # last: it says that the rest is there
 
 
 def _thinned(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Means over blocks of steps of one stage, placed at the block's last step."""
+    """Means over blocks of steps of one stage, placed at the block's last step; "steps" says of how many."""
     size = max(1, len(steps) // BLOCKS)
-    blocks: list[list[dict[str, Any]]] = []
-    for step in steps:
-        if blocks and len(blocks[-1]) < size and blocks[-1][0]["stage"] == step["stage"]:
-            blocks[-1].append(step)
-        else:
-            blocks.append([step])
-    places = [{"step": block[-1]["step"], "stage": block[0]["stage"]} for block in blocks]
-    means = [{key: _mean(step[key] for step in block) for key in _MEASURED} for block in blocks]
-    return [place | mean for place, mean in zip(places, means, strict=True)]
+    thinned = []
+    for stage, lines in itertools.groupby(steps, lambda step: step["stage"]):
+        members = list(lines)
+        for part in blocks(len(members), size):
+            block = members[part]
+            place = {"step": block[-1]["step"], "stage": stage, "steps": len(block)}
+            thinned.append(place | {key: _mean(step[key] for step in block) for key in _MEASURED})
+    return thinned
+
+
+def blocks(count: int, size: int) -> list[slice]:
+    """`count` things cut into blocks of about `size`, as equal as can be: no short rest that a mean would jump in."""
+    parts = max(1, round(count / size))
+    ends = [count * (i + 1) // parts for i in range(parts)]
+    return [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

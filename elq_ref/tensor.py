@@ -41,8 +41,8 @@ class Tensor:
     """A float32 or float64 array that remembers how it was computed.
 
     `grad` (an array of the same shape and dtype, or None) is filled by `backward` on leaves with `requires_grad`, and
-    adds up over calls until it is set to None. Tensors made from integers, lists of Python floats or float16 are
-    refused rather than converted: precision is the caller's decision.
+    adds up over calls until it is set to None. Integers and float16 are refused rather than converted: precision is
+    the caller's decision. Python's floats are float64, as in NumPy.
     """
 
     __slots__ = ("_array", "_node", "_version", "grad", "requires_grad")

@@ -25,7 +25,10 @@ def float_plan(net: Module, epochs: float) -> Plan:
 def fit(
     net: Module, batches: Batches, epochs: float, sgd: SGD | None = None, *, state: State | None = None
 ) -> Iterator[Step]:
-    """Train `net` in float, yielding after every update; saved and resumed as `quantize` is."""
+    """Train `net` in float for `epochs` passes over the data by `sgd` (default SGD()), yielding after every update.
+
+    Saved and resumed as `quantize` is.
+    """
     return quantize(net, batches, float_plan(net, epochs), sgd, state=state)
 
 

@@ -213,6 +213,8 @@ def bad(tmp_path, quantized, trained) -> dict[str, Path]:
         ),
         (["eval", "{dir}/other.safetensors", "--data", "digits"], ["--model", "lenet5"]),
         (["train", "--model", "alexnet", "--data", "digits", "-o", "{dir}/x"], ["alexnet", "lenet5"]),
+        (["train", "--model", "digits_cnn", "--data", "digits", "-o", "{dir}"], ["{dir} is a folder"]),
+        (["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "inf", "-o", "{dir}/x"], ["inf", "finite"]),
         (["run", "{net}", "{dir}/text.png"], ["text.png"]),
         (["run", "{dir}/half.elq", "{dir}/text.png"], ["half.elq"]),
         (["run", "{net}", "{dir}/missing.png"], ["missing.png"]),
@@ -236,8 +238,22 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(bad, args, words, capsys):
     assert captured.out == ""
     lines = [line for line in captured.err.strip().splitlines() if "NumPy computes instead" not in line]
     assert len(lines) == 1
-    assert all(word in captured.err for word in words), captured.err
+    assert all(word.format(**bad) in captured.err for word in words), captured.err
     assert "Traceback" not in captured.err
+    assert not list(bad["dir"].glob("*.run"))  # nothing in the way of the next try
+
+
+def test_a_table_that_cannot_be_written_names_the_path_that_was_given(capsys):
+    if not Path("/proc/self").is_dir():
+        pytest.skip("no /proc, where nothing can be written")
+    from elq_ref.files import atomic_write
+
+    with pytest.raises(OSError, match=r"/proc/table\.txt") as caught, atomic_write("/proc/table.txt") as temporary:
+        temporary.write_text("")
+    assert caught.value.filename == "/proc/table.txt"
+    with pytest.raises(FileNotFoundError) as caught, atomic_write("/tmp/never"):
+        Path("/nowhere/source").read_text()
+    assert caught.value.filename == "/nowhere/source"
 
 
 def test_a_second_run_does_not_overwrite_the_first(quantized, trained, capsys):

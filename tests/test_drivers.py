@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import children
@@ -23,6 +25,7 @@ import cifar10_comparison  # noqa: E402
 import headline_trials  # noqa: E402
 import headlines  # noqa: E402
 import jobs as driver  # noqa: E402
+import result_text  # noqa: E402
 import tuning  # noqa: E402
 
 WEIGHTS = ("conv1.weight", "conv2.weight", "fc.weight")
@@ -81,6 +84,58 @@ def test_a_job_that_fails_says_why_and_the_others_run(trained, tmp_path, capsys)
     assert list(driver.kept_runs(jobs, places)) == ["right"]
 
 
+def test_a_driver_that_is_told_to_end_leaves_nobody_behind(trained, tmp_path):
+    code = f"""
+import sys; sys.path.insert(0, {str(BENCHMARKS)!r})
+import jobs
+from pathlib import Path
+places = jobs.Places(Path("runs"), Path("kept"))
+jobs.run_jobs([jobs.Job("long", ("digits", {trained!r}, "--passes", "500"))], places)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    while not (tmp_path / "runs" / "long" / "steps.jsonl").exists():
+        time.sleep(0.02)
+    process.terminate()
+    assert "long: elq: interrupted" in process.communicate(timeout=60)[0]
+    assert (tmp_path / "kept" / "unfinished" / "long" / "state.safetensors").is_file()
+
+
+def test_what_cannot_be_kept_is_said_and_the_others_run(trained, tmp_path, capsys):
+    words = ("digits", trained, "--passes", "0.2", "--method", "float")
+    places = driver.Places(tmp_path / "runs", tmp_path / "kept")
+    places.kept.mkdir()
+    (places.kept / "first").write_text("in the way")
+    assert not driver.run_jobs([driver.Job(name, words) for name in ("first", "second")], places)
+    said = capsys.readouterr().out
+    assert "first: finished, but not kept: " in said
+    assert str(places.kept / "first") in said
+    assert "second: finished" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--only", "nosuch", "nor"], "no run has nosuch or nor in its name"),
+        (["--table", "--results", "{dir}/nothing"], "no run is finished in {dir}/nothing"),
+        (["--processes", "0"], "wanted at least 1"),
+    ],
+)
+def test_a_driver_refuses_what_leads_nowhere(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["x", *(word.format(dir=tmp_path) for word in words)])
+    with pytest.raises(SystemExit) as ended:
+        headlines.main()
+    assert message.format(dir=tmp_path) in f"{ended.value} {capsys.readouterr().err}"
+    assert not list(tmp_path.iterdir())
+
+
+def test_results_begin_with_the_command_that_made_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("ELQ_ISA", "avx2")
+    monkeypatch.setattr(sys, "argv", ["/somewhere/roofline.py", "--only", "a b", "-o", "x.txt", "--threads", "2"])
+    result_text.keep(tmp_path / "x.txt", "found")
+    text = (tmp_path / "x.txt").read_text()
+    assert text == "    ELQ_ISA=avx2 python benchmarks/roofline.py --only 'a b' --threads 2\n\nfound\n"
+
+
 def test_the_comparison_writes_its_table(trained, tmp_path, monkeypatch, capsys):
     results = tmp_path / "results" / "compared"
     arguments = ["x", "--recipe", "digits", "--checkpoint", trained, "--quick", "--seeds", "0", "1"]
@@ -91,7 +146,7 @@ def test_the_comparison_writes_its_table(trained, tmp_path, monkeypatch, capsys)
     assert "6 of 18 runs are done" in text
     tops = [top1_of(results / f"float-seed{seed}") for seed in (0, 1)]
     row = next(line for line in text.splitlines() if line.startswith("float"))
-    assert row.split()[1:3] == ["2", f"{sum(tops) / 2:.2f}"]
+    assert row.split()[1:4] == ["1", "2", f"{sum(tops) / 2:.2f}"]
     assert "elq reproduce digits --method elq --seed 1 --levels ternary --quick:" in text
     assert "elq reproduce digits --method elq --seed 1 --levels ternary --quick --headline:" in text
     rows = [line.split("  ")[0] for line in text.splitlines() if line.startswith("elq ternary")]
@@ -112,19 +167,19 @@ def test_the_ablation_and_the_trials_write_their_tables(trained, tmp_path, monke
     assert ablation.main() == 0
     text = (tmp_path / "a.txt").read_text()
     top1 = {name: top1_of(tmp_path / "a" / f"{name}-seed0") for name in ("baseline", "random")}
-    rows = {line.split()[0]: line.split()[1:3] for line in text.splitlines() if line.startswith(tuple(top1))}
+    rows = {line.split()[0]: line.split()[1:4] for line in text.splitlines() if line.startswith(tuple(top1))}
     rows.pop("random:")  # its settings
     assert rows == {
-        "baseline": [f"{top1['baseline']:.2f}", "+0.00"],
-        "random": [f"{top1['random']:.2f}", f"{top1['random'] - top1['baseline']:+.2f}"],
+        "baseline": ["1", f"{top1['baseline']:.2f}", "+0.00"],
+        "random": ["1", f"{top1['random']:.2f}", f"{top1['random'] - top1['baseline']:+.2f}"],
     }
     only = ["--only", "twn-ternary-lr0.003", "float-lr0.01"]
     monkeypatch.setattr(sys, "argv", ["x", *common, "--results", str(tmp_path / "t"), *only])
     assert tuning.main() == 0
     text = (tmp_path / "t.txt").read_text()
-    assert "2 of 28 runs are done" in text
+    assert "2 of 42 runs are done" in text
     line = next(line for line in text.splitlines() if line.startswith("twn"))
-    assert line.split()[2] == f"{top1_of(tmp_path / 't' / 'twn-ternary-lr0.003'):.2f}"
+    assert line.split()[3] == f"{top1_of(tmp_path / 't' / 'twn-ternary-lr0.003'):.2f}"
     monkeypatch.setattr(headline_trials, "PASSES", 0.3)
     monkeypatch.setattr(sys, "argv", ["x", *common, "--results", str(tmp_path / "h"), "--only", "binary-lr-0.03"])
     assert headline_trials.main() == 0

@@ -26,7 +26,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--threads", type=int, nargs="+", default=[1], help="numbers of threads (default 1)")
     add_activations(command)
     command.add_argument("--seconds", type=float, default=2.0, help="for each runtime and batch (default 2)")
-    command.add_argument("--peers", action="store_true", help="also onnxruntime, in float32 and u8s8 (package onnx)")
+    command.add_argument("--peers", action="store_true", help="also onnxruntime, float32 and u8s8; wants onnx and it")
     command.set_defaults(run=run)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..comparison import differences, grouped, half_interval
+from ..comparison import differences, grouped, half_interval, reference, unlike
 from ..comparison import table as rows_of
 from ..files import atomic_write
 from ..run_record import RunRecord
@@ -14,22 +14,23 @@ from .common import Result, table
 def add(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("compare", help="means of finished runs over seeds, and paired differences")
     command.add_argument("runs", nargs="+", metavar="RUN_DIR", help="of elq reproduce or elq quantize")
-    command.add_argument("--against", default="float", help="whom differences are taken from (default: float)")
+    command.add_argument("--against", metavar="LABEL", help="whom differences are taken from (default: float)")
     command.add_argument("-o", "--output", help="file to write the table to as well")
     command.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Result:
     groups = grouped([RunRecord.read(path) for path in args.runs])
-    text = table(rows_of(groups, args.against))
+    against = reference(groups, args.against)
+    text = table(rows_of(groups, against))
     if args.output:
         with atomic_write(args.output) as temporary:
             temporary.write_text(text + "\n")
-    reference = next((group for group in groups if group.label == args.against), None)
     result = {}
     for group in groups:
         entry = {"seeds": [run.seed for run in group.runs], "top1": group.top1.tolist()}
-        if reference and len(d := differences(group, reference)) > 1:
-            entry |= {"difference": float(d.mean()), "half_interval": half_interval(d)}
+        if against and group is not against and not unlike(group, against):
+            d = differences(group, against)
+            entry |= {"difference": float(d.mean())} | ({"half_interval": half_interval(d)} if len(d) > 1 else {})
         result[group.label] = entry
     return result, text, 0

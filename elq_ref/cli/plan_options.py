@@ -19,10 +19,16 @@ def add_plan(command: argparse.ArgumentParser) -> None:
     command.add_argument("--levels", choices=("ternary", "binary"), help="default: ternary, or what the method has")
     command.add_argument("--method", default="elq", help=f"one of {', '.join(METHODS)} (default: elq)")
     command.add_argument("--epochs", type=float, help="passes over the data in all (default: the plan's own)")
-    command.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="any option of elq_ref.Plan")
+    add_settings(command)
     command.add_argument("--batch-size", type=int, default=128)
     command.add_argument("--lr", type=float, help="learning rate at the start of stage 0")
     command.add_argument("--seed", type=int, default=0, help="of the batches")
+
+
+def add_settings(command: argparse.ArgumentParser) -> None:
+    """--set, which `changed` reads."""
+    about = "any option of elq_ref.Plan but levels and method"
+    command.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=about)
 
 
 def plan_of(args: argparse.Namespace, net: Module) -> tuple[Plan, SGD]:
@@ -46,7 +52,7 @@ def changed(plan: Plan, settings: Sequence[str]) -> Plan:
 def _setting(text: str) -> tuple[str, Any]:
     """NAME=VALUE with the value read as the type that the option's default has."""
     name, equals, value = text.partition("=")
-    kinds = {f.name: type(f.default) for f in fields(Plan)}
+    kinds = {f.name: type(f.default) for f in fields(Plan) if f.name not in ("levels", "method")}  # options themselves
     if not equals or name not in kinds:
         raise ValueError(f"--set {text}: wanted NAME=VALUE with NAME one of {', '.join(kinds)}")
     kind = kinds[name]

@@ -12,7 +12,7 @@ from ..elq.plan import Plan
 from ..elq.stages import stage_steps
 from ..nn import Module
 from ..optim import SGD
-from ..quantizing import finish, run_stages, stage_line
+from ..quantizing import finish, run_stages, stage_line, written
 from ..run_folder import RunFolder
 from .common import Result, add_data, load_network, progress, with_normalization
 from .plan_options import add_plan, plan_of
@@ -60,28 +60,30 @@ def carry_out(
 
     A run that is finished already is only read.
     """
-    state = None
+    total = sum(stage_steps(plan, batches))
     if resume:
-        state = folder.resume(net, config)
+        folder.check(config)
         if done := folder.result():
-            return done
-        for difference in state.differences if state else []:
-            print(f"elq: since the run was saved, {difference}: the bits may differ", file=sys.stderr)
+            return done | written(folder)
     else:
         folder.start(config)
-    total = sum(stage_steps(plan, batches)) - (state.step if state else 0)
+    with folder.held():
+        state = folder.resume(net) if resume else None
+        for difference in state.differences if state else []:
+            print(f"elq: since the run was saved, {difference}: the bits may differ", file=sys.stderr)
+        left = total - (state.step if state else 0)
 
-    def bar(steps: Any) -> Any:
-        return progress(steps, total, f"{plan.levels} {plan.method}")
+        def bar(steps: Any) -> Any:
+            return progress(steps, left, f"{plan.levels} {plan.method}")
 
-    for stage in run_stages(net, batches, judge, plan, sgd, folder, state=state, every_pass=every_pass, watch=bar):
-        print(stage_line(stage), file=sys.stderr)
-    return finish(net, batches, test, folder, metadata)
+        for stage in run_stages(net, batches, judge, plan, sgd, folder, state=state, every_pass=every_pass, watch=bar):
+            print(stage_line(stage), file=sys.stderr)
+        return finish(net, batches, test, folder, metadata)
 
 
-def result_text(result: dict[str, Any], what: str, method: str) -> str:
-    """Two lines: how many pictures the packed network of `what` classifies, its size; and where it is."""
-    right = f"{result['correct']} of {result['total']} test images right ({result['top1']:.2f} %)"
+def result_text(result: dict[str, Any], what: str, method: str, kind: str = "test") -> str:
+    """Two lines: how many pictures of a kind the packed network of `what` classifies, its size; and where it is."""
+    right = f"{result['correct']} of {result['total']} {kind} images right ({result['top1']:.2f} %)"
     size = f"weights {result['weight_bytes']:,} bytes instead of {result['float_bytes']:,}"
     if result["packed_as_float"]:
         size += f" (two scales a layer, as {method} has them, do not fit the file's codes: packed as float32)"

@@ -11,7 +11,7 @@ from .common import Result
 def add(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("report", help="draw finished runs: one page, its pictures also as PNG")
     command.add_argument("runs", nargs="+", metavar="RUN_DIR", help="of elq reproduce or elq quantize")
-    command.add_argument("--against", default="float", help="whom differences are taken from (default: float)")
+    command.add_argument("--against", metavar="LABEL", help="whom differences are taken from (default: float)")
     command.add_argument("-o", "--output", default="elq-report", help="folder to write (default: elq-report)")
     command.set_defaults(run=run)
 

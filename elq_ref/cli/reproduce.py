@@ -13,7 +13,7 @@ from ..datasets import Batches
 from ..recipes import HEADLINE_PASSES, JUDGES, METHODS, PASSES, QUICK_PASSES, SUBJECTS, Subject, levels_of, recipe
 from ..run_folder import RunFolder
 from .common import Result, load_network, with_normalization
-from .plan_options import changed
+from .plan_options import add_settings, changed
 from .quantize import carry_out, result_text
 
 
@@ -30,7 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     length.add_argument("--passes", type=float, help=f"over the data, in all (default: {lengths})")
     command.add_argument("--headline", action="store_true", help="the plan of the longer runs")
     command.add_argument("--first-last-float", action="store_true", help="do not quantize the first and the last layer")
-    command.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="another choice of elq_ref.Plan")
+    add_settings(command)
     command.add_argument("--lr", type=float, help="another learning rate at the start of stage 0")
     command.add_argument("--weight-decay", type=float, help="another weight decay")
     command.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> Result:
         passes=passes,
         first_last_float=args.first_last_float,
     )
-    plan = changed(plan, args.set)
+    plan = changed(plan, args.set).spread(sum(plan.epochs))  # epochs= gives proportions, not another length
     given = {"lr": args.lr, "weight_decay": args.weight_decay}
     sgd = replace(sgd, **{k: v for k, v in given.items() if v is not None})
     train, judge, test = (with_normalization(part, metadata) for part in (train, judge, test))
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> Result:
         net, metadata, batches, judge, test, plan, sgd, folder, config, resume=args.resume, every_pass=True
     )
     what = f"{args.recipe}, {args.method if levels == 'float' else f'{levels} by {args.method}'}, seed {args.seed}"
-    return result, result_text(result, what, args.method), 0
+    return result, result_text(result, what, args.method, "held-out" if subject.hold_out else "test"), 0
 
 
 def _pictures(subject: Subject, data_dir: str | None) -> tuple[datasets.Dataset, datasets.Dataset, datasets.Dataset]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from .. import datasets, models
 from ..datasets import Batches
 from ..elq.stages import stage_steps
-from ..elq.state import State
 from ..optim import SGD, Schedule
 from ..run_folder import RunFolder
 from ..training import count_correct, fit, float_plan
@@ -30,6 +30,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
+    if os.path.isdir(args.output):
+        raise ValueError(f"{args.output} is a folder, wanted a file to write")
     if args.hold_out is None:
         train, judge = datasets.load(args.data, args.data_dir, "both")
     else:
@@ -40,18 +42,18 @@ def run(args: argparse.Namespace) -> Result:
     folder = RunFolder(f"{args.output}.run")
     asked = ("model", "data", "epochs", "batch_size", "lr", "weight_decay", "seed", "hold_out")
     config = {k: getattr(args, k) for k in asked}
-    state: State | None = None
+    total, loss = stage_steps(float_plan(net, args.epochs), batches)[0], None
     if args.resume:
-        state = folder.resume(net, config)
+        folder.check(config)
     else:
         folder.start(config)
-    total = stage_steps(float_plan(net, args.epochs), batches)[0]
-    left = total - (state.step if state else 0)
-    loss = None
-    for step in folder.follow(progress(fit(net, batches, args.epochs, sgd, state=state), left, "training")):
-        loss = step.loss_hat
-    correct = count_correct(net, judge)
-    save_network(net, args.output, network_metadata(args.model, train))
+    with folder.held():
+        state = folder.resume(net) if args.resume else None
+        left = total - (state.step if state else 0)
+        for step in folder.follow(progress(fit(net, batches, args.epochs, sgd, state=state), left, "training")):
+            loss = step.loss_hat
+        correct = count_correct(net, judge)
+        save_network(net, args.output, network_metadata(args.model, train))
     folder.clear()
     result = {
         "correct": correct,

@@ -36,7 +36,8 @@ def pack(
     from `net`, a float32 network: scale_o = gamma_o / sqrt(var_o + eps), bias_o = (b_o - mean_o) scale_o +
     beta_o, computed in float64. input_shape (C, H, W); normalization (mean, std), one per channel, on x /
     255; metadata: how the weights came about, anything that JSON can hold.
-    Raises ValueError if the network computes what a packed graph cannot hold, or names and shapes do not fit.
+    Raises ValueError if the network computes what a packed graph cannot hold, or names and shapes do not fit;
+    TypeError for a network that is not float32.
     """
     parameters = dict(net.named_parameters())
     wide = [name for name, p in parameters.items() if p.dtype != np.float32]

@@ -89,12 +89,16 @@ def quantize(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
 
 
 def ternarize(w: np.ndarray, rule: str = "elq", per_channel: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """(codes int8 in {-1, 0, 1}, alpha) of weights w, nearest levels at the scale of `rule`."""
+    """(codes int8 in {-1, 0, 1}, alpha) of weights w (O, ...), nearest levels at the scale of `rule` (see `scale`).
+
+    w float32 or float64; codes have w's shape, alpha w's dtype and shape (1, 1, ...), or (O, 1, ...) per channel.
+    ValueError for an unknown rule.
+    """
     alpha = scale(w, "ternary", rule, per_channel)
     return nearest(w, alpha, "ternary"), alpha
 
 
 def binarize(w: np.ndarray, per_channel: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """(codes int8 in {-1, 1}, alpha = mean|w|) of weights w."""
+    """(codes int8 in {-1, 1}, alpha = mean|w|) of weights w; shapes and dtypes as of `ternarize`."""
     alpha = scale(w, "binary", "elq", per_channel)
     return nearest(w, alpha, "binary"), alpha

@@ -6,6 +6,7 @@ better changes an argument, not the code (docs/method.md lists them with their a
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -94,9 +95,10 @@ class Plan:
             raise ValueError(f"portions is {self.portions}, wanted rising numbers in (0, 1], the last of them 1")
         count = 1 + len(getattr(self, self.freezes))
         needed = self.epochs[1:] if count > 1 else self.epochs
-        if len(self.epochs) != count or min(self.epochs) < 0 or 0 in needed:
+        if len(self.epochs) != count or not all(0 <= e < math.inf for e in self.epochs) or 0 in needed:
             raise ValueError(
-                f"epochs is {self.epochs}, wanted {count} numbers > 0: stage 0 and one for each of {self.freezes}"
+                f"epochs is {self.epochs}, wanted {count} finite numbers > 0: stage 0 and one for each of "
+                f"{self.freezes}"
             )
         if not self.restart > 0:
             raise ValueError(f"restart is {self.restart}, wanted a share > 0 of the learning rate of stage 0")

@@ -47,7 +47,7 @@ def max_pool_backward(
 
 
 def info() -> dict[str, Any]:
-    """What runs: kernel "C avx512", "C avx2", "C generic" or "NumPy"; threads; reason, why NumPy, or None."""
+    """What runs: kernel "C avx512", "C avx2", "C neon", "C generic" or "NumPy"; threads; reason, why NumPy, or None."""
     if _train is None:
         return {"kernel": "NumPy", "threads": 1, "reason": _reason}
     return {"kernel": f"C {_train.isa()}", "threads": _train.threads(), "reason": None}

@@ -22,7 +22,8 @@ def named(name: str) -> type[Method]:
 
 
 def usual_plan(name: str, weights: Sequence[str] = ()) -> Plan:
-    """The plan of a method as its paper has it, for a network with these weights (`Module.quantizable`)."""
+    """The default plan of a method for a network with these weights (`Module.quantizable`); docs/methods.md says where
+    it departs from the method's paper."""
     method = named(name)
     return Plan(method=name, **{"keep_float": method.keep_float(tuple(weights)), **method.usual})
 

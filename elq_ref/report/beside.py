@@ -8,23 +8,28 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..comparison import Group, half_interval
-from .curves import measured
 from .style import CYCLE, styled
+
+OUTLYING = 8.0  # points
 
 
 @styled
 def beside(groups: Sequence[Group]) -> Figure:
-    """Left: top-1 of the packed networks, a dot a seed, their mean and its 95 % interval. Right: accuracy of What over
-    passes, mean and range over seeds."""
+    """Left: top-1 of the packed networks, a dot a seed, their mean and its 95 % interval; what lies `OUTLYING` points
+    below the median stands at the edge. Right: accuracy of What over passes, mean and range over seeds."""
     figure = Figure(figsize=(7.2, max(2.6, 0.42 * len(groups) + 1.2)), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
+    edge = np.median([group.top1.mean() for group in groups]) - OUTLYING
     for y, (group, colour) in enumerate(zip(groups, CYCLE * len(groups), strict=False)):
         top1 = group.top1
-        left.plot(top1, np.full(len(top1), y), "o", color=colour, markersize=4, alpha=0.6)
-        half = half_interval(top1) if len(top1) > 1 else None
-        left.errorbar([top1.mean()], [y], xerr=half, fmt="|", color=colour, markersize=14, capsize=3)
-        left.annotate(f"{top1.mean():.2f}", (top1.mean(), y), xytext=(0, 9), textcoords="offset points", ha="center",
-                      fontsize=7.5)  # fmt: skip
+        if top1.mean() > edge:
+            left.plot(top1, np.full(len(top1), y), "o", color=colour, markersize=4, alpha=0.6)
+            half = half_interval(top1) if len(top1) > 1 else None
+            left.errorbar([top1.mean()], [y], xerr=half, fmt="|", color=colour, markersize=14, capsize=3)
+        else:  # so far below that the others would stand in one heap
+            left.plot([edge], [y], "<", color=colour, markersize=6)
+        left.annotate(f"{top1.mean():.2f}", (max(edge, top1.mean()), y), xytext=(0, 9), textcoords="offset points",
+                      ha="center", fontsize=7.5)  # fmt: skip
         _way(right, group, colour)
     left.margins(x=0.12)
     left.set_yticks(range(len(groups)), [f"{g.label} ({len(g.runs)})" for g in groups])
@@ -41,7 +46,7 @@ def beside(groups: Sequence[Group]) -> Figure:
 def _way(axes, group: Group, colour: str) -> None:
     by_step: dict[int, list[float]] = {}
     for run in group.runs:
-        for line in measured(run):
+        for line in run.measured:
             by_step.setdefault(line["step"], []).append(line["top1_hat"])
     steps = sorted(by_step)
     axes.plot(steps, [np.mean(by_step[s]) for s in steps], color=colour, marker=".", markersize=4, label=group.label)

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ..run_record import RunRecord
+from ..run_record import RunRecord, blocks
 from .style import FROZEN, GRAY, W_HAT, W, styled
 
 BLOCKS = 80  # points of a smoothed loss curve
-
-
 _BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "labelspacing": 0.9}
 
 
 def _kind(run: RunRecord) -> str:
     return "held-out images" if "held-out" in run.config.get("judge", "") else "test images"
-
-
-def measured(run: RunRecord) -> list[dict[str, Any]]:
-    """The lines that hold accuracies, in the order of their steps."""
-    return sorted([*run.passes, *run.stages], key=lambda line: line["step"])
 
 
 @styled
@@ -44,7 +35,7 @@ def curves(run: RunRecord) -> Figure:
 
 
 def _accuracies(axes: Axes, run: RunRecord) -> None:
-    points = measured(run)
+    points = run.measured
     x = [line["step"] for line in points]
     names = [("top1", "W, as it stands", W, "o"), ("top1_hat", "What, fully quantized", W_HAT, "s")]
     for key, label, colour, marker in names[:1] if run.levels == "float" else names:
@@ -68,19 +59,23 @@ def _losses(axes: Axes, run: RunRecord) -> None:
             if not seen:
                 continue
             x, y = (np.array(part, float) for part in zip(*seen, strict=True))
-            means = f",\nmeans of {size} steps" if size > 1 else ""
+            steps = size * run.steps[0].get("steps", 1)
+            means = f",\nmeans of about {steps} steps" if steps > 1 else ""
             name = f"{label}, training batches{means}" if first else None
             width = {"loss": 1.0, "loss_hat": 1.8}[key]  # where W is What, both are seen
-            axes.plot(_means(x, size), _means(y, size), color=colour, label=name, linewidth=width, zorder=3 - width)
+            parts = blocks(len(x), size)
+            x, y = ([values[part].mean() for part in parts] for values in (x, y))
+            axes.plot(x, y, color=colour, label=name, linewidth=width, zorder=3 - width)
             first = False
-    points = [line for line in measured(run) if "judge_loss" in line]
+    points = [line for line in run.measured if "judge_loss" in line]
     for key, label, colour, marker in (("judge_loss", "L(W)", W, "o"), ("judge_loss_hat", "L(What)", W_HAT, "s")):
         if points and not (run.levels == "float" and key == "judge_loss_hat"):
             x, y = [line["step"] for line in points], [line[key] for line in points]
             judge = run.config.get("judge", "test images")
             axes.plot(x, y, marker, color=colour, markersize=3.5, fillstyle="none", label=f"{label},\n{judge}")
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = np.log10(axes.get_ylim())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high - low < 3 else (1,)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(True, which="minor", axis="y", linewidth=0.3)
@@ -88,18 +83,13 @@ def _losses(axes: Axes, run: RunRecord) -> None:
     axes.legend(**_BESIDE)
 
 
-def _means(values: np.ndarray, size: int) -> np.ndarray:
-    """Means of blocks of `size`, the last one what is left."""
-    starts = np.arange(0, len(values), size)
-    return np.add.reduceat(values, starts) / np.diff([*starts, len(values)])
-
-
 def _stage_names(axes: Axes, run: RunRecord) -> None:
-    begin = 0
+    begin, end = 0, run.stages[-1]["step"]
     if len(run.stages) < 2:
         return
     for stage in run.stages:
-        text = f"stage {stage['stage']}\n{stage['frozen']:.0%} frozen"
+        wide = (stage["step"] - begin) / end > 0.13  # room for words
+        text = f"{'stage ' * wide}{stage['stage']}\n{stage['frozen']:.0%}{' frozen' * wide}"
         middle = (begin + stage["step"]) / 2
         axes.text(middle, 1.02, text, ha="center", va="bottom", fontsize=7.5, color=FROZEN,
                   transform=axes.get_xaxis_transform())  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import __version__
-from ..comparison import grouped, table
+from ..comparison import grouped, reference, table
 from ..files import atomic_write
 from ..run_record import RunRecord
 from .beside import beside
@@ -35,13 +35,15 @@ _WEIGHTS = (
 )
 
 
-def write_report(runs: Sequence[RunRecord], folder: str | os.PathLike[str], against: str = "float") -> list[Path]:
+def write_report(runs: Sequence[RunRecord], folder: str | os.PathLike[str], against: str | None = None) -> list[Path]:
     """Write index.html and its PNGs into `folder`; returns their paths, the page first.
 
-    A run that keeps no logs of its steps or layers has fewer pictures.
+    against: the label that differences are taken from (default: float, if it is there). A run that keeps no logs of its
+    steps or layers has fewer pictures.
     """
     folder = Path(folder)
     groups = grouped(runs)
+    rows = table(groups, reference(groups, against))
     page, files = [_HEAD, "<h1>Quantized networks</h1>"], []
 
     def show(name: str, picture: bytes, caption: str) -> None:
@@ -53,7 +55,7 @@ def write_report(runs: Sequence[RunRecord], folder: str | os.PathLike[str], agai
         image = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
         page.append(f"<figure>{image}<figcaption>{alt}</figcaption></figure>")
 
-    page.append(_table(table(groups, against)))
+    page.append(_table(rows))
     page.append(
         f"<p class=small>Per cent of {runs[0].result['total']:,} images that the packed network has right; sd over "
         "seeds; differences are paired by seed, with Student's 95 % interval.</p>"

@@ -30,8 +30,9 @@ def pooled(run: RunRecord) -> Figure:
         axes.set_title(_when(line))
     for axes in places.flat[len(run.layers) :]:
         axes.set_visible(False)
-    for axes in places[-1]:
+    for axes in places.flat[max(0, len(run.layers) - columns) : len(run.layers)]:  # the lowest of each column
         axes.set_xlabel("w / alpha")
+        axes.tick_params(labelbottom=True)
     figure.legend(*_legend(), loc="outside lower center", ncols=4)
     return figure
 

@@ -135,7 +135,7 @@ class PackedNetwork:
 
     def summary(self) -> str:
         """A table: for every layer name, op, shape, levels, bits a weight, bytes, zeros, and the kernel
-        that runs it here.
+        that runs it here with float32 activations.
         """
         head = ("layer", "op", "shape", "levels", "bits/weight", "bytes", "zeros", "kernel")
         table = [head, *(_row(node, self.shapes) for node in self.graph.nodes if node.weight is not None)]
