@@ -37,6 +37,7 @@ def beside(groups: Sequence[Group]) -> Figure:
     left.grid(False, axis="y")
     left.set_xlabel("top-1 %, packed network")
     judge = groups[0].runs[0].config.get("judge", "test images")
+    right.set_ylim(bottom=max(right.get_ylim()[0], edge - OUTLYING))
     right.set_xlabel("updates")
     right.set_ylabel(f"top-1 % of What, {judge}")
     right.legend(loc="lower right", fontsize=7)
