@@ -173,7 +173,7 @@ def _ended(job: Job, code: int, places: Places) -> None:
     if code == 0:
         said, keep = "finished", places.keep
     else:
-        lines = places.log(job).read_text(errors="replace").split("\n")
+        lines = places.log(job).read_text(errors="replace").splitlines()  # a bar ends by a return
         said = next((line for line in reversed(lines) if line.startswith("elq: ")), f"ended with {code}")
         keep = places.keep_unfinished
     try:

@@ -243,6 +243,24 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(bad, args, words, capsys):
     assert not list(bad["dir"].glob("*.run"))  # nothing in the way of the next try
 
 
+def test_a_bar_ends_before_the_error_that_stopped_it(bad, monkeypatch, capsys):
+    class Bar:
+        def __init__(self, items, **_):
+            self.items = items
+
+        def __iter__(self):
+            return iter(self.items)
+
+        def close(self):
+            print("bar closed", file=sys.stderr)
+
+    monkeypatch.setattr("tqdm.tqdm", Bar)
+    assert main(["run", str(bad["net"]), str(bad["dir"] / "text.png")]) == 2
+    closed, error = capsys.readouterr().err.splitlines()
+    assert closed == "bar closed"
+    assert error.startswith("elq: ")
+
+
 def test_a_table_that_cannot_be_written_names_the_path_that_was_given(capsys):
     if not Path("/proc/self").is_dir():
         pytest.skip("no /proc, where nothing can be written")

@@ -68,10 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         saved = f": {stop}" if str(stop) else ""
         way_on = "; --resume goes on" if saved and hasattr(args, "resume") else ""  # the demo is too short for it
-        print(f"elq: interrupted{saved}{way_on}", file=sys.stderr)
+        _say(f"interrupted{saved}{way_on}")
         return 130
     except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
-        print(f"elq: {_one_line(error)}", file=sys.stderr)
+        _say(_one_line(error))
         return 2
     try:
         print(json.dumps(result) if args.json else text, flush=True)
@@ -85,6 +85,13 @@ def _say_what_is_missing() -> None:
 
     if reason := kernels.info()["reason"]:
         print(f"elq: {reason}: NumPy computes instead, more slowly", file=sys.stderr)
+
+
+def _say(what: str) -> None:
+    from .output import close_progress
+
+    close_progress()
+    print(f"elq: {what}", file=sys.stderr)
 
 
 def _one_line(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 Result = tuple[dict[str, Any], str, int]  # the JSON object, the text, the exit code
+_bars: list[Any] = []  # that are open
 
 
 def progress(items: Iterable[T], total: int, label: str) -> Iterator[T]:
@@ -21,7 +22,16 @@ def progress(items: Iterable[T], total: int, label: str) -> Iterator[T]:
         yield from items
         return
     slow = 0.1 if sys.stderr.isatty() else 10
-    yield from tqdm(items, total=total, desc=label, file=sys.stderr, mininterval=slow, delay=0.5, leave=False)
+    bar = tqdm(items, total=total, desc=label, file=sys.stderr, mininterval=slow, delay=0.5, leave=False)
+    _bars.append(bar)
+    yield from bar
+    _bars.remove(bar)
+
+
+def close_progress() -> None:
+    """Take away the bars of what an error stopped, so that its message has a line of its own."""
+    while _bars:
+        _bars.pop().close()
 
 
 def add_activations(command: argparse.ArgumentParser) -> None:

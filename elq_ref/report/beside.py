@@ -39,7 +39,7 @@ def beside(groups: Sequence[Group]) -> Figure:
     judge = groups[0].runs[0].config.get("judge", "test images")
     right.set_ylim(bottom=max(right.get_ylim()[0], edge - OUTLYING))
     right.set_xlabel("updates")
-    right.set_ylabel(f"top-1 % of What, {judge}")
+    right.set_ylabel(f"top-1 % of What\n{judge}")
     right.legend(loc="lower right", fontsize=7)
     return figure
 
