@@ -289,7 +289,8 @@ def test_plan_names_what_is_wrong():
         ({"levels": "quaternary"}, "ternary, binary"),
         ({"a1": -1.0}, "a1 -1.0"),
         ({"sigma2": (0.1, 0.4)}, "falling"),
-        ({"epochs": (1.0,)}, "wanted 5 numbers"),
+        ({"epochs": (1.0,)}, "wanted 5 finite numbers"),
+        ({"epochs": (1.0, float("inf"), 1.0, 1.0, 1.0)}, "wanted 5 finite numbers"),
         ({"gradient": "taylor-elementwise", "perturbation": "positive"}, "no positive part"),
     ):
         with pytest.raises(ValueError, match=words):
