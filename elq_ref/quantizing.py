@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -116,7 +115,7 @@ def finish(net: Module, batches: Batches, test: Dataset, folder: RunFolder, meta
         parameters[name].data = weights
     reestimate(net, batches, REESTIMATION_BATCHES)
     paths = written(folder)
-    save_quantized(net, codes, Path(paths["checkpoint"]), {**metadata, "plan": state.plan.to_json()})
+    save_quantized(net, codes, paths["checkpoint"], {**metadata, "plan": state.plan.to_json()})
     pack_network(net, codes, metadata | {"plan": state.plan.to_json()}).save(paths["packed"])
 
     packed = PackedNetwork.load(paths["packed"])
@@ -142,7 +141,7 @@ def written(folder: RunFolder) -> dict[str, str]:
 
 
 def save_quantized(
-    net: Module, codes: dict[str, tuple[np.ndarray, np.ndarray]], path: Path, metadata: dict[str, Any]
+    net: Module, codes: dict[str, tuple[np.ndarray, np.ndarray]], path: str, metadata: dict[str, Any]
 ) -> None:
     """A checkpoint that says, beside the weights What, their codes and alpha: elq/codes/NAME and elq/alpha/NAME."""
     tensors = net.state_dict()

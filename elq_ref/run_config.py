@@ -9,9 +9,7 @@ from typing import Any
 from .elq.plan import Plan
 
 
-def changes(
-    one: dict[str, Any], other: dict[str, Any], apart: Collection[str] = ()
-) -> dict[str, tuple[Any, Any]]:
+def changes(one: dict[str, Any], other: dict[str, Any], apart: Collection[str] = ()) -> dict[str, tuple[Any, Any]]:
     """name -> (value in `one`, value in `other`) of all that is not the same, apart from the names in `apart`.
 
     A plan is compared option by option, so that one written before an option existed has its default; a flag that is

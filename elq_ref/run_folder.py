@@ -70,17 +70,13 @@ class RunFolder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep other processes out of the run; ValueError if one is in it."""
-        path = self.path / ".lock"
-        with open(path, "w") as file:
+        with open(self.path / "config.json", "r+") as file:  # nothing is written; a lock may want the right to
             try:
                 if fcntl is not None:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ValueError(f"another process works on the run in {self.path}") from None
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
+            yield
 
     def resume(self, net: Module) -> State | None:
         """The saved state read into `net`, the logs cut back to it; None if it was killed before its first save."""

@@ -261,7 +261,7 @@ def test_a_bar_ends_before_the_error_that_stopped_it(bad, monkeypatch, capsys):
     assert error.startswith("elq: ")
 
 
-def test_a_table_that_cannot_be_written_names_the_path_that_was_given(capsys):
+def test_a_table_that_cannot_be_written_names_the_path_that_was_given(tmp_path):
     if not Path("/proc/self").is_dir():
         pytest.skip("no /proc, where nothing can be written")
     from elq_ref.files import atomic_write
@@ -269,9 +269,9 @@ def test_a_table_that_cannot_be_written_names_the_path_that_was_given(capsys):
     with pytest.raises(OSError, match=r"/proc/table\.txt") as caught, atomic_write("/proc/table.txt") as temporary:
         temporary.write_text("")
     assert caught.value.filename == "/proc/table.txt"
-    with pytest.raises(FileNotFoundError) as caught, atomic_write("/tmp/never"):
-        Path("/nowhere/source").read_text()
-    assert caught.value.filename == "/nowhere/source"
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(tmp_path / "never"):
+        (tmp_path / "source").read_text()
+    assert caught.value.filename == str(tmp_path / "source")
 
 
 def test_a_second_run_does_not_overwrite_the_first(quantized, trained, capsys):
