@@ -15,7 +15,7 @@ from elq_ref import Plan
 from elq_ref.cli import main
 from elq_ref.comparison import differences, grouped, half_interval, reference, t_quantile, table
 from elq_ref.errors import FormatError
-from elq_ref.run_record import RunRecord
+from elq_ref.run_record import RunRecord, blocks
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +174,12 @@ def test_kept_steps_are_means_of_blocks_within_a_stage(tmp_path, runs):
     assert kept[0]["loss"] == 4.0  # steps without a pass at W do not count
     assert kept[1]["loss"] == np.mean([5, 6, 7, 8])
     assert kept[0]["error"] == 2 * np.mean([1, 2, 3, 4])
+
+
+def test_blocks_are_as_equal_as_can_be_and_about_the_size_asked_for():
+    assert blocks(7, 4) == [slice(0, 3), slice(3, 7)]  # one of 7 or three of 2 are farther from 4
+    assert blocks(9, 2) == [slice(0, 2), slice(2, 4), slice(4, 6), slice(6, 9)]
+    assert blocks(1, 4) == [slice(0, 1)]
 
 
 def test_a_report_holds_its_pictures(runs, tmp_path, capsys):
