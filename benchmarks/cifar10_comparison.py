@@ -68,8 +68,9 @@ def write(folder: Path, places: Places, everything: list[Job], more: list[str]) 
     """The table as text beside the folder of the runs, and on standard output."""
     runs = list(kept_runs(everything, places).values())
     groups, total = grouped(runs), runs[0].result["total"]
-    ours = "elq ternary (first, last layer float)" if "--first-last-float" in more else "elq ternary"
-    references = [group for label in ("float", ours) for group in groups if group.label == label]
+    kept = " (first, last layer float)" * ("--first-last-float" in more)
+    wanted = ("float", f"elq ternary{kept}", f"elq binary{kept}")
+    references = [group for label in wanted for group in groups if group.label == label]
     lines = [
         f"Top-1 of packed networks on {total:,} images; {len(runs)} of {len(everything)} runs are done.",
         "",
