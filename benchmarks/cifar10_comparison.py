@@ -3,7 +3,7 @@
 python benchmarks/cifar10_comparison.py --processes 2     all that is not done yet, then the table
 python benchmarks/cifar10_comparison.py --table           the table of what is done
 
-Needs ELQ_DATA with CIFAR-10 and the public checkpoint (docs/reproduce.md). A run takes 16 to 24 minutes on a core.
+Needs ELQ_DATA with CIFAR-10 and the public checkpoint (docs/reproduce.md). A run takes 15 to 26 minutes on a core.
 """
 
 import argparse

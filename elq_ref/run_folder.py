@@ -70,7 +70,7 @@ class RunFolder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep other processes out of the run; ValueError if one is in it."""
-        with open(self.path / "config.json", "r+") as file:  # nothing is written; a lock may want the right to
+        with open(self.path / "config.json", "r+") as file:  # "r" is not enough for a lock over NFS
             try:
                 if fcntl is not None:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

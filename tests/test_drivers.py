@@ -1,6 +1,7 @@
 """The drivers under benchmarks/: jobs that are stopped, moved to another machine, resumed and skipped; their tables."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -139,18 +140,21 @@ def test_results_begin_with_the_command_that_made_them(tmp_path, monkeypatch):
 def test_the_comparison_writes_its_table(trained, tmp_path, monkeypatch, capsys):
     results = tmp_path / "results" / "compared"
     arguments = ["x", "--recipe", "digits", "--checkpoint", trained, "--quick", "--seeds", "0", "1"]
-    arguments += ["--only", "float", "elq-ternary", "--runs", str(tmp_path / "runs"), "--results", str(results)]
+    arguments += ["--only", "float", "elq-ternary", "elq-binary-seed"]
+    arguments += ["--runs", str(tmp_path / "runs"), "--results", str(results)]
     monkeypatch.setattr(sys, "argv", arguments)
     assert cifar10_comparison.main() == 0
     text = results.with_suffix(".txt").read_text()
-    assert "6 of 18 runs are done" in text
+    assert "8 of 18 runs are done" in text
     tops = [top1_of(results / f"float-seed{seed}") for seed in (0, 1)]
     row = next(line for line in text.splitlines() if line.startswith("float"))
     assert row.split()[1:4] == ["1", "2", f"{sum(tops) / 2:.2f}"]
     assert "elq reproduce digits --method elq --seed 1 --levels ternary --quick:" in text
     assert "elq reproduce digits --method elq --seed 1 --levels ternary --quick --headline:" in text
     rows = [line.split("  ")[0] for line in text.splitlines() if line.startswith("elq ternary")]
-    assert sorted(rows) == 2 * ["elq ternary"] + 2 * ["elq ternary (headline plan)"]  # against float and against ELQ
+    assert sorted(rows) == 3 * ["elq ternary"] + 3 * ["elq ternary (headline plan)"]  # a row for each reference
+    references = re.findall(r"minus (.+?)  ", text)
+    assert references == ["float", "elq ternary", "elq binary"]
     assert str(tmp_path) not in text
     monkeypatch.setattr(sys, "argv", [*arguments, "--table"])
     capsys.readouterr()
