@@ -17,7 +17,7 @@ from elq_ref.elq.gradients import Pass
 from elq_ref.methods import METHODS, make, usual_plan
 from elq_ref.runtime import PackedNetwork, interpret
 
-RIVALS = ("bwn", "twn", "ttq", "inq")
+RIVALS = ("bwn", "twn", "ttq", "inq", "lab", "lat")
 SHORT = SGD(0.05, weight_decay=1e-3, nesterov=True)
 
 
@@ -197,6 +197,49 @@ def test_inq_trains_the_network_as_it_stands_and_never_moves_a_frozen_bit():
     assert step.loss == step.loss_hat
 
 
+@pytest.mark.parametrize(("name", "levels"), [("lab", (-1, 1)), ("lat", (-1, 0, 1))])
+@pytest.mark.parametrize("seed", range(3))
+def test_loss_aware_scales_leave_the_least_error_under_the_curvature(name, levels, seed):
+    method, w = make(usual_plan(name)), weights((1, 7), seed)
+    layer = method.begin("w", w)
+    v = np.random.default_rng(seed).exponential(1.0, w.shape) ** 4  # spread widely: the plain scale is not the best
+    candidates = np.array(list(product(levels, repeat=w.size)))
+
+    def least(d: np.ndarray) -> float:
+        """Over all codes, each with the alpha of its own weighted least squares."""
+        fit, mass = candidates @ (d * w[0]), np.maximum(candidates**2 @ d, 1e-300)
+        return float(np.min(d @ w[0] ** 2 - np.maximum(fit, 0) ** 2 / mass))
+
+    assert np.sum((w - method.quantize(layer)) ** 2) == pytest.approx(least(np.ones(w.size)), rel=1e-12)
+    plain = layer.alpha.copy()
+    method.follow(layer, 0, None)  # before any gradient all curvatures are alike
+    np.testing.assert_allclose(layer.alpha, plain, rtol=1e-12)
+    layer.extra["moment"] = v
+    method.follow(layer, 0, None)
+    d = np.sqrt(v[0]) + 1e-8
+    assert d @ (w - method.quantize(layer))[0] ** 2 == pytest.approx(least(d), rel=1e-12)
+    assert abs(layer.alpha.item() / plain.item() - 1) > 0.05
+    on = np.abs(w[0]) > layer.alpha.item() / 2 if name == "lat" else np.ones(w.size, bool)
+    assert layer.alpha.item() == pytest.approx((d * np.abs(w[0]))[on].sum() / d[on].sum(), rel=1e-12)  # the papers'
+
+
+@pytest.mark.parametrize("name", ["lab", "lat"])
+def test_the_curvature_is_adams(name):
+    method, w = make(usual_plan(name)), weights()
+    layer = method.begin("w", w)
+    _, at = smooth(weights(seed=1))
+    v = np.zeros(w.shape)
+    for _ in range(4):
+        ghat = at([method.quantize(layer)]).weights[0]
+        seen = method.objective(None, at, [layer], 0)  # no pass at W is made
+        assert seen.loss is None
+        np.testing.assert_allclose(seen.weights[0], ghat, rtol=1e-14)
+        v = 0.999 * v + 0.001 * ghat**2
+        layer.w = layer.w - 0.05 * ghat
+        method.follow(layer, 0, None)
+    np.testing.assert_allclose(layer.extra["moment"], v, rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", RIVALS)
 def test_every_weight_of_what_is_on_a_level_and_the_network_learns(name):
     steps = list(quantize(small_net(), batches(), usual_plan(name).spread(12), SHORT))
@@ -207,7 +250,7 @@ def test_every_weight_of_what_is_on_a_level_and_the_network_learns(name):
         layer = state.layers[layer_name]
         p, n = layer.extra["scales"].ravel() if name == "ttq" else (1, 1)
         allowed = {layer.alpha.item() * np.float32(p), layer.alpha.item() * -np.float32(n)} | (
-            {0.0} if name != "bwn" else set()
+            {0.0} if name not in ("bwn", "lab") else set()
         )
         assert set(np.unique(w)) <= allowed
 

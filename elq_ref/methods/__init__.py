@@ -8,10 +8,12 @@ from .base import Descent, Layer, Method
 from .bwn import BWN
 from .elq import ELQ
 from .inq import INQ
+from .lab import LAB
+from .lat import LAT
 from .ttq import TTQ
 from .twn import TWN
 
-METHODS: dict[str, type[Method]] = {"elq": ELQ, "bwn": BWN, "twn": TWN, "ttq": TTQ, "inq": INQ}
+METHODS: dict[str, type[Method]] = {"elq": ELQ, "bwn": BWN, "twn": TWN, "ttq": TTQ, "inq": INQ, "lab": LAB, "lat": LAT}
 
 
 def named(name: str) -> type[Method]:
@@ -41,4 +43,5 @@ def make(plan: Plan) -> Method:
     return method(plan)
 
 
-__all__ = ["BWN", "ELQ", "INQ", "METHODS", "TTQ", "TWN", "Descent", "Layer", "Method", "make", "named", "usual_plan"]
+__all__ = ["BWN", "ELQ", "INQ", "LAB", "LAT", "METHODS", "TTQ", "TWN"]
+__all__ += ["Descent", "Layer", "Method", "make", "named", "usual_plan"]
