@@ -25,8 +25,7 @@ def spread(*shares: float) -> str:
     return "epochs=" + ",".join(f"{PASSES * share / sum(shares):g}" for share in shares)
 
 
-VARIANTS: dict[str, tuple[str, ...]] = {
-    "baseline": (),
+SETTINGS: dict[str, tuple[str, ...]] = {
     "a1 0 (float fine-tuning, then quantized)": ("a1=0",),
     "a1 0.5": ("a1=0.5",),
     "a1 2": ("a1=2",),
@@ -57,15 +56,21 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "alpha from stage 0": ("alpha_from=stage0",),
     "momentum reset": ("momentum_at_freeze=reset",),
 }
+VARIANTS: dict[str, tuple[str, ...]] = {  # what follows `elq reproduce ...`
+    "baseline": (),
+    **{name: ("--set", *settings) for name, settings in SETTINGS.items()},
+    "weight decay 1e-4": ("--weight-decay", "1e-4"),
+    "weight decay 5e-4": ("--weight-decay", "5e-4"),
+}
 
 
 def jobs(seeds: list[int], recipe: str, network: str) -> list[Job]:
     """A job a variant and seed, seed by seed."""
     made = []
     for seed in seeds:
-        for name, settings in VARIANTS.items():
-            words = [recipe, network, "--passes", f"{PASSES:g}", "--seed", str(seed)]
-            made.append(Job(f"{_file(name)}-seed{seed}", (*words, *(("--set", *settings) if settings else ()))))
+        for name, more in VARIANTS.items():
+            words = [recipe, network, "--passes", f"{PASSES:g}", "--seed", str(seed), *more]
+            made.append(Job(f"{_file(name)}-seed{seed}", tuple(words)))
     return made
 
 
@@ -113,7 +118,7 @@ def write(folder: Path, runs: dict[str, RunRecord], seeds: list[int]) -> None:
         "",
         aligned(rows),
         "",
-        *(f"{name}: {' '.join(settings)}" for name, settings in VARIANTS.items() if settings),
+        *(f"{name}: {' '.join(more)}" for name, more in VARIANTS.items() if more),
     ])  # fmt: skip
     write_table(folder, text)
 

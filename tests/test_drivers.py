@@ -14,7 +14,7 @@ import pytest
 from elq_ref import Plan
 from elq_ref.cli import main
 from elq_ref.cli.plan_options import changed
-from elq_ref.recipes import recipe
+from elq_ref.recipes import SUBJECTS, Subject, recipe
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 if not BENCHMARKS.is_dir():
@@ -22,6 +22,7 @@ if not BENCHMARKS.is_dir():
 sys.path.insert(0, str(BENCHMARKS))
 
 import ablation  # noqa: E402
+import batchnorm_statistics  # noqa: E402
 import cifar10_comparison  # noqa: E402
 import headline_trials  # noqa: E402
 import headlines  # noqa: E402
@@ -164,7 +165,8 @@ def test_the_comparison_writes_its_table(trained, tmp_path, monkeypatch, capsys)
 
 def test_the_ablation_and_the_trials_write_their_tables(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(ablation, "PASSES", 0.3)
-    monkeypatch.setattr(ablation, "VARIANTS", {"baseline": (), "random": ("partition=random", ablation.SHARES)})
+    random = ("--set", "partition=random", ablation.SHARES)
+    monkeypatch.setattr(ablation, "VARIANTS", {"baseline": (), "random": random})
     monkeypatch.setattr(tuning, "PASSES", 0.2)
     common = ["--recipe", "digits", "--network", trained, "--runs", str(tmp_path / "runs")]
     monkeypatch.setattr(sys, "argv", ["x", *common, "--results", str(tmp_path / "a")])
@@ -192,10 +194,10 @@ def test_the_ablation_and_the_trials_write_their_tables(trained, tmp_path, monke
     assert line.split()[2:] == ["-", f"{top1_of(tmp_path / 'h' / 'binary-lr-0.03'):.2f}"]
 
 
-@pytest.mark.parametrize("name", ablation.VARIANTS)
+@pytest.mark.parametrize("name", ablation.SETTINGS)
 def test_every_variant_is_a_plan_of_the_same_length(name):
     plan, _ = recipe("elq", "ternary", WEIGHTS, passes=ablation.PASSES)
-    plan = changed(plan, ablation.VARIANTS[name])
+    plan = changed(plan, ablation.SETTINGS[name])
     assert isinstance(plan, Plan)
     assert sum(plan.epochs) == pytest.approx(ablation.PASSES, rel=1e-4)
 
@@ -229,3 +231,20 @@ def test_the_headlines_leave_packed_files_that_give_their_numbers(trained, tmp_p
         assert row[4] == packed.name
     sizes = [results.with_name(f"digits-{name}.elq").stat().st_size for name in ("binary", "binary-firstlast")]
     assert sizes[0] < sizes[1]
+
+
+def test_statistics_of_batchnorm_are_compared_on_held_out_pictures(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(SUBJECTS, "digits-held", Subject("digits_cnn", "digits", 64, hold_out=300))
+    held, all_digits = str(tmp_path / "held"), str(tmp_path / "all")
+    assert main(["reproduce", "digits-held", trained, "--passes", "3", "--lr", "0.1", "-o", held]) == 0
+    assert main(["reproduce", "digits", trained, "--quick", "-o", all_digits]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", ["x", held, "--network", trained])
+    assert batchnorm_statistics.main() == 0
+    head, row = (re.split(r"  +", line) for line in capsys.readouterr().out.splitlines()[:2])
+    cells = dict(zip(head, row, strict=True))
+    assert cells["50 batches"] == f"{top1_of(tmp_path / 'held'):.2f}"  # what the run measured on its packed file
+    assert float(cells["float network's"]) < float(cells["running averages"])
+    monkeypatch.setattr(sys, "argv", ["x", all_digits, "--network", trained])
+    with pytest.raises(SystemExit, match="holds no training images out"):
+        batchnorm_statistics.main()

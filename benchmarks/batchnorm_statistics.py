@@ -1,0 +1,73 @@
+"""Where BatchNorm's statistics come from: python benchmarks/batchnorm_statistics.py RUN ... [-o FILE]
+
+For each finished run from the exploration network (a folder of `elq reproduce`, e.g. of benchmarks/ablation.py under
+runs/): held-out images that its quantized network What has right with the statistics of the float network, with the
+running averages that the run left, and with statistics re-estimated from 1, 5, 10, 50 and 200 batches. Needs ELQ_DATA
+with CIFAR-10. The test set is not read.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from result_text import keep, made_by
+
+from elq_ref import Batches, datasets
+from elq_ref.cli.common import load_network, table, with_normalization
+from elq_ref.elq.state import State, environment
+from elq_ref.nn import BatchNorm2d, Module
+from elq_ref.recipes import SUBJECTS
+from elq_ref.run_record import RunRecord
+from elq_ref.training import accuracy, reestimate
+
+COUNTS = (1, 5, 10, 50, 200)
+
+
+def row(run: RunRecord, network: str) -> list[str]:
+    """Per cent of the held-out images that What of `run` has right, statistics by statistics."""
+    subject = SUBJECTS[run.config["recipe"]]
+    if not subject.hold_out:
+        raise SystemExit(f"{run.path} is a run of {run.config['recipe']}, which holds no training images out")
+    train, held = datasets.hold_out(datasets.load(subject.data, None, "train"), subject.hold_out)
+    net, metadata = load_network(network, subject.model, train)
+    train, held = (with_normalization(part, metadata) for part in (train, held))
+    before = statistics(net)
+    state = State.load(run.path / "state.safetensors", net)
+    after = statistics(net)
+    parameters = dict(net.named_parameters())
+    for name, w in state.quantized().items():
+        parameters[name].data = w
+    found = []
+    for values in (before, after):
+        net.load_state_dict(net.state_dict() | values)
+        found.append(accuracy(net, held))
+    augment = datasets.default_augment(train)
+    batches = Batches(train, subject.batch_size, augment=augment, seed=run.seed)
+    for count in COUNTS:
+        reestimate(net, batches, count)
+        found.append(accuracy(net, held))
+    return [run.path.name, *(f"{100 * share:.2f}" for share in found)]
+
+
+def statistics(net: Module) -> dict:
+    """The running means and variances of a network by name, copied."""
+    norms = [name for name, module in net.named_modules() if isinstance(module, BatchNorm2d)]
+    return {n: t.copy() for n, t in net.state_dict().items() if n.rpartition(".")[0] in norms and "running" in n}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--network", default="benchmarks/networks/resnet20-exploration.safetensors")
+    parser.add_argument("-o", "--output", type=Path)
+    args = parser.parse_args()
+    head = ["top-1 % of What", "float network's", "running averages", *(f"{count} batches" for count in COUNTS)]
+    lines = [head, *(row(RunRecord.read(path), args.network) for path in args.runs)]
+    text = f"{table(lines)}\n\n{made_by(environment())}"
+    print(text)
+    keep(args.output, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
