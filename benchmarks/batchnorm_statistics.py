@@ -15,7 +15,7 @@ from result_text import keep, made_by
 from elq_ref import Batches, datasets
 from elq_ref.cli.common import load_network, table, with_normalization
 from elq_ref.elq.state import State, environment
-from elq_ref.nn import BatchNorm2d, Module
+from elq_ref.nn import Module
 from elq_ref.recipes import SUBJECTS
 from elq_ref.run_record import RunRecord
 from elq_ref.training import accuracy, reestimate
@@ -41,8 +41,7 @@ def row(run: RunRecord, network: str) -> list[str]:
     for values in (before, after):
         net.load_state_dict(net.state_dict() | values)
         found.append(accuracy(net, held))
-    augment = datasets.default_augment(train)
-    batches = Batches(train, subject.batch_size, augment=augment, seed=run.seed)
+    batches = Batches(train, subject.batch_size, augment=datasets.default_augment(train), seed=run.seed)
     for count in COUNTS:
         reestimate(net, batches, count)
         found.append(accuracy(net, held))
@@ -51,8 +50,7 @@ def row(run: RunRecord, network: str) -> list[str]:
 
 def statistics(net: Module) -> dict:
     """The running means and variances of a network by name, copied."""
-    norms = [name for name, module in net.named_modules() if isinstance(module, BatchNorm2d)]
-    return {n: t.copy() for n, t in net.state_dict().items() if n.rpartition(".")[0] in norms and "running" in n}
+    return {name: t.copy() for name, t in net.state_dict().items() if ".running_" in name}
 
 
 def main() -> int:
