@@ -16,7 +16,7 @@ from .methods import usual_plan
 from .optim import SGD
 
 PASSES, QUICK_PASSES, HEADLINE_PASSES = 12.0, 1.0, 72.0
-METHODS = ("elq", "bwn", "twn", "ttq", "inq", "float")
+METHODS = ("elq", "bwn", "twn", "ttq", "inq", "lab", "lat", "float")
 JUDGES = 2000  # training pictures on which a run is measured while it goes on
 
 
@@ -61,6 +61,8 @@ _CHOICES: dict[tuple[str, str], tuple[Plan, SGD]] = {
     ("bwn", "binary"): (usual_plan("bwn"), SGD(lr=0.01)),
     ("ttq", "ternary"): (usual_plan("ttq"), SGD(lr=0.003)),
     ("inq", "ternary"): (usual_plan("inq"), SGD(lr=0.1)),
+    ("lab", "binary"): (usual_plan("lab"), SGD(lr=0.01)),
+    ("lat", "ternary"): (usual_plan("lat"), SGD(lr=0.01)),
     ("float", "float"): (_FLOAT, SGD(lr=0.01)),
 }
 _LONG = Plan(sigma2=(0.4, 0.3, 0.2, 0.0), epochs=(8.0, 1.0, 1.0, 1.0, 1.0), restart=0.3)

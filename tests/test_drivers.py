@@ -146,7 +146,7 @@ def test_the_comparison_writes_its_table(trained, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(sys, "argv", arguments)
     assert cifar10_comparison.main() == 0
     text = results.with_suffix(".txt").read_text()
-    assert "8 of 18 runs are done" in text
+    assert "8 of 22 runs are done" in text
     tops = [top1_of(results / f"float-seed{seed}") for seed in (0, 1)]
     row = next(line for line in text.splitlines() if line.startswith("float"))
     assert row.split()[1:4] == ["1", "2", f"{sum(tops) / 2:.2f}"]
@@ -183,7 +183,7 @@ def test_the_ablation_and_the_trials_write_their_tables(trained, tmp_path, monke
     monkeypatch.setattr(sys, "argv", ["x", *common, "--results", str(tmp_path / "t"), *only])
     assert tuning.main() == 0
     text = (tmp_path / "t.txt").read_text()
-    assert "2 of 42 runs are done" in text
+    assert "2 of 54 runs are done" in text
     line = next(line for line in text.splitlines() if line.startswith("twn"))
     assert line.split()[3] == f"{top1_of(tmp_path / 't' / 'twn-ternary-lr0.003'):.2f}"
     monkeypatch.setattr(headline_trials, "PASSES", 0.3)

@@ -58,7 +58,7 @@ def test_every_method_gets_the_same_passes_and_layers(method, first_last_float):
     make(plan)
     kept = ("conv1.weight", "fc.weight") if first_last_float else ()
     assert plan.keep_float == (WEIGHTS if method == "float" else kept)
-    assert plan.levels == {"bwn": "binary"}.get(method, "ternary")
+    assert plan.levels == ("binary" if method in ("bwn", "lab") else "ternary")
     assert recipe("elq", "binary", WEIGHTS)[0].levels == "binary"
     assert sum(recipe(method, levels_of(method), WEIGHTS, passes=3)[0].epochs) == pytest.approx(3)
 
@@ -338,7 +338,7 @@ def test_a_state_that_cannot_be_written_keeps_the_one_before(trained, finished, 
         (["digits"], ["digits_cnn", "name its file"]),
         (["digits", "{dir}/nothing.safetensors"], ["nothing.safetensors"]),
         (["digits", "{dir}/other.safetensors"], ["other.safetensors", "missing", "conv1.weight"]),
-        (["digits", "{trained}", "--method", "lat"], ["lat", "elq, bwn"]),
+        (["digits", "{trained}", "--method", "dorefa"], ["dorefa", "elq, bwn"]),
         (["digits", "{trained}", "--method", "twn", "--levels", "binary"], ["binary", "twn", "ternary"]),
         (["digits", "{trained}", "--passes", "0"], ["--passes is 0"]),
         (["digits", "{trained}", "--passes", "inf"], ["finite"]),
