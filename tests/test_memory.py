@@ -2,7 +2,9 @@
 whose memory is theirs alone."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 from children import run_python
 
@@ -85,3 +87,23 @@ def test_nothing_grows_over_a_thousand_steps(keep: bool):
 def test_what_one_size_left_serves_another():
     """25 arrays of 8 MB, all given up; then 9 of 20 MB lie where those lay."""
     assert output(REUSE).strip() == "True"
+
+
+LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(kernels.info()["kernel"] == "NumPy", reason="NumPy's memory is not ours")
+@pytest.mark.skipif(not LARGE_PAGES.exists(), reason="this system has no large pages to ask for")
+def test_results_lie_in_memory_that_asked_for_large_pages():
+    """The kernel says so by the flag "hg" of the mapping that holds the middle of a result."""
+    result = kernels.relu(np.zeros(1 << 20, np.float32))
+    address, inside = result.ctypes.data + result.nbytes // 2, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first, *words = line.split()
+        if "-" in first:
+            low, high = (int(end, 16) for end in first.split("-"))
+            inside = low <= address < high
+        elif inside and first == "VmFlags:":
+            assert "hg" in words
+            return
+    pytest.fail("no mapping holds the result")
