@@ -10,7 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 W, W_HAT, FROZEN, BAND, GRAY = "#0072B2", "#D55E00", "#444444", "#F0E442", "#888888"  # Okabe, Ito: safe for all eyes
-CYCLE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#777777", "#6A3D9A")
+CYCLE = (
+    *("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
+    *("#777777", "#6A3D9A", "#8B4513", "#99B000"),
+)
 _STYLE: dict[str, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
