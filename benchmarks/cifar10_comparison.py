@@ -1,4 +1,4 @@
-"""ELQ beside BWN, TWN, TTQ, INQ, LAB, LAT and float fine-tuning on CIFAR-10 ResNet-20: 12 passes and as many seeds each.
+"""ELQ beside BWN, TWN, TTQ, INQ, LAB, LAT and float fine-tuning: CIFAR-10 ResNet-20, 12 passes, as many seeds each.
 
 python benchmarks/cifar10_comparison.py --processes 2     all that is not done yet, then the table
 python benchmarks/cifar10_comparison.py --table           the table of what is done
