@@ -1,5 +1,5 @@
-"""Memory of training: nothing grows with the steps, and what one size left serves another. In processes of their own,
-whose memory is theirs alone."""
+"""Memory of training: nothing grows with the steps, what one size left serves another (both in processes of their own,
+whose memory is theirs alone), and it asks for large pages."""
 
 import json
 from pathlib import Path

@@ -278,3 +278,11 @@ def test_a_record_says_which_error_it_is(runs, tmp_path):
         RunRecord.read(damaged(tmp_path, runs["elq"], "steps.jsonl", "x"))
     with pytest.raises(FileNotFoundError, match=r"no config\.json"):
         RunRecord.read(tmp_path / "nowhere")
+
+
+def test_no_two_of_many_look_alike():
+    pytest.importorskip("matplotlib")
+    from elq_ref.report.style import look
+
+    looks = [look(place) for place in range(27)]
+    assert len(set(looks)) == 27

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..comparison import Group, half_interval
-from .style import CYCLE, styled
+from .style import look, styled
 
 OUTLYING = 8.0  # points
 
@@ -20,8 +20,8 @@ def beside(groups: Sequence[Group]) -> Figure:
     figure = Figure(figsize=(7.2, max(2.6, 0.42 * len(groups) + 1.2)), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
     edge = np.median([group.top1.mean() for group in groups]) - OUTLYING
-    for y, (group, colour) in enumerate(zip(groups, CYCLE * len(groups), strict=False)):
-        top1 = group.top1
+    for y, group in enumerate(groups):
+        (colour, line), top1 = look(y), group.top1
         if top1.mean() > edge:
             left.plot(top1, np.full(len(top1), y), "o", color=colour, markersize=4, alpha=0.6)
             half = half_interval(top1) if len(top1) > 1 else None
@@ -30,7 +30,7 @@ def beside(groups: Sequence[Group]) -> Figure:
             left.plot([edge], [y], "<", color=colour, markersize=6)
         left.annotate(f"{top1.mean():.2f}", (max(edge, top1.mean()), y), xytext=(0, 9), textcoords="offset points",
                       ha="center", fontsize=7.5)  # fmt: skip
-        _way(right, group, colour)
+        _way(right, group, colour, line)
     left.margins(x=0.12)
     left.set_yticks(range(len(groups)), [f"{g.label} ({len(g.runs)})" for g in groups])
     left.set_ylim(len(groups) - 0.5, -0.7)
@@ -44,12 +44,13 @@ def beside(groups: Sequence[Group]) -> Figure:
     return figure
 
 
-def _way(axes, group: Group, colour: str) -> None:
+def _way(axes, group: Group, colour: str, line: str) -> None:
     by_step: dict[int, list[float]] = {}
     for run in group.runs:
-        for line in run.measured:
-            by_step.setdefault(line["step"], []).append(line["top1_hat"])
+        for measured in run.measured:
+            by_step.setdefault(measured["step"], []).append(measured["top1_hat"])
     steps = sorted(by_step)
-    axes.plot(steps, [np.mean(by_step[s]) for s in steps], color=colour, marker=".", markersize=4, label=group.label)
+    means = [np.mean(by_step[s]) for s in steps]
+    axes.plot(steps, means, line, color=colour, marker=".", markersize=4, label=group.label)
     low, high = ([f(by_step[s]) for s in steps] for f in (min, max))
     axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)

@@ -10,10 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 W, W_HAT, FROZEN, BAND, GRAY = "#0072B2", "#D55E00", "#444444", "#F0E442", "#888888"  # Okabe, Ito: safe for all eyes
-CYCLE = (
-    *("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
-    *("#777777", "#6A3D9A", "#8B4513", "#99B000"),
-)
+CYCLE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#777777", "#6A3D9A")
 _STYLE: dict[str, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -43,6 +40,11 @@ def styled(draw: Any) -> Any:
 
     drawn.__doc__, drawn.__name__ = draw.__doc__, draw.__name__
     return drawn
+
+
+def look(place: int) -> tuple[str, str]:
+    """Colour and line of the one at this place, from 0, among many: the colours come again, then dashed, dotted."""
+    return CYCLE[place % len(CYCLE)], ("-", "--", ":")[place // len(CYCLE) % 3]
 
 
 def bare(axes: Axes) -> None:
