@@ -10,7 +10,7 @@ import platform
 from pathlib import Path
 
 import numpy
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 MACHINE = platform.machine().lower()
@@ -71,11 +71,7 @@ setup(
         extension("elq_ref._infer", "_ext/infer.pyx", ("cpu", "pool", "infer_")),
     ],
     cmdclass={"build_ext": BuildExt},
-    packages=[
-        "elq_ref",
-        *(f"elq_ref.{p.parent.name}" for p in sorted(Path("elq_ref").glob("*/__init__.py"))),
-        "elq_ref._bundled",
-    ],
+    packages=[*find_packages(include=["elq_ref", "elq_ref.*"]), "elq_ref._bundled"],
     package_dir={"elq_ref._bundled": "data"},
     package_data={"elq_ref._bundled": ["*"], "elq_ref": ["py.typed"]},
 )

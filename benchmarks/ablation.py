@@ -14,7 +14,7 @@ import numpy as np
 from jobs import Job, exploring, kept_runs, work_off, write_table
 
 from elq_ref.cli.common import table as aligned
-from elq_ref.run_record import RunRecord
+from elq_ref.runs.record import RunRecord
 
 PASSES = 3.0
 SHARES = "portions=0.164,0.313,0.448,1"  # what the bands of sigma2 froze in benchmarks/results/*-ternary-6passes.txt
@@ -91,7 +91,7 @@ def main() -> int:
 def write(folder: Path, runs: dict[str, RunRecord], seeds: list[int]) -> None:
     """The table as text beside the folder of the runs, and on standard output."""
     by_variant = {name: [runs.get(f"{_file(name)}-seed{seed}") for seed in seeds] for name in VARIANTS}
-    rows = [["changed", "runs", "top-1 %", "minus baseline", "W, stage 0", "What, stage 0", "frozen before the last"]]
+    rows = [["changed", "runs", "top-1 %", "minus baseline", "W, stage 0", "W_hat, stage 0", "frozen before the last"]]
     base = {run.seed: run.top1 for run in by_variant["baseline"] if run}
     for name, found in by_variant.items():
         done = [run for run in found if run]

@@ -1,7 +1,7 @@
 """Where BatchNorm's statistics come from: python benchmarks/batchnorm_statistics.py RUN ... [-o FILE]
 
 For each finished run from the exploration network (a folder of `elq reproduce`, e.g. of benchmarks/ablation.py under
-runs/): held-out images that its quantized network What has right with the statistics of the float network, with the
+runs/): held-out images that its quantized network W_hat has right with the statistics of the float network, with the
 running averages that the run left, and with statistics re-estimated from 1, 5, 10, 50 and 200 batches. Needs ELQ_DATA
 with CIFAR-10. The test set is not read.
 """
@@ -14,17 +14,17 @@ from result_text import keep, made_by
 
 from elq_ref import Batches, datasets
 from elq_ref.cli.common import load_network, table, with_normalization
-from elq_ref.elq.state import State, environment
 from elq_ref.nn import Module
-from elq_ref.recipes import SUBJECTS
-from elq_ref.run_record import RunRecord
-from elq_ref.training import accuracy, reestimate
+from elq_ref.runs.recipes import SUBJECTS
+from elq_ref.runs.record import RunRecord
+from elq_ref.training.evaluate import accuracy, reestimate
+from elq_ref.training.state import State, environment
 
 COUNTS = (1, 5, 10, 50, 200)
 
 
 def row(run: RunRecord, network: str) -> list[str]:
-    """Per cent of the held-out images that What of `run` has right, statistics by statistics."""
+    """Per cent of the held-out images that W_hat of `run` has right, statistics by statistics."""
     subject = SUBJECTS[run.config["recipe"]]
     if not subject.hold_out:
         raise SystemExit(f"{run.path} is a run of {run.config['recipe']}, which holds no training images out")
@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("--network", default="benchmarks/networks/resnet20-exploration.safetensors")
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
-    head = ["top-1 % of What", "float network's", "running averages", *(f"{count} batches" for count in COUNTS)]
+    head = ["top-1 % of W_hat", "float network's", "running averages", *(f"{count} batches" for count in COUNTS)]
     lines = [head, *(row(RunRecord.read(path), args.network) for path in args.runs)]
     text = f"{table(lines)}\n\n{made_by(environment())}"
     print(text)

@@ -14,8 +14,8 @@ from jobs import Job, Places, add_options, kept_runs, work_off, write_table
 from result_text import made_by
 
 from elq_ref.cli.common import table as aligned
-from elq_ref.comparison import grouped, table
-from elq_ref.recipes import PASSES
+from elq_ref.runs.comparison import grouped, table
+from elq_ref.runs.recipes import PASSES
 
 METHODS = (  # in the order of what is most worth knowing
     ("elq", "ternary"),

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from result_text import keep, made_by
 
-from elq_ref.elq.state import environment
 from elq_ref.machine import python_command
+from elq_ref.training.state import environment
 
 FLOORS = {"float": 98.0, "ternary": 97.5, "binary": 97.0}
 

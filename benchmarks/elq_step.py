@@ -21,9 +21,9 @@ from result_text import keep
 
 from elq_ref import SGD, Batches, Plan, quantize
 from elq_ref.datasets import Augment, Dataset, Normalization
-from elq_ref.elq.stages import Step
 from elq_ref.models import resnet20
-from elq_ref.training import fit
+from elq_ref.training.float_training import fit
+from elq_ref.training.stages import Step
 
 KINDS = {
     "sign assumed, a1 = 1: one pass": {"sign": "assumed", "a1": 1.0},

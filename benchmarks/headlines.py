@@ -16,7 +16,7 @@ from result_text import made_by
 
 from elq_ref.cli.common import table as aligned
 from elq_ref.files import atomic_write
-from elq_ref.run_record import RunRecord
+from elq_ref.runs.record import RunRecord
 
 KINDS = (("ternary", ""), ("binary", ""), ("ternary", "-firstlast"), ("binary", "-firstlast"))
 
@@ -56,7 +56,7 @@ def write(folder: Path, runs: dict[str, RunRecord]) -> None:
         cells = f"{r['correct']}", f"{r['top1']:.2f}", f"{r['weight_bytes']:,}", packed.name, f"{r['seconds'] / 60:.0f}"
         rows.append([name, *cells])
         curve = " ".join(f"{line['top1_hat']:.1f}" for line in run.measured)
-        curve = f"  What after each pass, % of {run.config['judge']}: {curve}"
+        curve = f"  W_hat after each pass, % of {run.config['judge']}: {curve}"
         lines += [f"{name}: {run.config['command']}", f"  {made_by(r['environment'])}", curve, ""]
     total = next((run.result["total"] for run in runs.values()), 0)
     lines = [

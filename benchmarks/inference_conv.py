@@ -10,8 +10,8 @@ weights; float activations beside onnxruntime and torch.compile in float32, int8
 import numpy as np
 from inference_common import FLOAT, INT8, QUANTIZE, Report, arguments, with_integers
 
+from elq_ref.graph.codes import pack_codes
 from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight
-from elq_ref.runtime.codes import pack_codes
 
 CHANNELS, SIZE = 64, 56
 

@@ -11,8 +11,8 @@ of one, for which what a call costs besides counts less.
 import numpy as np
 from inference_common import QUANTIZE, Report, arguments, with_integers
 
+from elq_ref.graph.codes import pack_codes
 from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight
-from elq_ref.runtime.codes import pack_codes
 
 SIZE, PICTURE = 4096, (16, 16, 16)
 INT8 = ("elq int8", "limit int8", "onnxruntime u8s8")

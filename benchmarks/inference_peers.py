@@ -11,7 +11,7 @@ import torch
 import torch._inductor.config
 from torch.nn import functional as F
 
-from elq_ref.deploy.onnx_export import padded_maxima
+from elq_ref.exchange.onnx_export import padded_maxima
 from elq_ref.runtime import Node, PackedNetwork
 from elq_ref.timing.runners import Call, Ready, Runner, normalized
 
@@ -64,7 +64,7 @@ class Network(torch.nn.Module):
 
 
 def layer(node: Node) -> torch.nn.Module:
-    """A conv or linear node with the weights scale_o What."""
+    """A conv or linear node with the weights scale_o W_hat."""
     what, a = node.weight.values().astype(np.float64), node.attributes
     weight = (what * node.scale.reshape(-1, *(1,) * (what.ndim - 1))).astype(np.float32)
     if node.op == "linear":

@@ -15,10 +15,11 @@ import numpy as np
 from result_text import keep, made_by
 
 from elq_ref import datasets
+from elq_ref.deploy import derive
 from elq_ref.deploy.calibration import METHODS, histograms, scale
-from elq_ref.elq.state import environment
-from elq_ref.runtime import PackedNetwork, Session, derive
+from elq_ref.runtime import PackedNetwork, Session
 from elq_ref.runtime.format import to_bytes
+from elq_ref.training.state import environment
 
 BATCH = 100
 

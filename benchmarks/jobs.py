@@ -20,8 +20,8 @@ from pathlib import Path
 
 from elq_ref.files import atomic_write
 from elq_ref.machine import python_command
-from elq_ref.run_folder import LOGS
-from elq_ref.run_record import RunRecord
+from elq_ref.runs.folder import LOGS
+from elq_ref.runs.record import RunRecord
 
 ONE_THREAD = dict.fromkeys(("ELQ_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 

@@ -13,10 +13,10 @@ _HOME = {
     "Tensor": "tensor",
     "no_grad": "tensor",
     "check_grads": "gradcheck",
-    "SGD": "optim",
+    "SGD": "training.sgd",
     "Plan": "elq.plan",
-    "State": "elq.state",
-    "quantize": "elq.stages",
+    "State": "training.state",
+    "quantize": "training.stages",
     "objective": "elq.gradients",
     "ternarize": "elq.levels",
     "binarize": "elq.levels",
@@ -24,8 +24,8 @@ _HOME = {
     "Batches": "datasets",
     "load": "checkpoint",
     "save": "checkpoint",
-    "accuracy": "training",
-    "fit": "training",
+    "accuracy": "training.evaluate",
+    "fit": "training.float_training",
     "pack": "deploy",
     "unpack": "deploy",
     "PackedNetwork": "runtime",
@@ -33,7 +33,8 @@ _HOME = {
     "FormatError": "errors",
 }
 _ROOMS = (
-    "ops", "nn", "models", "datasets", "pictures", "kernels", "runtime", "deploy", "methods", "elq", "crosscheck"
+    "ops", "nn", "models", "datasets", "pictures", "kernels", "graph", "runtime", "deploy", "exchange", "methods",
+    "elq", "training", "crosscheck",
 )
 
 __all__ = ["__version__", *_HOME, *_ROOMS]

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from .errors import FormatError
-from .runtime.packed import RESIZE_RULES
+from .preprocessing import RESIZE_RULES
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")  # of files in folders
 _MODES = {1: "L", 3: "RGB"}

@@ -148,13 +148,9 @@ class Tensor:
             del parents, parts, part, grad  # not kept during the next operation
 
     def __add__(self, other: Tensor) -> Tensor:
-        from .ops import add
-
         return add(self, other)
 
     def __mul__(self, other: Tensor) -> Tensor:
-        from .ops import mul
-
         return mul(self, other)
 
     def _refuse_in_place(self, *_: Any) -> None:
@@ -226,6 +222,23 @@ def record(name: str, y: np.ndarray, parents: Sequence[Tensor], backward: Backwa
     if tracer is not None:
         tracer(name, operands, out, attrs)
     return out
+
+
+def _same_shape(op: str, a: Tensor, b: Tensor) -> None:
+    if a.shape != b.shape:
+        raise ValueError(f"{op} of shapes {a.shape} and {b.shape}: they must be equal")
+
+
+def add(a: Tensor, b: Tensor) -> Tensor:
+    """y = a + b, equal shapes (no broadcasting: a residual that does not fit is a mistake)."""
+    _same_shape("add", a, b)
+    return record("add", a.data + b.data, (a, b), lambda dy: (dy, dy))
+
+
+def mul(a: Tensor, b: Tensor) -> Tensor:
+    """y = a * b elementwise, equal shapes."""
+    _same_shape("mul", a, b)
+    return record("mul", a.data * b.data, (a, b), lambda dy: (dy * b.data, dy * a.data))
 
 
 @contextmanager

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import safetensors.numpy
 
-from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight, derive
-from elq_ref.runtime.codes import pack_codes
-from elq_ref.runtime.integer_derive import scaled_values
+from elq_ref.deploy import derive
+from elq_ref.deploy.derive import scaled_values
+from elq_ref.graph.codes import pack_codes
+from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight
 from elq_ref.runtime.interpreter import run_node, values
 
 U = 2.0**-24  # half the distance from 1 to the next float32
@@ -165,3 +166,35 @@ def opened(content):
 def closed(tensors, text):
     """The file's content of tensors and a JSON object, or its text."""
     return safetensors.numpy.save(tensors, {"elq": text if isinstance(text, str) else json.dumps(text)})
+
+
+def block(rng, readers=(), swapped=False):
+    """A residual block with a shortcut of its own, then a classifier; `readers` names values that someone else reads
+    too: zero times their mean is added to the classifier's value, which changes none of its bits."""
+    chain = [
+        weighted(rng, "conv", "first", "input", "ternary", (16, 3, 3, 3), padding=(1, 1)),
+        Node("relu", "first relu", ("first",)),
+        weighted(rng, "conv", "a", "first relu", "ternary", (16, 16, 3, 3), padding=(1, 1), stride=(2, 2)),
+        Node("relu", "a relu", ("a",)),
+        weighted(rng, "conv", "b", "a relu", "binary", (16, 16, 3, 3), padding=(1, 1)),
+        weighted(rng, "conv", "shortcut", "first relu", "ternary", (16, 16, 1, 1), stride=(2, 2)),
+        Node("add", "sum", ("shortcut", "b") if swapped else ("b", "shortcut")),
+        Node("relu", "sum relu", ("sum",)),
+        weighted(rng, "conv", "c", "sum relu", "ternary", (16, 16, 3, 3), padding=(1, 1)),
+        Node("add", "again", ("c", "sum relu")),
+        Node("flatten", "flat", ("again",)),
+        weighted(rng, "linear", "fc", "flat", "ternary", (7, 16 * 4 * 5)),
+    ]
+    shapes = {"flat": 320, "fc": 7}
+    last = "fc"
+    for k, name in enumerate(readers):
+        channels = shapes.get(name, 16)
+        source = name
+        if name not in shapes:
+            chain.append(Node("global_avg_pool", f"mean {k}", (name,)))
+            source = f"mean {k}"
+        zero = weighted(rng, "linear", f"zero {k}", source, "float", (7, channels))
+        chain.append(replace(zero, scale=np.zeros(7, np.float32), bias=np.zeros(7, np.float32)))
+        chain.append(Node("add", f"total {k}", (last, f"zero {k}")))
+        last = f"total {k}"
+    return network(chain, (3, 8, 9), 7)

@@ -31,10 +31,18 @@ from operators import mutants
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "tools" / "mutants.json"
 FILES = [*sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "elq_ref" / "elq").glob("*.py"))]
-FILES += ["elq_ref/methods/elq.py", "elq_ref/optim.py"]
-TESTS = ["levels", "bands", "objective", "optim", "stages", "golden_run", "docs"]
-TESTS = [f"tests/test_{name}.py" for name in TESTS] + ["tests/test_statements.py::test_every_statement_holds"]
-NEAREST = {"gradients": "objective", "plan": "objective", "state": "stages", "elq": "stages"}
+FILES += [f"elq_ref/{name}.py" for name in ("methods/elq", "training/sgd", "training/stages", "training/state")]
+TESTS = [
+    "tests/elq/test_levels.py",
+    "tests/elq/test_bands.py",
+    "tests/elq/test_objective.py",
+    "tests/training/test_sgd.py",
+    "tests/training/test_stages.py",
+    "tests/training/test_golden_run.py",
+    "tests/test_docs.py",
+    "tests/statements/test_statements.py::test_every_statement_holds",
+]
+NEAREST = dict.fromkeys(("gradients", "plan"), "elq/test_objective") | dict.fromkeys(("elq", "state"), "training/test_stages")
 TIMEOUT = 40  # seconds for a test file
 
 
@@ -77,7 +85,7 @@ def caught_by(folder: Path, broken: Broken) -> str | None:
     kept, times = path.read_text(), path.stat()
     path.write_text(broken.source)
     try:
-        own = f"tests/test_{NEAREST.get(path.stem, path.stem)}.py"
+        own = f"tests/{NEAREST.get(path.stem, f'{path.parent.name}/test_{path.stem}')}.py"
         return first_failure(folder, [own]) or first_failure(folder, [test for test in TESTS if test != own])
     finally:
         path.write_text(kept)

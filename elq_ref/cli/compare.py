@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from ..comparison import differences, grouped, half_interval, reference, unlike
-from ..comparison import table as rows_of
 from ..files import atomic_write
-from ..run_record import RunRecord
+from ..runs.comparison import differences, grouped, half_interval, reference, unlike
+from ..runs.comparison import table as rows_of
+from ..runs.record import RunRecord
 from .common import Result, table
 
 

@@ -13,14 +13,15 @@ import numpy as np
 from .. import datasets, kernels, models
 from ..datasets import Batches, Dataset
 from ..elq.plan import Plan
-from ..elq.stages import stage_steps
 from ..nn import Module
-from ..optim import SGD, Schedule
-from ..quantizing import finish, run_stages, stage_line
-from ..run_folder import RunFolder
+from ..runs.folder import RunFolder
+from ..runs.quantizing import finish, run_stages, stage_line
 from ..runtime import PackedNetwork, Session
 from ..tensor import Tensor, no_grad
-from ..training import count_correct, fit, reestimate
+from ..training.evaluate import count_correct, reestimate
+from ..training.float_training import fit
+from ..training.sgd import SGD, Schedule
+from ..training.stages import stage_steps
 from .common import Result, network_metadata, progress, save_network, table
 
 FLOAT_EPOCHS = 40

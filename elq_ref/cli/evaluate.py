@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from .. import datasets
-from ..quantizing import count_correct_packed
+from ..runs.quantizing import count_correct_packed
 from ..runtime import PackedNetwork
-from ..training import count_correct
+from ..training.evaluate import count_correct
 from .common import Result, add_data, is_packed, load_data, load_network, with_normalization
 from .output import add_activations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .. import checkpoint, models
 from ..deploy import pack
-from ..deploy.onnx_export import BATCH, OPSET, export_onnx
+from ..exchange.onnx_export import BATCH, OPSET, export_onnx
 from ..runtime import PackedNetwork
 from .common import Result, is_packed
 

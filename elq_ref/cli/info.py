@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .. import kernels, runtime
-from ..elq.state import environment
+from ..training.state import environment
 from .common import Result
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .. import checkpoint, datasets
-from ..quantizing import pack_network
+from ..runs.quantizing import pack_network
 from .common import Result, add_data, load_network
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from ..elq.plan import Plan
 from ..methods import METHODS, make
 from ..nn import Module
-from ..optim import SGD
-from ..quantizing import recommended
+from ..runs.quantizing import recommended
+from ..training.sgd import SGD
 
 
 def add_plan(command: argparse.ArgumentParser) -> None:

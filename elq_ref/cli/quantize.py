@@ -9,11 +9,11 @@ from typing import Any
 from .. import datasets
 from ..datasets import Batches, Dataset
 from ..elq.plan import Plan
-from ..elq.stages import stage_steps
 from ..nn import Module
-from ..optim import SGD
-from ..quantizing import finish, run_stages, stage_line, written
-from ..run_folder import RunFolder
+from ..runs.folder import RunFolder
+from ..runs.quantizing import finish, run_stages, stage_line, written
+from ..training.sgd import SGD
+from ..training.stages import stage_steps
 from .common import Result, add_data, load_network, progress, with_normalization
 from .plan_options import add_plan, plan_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..run_record import RunRecord
+from ..runs.record import RunRecord
 from .common import Result
 
 
@@ -19,7 +19,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> Result:
     records = [RunRecord.read(path) for path in args.runs]
     try:
-        from ..report import write_report
+        from ..runs.report import write_report
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise

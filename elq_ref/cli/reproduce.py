@@ -10,8 +10,18 @@ from typing import Any
 
 from .. import datasets
 from ..datasets import Batches
-from ..recipes import HEADLINE_PASSES, JUDGES, METHODS, PASSES, QUICK_PASSES, SUBJECTS, Subject, levels_of, recipe
-from ..run_folder import RunFolder
+from ..runs.folder import RunFolder
+from ..runs.recipes import (
+    HEADLINE_PASSES,
+    JUDGES,
+    METHODS,
+    PASSES,
+    QUICK_PASSES,
+    SUBJECTS,
+    Subject,
+    levels_of,
+    recipe,
+)
 from .common import Result, load_network, with_normalization
 from .plan_options import add_settings, changed
 from .quantize import carry_out, result_text

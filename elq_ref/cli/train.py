@@ -7,10 +7,11 @@ import os
 
 from .. import datasets, models
 from ..datasets import Batches
-from ..elq.stages import stage_steps
-from ..optim import SGD, Schedule
-from ..run_folder import RunFolder
-from ..training import count_correct, fit, float_plan
+from ..runs.folder import RunFolder
+from ..training.evaluate import count_correct
+from ..training.float_training import fit, float_plan
+from ..training.sgd import SGD, Schedule
+from ..training.stages import stage_steps
 from .common import Result, add_data, network_metadata, progress, save_network
 
 

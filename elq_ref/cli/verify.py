@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> Result:
 
 def _painter() -> Callable[[Path], Iterator[Path]]:
     try:
-        from ..statements.pictures import draw
+        from ..statements.plots import draw
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":
             raise

@@ -17,12 +17,12 @@ from safetensors.numpy import save as serialize
 from ..datasets import Batches
 from ..elq.gradients import Evaluated, Forward, Objective
 from ..elq.plan import Plan
-from ..elq.stages import quantize
-from ..elq.state import State, environment
 from ..files import atomic_write
 from ..methods import Descent, Layer, Method
 from ..nn import Module
-from ..optim import SGD
+from ..training.sgd import SGD
+from ..training.stages import quantize
+from ..training.state import State, environment
 from .trace import VERSION, Trace, files
 
 
@@ -79,7 +79,7 @@ class _Witness(Method):
         def watched_hat(weights: Sequence[np.ndarray]) -> Evaluated:
             at = at_hat(weights)
             self.note_pass("_hat", at, layers)
-            if all(layer.frozen.all() for layer in layers):  # W is What: this pass is both
+            if all(layer.frozen.all() for layer in layers):  # W is W_hat: this pass is both
                 self.note_pass("", at, layers)
             return at
 

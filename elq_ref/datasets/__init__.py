@@ -1,6 +1,7 @@
 """Data sets as arrays, and seeded batches of them."""
 
-from .base import Dataset, Normalization, renormalized
+from ..preprocessing import Normalization
+from .base import Dataset, renormalized
 from .batches import Augment, Batches
 from .cifar import cifar10
 from .folders import image_folder, load_for

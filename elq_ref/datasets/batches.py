@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from ..splitmix import MAX_SEED, random_bits
 from .base import Dataset
 
 _ORDER, _ROW, _COLUMN, _FLIP = range(4)
-_GAMMA = 0x9E3779B97F4A7C15
-_MASK = (1 << 64) - 1
 
 
 @dataclass(frozen=True)
@@ -32,23 +31,6 @@ class Augment:
     def __post_init__(self) -> None:
         if self.pad < 0:
             raise ValueError(f"pad is {self.pad}, wanted an integer >= 0")
-
-
-def random_bits(seed: int, epoch: int, purpose: int, samples: np.ndarray) -> np.ndarray:
-    """uint64 (N,), uniform: number `samples[i]` of the SplitMix64 stream of (seed, epoch, purpose).
-
-    Source: G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", 2014.
-    """
-    key = 0
-    for part in (seed, epoch, purpose):
-        key = int(_mix(np.array([(key + part + 1) * _GAMMA & _MASK], np.uint64))[0])
-    return _mix((samples.astype(np.uint64) + np.uint64(1)) * np.uint64(_GAMMA) + np.uint64(key))
-
-
-def _mix(z: np.ndarray) -> np.ndarray:
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 class Batches:
@@ -69,7 +51,7 @@ class Batches:
     ) -> None:
         if batch_size < 1 or not len(dataset):
             raise ValueError(f"batches of {batch_size} from {len(dataset)} pictures: wanted at least one of each")
-        if not 0 <= seed <= _MASK:
+        if not 0 <= seed <= MAX_SEED:
             raise ValueError(f"seed is {seed}, wanted 0 to 2^64 - 1")
         self.dataset, self.batch_size, self.augment = dataset, batch_size, augment
         self.seed, self.shuffle, self.dtype = seed, shuffle, dtype

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FormatError
-from .base import Dataset, Normalization
+from ..preprocessing import Normalization
+from .base import Dataset
 
 RECORDS = 10_000
 SHAPE = (3, 32, 32)

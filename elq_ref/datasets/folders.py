@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import Dataset, Normalization
+from ..preprocessing import Normalization
+from .base import Dataset
 from .sources import is_unknown_folder, load
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FormatError
-from .base import Dataset, Normalization
+from ..preprocessing import Normalization
+from .base import Dataset
 
 PARTS = {"train": "train", "test": "t10k"}
 NORMALIZATION = Normalization((0.1307,), (0.3081,))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..splitmix import random_bits
 from .base import Dataset
-from .batches import random_bits
 
 _HOLD_OUT = 4  # a purpose beside those of elq_ref.datasets.batches
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FormatError
-from .base import Dataset, Normalization
+from ..preprocessing import Normalization
+from .base import Dataset
 from .idx import CLASSES, labelled, read_idx
 
 TOP = 16  # the pictures count ink in cells of 4x4 pixels: 0 to 16

@@ -1,7 +1,7 @@
 """What turns a trained network into a file."""
 
 from .calibration import calibrate
-from .onnx_export import export_onnx
+from .derive import derive
 from .packing import pack, unpack
 
-__all__ = ["calibrate", "export_onnx", "pack", "unpack"]
+__all__ = ["calibrate", "derive", "pack", "unpack"]

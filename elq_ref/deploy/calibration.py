@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..runtime.integer import HIGH, LOW
-from ..runtime.integer_derive import derive, quantize, scaled_values
+from ..runtime.integer import HIGH, LOW, to_int8
 from ..runtime.integer_interpreter import interpret_int8
 from ..runtime.interpreter import values
 from ..runtime.packed import PackedNetwork
+from .derive import derive, scaled_values
 
 BINS = 4096
 BATCH = 32
@@ -172,7 +172,7 @@ def report(
         first += len(x)
         for name, step in program.scales.items():
             v = known[name].astype(np.float64)
-            own = v - step * quantize(v, step)
+            own = v - step * to_int8(v, step)
             total = v - step * result.values[name]
             beyond = np.count_nonzero((v >= (HIGH + 0.5) * step) | (v < (LOW - 0.5) * step))
             row = [np.square(v).sum(), np.square(own).sum(), np.square(total).sum(), beyond, v.size]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..graph import INPUT, Traced, trace
+from ..graph.codes import pack_codes
+from ..graph.nodes import Graph, Node, Weight
 from ..nn import Module
-from ..runtime.codes import pack_codes
-from ..runtime.graph_types import Graph, Node, Weight
 from ..runtime.packed import Metadata, PackedNetwork
+from ..tracing import INPUT, Traced, trace
 
 Codes = tuple[np.ndarray, np.ndarray]
 
@@ -55,7 +55,7 @@ def pack(
 
 
 def unpack(packed: PackedNetwork) -> dict[str, np.ndarray]:
-    """What float32 of every conv and linear weight by parameter name, bit for bit; weights kept in float as
+    """W_hat float32 of every conv and linear weight by parameter name, bit for bit; weights kept in float as
     they are.
     """
     names = {name: name.partition("#")[0] for name in packed.layers}

@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 
-from ..datasets.batches import random_bits
+from ..splitmix import random_bits
 
 PARTITIONS = ("interval", "magnitude", "random")
 TAILS = ("pull", "clip", "2alpha", "last")

@@ -1,19 +1,19 @@
 """The objective J = L(W) + a1 Lp + a2 E and its gradients, on plain arrays: no model is needed here.
 
-    Lp = |L(W) - L(What)|  or  max(0, L(What) - L(W))        loss perturbation            [P; positive part: C]
-    E  = sum_l ||W_l - What_l||^2  or  sum_l |W_l - What_l|   weight approximation error   [P; absolute: S]
+    Lp = |L(W) - L(W_hat)|  or  max(0, L(W_hat) - L(W))         loss perturbation            [P; positive part: C]
+    E  = sum_l ||W_l - W_hat_l||^2  or  sum_l |W_l - W_hat_l|   weight approximation error   [P; absolute: S]
 
-With g = dL/dW at W, ghat = dL/dW at What and s = dLp/d(L(W) - L(What)), which is sign(L(W) - L(What)) for the absolute
-value and min(0, that) for the positive part, the weights' gradient of L + a1 Lp is, by `Plan.gradient`:
+With g = dL/dW at W, ghat = dL/dW at W_hat and s = dLp/d(L(W) - L(W_hat)), which is sign(L(W) - L(W_hat)) for the
+absolute value and min(0, that) for the positive part, the weights' gradient of L + a1 Lp is, by `Plan.gradient`:
 
-    constant            (1 + a1 s) g                          What held: the exact derivative almost everywhere   [D]
-    straight-through    (1 + a1 s) g - a1 s ghat              dWhat/dW = 1                                        [D]
-    taylor-inner        g + a1 sign(<g, W - What>) g          L(W) - L(What) ~ <g, W - What>, g held              [S, D]
-    taylor-elementwise  g + a1 |g| sign(W - What)             its elementwise bound sum |g| |W - What|, g held    [S, D]
+    constant            (1 + a1 s) g                          W_hat held: the exact derivative almost everywhere  [D]
+    straight-through    (1 + a1 s) g - a1 s ghat              dW_hat/dW = 1                                       [D]
+    taylor-inner        g + a1 sign(<g, W - W_hat>) g         L(W) - L(W_hat) ~ <g, W - W_hat>, g held            [S, D]
+    taylor-elementwise  g + a1 |g| sign(W - W_hat)            its elementwise bound sum |g| |W - W_hat|, g held   [S, D]
 
-and a2 E adds 2 a2 (W - What) or a2 sign(W - What), What held. What is not quantized (biases, BatchNorm, float layers)
-appears in both losses: its exact gradient is (1 + a1 s) dL(W) - a1 s dL(What) in every mode [D]. The gradient of a
-frozen weight is exactly 0.
+and a2 E adds 2 a2 (W - W_hat) or a2 sign(W - W_hat), W_hat held. What is not quantized (biases, BatchNorm, float
+layers) appears in both losses: its exact gradient is (1 + a1 s) dL(W) - a1 s dL(W_hat) in every mode [D]. The gradient
+of a frozen weight is exactly 0.
 
 With scope = "layer", Lp is a sum of terms t, one a layer, with only that layer quantized in L_t [S]: 1 + a1 s becomes
 1 + a1 sum_t s_t and a1 s ghat becomes a1 sum_t s_t ghat_t.
@@ -68,7 +68,7 @@ class Term:
 @dataclass(frozen=True)
 class Objective:
     """J, its parts and its gradients. `loss` is None where no pass at W was made (sign assumed and a1 = 1), and so are
-    `value` and `perturbation`, which need it; `loss_hat` where a method made none at What. `sign` is s (the sum over
+    `value` and `perturbation`, which need it; `loss_hat` where a method made none at W_hat. `sign` is s (the sum over
     terms for scope "layer")."""
 
     loss: float | None
@@ -93,10 +93,10 @@ def objective(
 ) -> Objective:
     """Evaluate J and its gradients at weights w (a list of arrays, one a layer), quantized to w_hat.
 
-    at_w(weights) runs the network and returns a Pass; `at_hat`, if given, is used for the pass at the whole of What
+    at_w(weights) runs the network and returns a Pass; `at_hat`, if given, is used for the pass at the whole of W_hat
     (a network with BatchNorm keeps its running averages from that one). frozen: bool arrays, those weights stand on
     w_hat already. slopes: d alpha / dW where alpha still follows W (elq_ref.elq.levels.scale_slope); it adds the terms
-    -a1 s <ghat, codes> d alpha/dW (mode constant) and -2 a2 <W - What, codes> d alpha/dW [D].
+    -a1 s <ghat, codes> d alpha/dW (mode constant) and -2 a2 <W - W_hat, codes> d alpha/dW [D].
 
     Raises ValueError where shapes do not match.
     """
@@ -104,7 +104,7 @@ def objective(
         if a.shape != b.shape:
             raise ValueError(f"weights {a.shape} and their quantized values {b.shape} differ in shape")
     hat = (at_hat or at_w)(w_hat)
-    if frozen is not None and all(f.all() for f in frozen):  # W is What: one pass is both
+    if frozen is not None and all(f.all() for f in frozen):  # W is W_hat: one pass is both
         return Objective(hat.loss, hat.loss, 0.0, 0.0, hat.loss, 0.0, [np.zeros_like(a) for a in w], hat.shared)
     if plan.a1 > 0:
         _ = hat.weights  # asked for now, so that its backward pass frees its memory before the pass at W takes as much
@@ -129,7 +129,7 @@ def objective(
 
 
 def _sign(plan: Plan, full: Evaluated | None, at: Evaluated) -> float:
-    """s = dLp / d(L(W) - L(What)); 0 where both are equal."""
+    """s = dLp / d(L(W) - L(W_hat)); 0 where both are equal."""
     if plan.sign == "assumed" or full is None:
         return -1.0
     s = float(np.sign(full.loss - at.loss))
@@ -172,7 +172,7 @@ def _loss_parts(plan: Plan, full: Evaluated | None, terms: list[Term], gaps: lis
 
 
 def _error_part(plan: Plan, gap: np.ndarray) -> np.ndarray:
-    """Gradient of a2 E, What held."""
+    """Gradient of a2 E, W_hat held."""
     return plan.a2 * (2 * gap if plan.norm == "squared" else np.sign(gap))
 
 

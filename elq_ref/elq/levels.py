@@ -1,6 +1,6 @@
 """Levels: the scale alpha of a layer and the codes of its weights.
 
-What = alpha * codes with codes in {-1, 0, +1} (ternary) or {-1, +1} (binary). A scale is kept with all axes of the
+W_hat = alpha * codes with codes in {-1, 0, +1} (ternary) or {-1, +1} (binary). A scale is kept with all axes of the
 weight, (1, 1, 1, 1) for a layer or (O, 1, 1, 1) per output channel, so that it broadcasts.
 """
 
@@ -79,12 +79,12 @@ def nearest(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
 
 
 def dequantize(codes: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """What = alpha * codes in alpha's dtype; every zero is +0.0."""
+    """W_hat = alpha * codes in alpha's dtype; every zero is +0.0."""
     return alpha * codes.astype(alpha.dtype) + alpha.dtype.type(0)
 
 
 def quantize(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
-    """What = dequantize(nearest(w, alpha, levels), alpha), to the bit, in one sweep (elq_ref.kernels)."""
+    """W_hat = dequantize(nearest(w, alpha, levels), alpha), to the bit, in one sweep (elq_ref.kernels)."""
     return kernels.quantize(w, alpha, levels == "ternary")
 
 

@@ -45,11 +45,11 @@ class Plan:
         are frozen from stage 1, 2, ... on; the last is 1.
     tail, tail_rate: what happens to free weights beyond alpha (elq_ref.elq.bands) [C].
     a1, a2: weights of the loss perturbation and of the approximation error, >= 0 [C].
-    gradient: how |L(W) - L(What)| is differentiated (elq_ref.elq.gradients) [S, D].
-    sign: of L(W) - L(What), "computed" or "assumed" to be -1 (then reported as such; at a1 = 1 it saves a pass) [C].
-    perturbation: "abs" |L(W) - L(What)|, or "positive" max(0, L(What) - L(W)) [C].
-    norm: "squared" ||W - What||^2, or "absolute" sum |W - What| [S].
-    scope: "network": What quantizes all layers in Lp; "layer": one term a layer, only that layer quantized [C].
+    gradient: how |L(W) - L(W_hat)| is differentiated (elq_ref.elq.gradients) [S, D].
+    sign: of L(W) - L(W_hat), "computed" or "assumed" to be -1 (then reported as such; at a1 = 1 it saves a pass) [C].
+    perturbation: "abs" |L(W) - L(W_hat)|, or "positive" max(0, L(W_hat) - L(W)) [C].
+    norm: "squared" ||W - W_hat||^2, or "absolute" sum |W - W_hat| [S].
+    scope: "network": W_hat quantizes all layers in Lp; "layer": one term a layer, only that layer quantized [C].
     momentum_at_freeze: of the weights that stay free, "keep" or "reset" [C].
     epochs: passes over the data of each stage, 1 + len(sigma2) (or portions) numbers > 0; at least one step each.
         0 for stage 0 leaves it out.
@@ -103,7 +103,7 @@ class Plan:
         if not self.restart > 0:
             raise ValueError(f"restart is {self.restart}, wanted a share > 0 of the learning rate of stage 0")
         if self.gradient == "taylor-elementwise" and self.perturbation == "positive":
-            raise ValueError("gradient taylor-elementwise bounds |L(W) - L(What)|: it has no positive part")
+            raise ValueError("gradient taylor-elementwise bounds |L(W) - L(W_hat)|: it has no positive part")
         if self.partition != "interval" and self.tail == "2alpha":
             raise ValueError("tail 2alpha adds to the band of partition interval: the others freeze an exact share")
         if self.partition_seed < 0:

@@ -1,4 +1,4 @@
-"""What a quantization method decides; the loop around it (elq_ref.elq.stages) is the same for all.
+"""What a quantization method decides; the loop around it (elq_ref.training.stages) is the same for all.
 
 A method is a rule on arrays: it owns no weights, runs no network and keeps no state but its plan. Everything that
 changes is in the Layers, so that a run is saved and resumed whatever the method.
@@ -35,7 +35,7 @@ class Method(ABC):
 
     options: the fields of Plan that it reads; `make` refuses a plan that changes another, which would do nothing.
     usual: where the plan of its paper departs from Plan's defaults.
-    one_scale: whether What = alpha * codes, which a packed file can store; other layers are packed as float32.
+    one_scale: whether W_hat = alpha * codes, which a packed file can store; other layers are packed as float32.
     """
 
     options: ClassVar[frozenset[str]] = frozenset({"method", "epochs", "keep_float"})
@@ -60,7 +60,7 @@ class Method(ABC):
 
     @abstractmethod
     def quantize(self, layer: Layer) -> np.ndarray:
-        """What of the layer, in w's dtype; equal to w, bit for bit, where frozen."""
+        """W_hat of the layer, in w's dtype; equal to w, bit for bit, where frozen."""
 
     @abstractmethod
     def objective(self, at_w: Forward, at_hat: Forward, layers: Sequence[Layer], stage: int) -> Objective:

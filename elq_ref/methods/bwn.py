@@ -7,7 +7,7 @@ from .elq import ELQ
 
 
 class BWN(ELQ):
-    """What = mean|W| sign(W), estimated anew at every step; W descends along the gradient at What (straight-through).
+    """W_hat = mean|W| sign(W), estimated anew at every step; W descends along the gradient at W_hat (straight-through).
 
     (mean|W|, sign(W)) minimises ||W - alpha codes||^2. All of it is ELQ's algebra with a1 = 1, s = -1, a2 = 0, a moving
     alpha and no freezing stage. Standing: S. per_channel is the paper's one scale a filter.

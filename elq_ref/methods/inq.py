@@ -38,7 +38,7 @@ class INQ(Method):
     def objective(self, at_w: Forward, at_hat: Forward, layers: Sequence[Layer], stage: int) -> Objective:
         now = at_hat([layer.w for layer in layers])
         error = sum(float(np.sum((layer.w - self.quantize(layer)).astype(np.float64) ** 2)) for layer in layers)
-        loss_hat = None if error else now.loss  # nobody else needs a pass at What
+        loss_hat = None if error else now.loss  # nobody else needs a pass at W_hat
         weights = [np.where(layer.frozen, 0, g) for layer, g in zip(layers, now.weights, strict=True)]
         return Objective(now.loss, loss_hat, None, error, None, 0.0, weights, now.shared)
 

@@ -13,9 +13,9 @@ DECAY, EPSILON = 0.999, 1e-8  # Adam's
 
 
 class LAB(ELQ):
-    """What = alpha sign(W) with alpha = sum(d |w|) / sum(d): the least sum(d (w - What)^2) over alpha and the signs.
+    """W_hat = alpha sign(W) with alpha = sum(d |w|) / sum(d): the least sum(d (w - W_hat)^2) over alpha and the signs.
 
-    d stands for the curvature of the loss. As in Adam it comes from the gradient at What, which W descends along
+    d stands for the curvature of the loss. As in Adam it comes from the gradient at W_hat, which W descends along
     (straight-through):
 
         v <- 0.999 v + 0.001 ghat^2        d = sqrt(v) + 1e-8

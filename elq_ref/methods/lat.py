@@ -8,7 +8,7 @@ from .lab import LAB
 
 
 class LAT(LAB):
-    """LAB with the ternary levels alpha {-1, 0, 1}: 0 up to alpha/2, and the alpha of the least sum(d (w - What)^2).
+    """LAB with the ternary levels alpha {-1, 0, 1}: 0 up to alpha/2, and the alpha of the least sum(d (w - W_hat)^2).
 
     At that alpha the weights off 0 are the k largest |w|, which take alpha_k = D_k / d_k, sums of d |w| and of d over
     them, and leave D_k^2 / d_k less error: k is its argmax. (The paper's other solution alternates between alpha and

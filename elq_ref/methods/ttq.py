@@ -15,7 +15,7 @@ class TTQ(ELQ):
     """Levels alpha {-n, 0, p}, p and n learned: alpha p where w > thr = 0.05 max|W|, -alpha n where w < -thr, else 0.
 
     alpha = mean(|w| : |w| > thr) of the pretrained layer is a fixed unit, in which p = n = 1 at the start [C]: with
-    alpha = 1 the rules are the paper's, Wp = p and Wn = n. With ghat = dL/dWhat,
+    alpha = 1 the rules are the paper's, Wp = p and Wn = n. With ghat = dL/dW_hat,
 
         dp = alpha sum(ghat : w > thr)      dn = -alpha sum(ghat : w < -thr)
         dW = p ghat where w > thr,          n ghat where w < -thr,           ghat between

@@ -10,9 +10,9 @@ from .elq import ELQ
 
 
 class TWN(ELQ):
-    """What = alpha sign(W) where |w| > delta, else 0, with delta = 0.7 mean|W| and alpha = mean(|w| : |w| > delta).
+    """W_hat = alpha sign(W) where |w| > delta, else 0, with delta = 0.7 mean|W| and alpha = mean(|w| : |w| > delta).
 
-    Both are estimated anew at every step; W descends along the gradient at What (straight-through). delta approximates
+    Both are estimated anew at every step; W descends along the gradient at W_hat (straight-through). delta approximates
     the best threshold, which is alpha/2, so a weight between the two does not take its nearest level. Standing: S.
     """
 

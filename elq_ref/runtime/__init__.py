@@ -2,16 +2,15 @@
 side.
 
 file -> format -> PackedNetwork -> Session (C kernels, or NumPy) or interpreter (the oracle)
-scales + PackedNetwork -> derive -> IntegerNetwork -> Session, or interpret_int8 (the definition)
+IntegerNetwork (elq_ref.deploy makes it) -> Session, or interpret_int8 (the definition)
 """
 
 import os
 from typing import Any
 
+from ..graph.nodes import Graph, Node, Weight
 from . import kernels
-from .graph_types import Graph, Node, Weight
 from .integer import IntegerNetwork
-from .integer_derive import derive
 from .integer_interpreter import interpret_int8
 from .interpreter import interpret
 from .packed import Metadata, PackedNetwork
@@ -40,7 +39,6 @@ __all__ = [
     "PackedNetwork",
     "Session",
     "Weight",
-    "derive",
     "info",
     "interpret",
     "interpret_int8",

@@ -14,13 +14,13 @@ import numpy as np
 
 from ..errors import FormatError
 from ..files import atomic_write
-from .codes import pack_trits, row_bytes, rows, trit_bytes, unpack_trits
+from ..graph.codes import pack_trits, row_bytes, rows, trit_bytes, unpack_trits
+from ..graph.nodes import LEVELS, Graph, Node, Weight
+from ..graph.shapes import MAX_NODES, OPS, check_name, check_weight_shape
 from .container import Tensors, closed, integers, items, members, number, opened
 from .format_int8 import read_int8, write_int8
-from .graph_types import LEVELS, Graph, Node, Weight
 from .integer import ARITHMETIC_VERSION
 from .packed import Metadata, PackedNetwork
-from .shapes import MAX_NODES, OPS, check_name, check_weight_shape
 
 FORMAT_VERSION = 2
 MAX_FILE = 1 << 31

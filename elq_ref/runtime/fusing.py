@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .graph_types import Graph, Node
+from ..graph.nodes import Graph, Node
 from .integer import IntegerNetwork, IntegerNode, fuse
 
 Shape = tuple[int, ...]

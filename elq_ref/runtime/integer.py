@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from .codes import flip_rows, nonzeros, row_bytes, rows, to_rows, unpack_rows
-from .graph_types import Attribute, Graph, Node, frozen_array
-from .shapes import infer_shapes
+from ..graph.codes import flip_rows, nonzeros, row_bytes, rows, to_rows, unpack_rows
+from ..graph.nodes import Attribute, Graph, Node, frozen_array
+from ..graph.shapes import infer_shapes
 
 ARITHMETIC_VERSION = 1
 REQUANTIZED = ("conv", "linear", "scale_shift", "avg_pool", "global_avg_pool")
@@ -268,3 +268,9 @@ def _check_names(what: str, given: Mapping[str, Any], wanted: list[str]) -> None
     if set(given) != set(wanted):
         missing, more = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
         raise ValueError(f"{what} are missing for {str(missing)[:80]}, given for {str(more)[:80]} that have none")
+
+
+def to_int8(x: np.ndarray, scale: float) -> np.ndarray:
+    """Real numbers x to int8: clamp(floor(x / scale + 1/2), -128, 127) in float64; NaN becomes 0."""
+    steps = np.floor(x.astype(np.float64) / scale + 0.5)
+    return np.nan_to_num(steps, nan=0.0).clip(LOW, HIGH).astype(np.int8)

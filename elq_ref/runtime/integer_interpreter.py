@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..graph.codes import from_rows
 from . import interpreter
-from .codes import from_rows
 from .integer import HIGH, REQUANTIZED, IntegerNetwork, IntegerNode
 
 Array = np.ndarray

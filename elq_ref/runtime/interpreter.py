@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .graph_types import Graph, Node
+from ..graph.nodes import Graph, Node
 
 Array = np.ndarray
 

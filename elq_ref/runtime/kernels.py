@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .codes import BITS
-from .graph_types import Node
+from ..graph.codes import BITS
+from ..graph.nodes import Node
 from .integer import IntegerNode
 
 try:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .codes import rows, to_rows, unpack_rows
-from .graph_types import Node
+from ..graph.codes import rows, to_rows, unpack_rows
+from ..graph.nodes import Node
 from .kernels import geometry
 
 Layer = Callable[..., np.ndarray]

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from .graph_types import Graph, Node, Weight
+from ..graph.nodes import Graph, Node, Weight
+from ..graph.shapes import infer_shapes
+from ..preprocessing import RESIZE_RULES
 from .integer import IntegerNetwork
 from .kernels import kernel_name
-from .shapes import infer_shapes
 
-RESIZE_RULES = ("exact", "stretch", "crop")
 MAX_CLASSES = 1 << 20
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..graph.codes import BITS, pack_codes, to_rows, unpack_rows
 from . import arena
-from .codes import BITS, pack_codes, to_rows, unpack_rows
 from .fusing import Shape, Step, float_steps, int8_steps
 from .integer import HIGH, Requantize
 from .kernels import _infer, geometry

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from . import kernels
-from .integer_derive import quantize
+from .integer import to_int8
 from .numpy_program import NumpyProgram
 from .packed import PackedNetwork
 from .program import Program
@@ -113,7 +113,7 @@ class Session:
         if x.ndim != 4 or x.shape[1:] != self.input_shape:
             raise ValueError(f"this network reads (N, {str(self.input_shape)[1:]}, given shape {x.shape}")
         if dtype == np.float32 and self.activations == "int8":
-            x = quantize(x, self._scale)
+            x = to_int8(x, self._scale)
         if not len(x):
             return np.empty((0, self._classes), np.float32 if self.activations == "float32" else np.int32)
         return self._program.run(np.ascontiguousarray(x), seconds)

@@ -15,7 +15,7 @@ ROUNDING = 1e4 * EPS  # of a loss: thousands of additions of numbers of its own 
 
 
 def lines(subject: Subject) -> Iterator[Line]:
-    """J >= L(What), when it is an equality, and that it fails below a1 = 1."""
+    """J >= L(W_hat), when it is an equality, and that it fails below a1 = 1."""
     w = subject.weights()
     below, gaps, wrong, counter, reported, judged = [], [], 0, 0, [], 0
     for levels in ("ternary", "binary"):
@@ -32,7 +32,7 @@ def lines(subject: Subject) -> Iterator[Line]:
                     equal = a2 * seen.error == 0 and a1 == 1 and sign < 0
                     wrong += (abs(seen.value - deployed) <= size) != equal
                     judged += 1
-            if sign < 0:  # L(What) > L(W): J = L(W) + a1 (L(What) - L(W)) stays below
+            if sign < 0:  # L(W_hat) > L(W): J = L(W) + a1 (L(W_hat) - L(W)) stays below
                 values = [
                     at(subject, w, w_hat, labels, Plan(levels, a1=a1, sign="computed")).value for a1 in (0, 0.5, 0.9)
                 ]
@@ -42,32 +42,32 @@ def lines(subject: Subject) -> Iterator[Line]:
         wrong += on_level.value != on_level.loss_hat
     where = f"on {subject.name}"
     yield Line(
-        "1 L(What) is that of the deployed network",
-        "L(What)",
-        f"the pass at What against a separately materialised network, {where}",
+        "1 L(W_hat) is that of the deployed network",
+        "L(W_hat)",
+        f"the pass at W_hat against a separately materialised network, {where}",
         largest(reported),
         ROUNDING,
         "rounding of a loss, 1e4 eps",
     )
     yield Line(
         "1 the objective bounds the deployed loss",
-        "J(W) >= L(What) for a1 >= 1",
-        f"J against L(What) of a separately materialised network, {judged} cases, {where}",
+        "J(W) >= L(W_hat) for a1 >= 1",
+        f"J against L(W_hat) of a separately materialised network, {judged} cases, {where}",
         max(0.0, largest(below)),
         ROUNDING,
         "rounding of a loss, 1e4 eps",
     )
     yield Line(
         "1 equality",
-        "J = L(What) iff a2 E = 0 and (Lp = 0, or a1 = 1 and L(What) >= L(W))",
-        f"cases where J - L(What) is 0 against cases where the condition says so, {where}",
+        "J = L(W_hat) iff a2 E = 0 and (Lp = 0, or a1 = 1 and L(W_hat) >= L(W))",
+        f"cases where J - L(W_hat) is 0 against cases where the condition says so, {where}",
         float(wrong),
         0.0,
         "a count",
     )
     yield Line(
         "1 a1 < 1 does not bound",
-        "a1 < 1, L(What) > L(W): J < L(What)",
+        "a1 < 1, L(W_hat) > L(W): J < L(W_hat)",
         f"constructed counter-examples at a1 = 0, 0.5, 0.9 that do not contradict, of {len(gaps)}, {where}",
         float(counter) if gaps else np.inf,
         0.0,

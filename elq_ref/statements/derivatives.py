@@ -1,7 +1,7 @@
 """Statement 5: every gradient mode against central differences of the function that it truly differentiates.
 
-With losses alone, at coordinate e and step h: the functions of the four modes are made of L(W +- h e), L(What +- h e),
-L(W), L(What); g at W, which two of them hold, is an argument of these functions.
+With losses alone, at coordinate e and step h: the functions of the four modes are made of L(W +- h e), L(W_hat +- h e),
+L(W), L(W_hat); g at W, which two of them hold, is an argument of these functions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WHY = "h^2 f'''/6 and eps L / h at h = 1e-5 .. 1e-7, relative to 1 + |gradient|"
 
 
 class Losses(NamedTuple):
-    """L(W + h e), L(W - h e), L(What + h e), L(What - h e)."""
+    """L(W + h e), L(W - h e), L(W_hat + h e), L(W_hat - h e)."""
 
     up: float
     down: float
@@ -41,7 +41,7 @@ class Losses(NamedTuple):
 
 @dataclass
 class Point:
-    """Where a gradient is judged: weights, What, frozen sets, labels, and the coordinates with their losses."""
+    """Where a gradient is judged: weights, W_hat, frozen sets, labels, and the coordinates with their losses."""
 
     subject: Subject
     levels: str
@@ -129,7 +129,7 @@ def lines(subject: Subject) -> Iterator[Line]:
         )
     yield Line(
         "5 shared parameters",
-        "(1 + a1 s) dL(W) - a1 s dL(What) = dJ, W and What held",
+        "(1 + a1 s) dL(W) - a1 s dL(W_hat) = dJ, W and W_hat held",
         f"biases and BatchNorm, every mode, against central differences of J, {where}",
         largest(shared),
         BOUND,
@@ -148,7 +148,7 @@ def lines(subject: Subject) -> Iterator[Line]:
 
 
 def lp_of(difference: float, plan: Plan) -> float:
-    """Lp for a difference L(W) - L(What)."""
+    """Lp for a difference L(W) - L(W_hat)."""
     return abs(difference) if plan.perturbation == "abs" else max(0.0, -difference)
 
 
@@ -190,7 +190,7 @@ def _points(subject: Subject) -> Iterator[Point]:
 
 
 def _free_coordinates(point: Point, rng: np.random.Generator) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Some free weights of every layer (of four layers where there are more), no kink of |W - What| near."""
+    """Some free weights of every layer (of four layers where there are more), no kink of |W - W_hat| near."""
     layers = range(len(point.w))
     count = 12 if point.subject.plain else 2
     for layer in layers if len(layers) <= 4 else rng.choice(layers, 4, replace=False):
@@ -201,7 +201,7 @@ def _free_coordinates(point: Point, rng: np.random.Generator) -> Iterator[tuple[
 
 
 def _at_zero(subject: Subject, rng: np.random.Generator) -> Line:
-    """W = What, nothing frozen: L(W) = L(What). The difference of |.| around 0 is even, its central difference 0."""
+    """W = W_hat, nothing frozen: L(W) = L(W_hat). The difference of |.| around 0 is even, its central difference 0."""
     w_hat = quantized(subject.weights(), "ternary")
     point = Point(subject, "ternary", subject.labels, w_hat, w_hat, [np.zeros(a.shape, bool) for a in w_hat])
     seen = [(plan, point.seen(plan)) for plan in point.plans() if plan.perturbation == "abs"]
@@ -213,8 +213,8 @@ def _at_zero(subject: Subject, rng: np.random.Generator) -> Line:
             worst.append(relative(at.weights[layer][index], numeric(point, plan, layer, index, *found)))
     return Line(
         "5 s = 0",
-        "L(W) = L(What): s = 0, the gradient is dL/dW",
-        f"W = What, every mode against central differences of its function, {subject.name}",
+        "L(W) = L(W_hat): s = 0, the gradient is dL/dW",
+        f"W = W_hat, every mode against central differences of its function, {subject.name}",
         max(largest(worst), *(abs(at.sign) for _, at in seen)),
         1e-4,
         "f'' h / 2 at the kink of |.|, h = 1e-5",
@@ -255,7 +255,7 @@ def _moving_scale(subject: Subject, rng: np.random.Generator) -> Line:
     )
     return Line(
         "5 a scale that follows W",
-        "dJ/dW through alpha(W): - a1 s <ghat, c> dalpha/dW - 2 a2 <W - What, c> dalpha/dW",
+        "dJ/dW through alpha(W): - a1 s <ghat, c> dalpha/dW - 2 a2 <W - W_hat, c> dalpha/dW",
         f"mode constant against central differences of J itself, codes held, {subject.name}",
         largest(worst),
         bound,

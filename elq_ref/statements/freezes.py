@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..elq.plan import Plan
-from ..elq.stages import freeze, quantize
-from ..elq.state import State
-from ..optim import SGD
+from ..training.sgd import SGD
+from ..training.stages import freeze, quantize
+from ..training.state import State
 from .line import EPS, Line, largest
 from .partitions import same_bits
 from .subject import LEVEL_SET, Doubles, Subject, closest, plain_conv
@@ -39,7 +39,7 @@ class _Watch:
             self.seen[name] = (layer.frozen.copy(), layer.w.copy())
 
     def freeze(self, state: State) -> None:
-        """Freeze the next stage's group; compare What, L(What) and E with what they were."""
+        """Freeze the next stage's group; compare W_hat, L(W_hat) and E with what they were."""
         self.freezes += 1
         before, loss, w = state.quantized(), self.deployed(state), {n: a.w for n, a in state.layers.items()}
         free = {n: ~a.frozen for n, a in state.layers.items()}
@@ -59,7 +59,7 @@ class _Watch:
         self.errors += [abs(new - left) / size, abs(old - group - new) / size]
 
     def deployed(self, state: State) -> float:
-        """L(What) of a materialised network."""
+        """L(W_hat) of a materialised network."""
         return self.subject.loss({n: p.data for n, p in state.net.named_parameters()} | state.quantized())
 
     def end(self, state: State) -> None:
@@ -102,11 +102,11 @@ def lines(subject: Subject) -> Iterator[Line]:
         ("momentum", "6 frozen weights have no momentum", "v = 0 where frozen", "momenta that are not 0"),
         (
             "what",
-            "6 a freeze leaves What, in a run",
+            "6 a freeze leaves W_hat, in a run",
             "Q(W) before = after",
-            "bits of What before and after each freeze",
+            "bits of W_hat before and after each freeze",
         ),
-        ("loss", "6 a freeze leaves L(What)", "L(What) before = after", "bits of the loss of the materialised What"),
+        ("loss", "6 a freeze leaves L(W_hat)", "L(W_hat) before = after", "bits of the loss of the materialised W_hat"),
         (
             "levels",
             "6 all weights end on a level",
@@ -118,7 +118,7 @@ def lines(subject: Subject) -> Iterator[Line]:
         yield Line(statement, equation, f"{ways}, {where}", float(watch.wrong[key]), 0.0, "a count")
     yield Line(
         "7 only free weights contribute to E",
-        "E = sum over free (w - What)^2; a freeze takes away its group's part",
+        "E = sum over free (w - W_hat)^2; a freeze takes away its group's part",
         f"exact sums over all, over the free and over the group, {where}",
         largest(watch.errors),
         8 * EPS,
@@ -126,8 +126,8 @@ def lines(subject: Subject) -> Iterator[Line]:
     )
     if averages:
         yield Line(
-            "running averages follow What",
-            "running <- 0.9 running + 0.1 (statistics of the pass at What)",
+            "running averages follow W_hat",
+            "running <- 0.9 running + 0.1 (statistics of the pass at W_hat)",
             "BatchNorm after one step against plain NumPy on the quantized convolution",
             largest(averages),
             1e3 * EPS,

@@ -63,7 +63,7 @@ def lines() -> Iterator[Line]:
             "weights in an earlier band that are not in a later one",
         ),
         ("frozen", "6 group 1 is disjoint from what is frozen", "partition & frozen = {}", "weights in both"),
-        ("what", "6 a freeze leaves What", "Q(W with group 1 on its levels) = Q(W)", "bits of What before and after"),
+        ("what", "6 a freeze leaves W_hat", "Q(W with group 1 on its levels) = Q(W)", "bits of W_hat before and after"),
         (
             "end",
             "6 the last stage leaves no weight off its levels",

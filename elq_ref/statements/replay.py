@@ -1,6 +1,6 @@
 """Statement 8: a multi-stage run on a linear classifier, replayed by hand in elementary NumPy.
 
-(Agreement with PyTorch's automatic differentiation is a test on recorded traces: tests/test_golden_run.py.)
+(Agreement with PyTorch's automatic differentiation is a test on recorded traces: tests/training/test_golden_run.py.)
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 
 from ..datasets import digits
 from ..elq.plan import Plan
-from ..elq.stages import quantize
 from ..nn import Flatten, Linear, Sequential
-from ..optim import SGD, Schedule
+from ..training.sgd import SGD, Schedule
+from ..training.stages import quantize
 from .line import Line, largest, relative
 from .subject import Doubles, cross_entropy
 
@@ -63,7 +63,7 @@ def lines() -> Iterator[Line]:
             signs.add(f"{step.sign:+.0f}")
         yield Line(
             f"8 a run replayed by hand, {name}",
-            "W, b, L(What), J and the share frozen of every step",
+            "W, b, L(W_hat), J and the share frozen of every step",
             f"quantize on a linear classifier against NumPy by hand, {step.step} steps, s = {' '.join(sorted(signs))}",
             largest(worst),
             1e-11,
@@ -74,7 +74,7 @@ def lines() -> Iterator[Line]:
 def by_hand(
     start: dict[str, np.ndarray], batches: Doubles, plan: Plan, sgd: SGD
 ) -> Iterator[tuple[np.ndarray, np.ndarray, float, float, float]]:
-    """(w, b, L(What), J, share frozen) after every step; mode straight-through, squared norm."""
+    """(w, b, L(W_hat), J, share frozen) after every step; mode straight-through, squared norm."""
     w, b = start["1.weight"], start["1.bias"]
     alpha = abs(w).mean() + (0.05 * abs(w).max() if plan.levels == "ternary" else 0)
     frozen = np.zeros(w.shape, bool)

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..datasets import Batches, Dataset, Normalization, digits
+from ..datasets import Batches, Dataset, digits
 from ..elq.gradients import Pass
 from ..elq.levels import scale
-from ..elq.stages import running_averages_kept
 from ..nn import BatchNorm2d, Conv2d, Linear, Module
+from ..preprocessing import Normalization
 from ..tensor import Tensor, no_grad, tracing
+from ..training.stages import running_averages_kept
 
 LEVEL_SET = {"ternary": (-1.0, 0.0, 1.0), "binary": (-1.0, 1.0)}
 
@@ -150,21 +151,21 @@ def random_pictures(input_shape: tuple[int, int, int], classes: int, count: int)
 
 
 def closest(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
-    """What by its definition: of all levels the one at the least distance. Ties: as the method says, 0 or +alpha."""
+    """W_hat by its definition: of all levels the one at the least distance. Ties: as the method says, 0 or +alpha."""
     order = (0.0, 1.0, -1.0) if levels == "ternary" else (1.0, -1.0)
     candidates = np.stack([np.broadcast_to(alpha * c, w.shape) for c in order])
     return np.take_along_axis(candidates, np.abs(candidates - w).argmin(0)[None], 0)[0] + 0.0
 
 
 def quantized(weights: Sequence[np.ndarray], levels: str) -> list[np.ndarray]:
-    """What of every layer, by `closest`, at the scale of the method."""
+    """W_hat of every layer, by `closest`, at the scale of the method."""
     return [closest(w, scale(w, levels), levels) for w in weights]
 
 
 def signed_labels(subject: Subject, w: Sequence[np.ndarray], w_hat: Sequence[np.ndarray]) -> dict[float, np.ndarray]:
-    """Labels under which L(W) - L(What) is positive, and such under which it is negative, by that sign.
+    """Labels under which L(W) - L(W_hat) is positive, and such under which it is negative, by that sign.
 
-    The weights do not depend on the labels: the classes whose probability What raises most, and lowers most, show both
+    The weights do not depend on the labels: the classes whose probability W_hat raises most, and lowers most, show both
     signs on any network. Where the true labels show a sign, they are the ones.
     """
     gap = log_softmax(subject.logits(subject.parameters(w))) - log_softmax(subject.logits(subject.parameters(w_hat)))

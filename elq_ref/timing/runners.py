@@ -69,7 +69,7 @@ def _onnxruntime(int8: bool) -> Callable[[PackedNetwork, int], Ready]:
     def make(network: PackedNetwork, threads: int) -> Ready:
         import onnxruntime
 
-        from ..deploy.onnx_export import export_onnx
+        from ..exchange.onnx_export import export_onnx
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "float.onnx")

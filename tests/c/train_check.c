@@ -1,7 +1,7 @@
 /* The training kernels beside plain loops, for every instruction set of this CPU, without Python: for sanitizers and
  * for emulated CPUs (tests/c/run.sh). Every buffer lies between two canaries and exactly as large as its contents.
  *
- * Bounds as in tests/test_kernels_train.py: K products a sum are within K u / (1 - K u) of it times the sum of their
+ * Bounds as in tests/kernels/test_train.py: K products a sum are within K u / (1 - K u) of it times the sum of their
  * magnitudes. Winograd's bound (train_winograd_tile.inc.h) is taken at its largest here: factors of at most 1 make the
  * sums of magnitudes no more than GROWTH times the channels, GROWTH_DW times the tiles; errors of indexing exceed it by far. */
 #include "cpu.h"

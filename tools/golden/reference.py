@@ -93,7 +93,7 @@ def codes_of(w: Tensor, alpha: Tensor, levels: str) -> Tensor:
 
 
 def quantized(w: Tensor, alpha: Tensor, levels: str) -> Tensor:
-    """What; a code of 0 gives +0.0."""
+    """W_hat; a code of 0 gives +0.0."""
     codes = codes_of(w, alpha, levels)
     return torch.where(codes == 0, torch.zeros_like(w), codes.to(w.dtype) * alpha)
 
@@ -129,7 +129,7 @@ def loss_and_gradients(network, params: State, buffers: State, images: Tensor, l
 
 
 def sign_of(loss: Tensor, loss_hat: Tensor, options: dict) -> float:
-    """s, the derivative of Lp by L(W) - L(What)."""
+    """s, the derivative of Lp by L(W) - L(W_hat)."""
     if options["sign"] == "assumed":
         return -1.0
     s = float(torch.sign(loss - loss_hat))
@@ -227,7 +227,7 @@ def step(run: Run, network, images: Tensor, labels: Tensor, lr: float, **kwargs)
 
 
 def through_alpha(run: Run, name: str, gap: Tensor, s_ghat: Tensor) -> Tensor:
-    """What follows W through alpha = alpha(W), codes held: -a1 <s ghat, c> dalpha/dW, -2 a2 <W - What, c> dalpha/dW."""
+    """The part through alpha = alpha(W), codes held: -a1 <s ghat, c> dalpha/dW, -2 a2 <W - W_hat, c> dalpha/dW."""
     options = run.options
     w = run.params[name].detach().clone().requires_grad_()
     what = codes_of(run.params[name], run.alpha[name], options["levels"]) * scale(w, options)

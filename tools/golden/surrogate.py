@@ -4,7 +4,7 @@ reference.step adds up the formulas of docs/method.md; here J is written down as
 With W0, What0, g0 the values of this step, Lp is taken of
     constant            L(What0), or L(alpha(W) codes) where alpha follows W
     straight-through    L(What0 + (W - W0))
-    taylor-inner        |<g0, W - What0>| in place of |L(W) - L(What)|
+    taylor-inner        |<g0, W - What0>| in place of |L(W) - L(W_hat)|
     taylor-elementwise  sum |g0| |W - What0|
 and shared parameters enter through J itself.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 def _lp(difference: Tensor, options: dict) -> Tensor:
-    """Lp of L(W) - L(What); where the sign is assumed, its continuation."""
+    """Lp of L(W) - L(W_hat); where the sign is assumed, its continuation."""
     if options["sign"] == "assumed":
         return -difference
     return torch.clamp(-difference, min=0) if options["perturbation"] == "positive" else difference.abs()

@@ -1,0 +1,160 @@
+"""The integers of an int8 program from a network and the scales of its values, computed once, in float64.
+
+docs/arithmetic.md has the formulas. Nothing that runs a program computes them again: a file holds their results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..graph.nodes import Node
+from ..runtime.integer import (
+    CONSTANT_SHIFT,
+    HIGH,
+    LOW,
+    SCALED,
+    STEPS,
+    AddScales,
+    Constants,
+    IntegerNetwork,
+    Requantize,
+    averaged,
+    check_scales,
+    fuse,
+    integer_weight,
+    needs_weights,
+    to_int8,
+)
+from ..runtime.packed import PackedNetwork
+
+
+def scaled_values(network: PackedNetwork) -> list[str]:
+    """Names of the values that have a scale of their own, in order: the input, then those of the ops in SCALED."""
+    graph = network.graph
+    return [graph.input, *(name for node, name in fuse(graph) if node.op in SCALED)]
+
+
+def derive(
+    network: PackedNetwork, scales: Mapping[str, float], calibration: Mapping[str, Any] | None = None
+) -> IntegerNetwork:
+    """The int8 program of `network` for the scales of its `scaled_values`: real number = scale * int8.
+
+    calibration: how the scales were found, kept with the program.
+    Raises ValueError for a scale that is missing or not a float from 1e-28 to 1e28, and one that names the layer whose
+    sums could leave 32 bits, or whose scales lie too far apart.
+    """
+    graph, shapes = network.graph, network.shapes
+    check_scales(scales, scaled_values(network))
+    of = dict(scales)  # of every value by name
+    constants: dict[str, Constants] = {}
+    weights: dict[str, np.ndarray] = {}
+    units: dict[str, np.ndarray] = {}
+    for node, name in fuse(graph):
+        try:
+            if node.op == "add":
+                constants[name] = _add(*(of[i] / of[name] for i in node.inputs))
+            elif node.op in SCALED:
+                if needs_weights(node):
+                    weights[node.name] = _int8(node)
+                unit, bias, sums = _sums(node, of[node.inputs[0]], weights.get(node.name), shapes)
+                lo = LOW if name == node.name else 0
+                constants[name] = _reto_int8(unit / of[name], bias / of[name], sums, lo)
+                units[name] = np.where(constants[name].constant, of[name], unit)
+            else:
+                of[name] = of[node.inputs[0]]
+        except ValueError as error:
+            raise ValueError(f"node {node.name!r} in int8: {error}") from None
+    factor = np.broadcast_to(units.get(graph.output, of[graph.output]), shapes[graph.output])
+    return IntegerNetwork(
+        graph,
+        scales,
+        input_table(network, of[graph.input]),
+        constants,
+        weights,
+        factor.astype(np.float32),
+        calibration or {},
+    )
+
+
+def input_table(network: PackedNetwork, scale: float) -> np.ndarray:
+    """int8 (C, 256): what a uint8 of each channel becomes, clamp(floor((v / 255 - mean) / std / scale + 1/2))."""
+    mean, std = (np.array(v)[:, None] for v in (network.metadata.mean, network.metadata.std))
+    return to_int8((np.arange(256) / 255 - mean) / std, scale)
+
+
+def _sums(node: Node, scale: float, int8: np.ndarray | None, shapes: Mapping[str, tuple[int, ...]]) -> tuple:
+    """(what 1 in a sum is worth, bias, sum |w|), each float64 or int64 (O) or (1), for an operand of `scale`."""
+    if node.op in ("avg_pool", "global_avg_pool"):
+        count = averaged(node, shapes)
+        return np.array([scale / count]), np.zeros(1), np.array([count])
+    factor, bias = np.abs(node.scale.astype(np.float64)), node.bias.astype(np.float64)
+    sums = integer_weight(node, int8).absolute_sums()
+    if node.op == "scale_shift":
+        return scale * factor / STEPS, bias, sums
+    alpha = _row_scale(node) if int8 is not None else node.weight.alpha.astype(np.float64)
+    return scale * alpha * factor, bias, sums
+
+
+def _row_scale(node: Node) -> np.ndarray:
+    """What 1 of an int8 weight is worth, float64 (O): max |w_o| / 127."""
+    return np.abs(node.weight.data.astype(np.float64)).reshape(len(node.scale), -1).max(1) / HIGH
+
+
+def _int8(node: Node) -> np.ndarray:
+    """A float weight as int8 in its shape, -127 to 127, one scale a channel; negated where the node's scale is."""
+    column = (-1, *(1,) * (len(node.weight.shape) - 1))
+    step = _row_scale(node)
+    sign = np.where(node.scale < 0, -1.0, 1.0)
+    per_step = np.divide(sign, step, out=np.zeros_like(step), where=step > 0)
+    return np.floor(node.weight.data * per_step.reshape(column) + 0.5).clip(-HIGH, HIGH).astype(np.int8)
+
+
+def _mantissa(m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(q, e) with m close to q 2^(e - 31), q rounded to 2^30 .. 2^31 - 1; for m > 0."""
+    f, e = np.frexp(m)
+    q = np.floor(f * 2.0**31 + 0.5).astype(np.int64)
+    full = q == 1 << 31
+    return np.where(full, 1 << 30, q), e + full
+
+
+def _reto_int8(m: np.ndarray, bias: np.ndarray, sums: np.ndarray, lo: int) -> Requantize:
+    """The integers for y = m sum + bias, m and bias in steps of y, |sum| <= 128 `sums`."""
+    if not np.isfinite(m).all() or not np.isfinite(bias).all():
+        raise ValueError("its scales lie too far apart")
+    positive = m > 0
+    safe = np.where(positive, m, 1.0)
+    q, e = _mantissa(safe)
+    l = max(0, 2 + int(e[positive].max(initial=-2)))
+    s = 31 + l - e
+    room = ((1 << 31) - 1 >> l) - 128 * sums  # what |b| may be
+    if (room < 0).any():
+        raise ValueError(f"sums of up to {128 * sums.max()}, shifted by l = {l}, do not fit 32 bits")
+    b = np.floor(bias / safe + 0.5)
+    constant = ~positive | (s > 62) | (np.abs(b) > room)
+    value = np.floor(bias + 0.5).clip(lo, HIGH)
+    if (constant & (np.abs(value) > room)).any():
+        raise ValueError(f"there is no room for a constant beside sums of up to {128 * sums.max()}")
+    return Requantize(
+        l,
+        np.where(constant, value, b).astype(np.int32),
+        np.where(constant, 0, q).astype(np.int32),
+        np.where(constant, CONSTANT_SHIFT, s).astype(np.uint8),
+    )
+
+
+def _add(m1: float, m2: float) -> AddScales:
+    """The integers for y = m1 x1 + m2 x2."""
+    larger = max(m1, m2)
+    s = 22 - int(np.frexp(larger)[1])
+
+    def rounded(s: int) -> list[int]:
+        return [int(np.floor(np.ldexp(m, s) + 0.5)) for m in (m1, m2)]
+
+    if max(rounded(s)) >= 1 << 22:
+        s -= 1
+    if not 1 <= s <= 31:
+        raise ValueError(f"its operands' scales are {m1:.3g} and {m2:.3g} times its own, wanted 2^-10 to 2^20")
+    return AddScales(*rounded(s), s)

@@ -1,0 +1,7 @@
+"""The network as a value: nodes, weights as packed codes, shapes, what it reads and knows. Ground floor: NumPy only."""
+
+from .info import NetworkInfo
+from .nodes import Graph, Node, Weight
+from .shapes import infer_shapes
+
+__all__ = ["Graph", "NetworkInfo", "Node", "Weight", "infer_shapes"]

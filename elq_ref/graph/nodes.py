@@ -1,0 +1,128 @@
+"""The network as a value: what a packed file holds, an interpreter runs and a tracer makes.
+
+A Graph is a list of nodes in order of computation. Each computes one value, which bears the node's name,
+from values before it. Activations are (C, H, W) or (C) for each picture; the batch axis is nowhere in the
+graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+from .codes import BITS, check_codes, from_rows, row_bytes, rows, unpack_rows
+
+LEVELS = (*BITS, "float")
+Attribute = int | tuple[int, ...]
+
+
+def frozen_array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """`array` as a read-only contiguous view; TypeError / ValueError unless dtype, shape and finiteness are
+    right.
+    """
+    if array.dtype != dtype:
+        raise TypeError(f"{name} is {array.dtype}, wanted {np.dtype(dtype)}")
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, wanted {shape}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{name} holds a value that is not finite")
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """The weight of a conv (O, I/groups, KH, KW) or linear (O, I) node.
+
+    levels "ternary" or "binary": `data` are packed codes, uint8 (O, row_bytes) (see runtime.codes), and
+    `alpha` float32 (1) or (O), finite and >= 0: W_hat = alpha_o * code. levels "float": `data` are the
+    float32 weights, alpha None.
+    """
+
+    levels: str
+    shape: tuple[int, ...]
+    data: np.ndarray
+    alpha: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.levels not in LEVELS:
+            raise ValueError(f"levels are {self.levels!r}, wanted one of {', '.join(LEVELS)}")
+        if self.levels == "float":
+            if self.alpha is not None:
+                raise ValueError("a float weight has no alpha")
+            object.__setattr__(self, "data", frozen_array("weight", self.data, np.float32, self.shape))
+            return
+        wanted = (self.shape[0], row_bytes(self.levels, rows(self.shape)))
+        object.__setattr__(self, "data", frozen_array("codes", self.data, np.uint8, wanted))
+        check_codes(self.data, self.levels, rows(self.shape))
+        if self.alpha is None or self.alpha.shape not in ((1,), (self.shape[0],)):
+            given = None if self.alpha is None else self.alpha.shape
+            raise ValueError(f"alpha has shape {given}, wanted (1,) or ({self.shape[0]},)")
+        object.__setattr__(self, "alpha", frozen_array("alpha", self.alpha, np.float32, self.alpha.shape))
+        if (self.alpha < 0).any():
+            raise ValueError(f"alpha is {self.alpha.min()}, wanted at least 0")
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return self.shape[0] * rows(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weight in memory: codes and alpha, or floats. On disk ternary codes take 1.6 bits, not 2."""
+        return self.data.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
+
+    def codes(self) -> np.ndarray:
+        """Codes int8 in the shape of the weight; ValueError for a float weight, which has none."""
+        if self.levels == "float":
+            raise ValueError("a float weight has no codes")
+        return from_rows(unpack_rows(self.data, self.levels, rows(self.shape)), self.shape)
+
+    def values(self) -> np.ndarray:
+        """W_hat float32 in the shape of the weight: alpha_o * code, every zero +0.0."""
+        if self.alpha is None:
+            return self.data
+        return self.alpha.reshape(-1, *(1,) * (len(self.shape) - 1)) * self.codes() + np.float32(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One computation: `name` = op(`inputs`), with the attributes that runtime.shapes lists for its op.
+
+    conv and linear: y_o = scale_o * (W_hat * x)_o + bias_o, scale and bias float32 (O): BatchNorm folded
+    beside the codes, not into them. scale_shift: y_c = scale_c * x_c + bias_c.
+    """
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    weight: Weight | None = None
+    scale: np.ndarray | None = None
+    bias: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+        for name in ("scale", "bias"):
+            array = getattr(self, name)
+            if array is not None:
+                outputs = array.shape if self.weight is None else self.weight.shape[:1]
+                object.__setattr__(
+                    self, name, frozen_array(f"{self.name} {name}", array, np.float32, outputs)
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """The whole network: the value `input` of shape `input_shape` (C, H, W), the nodes in order, the value
+    `output`.
+    """
+
+    input: str
+    input_shape: tuple[int, int, int]
+    nodes: tuple[Node, ...]
+    output: str

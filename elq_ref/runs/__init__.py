@@ -1,0 +1,1 @@
+"""Runs on disk: folder, record, recipes, comparison; runs.report draws them."""

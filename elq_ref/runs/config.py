@@ -1,0 +1,29 @@
+"""How two runs differ in what they were asked for, by their config.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+from ..elq.plan import Plan
+
+
+def changes(one: dict[str, Any], other: dict[str, Any], apart: Collection[str] = ()) -> dict[str, tuple[Any, Any]]:
+    """name -> (value in `one`, value in `other`) of all that is not the same, apart from the names in `apart`.
+
+    A plan is compared option by option, so that one written before an option existed has its default; a flag that is
+    missing is not set. The command is left out: it says the same in other words. ValueError for a plan that cannot be
+    read.
+    """
+    a, b = _flat(one), _flat(other)
+    differing = (key for key in a | b if (a.get(key) or None) != (b.get(key) or None))
+    return {key: (a.get(key), b.get(key)) for key in differing if key not in {*apart, "command"}}
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    flat = {key: value for key, value in config.items() if key != "plan"}
+    if "plan" in config:
+        plan = Plan.from_json(config["plan"]).to_json()
+        flat |= {f"plan {name}": value for name, value in plan.items()}
+    return json.loads(json.dumps(flat))

@@ -1,0 +1,40 @@
+"""Where the weights of every quantized layer stand: what a run logs at each stage and a report draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..training.state import State
+
+WIDTH = 0.05  # of a histogram's bin, in units of alpha
+BINS = 100  # from -2.5 alpha to 2.5 alpha; what lies beyond counts in the outermost
+
+
+def layer_records(state: State) -> dict[str, dict[str, Any]]:
+    """A record of plain values a quantized layer, by name.
+
+    weights: how many there are; alpha: mean over their scales; levels: the values of W_hat in units of alpha, rising;
+    shares: of the weights on each of them in W_hat; held: the part of these that is frozen; error: ||W - W_hat||^2 /
+    ||W||^2; free: `BINS` counts of w / alpha over the weights that are free, of `WIDTH` each; empty if none is.
+    """
+    return {name: _record(layer, state.method.quantize(layer)) for name, layer in state.layers.items()}
+
+
+def _record(layer: Any, w_hat: np.ndarray) -> dict[str, Any]:
+    w, alpha = layer.w.astype(np.float64), np.where(layer.alpha > 0, layer.alpha, 1).astype(np.float64)
+    levels, code = np.unique(np.round(w_hat / alpha, 6).ravel(), return_inverse=True)
+    on, held = (np.bincount(codes, minlength=len(levels)) / w.size for codes in (code, code[layer.frozen.ravel()]))
+    place = np.clip(np.floor(w / alpha / WIDTH).astype(int) + BINS // 2, 0, BINS - 1)
+    free = np.bincount(place[~layer.frozen], minlength=BINS)
+    power = float(np.sum(w**2))
+    return {
+        "weights": w.size,
+        "alpha": float(layer.alpha.mean()),
+        "levels": levels.tolist(),
+        "shares": np.round(on, 6).tolist(),
+        "held": np.round(held, 6).tolist(),
+        "error": round(float(np.sum((w - w_hat) ** 2)) / power, 6) if power else 0.0,
+        "free": free.tolist() if free.any() else [],
+    }

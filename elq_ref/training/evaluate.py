@@ -1,0 +1,73 @@
+"""Evaluation, and the BatchNorm statistics of the very network that is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from .. import ops
+from ..datasets import Batches, Dataset
+from ..nn import BatchNorm2d, Module
+from ..tensor import Tensor, no_grad
+
+
+def count_correct(net: Module, dataset: Dataset, batch_size: int = 250) -> int:
+    """Number of pictures whose largest output (the lowest index of a tie) is their label; net in evaluation mode."""
+    return evaluate(net, dataset, batch_size)[0]
+
+
+def evaluate(net: Module, dataset: Dataset, batch_size: int = 250) -> tuple[int, float]:
+    """(`count_correct`, mean cross entropy in nats) over the pictures of `dataset`, net in evaluation mode."""
+    was_training = net.training
+    net.eval()
+    dtype = next(net.named_parameters())[1].dtype
+    correct, loss = 0, 0.0
+    with no_grad():
+        for start in range(0, len(dataset), batch_size):
+            chosen = np.arange(start, min(start + batch_size, len(dataset)))
+            labels, logits = dataset.labels[chosen], net(Tensor(dataset.normalized(chosen, dtype=dtype)))
+            correct += int((logits.data.argmax(1) == labels).sum())
+            loss += ops.softmax_cross_entropy(logits, labels).item() * len(chosen)
+    net.train(was_training)
+    return correct, loss / len(dataset)
+
+
+def accuracy(net: Module, dataset: Dataset) -> float:
+    """Share of `dataset` that `net` classifies correctly, 0 to 1."""
+    return count_correct(net, dataset) / len(dataset)
+
+
+def reestimate(net: Module, batches: Batches, count: int) -> None:
+    """Set the running statistics of BatchNorm to their mean over the first `count` batches of epoch 0.
+
+    The statistics of a quantized network are not those of the float one: read with the old ones, a ternary ResNet-20
+    is a coin toss, and the batches must be augmented as in training.
+    """
+    norms = [m for _, m in net.named_modules() if isinstance(m, BatchNorm2d)]
+    kept = [m.momentum for m in norms]
+    net.train()
+    with no_grad():
+        for seen, (x, _) in zip(range(count), batches.epoch(0), strict=False):
+            for module in norms:
+                module.momentum = 1 / (seen + 1)
+            net(Tensor(x))
+    for module, momentum in zip(norms, kept, strict=True):
+        module.momentum = momentum
+    net.eval()
+
+
+@contextmanager
+def standing_on(net: Module, weights: Mapping[str, np.ndarray], batches: Batches, count: int) -> Iterator[None]:
+    """Inside, `net` has these weights and BatchNorm statistics re-estimated for them; after it, its own again."""
+    kept, was_training = net.state_dict(), net.training
+    parameters = dict(net.named_parameters())
+    try:
+        for name, w in weights.items():
+            parameters[name].data = w
+        reestimate(net, batches, count)
+        yield
+    finally:
+        net.load_state_dict(kept)
+        net.train(was_training)

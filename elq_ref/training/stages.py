@@ -1,0 +1,211 @@
+"""The algorithm: a generator of steps that can be stopped, saved and resumed anywhere.
+
+stage 0: all weights free; epochs 0 leave it out.
+Stage k = 1 .. K: freeze the band of sigma2[k-1] on its levels, then train the rest.
+One step: W_hat = Q(W); pass at W_hat (running averages of BatchNorm follow it: it is the network that is deployed);
+pass at W on the same batch; gradient of J; SGD on what is free; what follows the weights (tails, a moving alpha).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+
+import numpy as np
+
+from .. import ops
+from ..datasets import Batches
+from ..elq.gradients import Objective
+from ..elq.plan import Plan
+from ..nn import BatchNorm2d, Module
+from ..tensor import Tensor
+from .sgd import SGD
+from .state import State, describe
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update: `index` of `steps` in `stage` of `stages`, and what was seen at its batch before the update.
+
+    loss L(W), loss_hat L(W_hat), perturbation Lp, error E, objective J, sign s (None where a pass was not made);
+    frozen: share of the quantized weights that is frozen, 0 to 1; state: the run as it stands after the update.
+    """
+
+    stage: int
+    stages: int
+    index: int
+    steps: int
+    step: int
+    lr: float
+    loss: float | None
+    loss_hat: float | None
+    perturbation: float | None
+    error: float
+    objective: float | None
+    sign: float
+    frozen: float
+    state: State = field(repr=False)
+
+    @property
+    def ends_stage(self) -> bool:
+        """True for the last step of a stage."""
+        return self.index + 1 == self.steps
+
+
+def stage_steps(plan: Plan, batches: Batches) -> list[int]:
+    """Number of steps of each stage, at least 1 unless its epochs are 0."""
+    return [max(1, round(epochs * len(batches))) if epochs else 0 for epochs in plan.epochs]
+
+
+def quantize(
+    net: Module, batches: Batches, plan: Plan, sgd: SGD | None = None, *, state: State | None = None
+) -> Iterator[Step]:
+    """Quantize `net` in place, yielding after every update.
+
+    The network must be float32 or float64 throughout, the batches of its dtype. Stop by leaving the loop; save by
+    `step.state.save(path)`; go on with `state=State.load(path, net)`, which continues to the same bits on the same
+    machine, threads, kernels and versions, since batches are functions of (seed, epoch, sample). At the end every
+    quantized weight stands on a level, unless the plan has no freezing stage.
+    Raises ValueError if a resumed state was made with other batches or another plan.
+    """
+    if state is None:
+        state = State.start(net, plan, sgd or SGD(), batches)
+    elif state.plan != plan or state.net is not net:
+        raise ValueError("the state belongs to another plan or network; pass state.plan and state.net")
+    if state.batches != describe(batches):
+        raise ValueError(f"the run was made with batches {state.batches}, given {describe(batches)}")
+    return _steps(state, batches)
+
+
+def _steps(state: State, batches: Batches) -> Iterator[Step]:
+    counts = stage_steps(state.plan, batches)
+    stream = _stream(batches, state.step)
+    state.net.train()
+    if counts[0] == 0:
+        state.stage = max(state.stage, 1)
+    while not state.done:
+        if state.index == 0 and state.stage > 0:
+            freeze(state)
+        stage, index, steps = state.stage, state.index, counts[state.stage]
+        start = state.sgd.lr * (state.plan.restart if stage else 1)
+        lr = start * state.sgd.schedule(index, steps)
+        seen = _update(state, *next(stream), lr)
+        state.step += 1
+        state.stage, state.index = (stage, index + 1) if index + 1 < steps else (stage + 1, 0)
+        yield Step(
+            stage, len(counts), index, steps, state.step, lr, seen.loss, seen.loss_hat, seen.perturbation, seen.error,
+            seen.value, seen.sign, state.share_frozen(), state,
+        )  # fmt: skip
+        state.net.train()  # the caller may have evaluated
+
+
+def _stream(batches: Batches, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batch number start, start + 1, ... of the endless sequence of epochs."""
+    epoch, first = divmod(start, len(batches))
+    while True:
+        yield from batches.epoch(epoch, first)
+        epoch, first = epoch + 1, 0
+
+
+def freeze(state: State) -> None:
+    """Set group 1 of `state.stage` to its levels for ever; its momentum is dropped, that of the rest kept or reset.
+
+    `quantize` does it before step 0 of every stage but the first; doing it again changes nothing.
+    """
+    parameters = dict(state.net.named_parameters())
+    for name, layer in state.layers.items():
+        chosen = state.method.select(layer, state.stage)
+        layer.w = np.where(chosen, state.method.quantize(layer), layer.w)
+        layer.frozen = layer.frozen | chosen
+        parameters[name].data = layer.w
+        reset = state.plan.momentum_at_freeze == "reset"
+        state.velocity[name] = np.where(layer.frozen | reset, 0, state.velocity[name])
+
+
+def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float) -> Objective:
+    """One step on one batch."""
+    net, layers = state.net, state.layers
+    parameters = dict(net.named_parameters())
+    images = Tensor(x)
+
+    def run(weights: Sequence[np.ndarray]) -> LazyPass:
+        leaves = {n: Tensor(w, requires_grad=True) for n, w in zip(layers, weights, strict=True)}
+        with substituted(net, leaves):
+            loss = ops.softmax_cross_entropy(net(images), labels)
+        return LazyPass(loss, list(leaves.values()), [p for n, p in parameters.items() if n not in layers])
+
+    def run_aside(weights: Sequence[np.ndarray]) -> LazyPass:
+        with running_averages_kept(net):
+            return run(weights)
+
+    seen = state.method.objective(run_aside, run, list(layers.values()), state.stage)
+    free = {name: ~layer.frozen for name, layer in layers.items()}
+    grads = dict(zip(layers, seen.weights, strict=True))
+    grads |= dict(zip((n for n in parameters if n not in layers), seen.shared, strict=True))
+    for name, parameter in parameters.items():
+        w = layers[name].w if name in layers else parameter.data
+        dw = np.ascontiguousarray(grads[name])  # one memory order, so that a resumed run adds in the same order
+        w, state.velocity[name] = state.sgd.update(w, dw, state.velocity[name], lr, free.get(name))
+        if name in layers:
+            layers[name].w = w
+            state.method.follow(layers[name], state.stage, partial(state.sgd.update, lr=lr))
+            w = layers[name].w
+        parameter.data = w
+    net.zero_grad()
+    return seen
+
+
+class LazyPass:
+    """A forward pass whose backward pass runs when a gradient is first asked for (elq_ref.elq.gradients.Evaluated)."""
+
+    def __init__(self, loss: Tensor, weights: list[Tensor], shared: list[Tensor]) -> None:
+        self.loss = loss.item()
+        self._tape, self._leaves = loss, (weights, shared)
+
+    @cached_property
+    def _gradients(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        weights, shared = self._leaves
+        for parameter in shared:  # they are leaves of every pass
+            parameter.grad = None
+        self._tape.backward()
+        del self._tape
+        return tuple([np.zeros_like(p.data) if p.grad is None else p.grad for p in part] for part in (weights, shared))
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        return self._gradients[0]
+
+    @property
+    def shared(self) -> list[np.ndarray]:
+        return self._gradients[1]
+
+
+@contextmanager
+def substituted(net: Module, tensors: dict[str, Tensor]) -> Iterator[None]:
+    """Inside, `net` computes with `tensors` in the place of its parameters of the same names."""
+    modules = dict(net.named_modules())
+    places = {name: (modules[name.rpartition(".")[0]], name.rpartition(".")[2]) for name in tensors}
+    kept = {name: getattr(module, attribute) for name, (module, attribute) in places.items()}
+    try:
+        for name, tensor in tensors.items():
+            setattr(*places[name], tensor)
+        yield
+    finally:
+        for name, tensor in kept.items():
+            setattr(*places[name], tensor)
+
+
+@contextmanager
+def running_averages_kept(net: Module) -> Iterator[None]:
+    """Inside, training passes leave the running averages of BatchNorm alone."""
+    norms = [m for _, m in net.named_modules() if isinstance(m, BatchNorm2d)]
+    kept = [m.momentum for m in norms]
+    for module in norms:
+        module.momentum = None
+    try:
+        yield
+    finally:
+        for module, momentum in zip(norms, kept, strict=True):
+            module.momentum = momentum

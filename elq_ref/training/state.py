@@ -1,0 +1,159 @@
+"""State: everything that changes during a quantization run, in one object that can be saved and resumed."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import __version__, checkpoint, kernels
+from ..datasets import Batches
+from ..elq.plan import Plan
+from ..errors import FormatError
+from ..methods import Layer, Method, make
+from ..nn import Module
+from .sgd import SGD, Schedule
+
+KIND = "elq run"
+
+
+def environment() -> dict[str, str]:
+    """What the bits of a result depend on besides seed, data and plan."""
+    info = kernels.info()
+    return {
+        "elq_ref": __version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "kernel": info["kernel"],
+        "threads": str(info["threads"]),
+    }
+
+
+@dataclass
+class State:
+    """A run between two steps.
+
+    net holds the weights as they stand (W); `layers` the quantized ones with their alpha and frozen sets; `velocity`
+    the momentum of every parameter by name. `stage` and `index` say what comes next: step `index` of `stage`, whose
+    freeze happens before its step 0; `step` counts all updates so far.
+    """
+
+    net: Module
+    plan: Plan
+    sgd: SGD
+    method: Method
+    layers: dict[str, Layer]
+    velocity: dict[str, np.ndarray]
+    batches: dict[str, Any]
+    stage: int = 0
+    index: int = 0
+    step: int = 0
+    differences: list[str] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, net: Module, plan: Plan, sgd: SGD, batches: Batches) -> State:
+        """The state before the first step; ValueError if `plan.keep_float` names a weight that `net` has not."""
+        weights = net.quantizable()
+        unknown = set(plan.keep_float) - set(weights)
+        if unknown:
+            raise ValueError(f"keep_float names {', '.join(sorted(unknown))}; the weights are {', '.join(weights)}")
+        method = make(plan)
+        layers = {n: method.begin(n, p.data) for n, p in weights.items() if n not in plan.keep_float}
+        velocity = {n: np.zeros(p.shape, p.dtype) for n, p in net.named_parameters()}
+        return cls(net, plan, sgd, method, layers, velocity, describe(batches))
+
+    @property
+    def done(self) -> bool:
+        """Whether every stage has run."""
+        return self.stage == self.plan.stages
+
+    def share_frozen(self) -> float:
+        """Frozen weights / quantized weights, 0 to 1."""
+        total = sum(layer.frozen.size for layer in self.layers.values())
+        return sum(int(layer.frozen.sum()) for layer in self.layers.values()) / max(total, 1)
+
+    def quantized(self) -> dict[str, np.ndarray]:
+        """W_hat of every quantized layer by name."""
+        return {name: self.method.quantize(layer) for name, layer in self.layers.items()}
+
+    def codes(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """(codes int8, alpha) of every quantized layer by name, what `pack` stores; none if W_hat is no alpha codes."""
+        if not self.method.one_scale:
+            return {}
+        return {name: (self.method.codes(layer), layer.alpha) for name, layer in self.layers.items()}
+
+    def save(self, path: str | os.PathLike[str], **metadata: Any) -> None:
+        """Write the run to a safetensors file, atomically; `metadata` (JSON values) is kept beside it."""
+        tensors = self.net.state_dict()
+        for name, layer in self.layers.items():
+            tensors[f"elq/alpha/{name}"] = layer.alpha
+            tensors[f"elq/frozen/{name}"] = layer.frozen
+            tensors |= {f"elq/extra/{name}/{key}": value for key, value in layer.extra.items()}
+        tensors |= {f"elq/velocity/{name}": v for name, v in self.velocity.items()}
+        run = {
+            "plan": self.plan.to_json(),
+            "sgd": asdict(self.sgd),
+            "batches": self.batches,
+            "stage": self.stage,
+            "index": self.index,
+            "step": self.step,
+            "environment": environment(),
+        }
+        checkpoint.save(path, tensors, {**metadata, "kind": KIND, "run": run})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], net: Module) -> State:
+        """Read a run written by `save` into `net`, a model of the same architecture.
+
+        `differences` lists what of the environment has changed since: with none, the run goes on to the same bits.
+        Raises FormatError for a file that is no run, ValueError for one of another architecture.
+        """
+        tensors, metadata = checkpoint.read(path)
+        if metadata.get("kind") != KIND:
+            raise FormatError(f"{path} is a {metadata.get('kind', 'checkpoint')!r}, wanted a saved quantization run")
+        try:
+            run = metadata["run"]
+            plan = Plan.from_json(run["plan"])
+            sgd = SGD(**{**run["sgd"], "schedule": _schedule(run["sgd"]["schedule"])})
+            net.load_state_dict({n: t for n, t in tensors.items() if not n.startswith("elq/")})
+            method = make(plan)
+            weights = {n: p.data for n, p in net.quantizable().items() if n not in plan.keep_float}
+            layers = {n: _layer(n, w, tensors) for n, w in weights.items()}
+            velocity = {n: tensors[f"elq/velocity/{n}"] for n, _ in net.named_parameters()}
+            now, then = environment(), run["environment"]
+            changed = [f"{key} was {then.get(key)}, is {now[key]}" for key in now if then.get(key) != now[key]]
+            counters = [int(run[key]) for key in ("stage", "index", "step")]
+            return cls(net, plan, sgd, method, layers, velocity, run["batches"], *counters, changed)
+        except (KeyError, TypeError) as error:
+            raise FormatError(f"{path} lacks or misstates {error} of a quantization run") from error
+
+
+def describe(batches: Batches) -> dict[str, Any]:
+    """What decides the content of every batch; a run is resumed only with the same."""
+    return {
+        "dataset": batches.dataset.name,
+        "images": len(batches.dataset),
+        "batch_size": batches.batch_size,
+        "seed": batches.seed,
+        "augment": None if batches.augment is None else asdict(batches.augment),
+    }
+
+
+def _schedule(values: dict[str, Any]) -> Schedule:
+    return Schedule(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def _layer(name: str, w: np.ndarray, tensors: dict[str, np.ndarray]) -> Layer:
+    prefix = f"elq/extra/{name}/"
+    extra = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+    alpha, frozen = tensors[f"elq/alpha/{name}"], tensors[f"elq/frozen/{name}"]
+    if frozen.shape != w.shape or frozen.dtype != bool or alpha.ndim != w.ndim or alpha.dtype != w.dtype:
+        raise FormatError(
+            f"{name} is {w.dtype} {w.shape}, its frozen set {frozen.dtype} {frozen.shape}, "
+            f"its alpha {alpha.dtype} {alpha.shape}"
+        )
+    return Layer(name, w, alpha, frozen, extra)

@@ -1,0 +1,328 @@
+"""The methods that ELQ is compared with: their closed forms, by brute force, and a short run of each."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+from small_runs import batches, small_net
+
+from elq_ref import SGD, Plan, State, Tensor, ops, quantize
+from elq_ref.cli import main
+from elq_ref.datasets import digits
+from elq_ref.elq.gradients import Pass
+from elq_ref.methods import METHODS, make, usual_plan
+from elq_ref.runtime import PackedNetwork, interpret
+
+RIVALS = ("bwn", "twn", "ttq", "inq", "lab", "lat")
+SHORT = SGD(0.05, weight_decay=1e-3, nesterov=True)
+
+
+def plan_of(name: str, **changes) -> Plan:
+    """A short plan that quantizes both layers of the small network."""
+    return replace(usual_plan(name).spread(2.5), **changes)
+
+
+def weights(shape=(4, 3, 2, 2), seed=0, dtype=np.float64) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0.02, 0.3, shape).astype(dtype)
+
+
+def test_bwn_is_the_least_error_of_all_binary_approximations():
+    w = weights((1, 8))
+    method = make(usual_plan("bwn"))
+    layer = method.begin("w", w)
+    least = min(
+        np.sum((w - max(np.mean(c * w), 0) * c) ** 2) for c in (np.array([c]) for c in product((-1, 1), repeat=8))
+    )
+    assert np.sum((w - method.quantize(layer)) ** 2) == pytest.approx(least, rel=1e-12)
+
+
+def test_bwn_is_elq_with_these_options_bit_for_bit():
+    *_, rival = quantize(small_net(), batches(), plan_of("bwn"), SHORT)
+    plan = Plan("binary", alpha_from="stage0", sigma2=(), epochs=(2.5,), a1=1.0, a2=0.0, sign="assumed")
+    *_, ours = quantize(small_net(), batches(), plan, SHORT)
+    for name, w in rival.state.quantized().items():
+        assert w.tobytes() == ours.state.quantized()[name].tobytes()
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_twn_is_its_formulas(per_channel):
+    w = weights((4, 30, 3, 3))
+    method = make(plan_of("twn", per_channel=per_channel))
+    layer = method.begin("w", w)
+    parts = [w[i : i + 1] for i in range(len(w))] if per_channel else [w]
+    expected, outside = [], 0
+    for part in parts:
+        delta = 0.7 * sum(abs(v) for v in part.flat) / part.size
+        above = [abs(v) for v in part.flat if abs(v) > delta]
+        alpha = sum(above) / len(above)
+        expected += [(alpha if v > 0 else -alpha) if abs(v) > delta else 0 for v in part.flat]
+        outside += sum((abs(v) > delta) != (abs(v) > alpha / 2) for v in part.flat)
+    np.testing.assert_allclose(method.quantize(layer).ravel(), expected, rtol=1e-12)
+    assert outside > 0  # its codes are not those of the nearest level
+
+
+@pytest.mark.parametrize("name", ["bwn", "twn"])
+def test_alpha_is_estimated_anew_at_every_step(name):
+    seen = set()
+    for step in quantize(small_net(), batches(), plan_of(name), SHORT):
+        size = np.abs(step.state.layers["4.weight"].w.astype(np.float64))
+        alpha = size.mean() if name == "bwn" else size[size > 0.7 * size.mean()].mean()
+        assert step.state.layers["4.weight"].alpha.item() == pytest.approx(alpha, rel=1e-6)
+        seen.add(alpha)
+    assert len(seen) > 5
+
+
+def smooth(target: np.ndarray):
+    """A loss of one weight array with its gradient: sum tanh(w - target) + (w - target)^2."""
+
+    def loss(w: np.ndarray) -> float:
+        return float(np.sum(np.tanh(w - target) + (w - target) ** 2))
+
+    def at(ws):
+        d = ws[0] - target
+        return Pass(loss(ws[0]), [1 - np.tanh(d) ** 2 + 2 * d], [])
+
+    return loss, at
+
+
+def test_ttq_gradients_are_those_of_its_scales_and_of_its_zones():
+    w = weights()
+    method = make(plan_of("ttq"))
+    layer = method.begin("w", w)
+    layer.extra["scales"] = np.array([1.3, 0.6]).reshape(2, 1, 1, 1)
+    alpha, threshold = layer.alpha.item(), 0.05 * np.abs(w).max()
+    assert alpha == pytest.approx(np.mean([abs(v) for v in w.flat if abs(v) > threshold]), rel=1e-12)
+    loss, at = smooth(weights(seed=1))
+
+    def of_levels(p: float, n: float) -> float:
+        return loss(np.where(w > threshold, alpha * p, np.where(w < -threshold, -alpha * n, 0)))
+
+    seen = method.objective(at, at, [layer], 0)
+    h = 1e-5
+    differences = [
+        (of_levels(1.3 + h, 0.6) - of_levels(1.3 - h, 0.6)) / (2 * h),
+        (of_levels(1.3, 0.6 + h) - of_levels(1.3, 0.6 - h)) / (2 * h),
+    ]
+    assert seen.loss_hat == pytest.approx(of_levels(1.3, 0.6), rel=1e-12)
+    np.testing.assert_allclose(layer.extra["gradient"].ravel(), differences, rtol=1e-7)
+    ghat = at([method.quantize(layer)]).weights[0]
+    zones = [1.3 if v > threshold else 0.6 if v < -threshold else 1.0 for v in w.flat]
+    np.testing.assert_allclose(seen.weights[0].ravel(), zones * ghat.ravel(), rtol=1e-14)
+
+
+def test_ttq_scales_descend_with_momentum():
+    method = make(plan_of("ttq"))
+    layer = method.begin("w", weights())
+    _, at = smooth(weights(seed=1))
+    p, velocity = np.ones(2), np.zeros(2)
+    for _ in range(3):
+        method.objective(at, at, [layer], 0)
+        velocity = 0.9 * velocity + layer.extra["gradient"].ravel()
+        p = p - 0.01 * velocity
+        method.follow(layer, 0, partial(SGD(momentum=0.9).update, lr=0.01))
+    np.testing.assert_allclose(layer.extra["scales"].ravel(), p, rtol=1e-12)
+    assert set(layer.extra) == {"scales", "velocity"}
+
+
+def nearest_by_inq(v: float, top: int, least: int) -> Fraction:
+    """The paper's rule: beta if (alpha + beta) / 2 <= |w| < 3 beta / 2 for adjacent levels alpha < beta."""
+    levels = [Fraction(0), *(Fraction(2) ** n for n in range(least, top + 1))]
+    size = Fraction(abs(v))
+    if size >= 3 * levels[-1] / 2:
+        return levels[-1] if v > 0 else -levels[-1]  # clamped
+    for low, high in pairwise(levels):
+        if (low + high) / 2 <= size < 3 * high / 2:
+            return high if v > 0 else -high
+    return Fraction(0)
+
+
+@pytest.mark.parametrize("largest", [0.75, np.nextafter(0.75, 0), 0.3, 1.4999, 1.5, 3e-3, 100.0])
+def test_inq_levels_are_the_powers_of_two_of_its_rule(largest):
+    w = weights()
+    w *= largest / np.abs(w).max()
+    w.flat[:3] = largest, largest / 3, -largest / 3
+    top = next(n for n in range(20, -30, -1) if Fraction(2) ** n <= 4 * Fraction(np.abs(w).max()) / 3)
+    least = top + 1 - 2 ** (2 - 1) // 2
+    method = make(usual_plan("inq"))
+    layer = method.begin("w", w)
+    layer.w = np.concatenate([w.ravel(), np.array([0.5, -0.5, 1.5, -1.5, 7, -7, 0]) * 2.0**top]).reshape(1, -1, 1, 1)
+    expected = [float(nearest_by_inq(v, top, least)) for v in layer.w.flat]
+    np.testing.assert_array_equal(method.quantize(layer).ravel(), expected)
+    assert {0, 2.0**top, -(2.0**top)} == set(expected)
+
+
+def test_inq_freezes_the_largest_weights_in_exact_counts():
+    w = weights((3, 7))
+    plan = plan_of("inq", portions=(0.3, 0.6, 1.0), epochs=(0, 1, 1, 1))
+    method = make(plan)
+    layer = method.begin("w", w)
+    frozen: set[int] = set()
+    for stage, count in ((1, 6), (2, 13), (3, 21)):  # 6.3, 12.6, 21 of 21
+        chosen = method.select(layer, stage)
+        free = sorted((i for i in range(21) if i not in frozen), key=lambda i: -abs(layer.w.flat[i]))
+        wanted = free[: count - len(frozen)]
+        assert set(np.flatnonzero(chosen)) == set(wanted)
+        frozen |= set(wanted)
+        layer.frozen = layer.frozen | chosen
+        layer.w = layer.w + 0.05 * np.sin(np.arange(21)).reshape(3, 7)  # training changes the order of what is free
+    assert not method.select(layer, 3).any()
+
+
+def test_inq_trains_the_network_as_it_stands_and_never_moves_a_frozen_bit():
+    plan = plan_of("inq")
+    net, seen, stream = small_net(), {}, iter(batches().epoch(0))
+    for step in quantize(net, batches(), plan, SHORT):
+        if step.step == 1:
+            other = small_net().train()
+            for name, layer in State.start(small_net(), plan, SHORT, batches()).layers.items():
+                half = np.argsort(-np.abs(layer.w).ravel(), kind="stable")[: round(layer.w.size / 2)]
+                w = layer.w.ravel().copy()
+                w[half] = make(plan).quantize(layer).ravel()[half]
+                other.quantizable()[name].data = w.reshape(layer.w.shape)
+            x, labels = next(stream)
+            assert step.stage == 1
+            assert step.loss == ops.softmax_cross_entropy(other(Tensor(x)), labels).item()
+            assert step.loss_hat is None
+        for name, layer in step.state.layers.items():
+            assert layer.frozen.sum() == round(plan.portions[step.stage - 1] * layer.frozen.size)
+            if name in seen:
+                frozen, w = seen[name]
+                assert layer.frozen[frozen].all()
+                assert layer.w[frozen].tobytes() == w[frozen].tobytes()
+            seen[name] = (layer.frozen.copy(), layer.w.copy())
+    assert step.loss == step.loss_hat
+
+
+@pytest.mark.parametrize(("name", "levels"), [("lab", (-1, 1)), ("lat", (-1, 0, 1))])
+@pytest.mark.parametrize("seed", range(3))
+def test_loss_aware_scales_leave_the_least_error_under_the_curvature(name, levels, seed):
+    method, w = make(usual_plan(name)), weights((1, 7), seed)
+    layer = method.begin("w", w)
+    v = np.random.default_rng(seed).exponential(1.0, w.shape) ** 4  # spread widely: the plain scale is not the best
+    candidates = np.array(list(product(levels, repeat=w.size)))
+
+    def least(d: np.ndarray) -> float:
+        """Over all codes, each with the alpha of its own weighted least squares."""
+        fit, mass = candidates @ (d * w[0]), np.maximum(candidates**2 @ d, 1e-300)
+        return float(np.min(d @ w[0] ** 2 - np.maximum(fit, 0) ** 2 / mass))
+
+    assert np.sum((w - method.quantize(layer)) ** 2) == pytest.approx(least(np.ones(w.size)), rel=1e-12)
+    plain = layer.alpha.copy()
+    method.follow(layer, 0, None)  # before any gradient all curvatures are alike
+    np.testing.assert_allclose(layer.alpha, plain, rtol=1e-12)
+    layer.extra["moment"] = v
+    method.follow(layer, 0, None)
+    d = np.sqrt(v[0]) + 1e-8
+    assert d @ (w - method.quantize(layer))[0] ** 2 == pytest.approx(least(d), rel=1e-12)
+    assert abs(layer.alpha.item() / plain.item() - 1) > 0.05
+    on = np.abs(w[0]) > layer.alpha.item() / 2 if name == "lat" else np.ones(w.size, bool)
+    assert layer.alpha.item() == pytest.approx((d * np.abs(w[0]))[on].sum() / d[on].sum(), rel=1e-12)  # the papers'
+
+
+@pytest.mark.parametrize("name", ["lab", "lat"])
+def test_the_curvature_is_adams(name):
+    method, w = make(usual_plan(name)), weights()
+    layer = method.begin("w", w)
+    _, at = smooth(weights(seed=1))
+    v = np.zeros(w.shape)
+    for _ in range(4):
+        ghat = at([method.quantize(layer)]).weights[0]
+        seen = method.objective(None, at, [layer], 0)  # no pass at W is made
+        assert seen.loss is None
+        np.testing.assert_allclose(seen.weights[0], ghat, rtol=1e-14)
+        v = 0.999 * v + 0.001 * ghat**2
+        layer.w = layer.w - 0.05 * ghat
+        method.follow(layer, 0, None)
+    np.testing.assert_allclose(layer.extra["moment"], v, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_every_weight_of_what_is_on_a_level_and_the_network_learns(name):
+    steps = list(quantize(small_net(), batches(), usual_plan(name).spread(12), SHORT))
+    losses = [step.loss_hat if step.loss is None else step.loss for step in steps]
+    assert np.mean(losses[-5:]) < 0.8 * np.log(3)  # log 3: guessing one of three classes
+    state = steps[-1].state
+    for layer_name, w in state.quantized().items():
+        layer = state.layers[layer_name]
+        p, n = layer.extra["scales"].ravel() if name == "ttq" else (1, 1)
+        allowed = {layer.alpha.item() * np.float32(p), layer.alpha.item() * -np.float32(n)} | (
+            {0.0} if name not in ("bwn", "lab") else set()
+        )
+        assert set(np.unique(w)) <= allowed
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_resuming_anywhere_gives_the_same_bits(name, tmp_path):
+    plan = plan_of(name)
+    whole = list(quantize(small_net(), batches(), plan, SHORT))
+    expected = {n: w.tobytes() for n, w in whole[-1].state.quantized().items()}
+    for stop in (1, 4, len(whole) - 1):
+        for step in quantize(small_net(), batches(), plan, SHORT):
+            if step.step == stop:
+                step.state.save(tmp_path / "run")
+                break
+        net = small_net(seed=99)
+        state = State.load(tmp_path / "run", net)
+        *_, last = quantize(net, batches(), state.plan, state=state)
+        assert {n: w.tobytes() for n, w in last.state.quantized().items()} == expected
+
+
+def test_stage_0_is_left_out_where_its_epochs_are_0():
+    plan = Plan(sigma2=(0.3, 0.0), epochs=(0, 1.0, 0.5))
+    steps = list(quantize(small_net(), batches(), plan, SHORT))
+    assert [step.stage for step in steps] == [1] * 4 + [2] * 2
+    assert 0 < steps[0].frozen < steps[-1].frozen == 1
+
+
+def test_a_plan_that_does_not_fit_its_method_is_refused():
+    for values, words in (
+        ({"method": "bwn", "levels": "ternary"}, "bwn has no choice of levels: wanted 'binary', given 'ternary'"),
+        ({"method": "twn", "a1": 0.5}, "twn has no choice of a1"),
+        ({"method": "ttq", "sigma2": (0.0,), "epochs": (1, 1)}, "ttq has no choice of sigma2"),
+        ({"method": "inq", "scale": "l2"}, "inq has no choice of scale"),
+        ({"method": "elq", "portions": (1.0,)}, "elq has no choice of portions"),
+        ({"method": "elq", "partition_seed": 1}, "elq has no choice of partition_seed"),
+        ({"method": "elq", "partition": "magnitude", "sigma2": (0.1,)}, "elq has no choice of sigma2"),
+        ({"method": "inq", "partition": "random"}, "inq has no choice of partition"),
+    ):
+        plan = Plan.from_json(usual_plan(values["method"]).to_json() | values)
+        with pytest.raises(ValueError, match=words):
+            make(plan)
+    for portions in ((), (0.5, 0.25, 1.0), (0.0, 1.0), (0.5, 0.9)):
+        with pytest.raises(ValueError, match="portions is"):
+            Plan(portions=portions)
+    for epochs in ((0.0,), (1.0, 0.0), (-1.0, 1.0)):
+        with pytest.raises(ValueError, match="epochs is"):
+            Plan(sigma2=(0.0,) * (len(epochs) - 1), epochs=epochs)
+    with pytest.raises(ValueError, match="one for each of portions"):
+        plan_of("inq", epochs=(1.0,))
+    assert all(make(usual_plan(name)).plan.method == name for name in METHODS)
+
+
+def test_ttq_keeps_the_first_and_the_last_layer_in_float():
+    assert usual_plan("ttq", ("a", "b", "c")).keep_float == ("a", "c")
+    assert usual_plan("inq", ("a", "b", "c")).keep_float == ()
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_the_command_makes_a_packed_file(name, tmp_path, capsys):
+    trained, out = tmp_path / "float.safetensors", tmp_path / "run"
+    data = ["--data", "digits"]
+    assert main(["train", "--model", "digits_cnn", *data, "--epochs", "0.2", "-o", str(trained)]) == 0
+    command = ["quantize", str(trained), *data, "--method", name, "--epochs", "0.6", "-o", str(out)]
+    assert main(command) == 0
+    assert ("packed as float32" in capsys.readouterr().out) == (name == "ttq")
+    result = json.loads((out / "result.json").read_text())
+    packed = PackedNetwork.load(out / "net.elq")
+    small = result["weight_bytes"] < result["float_bytes"] / 15
+    assert small == (name != "ttq")
+    assert result["packed_as_float"] == (["conv2.weight", "conv3.weight"] if name == "ttq" else [])
+    _, test = digits()
+    assert int((interpret(packed.graph, test.normalized()).argmax(1) == test.labels).sum()) == result["correct"]
+    bits = (out / "net.elq").read_bytes()
+    assert main([*command, "--resume"]) == 0
+    assert (out / "net.elq").read_bytes() == bits

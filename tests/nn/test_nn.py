@@ -1,0 +1,123 @@
+"""Modules, models, schedules."""
+
+import math
+
+import numpy as np
+import pytest
+
+from elq_ref import SGD, Tensor, models, no_grad
+from elq_ref.nn import Linear
+from elq_ref.training.sgd import Schedule
+
+
+def test_names_and_order_are_pytorchs():
+    names = list(models.resnet20().state_dict())
+    assert names[:6] == [
+        "conv1.weight",
+        "bn1.weight",
+        "bn1.bias",
+        "bn1.running_mean",
+        "bn1.running_var",
+        "layer1.0.conv1.weight",
+    ]
+    assert names[-2:] == ["linear.weight", "linear.bias"]
+    assert "layer2.0.bn2.running_var" in names
+    assert [n for n, _ in models.lenet5().named_parameters()][:3] == ["conv1.weight", "conv1.bias", "conv2.weight"]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("resnet20", 269_722),
+        ("resnet32", 464_154),
+        ("resnet44", 658_586),
+        ("resnet56", 853_018),
+        ("resnet110", 1_727_962),
+    ],
+)
+def test_sizes_are_those_published(name, parameters):
+    # 0.27, 0.46, 0.66, 0.85, 1.7 million (He et al. 2016, table 6)
+    assert sum(p.data.size for _, p in models.MODELS[name]().named_parameters()) == parameters
+
+
+@pytest.mark.parametrize("name", ["lenet5", "digits_cnn", "resnet20", "vgg_small"])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (2, 13, 9)])
+def test_models_take_pictures_of_any_size(name, shape):
+    net = models.build(name, shape, classes=7).eval()
+    x = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
+    with no_grad():
+        assert net(Tensor(x)).shape == (2, 7)
+
+
+def test_lenet_is_the_original_on_28_by_28():
+    assert sum(p.data.size for _, p in models.lenet5().named_parameters()) == 61_706
+
+
+def test_what_is_quantized():
+    net = models.resnet20()
+    assert len(net.quantizable()) == 20  # 19 convolutions and the classifier
+    assert sum(w.data.size for w in net.quantizable().values()) == 268_336 + 0
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"no model 'alexnet'.*lenet5"):
+        models.build("alexnet", (1, 8, 8))
+    with pytest.raises(ValueError, match="at least 4x4"):
+        models.build("lenet5", (1, 2, 2))
+    net = models.lenet5()
+    state = net.state_dict()
+    state["fc3.bias"] = np.zeros(11)
+    del state["conv1.bias"]
+    state["extra"] = np.zeros(2)
+    with pytest.raises(
+        ValueError,
+        match=r"missing: conv1.bias \(6,\); unexpected: extra \(2,\); of another shape: fc3.bias \(11,\) instead",
+    ):
+        net.load_state_dict(state)
+
+
+def test_train_and_eval_reach_every_module_and_seeds_decide_the_weights():
+    net = models.resnet20()
+    net.eval()
+    assert not any(m.training for _, m in net.named_modules())
+    np.testing.assert_array_equal(models.lenet5(seed=3).fc1.weight.data, models.lenet5(seed=3).fc1.weight.data)
+    assert (models.lenet5(seed=3).fc1.weight.data != models.lenet5(seed=4).fc1.weight.data).any()
+
+
+def test_astype_converts_everything():
+    net = models.digits_cnn().astype(np.float64)
+    assert {a.dtype for a in net.state_dict().values()} == {np.dtype(np.float64)}
+    assert net(Tensor(np.zeros((2, 1, 8, 8)))).dtype == np.float64
+
+
+def test_summary_lists_and_adds_up():
+    text = Linear(np.random.default_rng(0), 3, 2).summary()
+    assert [line.split()[-1] for line in text.splitlines()] == ["6", "2", "8"]
+
+
+def test_schedules():
+    assert [round(Schedule("cosine")(t, 4), 6) for t in range(4)] == [
+        1,
+        round((1 + math.cos(math.pi / 4)) / 2, 6),
+        0.5,
+        round((1 - math.cos(math.pi / 4)) / 2, 6),
+    ]
+    assert [Schedule("step")(t, 8) for t in (0, 3, 4, 6)] == [1, 1, 0.1, pytest.approx(0.01)]
+    assert [Schedule("constant", warmup=0.5)(t, 8) for t in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
+    with pytest.raises(ValueError, match="'linear', wanted constant, cosine or step"):
+        Schedule("linear")
+    with pytest.raises(ValueError, match="lr 0"):
+        SGD(lr=0)
+
+
+def test_sgd_is_its_recurrence_and_selects():
+    w, v = np.array([1.0, 2.0]), np.array([0.5, 0.0])
+    new, velocity = SGD(0.1, 0.9, 0.01).update(w, np.array([1.0, -1.0]), v, 0.1)
+    np.testing.assert_allclose(velocity, [0.45 + 1.01, -0.98])
+    np.testing.assert_allclose(new, w - 0.1 * velocity)
+    nesterov, _ = SGD(0.1, 0.9, 0.01, nesterov=True).update(w, np.array([1.0, -1.0]), v, 0.1)
+    np.testing.assert_allclose(nesterov, w - 0.1 * (np.array([1.01, -0.98]) + 0.9 * velocity))
+    kept, velocity = SGD(0.1, 0.9, 0.01).update(w, np.array([np.nan, -1.0]), v, 0.1, np.array([False, True]))
+    assert kept[0] == 1
+    assert velocity[0] == 0.5
+    assert kept[1] != 2

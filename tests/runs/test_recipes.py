@@ -1,0 +1,430 @@
+"""Recipes: equal budgets, a test set read once, and runs that survive kill -9, full disks and wrong input."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import children
+import numpy as np
+import pytest
+
+from elq_ref import Plan, State, Tensor, datasets, models, no_grad
+from elq_ref.cli import main
+from elq_ref.cli import quantize as quantize_command
+from elq_ref.methods import make
+from elq_ref.runs.layers import BINS, WIDTH, layer_records
+from elq_ref.runs.quantizing import accuracies
+from elq_ref.runs.recipes import METHODS, PASSES, SUBJECTS, levels_of, recipe
+from elq_ref.runtime import PackedNetwork
+from elq_ref.training.evaluate import evaluate, reestimate
+
+WEIGHTS = ("conv1.weight", "conv2.weight", "fc.weight")
+MADE = ("net.elq", "quantized.safetensors", "steps.jsonl", "stages.jsonl", "layers.jsonl", "passes.jsonl")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("trained") / "float.safetensors"
+    assert main(["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "4", "-o", str(path)]) == 0
+    return path
+
+
+def command(trained: Path, out: Path, *more: str) -> list[str]:
+    return ["reproduce", "digits", str(trained), "--passes", "3", "-o", str(out), *more]
+
+
+@pytest.fixture(scope="module")
+def finished(trained, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("finished") / "run"
+    assert main(command(trained, out)) == 0
+    return out
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("first_last_float", [False, True])
+def test_every_method_gets_the_same_passes_and_layers(method, first_last_float):
+    plan, _ = recipe(method, levels_of(method), WEIGHTS, first_last_float=first_last_float)
+    assert sum(plan.epochs) == pytest.approx(PASSES)
+    make(plan)
+    kept = ("conv1.weight", "fc.weight") if first_last_float else ()
+    assert plan.keep_float == (WEIGHTS if method == "float" else kept)
+    assert plan.levels == ("binary" if method in ("bwn", "lab") else "ternary")
+    assert recipe("elq", "binary", WEIGHTS)[0].levels == "binary"
+    assert sum(recipe(method, levels_of(method), WEIGHTS, passes=3)[0].epochs) == pytest.approx(3)
+
+
+def test_the_longer_runs_have_their_own_plan():
+    for levels in ("ternary", "binary"):
+        long, _ = recipe("elq", levels, WEIGHTS, headline=True)
+        assert (sum(long.epochs), long.levels) == (pytest.approx(72), levels)
+        assert long != recipe("elq", levels, WEIGHTS, passes=72)[0]
+        assert sum(recipe("elq", levels, WEIGHTS, headline=True, passes=5)[0].epochs) == pytest.approx(5)
+    with pytest.raises(ValueError, match="no plan of a longer run for bwn; there are: elq ternary, elq binary"):
+        recipe("bwn", "binary", WEIGHTS, headline=True)
+
+
+def test_a_run_measures_itself_on_training_images_and_its_packed_file_on_the_test_set(finished):
+    config, result = (json.loads((finished / f"{name}.json").read_text()) for name in ("config", "result"))
+    assert config["judge"] == "259 training images"
+    assert result["total"] == 500
+    train, test = datasets.digits()
+    from elq_ref.runs.quantizing import count_correct_packed
+
+    assert count_correct_packed(PackedNetwork.load(finished / "net.elq"), test) == (result["correct"], 500)
+    assert result["seconds"] > 0
+    assert {"numpy", "kernel", "threads"} <= set(result["environment"])
+    batches, stages, passes = 21, lines(finished / "stages.jsonl"), lines(finished / "passes.jsonl")
+    seen = {line["step"] for line in stages} | {line["step"] for line in passes}
+    assert {batches, 2 * batches} <= seen  # the third pass ends with the last stage
+    assert stages[-1]["top1"] == stages[-1]["top1_hat"]
+    # the last record is that of the packed network on the same training images
+    judge = datasets.hold_out(train, 259)[1]
+    right, total = count_correct_packed(PackedNetwork.load(finished / "net.elq"), judge)
+    assert abs(100 * right / total - stages[-1]["top1_hat"]) < 100 * 1.5 / total  # a tie may fall differently
+
+
+def test_nothing_before_the_packed_file_depends_on_the_test_set(trained, finished, tmp_path, monkeypatch):
+    load = datasets.load
+
+    def with_wrong_labels(*args):
+        train, test = load(*args)
+        return train, replace(test, labels=(test.labels + 1) % 10)
+
+    monkeypatch.setattr(datasets, "load", with_wrong_labels)
+    assert main(command(trained, tmp_path / "run")) == 0
+    for name in MADE:
+        assert (tmp_path / "run" / name).read_bytes() == (finished / name).read_bytes(), name
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["correct"] < 100
+
+
+def test_where_a_part_is_held_out_it_is_judged_on_and_the_test_set_not_read(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(SUBJECTS, "digits", replace(SUBJECTS["digits"], hold_out=300))
+    asked, load = [], datasets.load
+    monkeypatch.setattr(datasets, "load", lambda *args: asked.append(args) or load(*args))
+    assert main([*command(trained, tmp_path / "run", "--json"), "--method", "float"]) == 0
+    assert json.loads(capsys.readouterr().out)["total"] == 300
+    assert [split for *_, split in asked] == ["train"]
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["judge"] == "300 held-out images"
+
+
+def test_float_fine_tuning_quantizes_nothing(trained, tmp_path, capsys):
+    assert main([*command(trained, tmp_path / "run", "--json"), "--method", "float"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["weight_bytes"] == result["float_bytes"]
+    assert result["packed_as_float"] == []
+    assert [line["layers"] for line in lines(tmp_path / "run" / "layers.jsonl")] == [{}, {}]
+
+
+def test_a_finished_run_is_only_read(trained, finished, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise AssertionError("the test set is read once")
+
+    monkeypatch.setattr(quantize_command, "finish", refuse)
+    before = (finished / "result.json").read_bytes()
+    assert main([*command(trained, finished, "--resume"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert Path(result.pop("packed")) == finished / "net.elq"
+    assert Path(result.pop("checkpoint")) == finished / "quantized.safetensors"
+    assert result == json.loads(before)
+
+
+def test_a_finished_run_without_its_state_is_read_too(trained, finished, tmp_path, capsys):
+    """As the kept ones are."""
+    out = shutil.copytree(finished, tmp_path / "run")
+    (out / "state.safetensors").unlink()
+    assert main(command(trained, out, "--resume")) == 0
+    assert str(out / "net.elq") in capsys.readouterr().out
+    for name in MADE:
+        assert (out / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_choices_add_up_and_keep_the_length(trained, tmp_path):
+    more = ("--quick", "--set", "a1=0.5", "--set", "a2=1e-3", "epochs=4,1,1,1,1")
+    assert main(["reproduce", "digits", str(trained), "-o", str(tmp_path / "run"), *more]) == 0
+    plan = json.loads((tmp_path / "run" / "config.json").read_text())["plan"]
+    assert (plan["a1"], plan["a2"]) == (0.5, 1e-3)
+    assert plan["epochs"] == pytest.approx([0.5, 0.125, 0.125, 0.125, 0.125])
+
+
+def test_evaluate_is_the_mean_over_pictures_whatever_the_batches():
+    net = models.digits_cnn(seed=2)
+    data = datasets.digits()[1].subset(slice(23))
+    right, loss = 0, 0.0
+    net.eval()
+    with no_grad():
+        for i, label in enumerate(data.labels):
+            z = net(Tensor(data.normalized([i]))).data[0].astype(np.float64)
+            loss += np.log(np.exp(z).sum()) - z[label]
+            right += z.argmax() == label
+    for size in (1, 7, 250):  # 23 = 3 * 7 + 2
+        assert evaluate(net, data, size) == (right, pytest.approx(loss / 23, rel=1e-5))
+
+
+def test_accuracies_are_those_of_w_and_of_what():
+    batches = datasets.Batches(datasets.digits()[0], 64)
+    judge = datasets.digits()[1].subset(slice(100))
+    net = models.digits_cnn(seed=2)
+    state = State.start(net, Plan(), None, batches)
+    seen = accuracies(state, batches, judge, 3)
+    for end, weights in (("", {}), ("_hat", state.quantized())):
+        other = models.digits_cnn(seed=2)
+        for name, w in weights.items():
+            dict(other.named_parameters())[name].data = w
+        reestimate(other, batches, 3)
+        right, loss = evaluate(other, judge)
+        assert (seen[f"top1{end}"], seen[f"judge_loss{end}"]) == (right, loss)
+    assert seen["judge_loss"] != seen["judge_loss_hat"]
+    for layer in state.layers.values():
+        layer.frozen[:] = True
+    assert set(accuracies(state, batches, judge, 3)) == set(seen)
+
+
+def test_layer_records_are_counts_of_the_weights():
+    net = models.digits_cnn(seed=1)
+    batches = datasets.Batches(datasets.digits()[0], 64)
+    state = State.start(net, Plan(), None, batches)
+    layer = state.layers["conv2.weight"]
+    layer.frozen = np.random.default_rng(0).random(layer.w.shape) < 0.3
+    record = layer_records(state)["conv2.weight"]
+    free = [0] * BINS
+    zeros = held_zeros = 0
+    error = power = 0.0
+    alpha = float(layer.alpha.squeeze())
+    for w, held in zip(layer.w.ravel().tolist(), layer.frozen.ravel().tolist(), strict=True):
+        what = 0.0 if abs(w) <= alpha / 2 else alpha if w > 0 else -alpha
+        zeros, held_zeros = zeros + (what == 0), held_zeros + (held and what == 0)
+        error, power = error + (w - what) ** 2, power + w**2
+        if not held:
+            free[min(max(int(w / alpha / WIDTH + BINS / 2 + 1000) - 1000, 0), BINS - 1)] += 1
+    assert record["free"] == free
+    assert record["levels"] == [-1, 0, 1]
+    assert record["shares"][1] == pytest.approx(zeros / layer.w.size, abs=1e-6)
+    assert record["held"][1] == pytest.approx(held_zeros / layer.w.size, abs=1e-6)
+    assert sum(record["held"]) == pytest.approx(layer.frozen.mean(), abs=3e-6)
+    assert record["error"] == pytest.approx(error / power, abs=1e-6)
+    layer.frozen[:] = True
+    assert layer_records(state)["conv2.weight"]["free"] == []
+
+
+# Stopped
+
+
+def start(arguments: list[str], before: str = "pass") -> subprocess.Popen:
+    """The command in a process of its own, saving 20 times a second; `before`: code to run first."""
+    code = f"import sys, elq_ref.runs.folder as r; r.SAVE_EVERY = 0.05; from elq_ref.cli import main; {before}; "
+    code += "sys.exit(main(sys.argv[1:]))"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], cwd=children.FOLDER, env=children.environment(), **pipes
+    )
+
+
+@pytest.mark.parametrize("method", ["elq", "ttq"])
+def test_killed_at_random_moments_a_run_ends_on_the_same_bits(trained, finished, tmp_path, method):
+    arguments = command(trained, tmp_path / "run", "--method", method)
+    if method != "elq":
+        finished = tmp_path / "whole"
+        assert main(command(trained, finished, "--method", method)) == 0
+    begin = time.monotonic()
+    process = start(command(trained, tmp_path / "timed", "--method", method))
+    assert process.wait(120) == 0
+    length = time.monotonic() - begin
+    moments = []
+    for _ in range(4):
+        moments.append(round(random.uniform(0.2, 0.9) * length, 3))
+        begun = (tmp_path / "run" / "config.json").exists()
+        process = start([*arguments, "--resume"] if begun else arguments)
+        try:
+            _, error = process.communicate(timeout=moments[-1])
+            assert process.returncode == 0, error
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+    process = start([*arguments, "--resume"])
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+    for name in MADE:
+        assert (tmp_path / "run" / name).read_bytes() == (finished / name).read_bytes(), (name, moments)
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+DIES = "__import__('os').kill(__import__('os').getpid(), 9)"
+MOMENTS = {
+    "logged, not saved": "import elq_ref.training.state as s; save = s.State.save; "
+    f"s.State.save = lambda self, *a, **k: {DIES} if self.stage == 2 else save(self, *a, **k)",
+    "saved, not renamed": "import os; move = os.replace; "
+    f"os.replace = lambda a, b: {DIES} if 'state' in str(b) and os.path.exists(b) else move(a, b)",
+    "packed, no result": "import os; move = os.replace; "
+    f"os.replace = lambda a, b: {DIES} if 'result' in str(b) else move(a, b)",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_at_the_worst_moments_too(trained, finished, tmp_path, moment):
+    arguments = command(trained, tmp_path / "run")
+    process = start(arguments, f"r.SAVE_EVERY = 1e9; {MOMENTS[moment]}")
+    assert process.wait(120) == -9
+    if moment == "saved, not renamed":
+        assert list((tmp_path / "run").glob(".*.part"))
+    assert main([*arguments, "--resume"]) == 0
+    for name in MADE:
+        assert (tmp_path / "run" / name).read_bytes() == (finished / name).read_bytes(), name
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def one_line(error: str) -> str:
+    found = [line for line in error.splitlines() if line.startswith("elq: ") and "NumPy computes" not in line]
+    assert len(found) == 1, error
+    assert "Traceback" not in error
+    return found[0]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_log_on_a_full_disk_is_one_line_and_the_run_goes_on(trained, finished, tmp_path):
+    """The log stands on a device that has no room; then it has."""
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "steps.jsonl").symlink_to("/dev/full")
+    process = start(command(trained, out))
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert one_line(error) == f"elq: No space left on device: {out / 'steps.jsonl'}"
+    (out / "steps.jsonl").unlink()
+    assert main(command(trained, out, "--resume")) == 0
+    for name in MADE:
+        assert (out / name).read_bytes() == (finished / name).read_bytes(), name
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits of a process are POSIX")
+def test_a_state_that_cannot_be_written_keeps_the_one_before(trained, finished, tmp_path):
+    """No file may grow beyond 100,000 bytes: logs fit, the state does not."""
+    out = tmp_path / "run"
+    arguments = command(trained, out)
+    process = start(arguments)
+    while not (out / "state.safetensors").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    kept = (out / "state.safetensors").read_bytes()
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
+    process = start([*arguments, "--resume"], limit)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert one_line(error) == f"elq: File too large: {out / 'state.safetensors'}"
+    assert (out / "state.safetensors").read_bytes() == kept
+    assert not list(out.glob(".*"))
+    assert main([*arguments, "--resume"]) == 0
+    for name in MADE:
+        assert (out / name).read_bytes() == (finished / name).read_bytes(), name
+
+
+# Refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["imagenet"], ["imagenet", "cifar10-resnet20"]),
+        (["digits"], ["digits_cnn", "name its file"]),
+        (["digits", "{dir}/nothing.safetensors"], ["nothing.safetensors"]),
+        (["digits", "{dir}/other.safetensors"], ["other.safetensors", "missing", "conv1.weight"]),
+        (["digits", "{trained}", "--method", "dorefa"], ["dorefa", "elq, bwn"]),
+        (["digits", "{trained}", "--method", "twn", "--levels", "binary"], ["binary", "twn", "ternary"]),
+        (["digits", "{trained}", "--passes", "0"], ["--passes is 0"]),
+        (["digits", "{trained}", "--passes", "inf"], ["finite"]),
+        (["digits", "{trained}", "--set", "epochs=nan,1,1,1,1"], ["finite"]),
+        (["digits", "{trained}", "--set", "levels=binary"], ["levels=binary", "a1"]),
+        (["digits", "{trained}", "--method", "twn", "--headline"], ["twn", "elq ternary"]),
+        (["digits", "{trained}", "--set", "a1=-1"], ["a1"]),
+        (["digits", "{trained}", "--method", "bwn", "--set", "a1=2"], ["bwn has no choice of a1"]),
+        (["digits", "{trained}", "--lr", "0"], ["lr"]),
+        (["digits", "{trained}", "--resume"], ["no run to resume"]),
+        (["cifar10-resnet20", "--data-dir", "{dir}"], ["test_batch.bin", "ELQ_DATA"]),
+        (["digits", "{trained}", "--data-dir", "{dir}", "--resume", "--seed", "1"], ["no run to resume"]),
+    ],
+)
+def test_wrong_input_is_one_line_and_makes_no_run(trained, tmp_path, arguments, words, capsys):
+    from elq_ref import checkpoint
+
+    checkpoint.save(tmp_path / "other.safetensors", models.resnet20().state_dict(), {})
+    made = {"dir": tmp_path, "trained": trained}
+    code = main(["reproduce", *(a.format(**made) for a in arguments), "-o", str(tmp_path / "run")])
+    assert code == 2
+    line = one_line(capsys.readouterr().err)
+    assert all(word in line for word in words), line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.json", "{", "config.json is no JSON"),
+        ("result.json", "{", "result.json is no JSON"),
+        ("state.safetensors", "nonsense", "state.safetensors"),
+    ],
+)
+def test_a_damaged_run_is_one_line(trained, finished, tmp_path, name, content, words, capsys):
+    out = shutil.copytree(finished, tmp_path / "run")
+    if name == "state.safetensors":
+        (out / "result.json").unlink()  # of a finished run it is not read
+    (out / name).write_text(content)
+    assert main(command(trained, out, "--resume")) == 2
+    assert words in one_line(capsys.readouterr().err)
+
+
+def test_a_run_is_not_resumed_as_another(trained, finished, tmp_path, capsys):
+    assert main(command(trained, finished, "--resume", "--seed", "1")) == 2
+    assert "seed 0" in (line := one_line(capsys.readouterr().err))
+    assert "not seed 1" in line
+    assert main(command(trained, finished)) == 2
+    assert "--resume" in one_line(capsys.readouterr().err)
+
+
+def test_two_processes_do_not_work_on_one_run(trained, tmp_path, capsys):
+    out = tmp_path / "run"
+    process = start(command(trained, out))
+    while not (out / "state.safetensors").exists():
+        time.sleep(0.01)
+    assert main(command(trained, out, "--resume")) == 2
+    assert one_line(capsys.readouterr().err) == f"elq: another process works on the run in {out}"
+    process.kill()
+    process.communicate()
+    assert main(command(trained, out, "--resume")) == 0
+    assert not list(out.glob(".*"))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_run_that_diverges_stops_there(trained, tmp_path, capsys):
+    assert main(command(trained, tmp_path / "run", "--lr", "1e25")) == 2
+    line = one_line(capsys.readouterr().err)
+    assert "diverged" in line
+    assert "after step" in line
+    assert len(lines(tmp_path / "run" / "steps.jsonl")) < 10
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+@pytest.mark.data
+def test_a_short_run_of_the_public_checkpoint(tmp_path, monkeypatch, capsys):
+    folder = Path(os.environ.get("ELQ_DATA", ""))
+    if not (folder / "weights" / "resnet20-12fca82f.th").is_file() or not (folder / "cifar-10-batches-bin").is_dir():
+        pytest.skip("no checkpoint weights/resnet20-12fca82f.th, or no CIFAR-10, under ELQ_DATA")
+    load = datasets.load
+    monkeypatch.setattr(datasets, "load", lambda *args: (load(*args)[0], load(*args)[1].subset(slice(200))))
+    monkeypatch.setattr("elq_ref.runs.quantizing.REESTIMATION_BATCHES", 3)
+    arguments = ["reproduce", "cifar10-resnet20", "--passes", "0.01", "-o", str(tmp_path / "run"), "--json"]
+    assert main(arguments) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["total"] == 200
+    assert result["weight_bytes"] < result["float_bytes"] / 15
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["checkpoint"]["sha256"].startswith("12fca82f")

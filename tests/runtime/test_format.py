@@ -1,0 +1,169 @@
+"""The .elq file: what is written is read back, other files are refused, and a failed save loses nothing."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+from runtime_nets import opened, random_pictures, small, version1, with_int8
+
+from elq_ref.errors import FormatError
+from elq_ref.graph.shapes import OPS
+from elq_ref.runtime import interpret, interpret_int8, load
+from elq_ref.runtime.format import from_bytes, to_bytes
+
+pytestmark = pytest.mark.kernels
+
+
+@pytest.fixture
+def content():
+    rng = np.random.default_rng(21)
+    return to_bytes(with_int8(small(rng), rng))
+
+
+@pytest.mark.parametrize("levels", ["ternary", "binary", "float"])
+def test_what_is_written_is_read_back(levels, tmp_path):
+    net = small(np.random.default_rng(22), levels)
+    net.save(tmp_path / "net.elq")
+    back = load(tmp_path / "net.elq")
+    assert back.metadata == net.metadata
+    assert back.shapes == net.shapes
+    assert (back.graph.input, back.graph.input_shape, back.graph.output) == ("input", (2, 7, 6), "fc2")
+    for a, b in zip(net.graph.nodes, back.graph.nodes, strict=True):
+        assert (a.op, a.name, a.inputs, a.attributes) == (b.op, b.name, b.inputs, b.attributes)
+        for x, y in ((a.scale, b.scale), (a.bias, b.bias)):
+            np.testing.assert_array_equal(x, y)
+    for name, weight in net.layers.items():
+        assert back.layers[name].values().tobytes() == weight.values().tobytes()
+        if weight.levels != "float":
+            np.testing.assert_array_equal(back.codes(name), net.codes(name))
+            np.testing.assert_array_equal(back.alpha(name), net.alpha(name))
+    x = np.random.default_rng(0).standard_normal((2, 2, 7, 6))
+    np.testing.assert_array_equal(interpret(back.graph, x), interpret(net.graph, x))
+    assert to_bytes(back) == to_bytes(net) == (tmp_path / "net.elq").read_bytes()
+
+
+@pytest.mark.parametrize("levels", ["ternary", "binary", "float"])
+def test_an_int8_program_is_read_back_integer_for_integer(levels):
+    rng = np.random.default_rng(27)
+    net = with_int8(small(rng, levels), rng)
+    back = from_bytes(to_bytes(net))
+    a, b = net.int8, back.int8
+    assert back.int8.graph is back.graph
+    assert (dict(a.scales), a.calibration) == (dict(b.scales), b.calibration) == (dict(b.scales), {"method": "test"})
+    for x, y in [(a.table, b.table), (a.factor, b.factor), *((a.weights[n], b.weights[n]) for n in a.weights)]:
+        np.testing.assert_array_equal(x, y, strict=True)
+    for x, y in zip(a.nodes, b.nodes, strict=True):
+        assert (x.op, x.name, x.source, x.inputs, x.attributes, x.shape) == (
+            (y.op, y.name, y.source, y.inputs, y.attributes, y.shape)
+        )
+        assert (x.lo, x.hi, x.add) == (y.lo, y.hi, y.add)
+        if x.weight is not None:
+            np.testing.assert_array_equal(x.weight.data, y.weight.data, strict=True)
+        if x.requantize is not None:
+            assert x.requantize.l == y.requantize.l
+            for key in "bqs":
+                np.testing.assert_array_equal(getattr(x.requantize, key), getattr(y.requantize, key), strict=True)
+    pictures = random_pictures(rng, net)
+    np.testing.assert_array_equal(interpret_int8(a, pictures).logits, interpret_int8(b, pictures).logits)
+
+
+@pytest.mark.parametrize("levels", ["ternary", "binary", "float"])
+def test_version_1_is_read(levels):
+    net = small(np.random.default_rng(28), levels)
+    back = from_bytes(version1(net))
+    assert back.int8 is None
+    assert to_bytes(back) == to_bytes(net)
+
+
+@pytest.mark.parametrize("levels", ["ternary", "binary"])
+def test_the_published_files_are_read(levels):
+    """Of version 1: their bits are those that any safetensors reader sees in them."""
+    path = Path(__file__).parents[2] / "benchmarks" / "results" / f"resnet20-{levels}-6passes.elq"
+    tensors, text = opened(path.read_bytes())
+    net = load(path)
+    assert text["format"] == 1
+    assert len(net.layers) == 20
+    for name, weight in net.layers.items():
+        np.testing.assert_array_equal(weight.data, tensors[f"{name}.codes"])
+        np.testing.assert_array_equal(weight.alpha, tensors[f"{name}.alpha"])
+    again = from_bytes(to_bytes(net))
+    for name, weight in net.layers.items():
+        np.testing.assert_array_equal(again.layers[name].data, weight.data)
+
+
+def test_any_safetensors_reader_finds_the_documented_tensors(content):
+    tensors, text = opened(content)
+    assert {name: (t.dtype.name, t.shape) for name, t in tensors.items()} == {
+        "conv1.trits": ("uint8", (15,)),  # 4 * 18 codes, 5 a byte
+        "conv2.codes": ("uint8", (4, 1)),  # 3 * 1 * 2 codes of 1 bit a row
+        "fc1.trits": ("uint8", (28,)),  # 5 * 28 codes
+        "fc2.weight": ("float32", (3, 5)),
+        "alpha": ("float32", (1 + 4 + 1,)),
+        "scale": ("float32", (4 + 4 + 7 + 5 + 3,)),
+        "bias": ("float32", (4 + 4 + 7 + 5 + 3,)),
+        "b": ("int32", (4 + 4 + 7 + 1 + 5 + 3,)),  # the average has one
+        "q": ("int32", (4 + 4 + 7 + 1 + 5 + 3,)),
+        "s": ("uint8", (4 + 4 + 7 + 1 + 5 + 3,)),
+        "fc2.int8": ("int8", (3, 5)),
+        "table": ("int8", (2, 256)),
+        "factor": ("float32", (3,)),
+    }
+    assert (text["format"], text["arithmetic"]) == (2, 1)
+
+
+def test_every_op_and_member_is_in_the_format_page(content):
+    page = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
+    tensors, text = opened(content)
+    tensors = {name.split(".")[-1] for name in tensors}
+    entries = (text, text["input"], text["int8"], *text["nodes"], *text["int8"]["values"])
+    for name in (*OPS, *(key for entry in entries for key in entry), *tensors):
+        assert re.search(rf"`([a-z0-9.]+\.)?{name}`", page), name
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (b"", "empty"),
+        (b"some text that somebody named .elq\n" * 9, "not an .elq file"),
+        (b"\x00" * 100, "not an .elq file"),
+        (b"\xff" * 8, "not an .elq file"),
+        ((2).to_bytes(8, "little") + b"{}", "no metadata"),
+        ((1 << 60).to_bytes(8, "little") + b"{}", "not an .elq file"),
+        (safetensors.numpy.save({"x": np.zeros(3, np.float32)}), "no metadata"),
+        (safetensors.numpy.save({"x": np.zeros(3, np.float32)}, {"plan": "{}"}), "no metadata"),
+    ],
+)
+def test_other_files_are_refused(wrong, message, tmp_path):
+    path = tmp_path / "net.elq"
+    path.write_bytes(wrong)
+    with pytest.raises(FormatError, match=message):
+        load(path)
+
+
+def test_half_a_file_a_missing_file_and_a_folder(content, tmp_path):
+    (tmp_path / "half.elq").write_bytes(content[: len(content) // 2])
+    with pytest.raises(FormatError, match="cut off"):
+        load(tmp_path / "half.elq")
+    with pytest.raises(FileNotFoundError, match=r"none\.elq"):
+        load(tmp_path / "none.elq")
+    with pytest.raises(FormatError, match="not a regular file"):
+        load(tmp_path)
+
+
+def test_a_failed_save_leaves_the_file_that_was_there(tmp_path, monkeypatch):
+    net, path = small(np.random.default_rng(23)), tmp_path / "net.elq"
+    net.save(path)
+    before = path.read_bytes()
+
+    def fail(self, content):
+        self.open("wb").write(content[:100])
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OSError, match="no space"):
+        net.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

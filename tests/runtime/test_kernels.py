@@ -1,0 +1,196 @@
+"""Every inference kernel of the table that runs here, on random layers: int8 to the bit, floats within the
+bound that the kernel states.
+
+tests/c/infer_check.c holds the same kernels against plain loops on chosen shapes, under sanitizers and for other CPUs.
+"""
+
+import numpy as np
+import pytest
+from runtime_kernels import KERNELS, U, infer, needs_infer, sums
+
+from elq_ref.graph.codes import pack_codes
+
+pytestmark = [
+    pytest.mark.kernels,
+    needs_infer,
+]
+LEVELS = {"t2": "ternary", "b1": "binary", "f32": "full", "i8": "full"}
+def random_shape(rng):
+    """size (H, W, C), outputs, kernel, stride, padding, dilation, groups."""
+    kind = rng.integers(6)
+    groups = int(rng.integers(1, 4)) if kind == 0 else 1
+    kernel = (3, 3) if kind < 4 else tuple(map(int, rng.integers(1, 6, 2)))
+    stride = tuple(map(int, rng.integers(1, 4, 2))) if kind in (0, 5) else ((2, 2) if kind == 3 else (1, 1))
+    dilation = tuple(map(int, rng.integers(1, 3, 2))) if kind in (0, 5) else (1, 1)
+    padding = tuple(map(int, rng.integers(0, 3, 2))) if kind in (0, 5) else (1, 1)
+    channels, outputs = (int(groups * rng.integers(1, 40)) for _ in range(2))
+    if kind in (1, 3):
+        channels, outputs = (int(16 * rng.integers(1, 6)) for _ in range(2))
+    if kind == 4:
+        groups = outputs = channels
+    size = [int(d * (k - 1) + rng.integers(1, 12)) for d, k in zip(dilation, kernel, strict=True)]
+    return (*size, channels), outputs, kernel, stride, padding, dilation, groups
+
+
+def linear_shape(rng):
+    return (1, 1, int(rng.integers(1, 3000))), int(rng.integers(1, 90)), (1, 1), (1, 1), (0, 0), (1, 1), 1
+
+
+def random_weights(rng, levels, shape, dtype):
+    """Rows as the file holds them, and the weights (O, KH, KW, I) in `dtype`."""
+    if levels == "full":
+        full = rng.integers(-127, 128, shape) if dtype == np.int64 else rng.standard_normal(shape)
+        full = full.astype(np.int8 if dtype == np.int64 else np.float32)
+        return full.reshape(len(full), -1), full.astype(dtype)
+    zeros = rng.random() if levels == "ternary" else 0
+    codes = np.where(rng.random(shape) < zeros, 0, 1 - 2 * rng.integers(0, 2, shape)).astype(np.int8)
+    return pack_codes(np.moveaxis(codes, -1, 1), levels), codes.astype(dtype)
+
+
+def cases(name, count):
+    """`count` random shapes that kernel `name` runs, with the arguments that make a Layer."""
+    rng = np.random.default_rng(abs(hash_of(name)))
+    _, _, activations, weights = name.split("__")[0].split("_")[:4]
+    activations = {"f32": "float32", "i8": "int8", "i8i32": "int8 sums"}[activations]
+    found = 0
+    for attempt in range(60 * count):
+        geometry = (linear_shape if attempt % 4 == 3 else random_shape)(rng)
+        size, outputs, kernel, stride, padding, dilation, groups = geometry
+        dtype = np.float64 if activations == "float32" else np.int64
+        rows, w = random_weights(rng, LEVELS[weights], (outputs, *kernel, size[2] // groups), dtype)
+        arguments = (activations, LEVELS[weights], rows, size, kernel, stride, padding, dilation, groups)
+        try:
+            make = lambda tail, arguments=arguments: infer.Layer(*arguments, tail, name)  # noqa: E731
+            make(zero_tail(activations, outputs))
+        except ValueError as error:
+            if "does not run this layer" not in str(error):
+                raise
+            continue
+        yield rng, make, w, size, (stride, padding, dilation, groups)
+        found += 1
+        if found == count:
+            return
+    assert found, f"{name} ran none of {60 * count} shapes"
+
+
+def hash_of(name):
+    return sum(ord(c) * 31**k for k, c in enumerate(name)) % 2**31
+
+
+def zero_tail(activations, o):
+    if activations == "float32":
+        return np.zeros(o, np.float32), np.zeros(o, np.float32), -np.inf
+    zero = np.zeros(o, np.int32)
+    return zero, zero, np.full(o, 33, np.uint8), zero.astype(np.int8), zero.astype(np.int8), 0, None
+
+
+@pytest.mark.parametrize("name", [k for k in KERNELS if "_f32_" in k[:13]])
+def test_float_kernels_stay_within_their_bound(name):
+    for rng, make, w, size, geometry in cases(name, 25):
+        outputs = len(w)
+        x = rng.standard_normal((int(rng.integers(1, 4)), *size)).astype(np.float32)
+        scale, bias = rng.standard_normal((2, outputs)).astype(np.float32)
+        layer = make((scale, bias, -np.inf))
+        y = layer(x)
+        exact, size_of = sums(x, w, *geometry), sums(np.abs(x), np.abs(w), *geometry)
+        n = w[0].size + 8
+        if layer.error == "winograd":
+            n, size_of = x.shape[3] + 20, np.full(size_of.shape, 538 * np.abs(x).max((0, 1, 2)).sum())
+        bound = n * U / (1 - n * U) * (np.abs(scale) * size_of + np.abs(bias))
+        assert np.all(np.abs(y - (scale * exact + bias)) <= bound)
+        residual = rng.standard_normal(y.shape).astype(np.float32)
+        fused = make((scale, bias, 0))(x, residual)
+        np.testing.assert_array_equal(fused, np.maximum(y + residual, 0))
+        np.testing.assert_array_equal(layer(x[:1]), y[:1])
+
+
+def legal_tail(rng, w):
+    """Integers that docs/arithmetic.md allows, constant channels among them, and an addition's."""
+    outputs = len(w)
+    b = rng.integers(-5000, 5000, outputs)
+    all_sums = 128 * np.abs(w).reshape(outputs, -1).sum(1) + np.abs(b)
+    l = int(rng.integers(0, max(1, 31 - int(all_sums.max()).bit_length())))
+    spread = np.log2(1 + all_sums / 127 / rng.uniform(1, 8, outputs))
+    s = np.clip(31 + l + spread, 33, 62).astype(np.uint8)
+    q = rng.integers(1 << 30, 1 << 31, outputs)
+    lo, hi = (np.full(outputs, v) for v in (int(rng.choice([-128, -127, 0])), 127))
+    constant = rng.random(outputs) < 0.1
+    lo[constant] = hi[constant] = rng.integers(-128, 128)
+    b[constant], q[constant] = rng.choice([-(2**31), 2**31 - 1]), 2**31 - 1
+    add = (*map(int, rng.integers(0, 1 << 22, 2)), int(rng.integers(1, 32)), int(rng.choice([-128, 0])), 127)
+    types = (b, np.int32), (q, np.int32), (s, np.uint8), (lo, np.int8), (hi, np.int8)
+    return (*(a.astype(t) for a, t in types), l, add)
+
+
+@pytest.mark.parametrize("name", [k for k in KERNELS if "_i8_" in k[:12]])
+def test_int8_kernels_give_the_defined_bits(name):
+    for rng, make, w, size, geometry in cases(name, 25):
+        extreme = rng.random() < 0.2
+        x = rng.integers(-128, -126 if extreme else 128, (int(rng.integers(1, 4)), *size)).astype(np.int8)
+        b, q, s, lo, hi, l, add = tail = legal_tail(rng, w)
+        a = (sums(x, w, *geometry) + b).astype(np.int32).astype(np.int64)
+        with np.errstate(over="ignore"):  # of constant channels
+            v = ((a << l) * q.astype(np.int64) + (np.int64(1) << (s.astype(np.int64) - 1))) >> s.astype(np.int64)
+        v = np.clip(v, lo, hi)
+        layer = make(tail)
+        np.testing.assert_array_equal(layer(x), v)
+        r = rng.integers(-128, 128, v.shape).astype(np.int8)
+        q_v, q_r, s_add, lo_add, hi_add = add
+        wanted = np.clip((v * q_v + r.astype(np.int64) * q_r + (1 << (s_add - 1))) >> s_add, lo_add, hi_add)
+        np.testing.assert_array_equal(layer(x, r), wanted)
+        np.testing.assert_array_equal(layer(x[-1:], r[-1:]), wanted[-1:])
+
+
+@pytest.mark.parametrize("name", [k for k in KERNELS if "_i8i32_" in k])
+def test_sums_are_exact(name):
+    for rng, make, w, size, geometry in cases(name, 25):
+        x = rng.integers(-128, 128, (int(rng.integers(1, 4)), *size)).astype(np.int8)
+        tail = legal_tail(rng, w)
+        wanted = (sums(x, w, *geometry) + tail[0]).astype(np.int32)
+        layer = make(tail)
+        np.testing.assert_array_equal(layer(x), wanted)
+        np.testing.assert_array_equal(layer(x[-1:]), wanted[-1:])
+
+
+def test_the_packed_layers_hold_the_bits_and_no_more():
+    for levels, bits, dtype in (("ternary", 2, np.float64), ("binary", 1, np.float64), ("full", 32, np.float64)):
+        rows, w = random_weights(np.random.default_rng(1), levels, (64, 3, 3, 128), dtype)
+        tail = zero_tail("float32", 64)
+        layer = infer.Layer("float32", levels, rows, (8, 8, 128), (3, 3), (1, 1), (1, 1), (1, 1), 1, tail)
+        assert layer.packed.nbytes * 8 == w.size * bits
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"size": (0, 4, 4)}, "too small"),
+        ({"groups": 3}, "not a layer"),
+        ({"kernel": (7, 7)}, "not a layer"),
+        ({"kernel": (2, 2)}, "rows of ternary weights"),
+        ({"tail": (np.zeros(3, np.float32), np.zeros(4, np.float32), 0.0)}, "3 scales and 4 biases"),
+        ({"name": "elq_conv_f32_b1__generic"}, "does not run this layer"),
+    ],
+)
+def test_what_is_no_layer_is_refused(changed, message):
+    arguments = {
+        "activations": "float32", "weights": "ternary", "rows": np.zeros((4, 9), np.uint8), "size": (5, 4, 4),
+        "kernel": (3, 3), "stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1,
+        "tail": zero_tail("float32", 4),
+    }  # fmt: skip
+    infer.Layer(**arguments)(np.zeros((1, 5, 4, 4), np.float32))
+    with pytest.raises(ValueError, match=message):
+        infer.Layer(**arguments | changed)
+
+
+def test_a_call_with_other_arrays_is_refused():
+    tail = zero_tail("float32", 4)
+    layer = infer.Layer(
+        "float32", "binary", np.zeros((4, 5), np.uint8), (5, 4, 4), (3, 3), (1, 1), (0, 0), (1, 1), 1, tail
+    )
+    x = np.zeros((2, 5, 4, 4), np.float32)
+    assert layer(x).shape == (2, 3, 2, 4)
+    for wrong in (x.astype(np.float64), x[:, :4], x[..., ::2].repeat(2, -1)[:, ::-1]):
+        with pytest.raises(ValueError, match=r"x is float"):
+            layer(wrong)
+    with pytest.raises(ValueError, match="residual is float32"):
+        layer(x, x)

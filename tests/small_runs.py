@@ -1,0 +1,23 @@
+"""A network and batches so small that a whole quantization takes a moment."""
+
+import numpy as np
+
+from elq_ref import Batches
+from elq_ref.datasets import Augment, Dataset, Normalization
+from elq_ref.nn import BatchNorm2d, Conv2d, Flatten, Linear, Module, ReLU, Sequential
+
+
+def small_net(seed: int = 0) -> Module:
+    rng = np.random.default_rng(seed)
+    return Sequential(
+        Conv2d(rng, 1, 5, 3, padding=1, bias=False), BatchNorm2d(5), ReLU(), Flatten(), Linear(rng, 5 * 36, 3)
+    )
+
+
+def batches(batch_size: int = 16, seed: int = 0) -> Batches:
+    rng = np.random.default_rng(9)
+    labels = rng.integers(0, 3, 60)
+    images = rng.integers(0, 80, (60, 1, 6, 6))
+    images[np.arange(60), 0, 2 * labels] += 150  # the class is the bright row
+    data = Dataset(images.astype(np.uint8), labels, ("a", "b", "c"), Normalization((0.3,), (0.3,)), "rows")
+    return Batches(data, batch_size, augment=Augment(1, False), seed=seed)

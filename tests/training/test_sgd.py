@@ -1,0 +1,61 @@
+"""SGD against elementary loops, and the schedules at hand-computed places."""
+
+import math
+
+import numpy as np
+import pytest
+
+from elq_ref.training.sgd import SGD, Schedule
+
+
+def test_schedules():
+    assert [Schedule("constant")(i, 4) for i in range(4)] == [1, 1, 1, 1]
+    assert [Schedule()(i, 4) for i in range(4)] == pytest.approx(
+        [1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2]
+    )
+    assert [Schedule("step")(i, 4) for i in range(4)] == pytest.approx([1, 1, 0.1, 0.01])
+    assert [Schedule("step", milestones=(0.26,), gamma=0.5)(i, 4) for i in range(4)] == [1, 1, 0.5, 0.5]
+    assert [Schedule("constant", warmup=0.5)(i, 8) for i in range(8)] == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
+    assert [Schedule("constant", warmup=0.01)(i, 4) for i in range(4)] == [1, 1, 1, 1]
+    assert Schedule("constant", warmup=1.0)(0, 4) == 0.25
+    assert Schedule("cosine", warmup=0.5)(1, 8) == pytest.approx(0.5 * (1 + math.cos(math.pi / 8)) / 2)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_three_steps_are_the_recurrence(nesterov, weight_decay):
+    sgd = SGD(momentum=0.8, weight_decay=weight_decay, nesterov=nesterov)
+    w, v = np.array([1.0, -2.0]), np.zeros(2)
+    by_hand = [(1.0, 0.0), (-2.0, 0.0)]
+    for dw in ([0.5, 0.25], [-1.0, 2.0], [3.0, 0.0]):
+        w, v = sgd.update(w, np.array(dw), v, 0.1)
+        for i, (x, m) in enumerate(by_hand):
+            d = dw[i] + weight_decay * x
+            m = 0.8 * m + d
+            by_hand[i] = (x - 0.1 * (d + 0.8 * m if nesterov else m), m)
+    np.testing.assert_allclose(w, [x for x, _ in by_hand], rtol=1e-14)
+    np.testing.assert_allclose(v, [m for _, m in by_hand], rtol=1e-14)
+
+
+def test_what_is_not_free_keeps_its_bits_whatever_the_gradient():
+    w, v, free = np.array([0.1, -0.0, 3.0]), np.array([1.0, 2.0, 3.0]), np.array([False, False, True])
+    new, velocity = SGD(weight_decay=0.5).update(w, np.array([np.nan, np.inf, 1.0]), v, 0.1, free)
+    assert new[:2].tobytes() == w[:2].tobytes()
+    assert velocity[:2].tobytes() == v[:2].tobytes()
+    assert new[2] != w[2]
+
+
+def test_values_without_sense_are_named():
+    for bad in ({"lr": 0.0}, {"momentum": 1.0}, {"momentum": -0.1}, {"weight_decay": -1e-9}, {"lr": math.nan}):
+        with pytest.raises(ValueError, match="wanted lr > 0"):
+            SGD(**bad)
+    SGD(lr=1e-9, momentum=0.0, weight_decay=0.0)
+    with pytest.raises(ValueError, match="schedule shape is 'linear'"):
+        Schedule("linear")
+    for warmup in (-0.1, 1.1):
+        with pytest.raises(ValueError, match="warmup"):
+            Schedule(warmup=warmup)
+    Schedule(warmup=0.0)
+    Schedule(warmup=1.0)
+    assert (SGD().lr, SGD().momentum, SGD().weight_decay, SGD().nesterov) == (0.01, 0.9, 0.0, False)
+    assert Schedule() == Schedule("cosine", 0.0, (0.5, 0.75), 0.1)

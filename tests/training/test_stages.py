@@ -1,0 +1,293 @@
+"""The loop: what freezes stays, what is resumed goes on to the same bits, what the options say happens."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_runs import batches, small_net
+
+from elq_ref import SGD, Plan, State, Tensor, checkpoint, no_grad, ops, quantize
+from elq_ref.errors import FormatError
+from elq_ref.models import digits_cnn
+from elq_ref.training.evaluate import reestimate, standing_on
+from elq_ref.training.float_training import fit
+from elq_ref.training.stages import freeze
+
+PLAN = Plan("ternary", sigma2=(0.3, 0.1, 0.0), epochs=(1.0, 0.5, 0.5, 0.5), sign="computed", a1=0.7, a2=1e-3)
+
+
+def finished(plan: Plan, **options) -> State:
+    *_, last = quantize(small_net(), batches(), plan, SGD(0.05, weight_decay=1e-3, **options))
+    return last.state
+
+
+@pytest.mark.parametrize("levels", ["ternary", "binary"])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_every_weight_ends_on_a_level(levels, per_channel):
+    state = finished(replace(PLAN, levels=levels, per_channel=per_channel))
+    assert state.done
+    assert state.share_frozen() == 1
+    for name, parameter in state.net.quantizable().items():
+        layer = state.layers[name]
+        allowed = {"ternary": (-1, 0, 1), "binary": (-1, 1)}[levels]
+        on_level = np.any([parameter.data == layer.alpha * np.float32(code) for code in allowed], axis=0)
+        assert on_level.all()
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum_at_freeze", ["keep", "reset"])
+def test_frozen_weights_never_change_a_bit(nesterov, momentum_at_freeze):
+    plan = replace(PLAN, momentum_at_freeze=momentum_at_freeze)
+    seen: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    shares = []
+    for step in quantize(small_net(), batches(), plan, SGD(0.1, nesterov=nesterov, weight_decay=0.01)):
+        shares.append(step.frozen)
+        for name, layer in step.state.layers.items():
+            if name in seen:
+                frozen, w = seen[name]
+                assert layer.frozen[frozen].all()  # the set only grows
+                assert layer.w[frozen].tobytes() == w[frozen].tobytes()
+            seen[name] = (layer.frozen.copy(), layer.w.copy())
+            assert not step.state.velocity[name][layer.frozen].any()
+            what = step.state.method.quantize(layer)
+            assert what[layer.frozen].tobytes() == layer.w[layer.frozen].tobytes()
+    assert shares == sorted(shares)
+    assert 0 < shares[len(shares) // 2] < 1
+
+
+def test_every_stage_starts_its_schedule_anew():
+    plan = replace(PLAN, sigma2=(0.2, 0.0), epochs=(1.0, 0.5, 0.75), restart=0.25)
+    rates = [step.lr for step in quantize(small_net(), batches(), plan, SGD(0.1))]
+    cosine = [(start, t / n) for start, n in ((0.1, 4), (0.025, 2), (0.025, 3)) for t in range(n)]
+    np.testing.assert_allclose(rates, [start * (1 + np.cos(np.pi * t)) / 2 for start, t in cosine], rtol=1e-12)
+    with pytest.raises(ValueError, match="restart is 0, wanted a share > 0"):
+        replace(PLAN, restart=0)
+
+
+def test_momentum_of_what_stays_free_is_kept_or_reset():
+    for word, kept in (("keep", True), ("reset", False)):
+        plan = replace(PLAN, momentum_at_freeze=word, sigma2=(0.4, 0.0), epochs=(1.0, 0.25, 0.25))
+        run = quantize(small_net(), batches(), plan, SGD(0.05))
+        for step in run:
+            if step.ends_stage and step.stage == 0:
+                break
+        velocity = {n: v.copy() for n, v in step.state.velocity.items()}
+        freeze(step.state)
+        for name, layer in step.state.layers.items():
+            free = ~layer.frozen
+            expected = velocity[name][free] if kept else 0 * velocity[name][free]
+            np.testing.assert_array_equal(step.state.velocity[name][free], expected)
+
+
+def test_a_freeze_changes_neither_what_nor_the_loss_of_what():
+    run = quantize(small_net(), batches(), PLAN, SGD(0.05))
+    for step in run:
+        if step.ends_stage and step.stage == 0:
+            break
+    state = step.state
+    x, labels = next(iter(batches().epoch(5)))
+
+    def loss_of_what():
+        with standing_on(state.net, state.quantized(), batches(), 2), no_grad():
+            return ops.softmax_cross_entropy(state.net(Tensor(x)), labels).item()
+
+    before, loss = {n: w.tobytes() for n, w in state.quantized().items()}, loss_of_what()
+    error = sum(
+        np.sum((layer.w - w) ** 2) for layer, w in zip(state.layers.values(), state.quantized().values(), strict=True)
+    )
+    freeze(state)
+    assert state.share_frozen() > 0
+    assert {n: w.tobytes() for n, w in state.quantized().items()} == before
+    assert loss_of_what() == loss
+    after = sum(
+        np.sum((layer.w - w) ** 2) for layer, w in zip(state.layers.values(), state.quantized().values(), strict=True)
+    )
+    assert after < error
+
+
+@pytest.mark.parametrize("partition", ["interval", "magnitude", "random"])
+def test_resuming_anywhere_gives_the_same_bits(tmp_path, partition):
+    order = {"partition": partition, "portions": (0.3, 0.6, 1.0), "sigma2": Plan().sigma2}
+    order = {} if partition == "interval" else order
+    plan, sgd = replace(PLAN, alpha_from="stage0", tail="pull", **order), SGD(0.05, weight_decay=1e-3, nesterov=True)
+    whole = list(quantize(small_net(), batches(), plan, sgd))
+    reference = {n: a.tobytes() for n, a in whole[-1].state.net.state_dict().items()}
+    losses = [step.loss_hat for step in whole]
+    for stop in (0, 1, 3, 4, 5, len(whole) - 1):  # inside stages and at their ends
+        path = tmp_path / f"{stop}.safetensors"
+        for step in quantize(small_net(), batches(), plan, sgd):
+            if step.step == stop + 1:
+                step.state.save(path)
+                break
+        net = small_net(seed=99)
+        state = State.load(path, net)
+        assert state.differences == []
+        rest = list(quantize(net, batches(), state.plan, state=state))
+        assert [step.loss_hat for step in rest] == losses[stop + 1 :]
+        assert {n: a.tobytes() for n, a in net.state_dict().items()} == reference
+
+
+def test_other_partitions_freeze_the_largest_or_what_the_seed_says():
+    def frozen_first(**order) -> list[np.ndarray]:
+        plan = replace(PLAN, portions=(0.25, 0.5, 1.0), sigma2=Plan().sigma2, epochs=(0.0, 0.25, 0.25, 0.25), **order)
+        state = next(quantize(small_net(), batches(), plan, SGD(0.05))).state
+        return [layer.frozen for layer in state.layers.values()]
+
+    for frozen, w in zip(frozen_first(partition="magnitude"), small_net().quantizable().values(), strict=True):
+        size = np.abs(w.data)
+        assert frozen.sum() == round(size.size / 4)
+        assert size[frozen].min() >= size[~frozen].max()
+    zero, again, one = (frozen_first(partition="random", partition_seed=seed) for seed in (0, 0, 1))
+    assert all((a == b).all() for a, b in zip(zero, again, strict=True))
+    assert all(a.sum() == b.sum() and (a != b).any() for a, b in zip(zero, one, strict=True))
+
+
+def test_a_step_says_where_it_is():
+    steps = list(quantize(small_net(), batches(), PLAN, SGD(0.05)))  # 4 batches an epoch; epochs 1, 1/2, 1/2, 1/2
+    assert [step.steps for step in steps] == [4] * 4 + [2] * 6
+    assert [step.stage for step in steps] == [0, 0, 0, 0, 1, 1, 2, 2, 3, 3]
+    assert [step.index for step in steps] == [0, 1, 2, 3, 0, 1, 0, 1, 0, 1]
+    assert [step.ends_stage for step in steps] == [False, False, False, True] + [False, True] * 3
+    assert [step.step for step in steps] == list(range(1, 11))
+    assert {step.stages for step in steps} == {4}
+    short = list(quantize(small_net(), batches(), replace(PLAN, epochs=(0.01, 0.01, 0.01, 0.01)), SGD(0.05)))
+    assert [step.stage for step in short] == [0, 1, 2, 3]
+
+
+def test_no_epochs_leave_stage_0_out_resumed_too(tmp_path):
+    plan = replace(PLAN, epochs=(0.0, 0.5, 0.5, 0.5))
+    whole = []
+    for step in quantize(small_net(), batches(), plan, SGD(0.05)):
+        whole.append((step.stage, step.index, step.frozen, step.loss_hat))
+        if step.stage == 2 and step.index == 0:
+            step.state.save(tmp_path / "run.safetensors")
+    assert [stage for stage, *_ in whole] == [1, 1, 2, 2, 3, 3]
+    assert whole[0][2] > 0
+    net = small_net(seed=99)
+    state = State.load(tmp_path / "run.safetensors", net)
+    rest = quantize(net, batches(), plan, state=state)
+    assert [(step.stage, step.index, step.frozen, step.loss_hat) for step in rest] == whole[3:]
+
+
+def test_a_run_whose_arrays_do_not_fit_is_refused(tmp_path):
+    path = tmp_path / "run.safetensors"
+    next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state.save(path)
+    tensors, metadata = checkpoint.read(path)
+    frozen, alpha = "elq/frozen/4.weight", "elq/alpha/4.weight"
+    for name, damaged in (
+        (frozen, tensors[frozen][:2]),
+        (frozen, tensors[frozen].astype(np.int8)),
+        (alpha, tensors[alpha].reshape(1)),
+        (alpha, tensors[alpha].astype(np.float64)),
+    ):
+        checkpoint.save(path, {**tensors, name: damaged}, metadata)
+        with pytest.raises(FormatError, match=r"4\.weight is float32 \(3, 180\)"):
+            State.load(path, small_net())
+
+
+def test_codes_and_scale_are_what():
+    state = next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state
+    assert list(state.codes()) == ["0.weight", "4.weight"]
+    for name, (codes, alpha) in state.codes().items():
+        assert codes.dtype == np.int8
+        np.testing.assert_array_equal(codes * alpha, state.quantized()[name])
+
+
+def test_a_run_is_resumed_only_with_its_own_batches_and_plan(tmp_path):
+    path = tmp_path / "run.safetensors"
+    next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state.save(path)
+    net = small_net()
+    state = State.load(path, net)
+    with pytest.raises(ValueError, match="batch_size"):
+        quantize(net, batches(batch_size=8), state.plan, state=state)
+    with pytest.raises(ValueError, match="another plan"):
+        quantize(net, batches(), replace(PLAN, a1=0.1), state=state)
+    with pytest.raises(ValueError, match="do not fit"):
+        State.load(path, digits_cnn())
+
+
+def test_keep_float_leaves_a_layer_alone():
+    state = finished(replace(PLAN, keep_float=("0.weight",)))
+    assert list(state.layers) == ["4.weight"]
+    assert np.unique(state.net.quantizable()["0.weight"].data).size > 3
+    with pytest.raises(ValueError, match=r"nothing\.weight.*0\.weight"):
+        quantize(small_net(), batches(), replace(PLAN, keep_float=("nothing.weight",)))
+
+
+def test_an_unknown_method_is_named():
+    with pytest.raises(ValueError, match="no method 'tnw'; there are: elq"):
+        quantize(small_net(), batches(), replace(PLAN, method="tnw"))
+
+
+@pytest.mark.parametrize("alpha_from", ["pretrained", "stage0"])
+def test_alpha_is_fixed_from_the_start_or_from_the_first_freeze(alpha_from):
+    plan = replace(PLAN, alpha_from=alpha_from)
+    start = small_net().quantizable()["4.weight"].data
+    expected = np.abs(start).mean() + 0.05 * np.abs(start).max()
+    alphas = {}
+    for step in quantize(small_net(), batches(), plan, SGD(0.05)):
+        layer = step.state.layers["4.weight"]
+        alphas.setdefault(step.stage, set()).add(layer.alpha.item())
+        if step.stage == 0 and alpha_from == "stage0":
+            assert layer.alpha.item() == pytest.approx(np.abs(layer.w).mean() + 0.05 * np.abs(layer.w).max(), rel=1e-6)
+    assert len(set.union(*(alphas[k] for k in alphas if k > 0))) == 1
+    if alpha_from == "pretrained":
+        assert alphas[0] == alphas[1]
+        assert alphas[0].pop() == pytest.approx(expected, rel=1e-6)
+    else:
+        assert len(alphas[0]) > 1
+        assert alphas[1] <= alphas[0]
+
+
+def test_clip_leaves_nothing_beyond_alpha_and_last_does():
+    for tail, beyond in (("clip", False), ("last", True)):
+        for step in quantize(small_net(), batches(), replace(PLAN, tail=tail), SGD(0.05)):
+            if step.stage == 0:
+                layer = step.state.layers["4.weight"]
+                assert (np.abs(layer.w) > layer.alpha).any() == beyond
+
+
+def test_running_averages_follow_the_pass_at_what():
+    net = small_net()
+    step = next(iter(quantize(net, batches(), PLAN, SGD(0.05))))
+    fresh = small_net()
+    hats = State.start(small_net(), PLAN, SGD(), batches()).quantized()
+    for name, parameter in fresh.quantizable().items():
+        parameter.data = hats[name]
+    x, _ = next(iter(batches().epoch(0)))
+    fresh.train()(Tensor(x))
+    for (_, ours), (_, theirs) in zip(step.state.net.named_buffers(), fresh.named_buffers(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_float_training_is_plain_sgd():
+    net, other = small_net(), small_net()
+    steps = list(fit(net, batches(), 1.0, SGD(0.1, momentum=0.9, weight_decay=0.01)))
+    assert all(step.loss == step.loss_hat for step in steps)
+    velocity = {n: 0.0 for n, _ in other.named_parameters()}
+    other.train()
+    for t, (x, labels) in enumerate(batches().epoch(0)):
+        other.zero_grad()
+        ops.softmax_cross_entropy(other(Tensor(x)), labels).backward()
+        lr = 0.1 * (1 + np.cos(np.pi * t / 4)) / 2
+        for name, p in other.named_parameters():
+            velocity[name] = np.float32(0.9) * velocity[name] + (p.grad + np.float32(0.01) * p.data)
+            p.data = (p.data - np.float32(lr) * velocity[name]).astype(np.float32)
+    for (name, ours), (_, theirs) in zip(net.named_parameters(), other.named_parameters(), strict=True):
+        np.testing.assert_allclose(ours.data, theirs.data, rtol=2e-5, atol=2e-6, err_msg=name)
+
+
+def test_reestimation_is_the_mean_of_the_batch_statistics():
+    net = small_net()
+    reestimate(net, batches(), 3)
+    conv = net.quantizable()["0.weight"]
+    means = [ops.conv2d(Tensor(x), conv, padding=1).data.mean((0, 2, 3)) for x, _ in list(batches().epoch(0))[:3]]
+    np.testing.assert_allclose(dict(net.named_buffers())["1.running_mean"], np.mean(means, 0), rtol=1e-5, atol=1e-6)
+
+
+def test_standing_on_puts_everything_back():
+    net = small_net()
+    before = {n: a.tobytes() for n, a in net.state_dict().items()}
+    with standing_on(net, {"4.weight": np.zeros((3, 180), np.float32)}, batches(), 2):
+        assert not net.quantizable()["4.weight"].data.any()
+    assert {n: a.tobytes() for n, a in net.state_dict().items()} == before
