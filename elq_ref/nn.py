@@ -1,14 +1,24 @@
-"""Modules: where weights live. Parameter names, order and shapes are PyTorch's."""
+"""Modules: where weights live. Names, order and shapes of parameters are PyTorch's, and so are the arguments.
+
+A layer draws its weights from the generator `rng`. One that is given none has a stream of its own: layer k of a process
+(k counts the layers that were given none) draws stream k, so that no two start equal and the same program always
+starts with the same weights. What else the program built before counts too: where a network must start equal wherever
+it is built, give its layers one generator, as elq_ref.models does from `seed`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import count
+from typing import Any, overload
 
 import numpy as np
 
 from . import ops
 from .tensor import Tensor
+
+Pair = int | tuple[int, int]
+_streams = count()  # one number for every layer that was given no generator
 
 
 class Module:
@@ -130,31 +140,42 @@ def _shortened(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _kaiming(rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+def _kaiming(rng: np.random.Generator | None, shape: tuple[int, ...]) -> Tensor:
     """Normal with variance 2 / fan_in (He et al. 2015), which keeps the variance of activations through ReLUs."""
+    if rng is None:
+        rng = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(next(_streams),)))
     std = np.sqrt(2 / np.prod(shape[1:]))
     return Tensor((rng.standard_normal(shape) * std).astype(np.float32), requires_grad=True)
 
 
+def _zeros(outputs: int) -> Tensor:
+    return Tensor(np.zeros(outputs, np.float32), requires_grad=True)
+
+
 class Conv2d(Module):
-    """ops.conv2d with a weight (O, C/groups, KH, KW) and an optional bias (O)."""
+    """ops.conv2d with a weight (O, C/groups, KH, KW), drawn from `rng`, and a bias (O) of zeros or none.
+
+    ValueError unless `groups` divides both numbers of channels.
+    """
 
     def __init__(
         self,
-        rng: np.random.Generator,
-        channels: int,
-        outputs: int,
-        kernel: int | tuple[int, int],
-        *,
-        stride: int = 1,
-        padding: int | tuple[int, int] = 0,
-        dilation: int = 1,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        dilation: Pair = 1,
         groups: int = 1,
         bias: bool = True,
+        *,
+        rng: np.random.Generator | None = None,
     ) -> None:
-        size = (kernel, kernel) if isinstance(kernel, int) else kernel
-        self.weight = _kaiming(rng, (outputs, channels // groups, *size))
-        self.bias = Tensor(np.zeros(outputs, np.float32), requires_grad=True) if bias else None
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError(f"{groups} groups of {in_channels} to {out_channels} channels: wanted a divisor of both")
+        size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+        self.weight = _kaiming(rng, (out_channels, in_channels // groups, *size))
+        self.bias = _zeros(out_channels) if bias else None
         self.geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
 
     def forward(self, x: Tensor) -> Tensor:
@@ -162,11 +183,13 @@ class Conv2d(Module):
 
 
 class Linear(Module):
-    """ops.linear with a weight (O, C) and a bias (O)."""
+    """ops.linear with a weight (O, C), drawn from `rng`, and a bias (O) of zeros or none."""
 
-    def __init__(self, rng: np.random.Generator, inputs: int, outputs: int) -> None:
-        self.weight = _kaiming(rng, (outputs, inputs))
-        self.bias = Tensor(np.zeros(outputs, np.float32), requires_grad=True)
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, rng: np.random.Generator | None = None
+    ) -> None:
+        self.weight = _kaiming(rng, (out_features, in_features))
+        self.bias = _zeros(out_features) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.linear(x, self.weight, self.bias)
@@ -180,13 +203,12 @@ class BatchNorm2d(Module):
 
     buffers = ("running_mean", "running_var")
 
-    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
-        self.weight = Tensor(np.ones(channels, np.float32), requires_grad=True)
-        self.bias = Tensor(np.zeros(channels, np.float32), requires_grad=True)
-        self.running_mean = np.zeros(channels, np.float32)
-        self.running_var = np.ones(channels, np.float32)
-        self.momentum: float | None = momentum
-        self.eps = eps
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
+        self.weight = Tensor(np.ones(num_features, np.float32), requires_grad=True)
+        self.bias = _zeros(num_features)
+        self.running_mean = np.zeros(num_features, np.float32)
+        self.running_var = np.ones(num_features, np.float32)
+        self.eps, self.momentum = eps, momentum
 
     def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
         return ops.batch_norm(
@@ -211,17 +233,38 @@ class ReLU(Module):
 
 
 class MaxPool2d(Module):
-    """ops.max_pool."""
+    """ops.max_pool; `stride` None is the window's size."""
 
-    def __init__(self, kernel: int, stride: int | None = None) -> None:
-        self.kernel, self.stride = kernel, stride
+    def __init__(self, kernel_size: Pair, stride: Pair | None = None) -> None:
+        self.kernel_size, self.stride = kernel_size, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.max_pool(x, self.kernel, self.stride)
+        return ops.max_pool(x, self.kernel_size, self.stride)
+
+
+class AvgPool2d(Module):
+    """ops.avg_pool; `stride` None is the window's size."""
+
+    def __init__(self, kernel_size: Pair, stride: Pair | None = None) -> None:
+        self.kernel_size, self.stride = kernel_size, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.avg_pool(x, self.kernel_size, self.stride)
+
+
+class AdaptiveAvgPool2d(Module):
+    """The mean of every channel as a picture of one pixel, (N, C, H, W) -> (N, C, 1, 1); no other `output_size`."""
+
+    def __init__(self, output_size: Pair) -> None:
+        if output_size not in (1, (1, 1)):
+            raise ValueError(f"output_size is {output_size}, wanted 1: other sizes are not here")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.avg_pool(x, x.shape[2:])
 
 
 class GlobalAvgPool(Module):
-    """ops.global_avg_pool."""
+    """ops.global_avg_pool: (N, C, H, W) -> (N, C), what AdaptiveAvgPool2d(1) and Flatten() are together."""
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.global_avg_pool(x)
@@ -235,13 +278,28 @@ class Flatten(Module):
 
 
 class Sequential(Module):
-    """Modules one after the other, named "0", "1", ..."""
+    """Modules one after the other, named "0", "1", ...; it has a length, an order and places, as a list has."""
 
     def __init__(self, *modules: Module) -> None:
         for position, module in enumerate(modules):
             setattr(self, str(position), module)
 
     def forward(self, x: Tensor) -> Tensor:
-        for _, module in self.children():
+        for module in self:
             x = module(x)
         return x
+
+    def __iter__(self) -> Iterator[Module]:
+        return (module for _, module in self.children())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.children())
+
+    @overload
+    def __getitem__(self, place: int) -> Module: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequential: ...
+    def __getitem__(self, place: int | slice) -> Module:
+        """The module at `place`; of a slice, a Sequential of the very same modules."""
+        modules = list(self)
+        return Sequential(*modules[place]) if isinstance(place, slice) else modules[place]

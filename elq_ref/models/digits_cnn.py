@@ -15,13 +15,13 @@ class DigitsCNN(Module):
         if min(height, width) < 2:
             raise ValueError(f"digits_cnn wants pictures of at least 2x2, given {height}x{width}")
         rng = np.random.default_rng(seed)
-        self.conv1 = Conv2d(rng, channels, 32, 3, padding=1, bias=False)
+        self.conv1 = Conv2d(channels, 32, 3, padding=1, bias=False, rng=rng)
         self.bn1 = BatchNorm2d(32)
-        self.conv2 = Conv2d(rng, 32, 64, 3, padding=1, bias=False)
+        self.conv2 = Conv2d(32, 64, 3, padding=1, bias=False, rng=rng)
         self.bn2 = BatchNorm2d(64)
-        self.conv3 = Conv2d(rng, 64, 64, 3, padding=1, bias=False)
+        self.conv3 = Conv2d(64, 64, 3, padding=1, bias=False, rng=rng)
         self.bn3 = BatchNorm2d(64)
-        self.fc = Linear(rng, 64, classes)
+        self.fc = Linear(64, classes, rng=rng)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn1(self.conv1(x), relu=True)

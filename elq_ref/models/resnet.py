@@ -19,13 +19,13 @@ class BasicBlock(Module):
     """
 
     def __init__(self, rng: np.random.Generator, channels: int, outputs: int, stride: int) -> None:
-        self.conv1 = Conv2d(rng, channels, outputs, 3, stride=stride, padding=1, bias=False)
+        self.conv1 = Conv2d(channels, outputs, 3, stride=stride, padding=1, bias=False, rng=rng)
         self.bn1 = BatchNorm2d(outputs)
-        self.conv2 = Conv2d(rng, outputs, outputs, 3, padding=1, bias=False)
+        self.conv2 = Conv2d(outputs, outputs, 3, padding=1, bias=False, rng=rng)
         self.bn2 = BatchNorm2d(outputs)
         self.downsample = None
         if stride != 1 or channels != outputs:
-            projection = Conv2d(rng, channels, outputs, 1, stride=stride, bias=False)
+            projection = Conv2d(channels, outputs, 1, stride=stride, bias=False, rng=rng)
             self.downsample = Sequential(projection, BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,13 +40,13 @@ class ResNet(Module):
     def __init__(self, input_shape: tuple[int, int, int], classes: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
         width = CHANNELS[0]
-        self.conv1 = Conv2d(rng, input_shape[0], width, 7, stride=2, padding=3, bias=False)
+        self.conv1 = Conv2d(input_shape[0], width, 7, stride=2, padding=3, bias=False, rng=rng)
         self.bn1 = BatchNorm2d(width)
         for group, outputs in enumerate(CHANNELS, 1):
             first = BasicBlock(rng, width, outputs, 1 if group == 1 else 2)
             setattr(self, f"layer{group}", Sequential(first, BasicBlock(rng, outputs, outputs, 1)))
             width = outputs
-        self.fc = Linear(rng, width, classes)
+        self.fc = Linear(width, classes, rng=rng)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn1(self.conv1(x), relu=True)

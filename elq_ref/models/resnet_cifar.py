@@ -14,9 +14,9 @@ class BasicBlock(Module):
     """
 
     def __init__(self, rng: np.random.Generator, channels: int, outputs: int, stride: int) -> None:
-        self.conv1 = Conv2d(rng, channels, outputs, 3, stride=stride, padding=1, bias=False)
+        self.conv1 = Conv2d(channels, outputs, 3, stride=stride, padding=1, bias=False, rng=rng)
         self.bn1 = BatchNorm2d(outputs)
-        self.conv2 = Conv2d(rng, outputs, outputs, 3, padding=1, bias=False)
+        self.conv2 = Conv2d(outputs, outputs, 3, padding=1, bias=False, rng=rng)
         self.bn2 = BatchNorm2d(outputs)
         self.stride, self.added = stride, outputs - channels
 
@@ -40,7 +40,7 @@ class ResNetCifar(Module):
         if min(height, width) < 4:
             raise ValueError(f"resnet{depth} wants pictures of at least 4x4, given {height}x{width}")
         rng = np.random.default_rng(seed)
-        self.conv1 = Conv2d(rng, channels, 16, 3, padding=1, bias=False)
+        self.conv1 = Conv2d(channels, 16, 3, padding=1, bias=False, rng=rng)
         self.bn1 = BatchNorm2d(16)
         width = 16
         for group, outputs in enumerate((16, 32, 64), 1):
@@ -49,7 +49,7 @@ class ResNetCifar(Module):
                 blocks.append(BasicBlock(rng, width, outputs, 2 if group > 1 and position == 0 else 1))
                 width = outputs
             setattr(self, f"layer{group}", Sequential(*blocks))
-        self.linear = Linear(rng, 64, classes)
+        self.linear = Linear(64, classes, rng=rng)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn1(self.conv1(x), relu=True)

@@ -18,10 +18,10 @@ class VGGSmall(Module):
             raise ValueError(f"vgg_small wants pictures of at least 8x8, given {height}x{width}")
         rng = np.random.default_rng(seed)
         for position, outputs in enumerate(CHANNELS, 1):
-            setattr(self, f"conv{position}", Conv2d(rng, channels, outputs, 3, padding=1, bias=False))
+            setattr(self, f"conv{position}", Conv2d(channels, outputs, 3, padding=1, bias=False, rng=rng))
             setattr(self, f"bn{position}", BatchNorm2d(outputs))
             channels = outputs
-        self.fc = Linear(rng, channels * (height // 8) * (width // 8), classes)
+        self.fc = Linear(channels * (height // 8) * (width // 8), classes, rng=rng)
 
     def forward(self, x: Tensor) -> Tensor:
         for position in range(1, len(CHANNELS) + 1):

@@ -26,11 +26,11 @@ class SmoothCNN(Module):
 
     def __init__(self, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
-        self.conv1 = Conv2d(rng, 1, 4, 3, padding=1, bias=False)
+        self.conv1 = Conv2d(1, 4, 3, padding=1, bias=False, rng=rng)
         self.bn1 = BatchNorm2d(4)
-        self.conv2 = Conv2d(rng, 4, 6, 3, stride=2, padding=1, bias=False)
+        self.conv2 = Conv2d(4, 6, 3, stride=2, padding=1, bias=False, rng=rng)
         self.bn2 = BatchNorm2d(6)
-        self.fc = Linear(rng, 6, 10)
+        self.fc = Linear(6, 10, rng=rng)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn1(self.conv1(x))

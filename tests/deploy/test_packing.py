@@ -156,7 +156,7 @@ def test_unpack_returns_what_bit_for_bit(levels, per_channel, tmp_path):
 
 def test_batch_norm_lies_beside_the_codes():
     rng = np.random.default_rng(43)
-    conv, norm = Conv2d(rng, 2, 3, 3), BatchNorm2d(3)
+    conv, norm = Conv2d(2, 3, 3, rng=rng), BatchNorm2d(3)
     norm.running_mean[:], norm.running_var[:] = rng.standard_normal(3), rng.uniform(0.5, 2, 3)
     norm.weight.data = rng.standard_normal(3).astype(np.float32)
     net = Sequential(conv, norm, GlobalAvgPool())
@@ -181,9 +181,9 @@ class Branches(Module):
 
     def __init__(self):
         rng = np.random.default_rng(44)
-        self.conv = Conv2d(rng, 2, 2, 3, padding=1)
+        self.conv = Conv2d(2, 2, 3, padding=1, rng=rng)
         self.bn1, self.bn2, self.bn3, self.bn4 = (BatchNorm2d(2) for _ in range(4))
-        self.fc = Linear(rng, 8, 4)
+        self.fc = Linear(8, 4, rng=rng)
 
     def forward(self, x):
         x = self.bn1(x)
@@ -233,7 +233,7 @@ class Odd(Module):
     """A network with one operation of the test's choice."""
 
     def __init__(self, function):
-        self.fc = Linear(np.random.default_rng(46), 8, 2)
+        self.fc = Linear(8, 2, rng=np.random.default_rng(46))
         self.function = function
 
     def forward(self, x):
