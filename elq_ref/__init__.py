@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Tensor": "tensor",
     "no_grad": "tensor",
+    "record": "tensor",
     "check_grads": "gradcheck",
     "SGD": "training.sgd",
     "Plan": "elq.plan",

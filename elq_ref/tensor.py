@@ -20,10 +20,10 @@ import numpy as np
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 Backward = Callable[[np.ndarray], Sequence["np.ndarray | None"]]
-Trace = Callable[[str, "tuple[Tensor, ...]", "Tensor", dict[str, Any]], None]
+Watcher = Callable[[str, "tuple[Tensor, ...]", "Tensor", dict[str, Any]], None]
 
 _grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
-_tracer: ContextVar[Trace | None] = ContextVar("tracer", default=None)
+_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 
 class _Node:
@@ -205,11 +205,18 @@ def _check_usable(tensor: Tensor) -> None:
 
 
 def record(name: str, y: np.ndarray, parents: Sequence[Tensor], backward: Backward, **attrs: Any) -> Tensor:
-    """Wrap the result `y` of operation `name` and put its `backward` on the tape.
+    """An operation of one's own: the Tensor of its result `y`, with `backward` on the tape.
 
     `backward(dy)` runs at most once and returns one gradient (or None) per parent, in their order: new arrays, dy
     itself or views of it, never an array that is kept elsewhere, since sums are made in place. `attrs` describe the
-    operation to a tracer (`tracing`). All parents share one dtype, else TypeError: precisions are never mixed silently.
+    operation `name` to whoever watches (`watched`). All parents share one dtype, else TypeError: precisions are never
+    mixed silently. `check_grads` says whether `backward` is the gradient.
+
+    >>> import numpy as np, elq_ref as elq
+    >>> def softplus(x):  # y = log(1 + exp(x)), dy/dx = 1 / (1 + exp(-x))
+    ...     return elq.record("softplus", np.logaddexp(0, x.data), (x,), lambda dy: [dy / (1 + np.exp(-x.data))])
+    >>> elq.check_grads(softplus, [np.linspace(-3, 3, 5)]) < 1e-8
+    True
     """
     operands = tuple(parents)
     if len({parent.dtype for parent in operands}) > 1:
@@ -218,9 +225,9 @@ def record(name: str, y: np.ndarray, parents: Sequence[Tensor], backward: Backwa
     if _grad_enabled.get() and any(parent.requires_grad for parent in operands):
         out.requires_grad = True
         out._node = _Node(name, operands, backward)
-    tracer = _tracer.get()
-    if tracer is not None:
-        tracer(name, operands, out, attrs)
+    watcher = _watcher.get()
+    if watcher is not None:
+        watcher(name, operands, out, attrs)
     return out
 
 
@@ -252,10 +259,10 @@ def no_grad() -> Iterator[None]:
 
 
 @contextmanager
-def tracing(callback: Trace) -> Iterator[None]:
+def watched(callback: Watcher) -> Iterator[None]:
     """Call `callback(name, operands, result, attrs)` after every operation inside."""
-    token = _tracer.set(callback)
+    token = _watcher.set(callback)
     try:
         yield
     finally:
-        _tracer.reset(token)
+        _watcher.reset(token)

@@ -15,7 +15,7 @@ from ..elq.gradients import Pass
 from ..elq.levels import scale
 from ..nn import BatchNorm2d, Conv2d, Linear, Module
 from ..preprocessing import Normalization
-from ..tensor import Tensor, no_grad, tracing
+from ..tensor import Tensor, no_grad, watched
 from ..training.stages import running_averages_kept
 
 LEVEL_SET = {"ternary": (-1.0, 0.0, 1.0), "binary": (-1.0, 1.0)}
@@ -122,7 +122,7 @@ class Subject:
                 windows = np.lib.stride_tricks.sliding_window_view(operands[0].data, (kh, kw), (2, 3))[:, :, ::sh, ::sw]
                 seen.append(windows.reshape(*windows.shape[:4], -1).argmax(-1).astype(np.uint8).tobytes())
 
-        with tracing(watch):
+        with watched(watch):
             self.loss(parameters)
         return b"".join(seen)
 
