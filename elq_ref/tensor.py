@@ -43,6 +43,12 @@ class Tensor:
     `grad` (an array of the same shape and dtype, or None) is filled by `backward` on leaves with `requires_grad`, and
     adds up over calls until it is set to None. Integers and float16 are refused rather than converted: precision is
     the caller's decision. Python's floats are float64, as in NumPy.
+
+    >>> w = elq.Tensor(np.array([1.0, -2.0]), requires_grad=True)
+    >>> y = w * w + w
+    >>> y.backward(np.ones(2))  # the sum of y, differentiated
+    >>> w.grad
+    array([ 3., -3.])
     """
 
     __slots__ = ("_array", "_node", "_version", "grad", "requires_grad")
@@ -212,7 +218,6 @@ def record(name: str, y: np.ndarray, parents: Sequence[Tensor], backward: Backwa
     operation `name` to whoever watches (`watched`). All parents share one dtype, else TypeError: precisions are never
     mixed silently. `check_grads` says whether `backward` is the gradient.
 
-    >>> import numpy as np, elq_ref as elq
     >>> def softplus(x):  # y = log(1 + exp(x)), dy/dx = 1 / (1 + exp(-x))
     ...     return elq.record("softplus", np.logaddexp(0, x.data), (x,), lambda dy: [dy / (1 + np.exp(-x.data))])
     >>> elq.check_grads(softplus, [np.linspace(-3, 3, 5)]) < 1e-8
@@ -250,7 +255,14 @@ def mul(a: Tensor, b: Tensor) -> Tensor:
 
 @contextmanager
 def no_grad() -> Iterator[None]:
-    """Operations inside leave nothing on the tape."""
+    """Operations inside leave nothing on the tape.
+
+    >>> w = elq.Tensor(np.ones(2), requires_grad=True)
+    >>> with elq.no_grad():
+    ...     y = w * w
+    >>> y.requires_grad
+    False
+    """
     token = _grad_enabled.set(False)
     try:
         yield

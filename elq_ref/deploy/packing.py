@@ -65,6 +65,18 @@ def pack(
     metadata: how the weights came about, anything that JSON can hold.
     Raises ValueError if the network computes what a packed graph cannot hold, or names and shapes do not fit;
     TypeError for a network that is not float32, and where `about` and the keywords say too little or say it twice.
+
+    >>> _, test = elq.datasets.digits()
+    >>> net = elq.models.digits_cnn()
+    >>> for w in net.quantizable().values():
+    ...     codes, alpha = elq.ternarize(w.data)
+    ...     w.data = alpha * codes  # what elq.quantize does, stage by stage and with training
+    >>> packed = elq.pack(net, test)
+    >>> packed.float_bytes, packed.weight_bytes
+    (224896, 14096)
+    >>> packed.save("net.elq")
+    >>> elq.Session("net.elq")(test.images[:5]).shape
+    (5, 10)
     """
     if isinstance(about, Mapping):
         if quantized is not None:
@@ -92,7 +104,17 @@ def pack(
 
 
 def unpack(packed: PackedNetwork) -> dict[str, np.ndarray]:
-    """W_hat float32 of every conv and linear weight by parameter name, bit for bit; float weights as they are."""
+    """W_hat float32 of every conv and linear weight by parameter name, bit for bit; float weights as they are.
+
+    >>> _, test = elq.datasets.digits()
+    >>> net = elq.models.digits_cnn()
+    >>> packed = elq.pack(net, test, quantized={"fc.weight": elq.binarize(net.fc.weight.data)})
+    >>> weights = elq.unpack(packed)
+    >>> list(weights)
+    ['conv1.weight', 'conv2.weight', 'conv3.weight', 'fc.weight']
+    >>> bool((np.sign(weights["fc.weight"]) == np.sign(net.fc.weight.data)).all())
+    True
+    """
     names = {name: _module(name) for name in packed.layers}
     return {
         "weight" if names[layer] == "weight" else f"{names[layer]}.weight": weight.values()

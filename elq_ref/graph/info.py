@@ -25,6 +25,11 @@ class NetworkInfo:
 
     model: its name in elq_ref.models, None for a network of one's own. Checked when it is made: ValueError says what
     was given and what was wanted.
+
+    >>> info = elq.NetworkInfo((3, 32, 32), ("cat", "dog"), elq.datasets.Normalization((0.5,) * 3, (0.25,) * 3))
+    >>> train, _ = elq.datasets.digits()
+    >>> elq.NetworkInfo.of(train).input_shape
+    (1, 8, 8)
     """
 
     input_shape: tuple[int, int, int]
