@@ -25,6 +25,20 @@ class Module:
     """A part of a network: Tensors set as attributes are its parameters, Modules its children, in order of assignment.
 
     `buffers` names the NumPy arrays that are saved with it but not trained. `training` decides what BatchNorm does.
+
+    >>> class Doubled(elq.nn.Module):
+    ...     def __init__(self):
+    ...         self.fc = elq.nn.Linear(3, 2)
+    ...     def forward(self, x):
+    ...         y = self.fc(x)
+    ...         return y + y
+    >>> net = Doubled()
+    >>> net(elq.Tensor(np.ones((5, 3), np.float32))).shape, list(net.quantizable())
+    ((5, 2), ['fc.weight'])
+    >>> print(net.summary())
+    fc.weight  2x3  6
+    fc.bias      2  2
+    total           8
     """
 
     buffers: tuple[str, ...] = ()
@@ -156,6 +170,10 @@ class Conv2d(Module):
     """ops.conv2d with a weight (O, C/groups, KH, KW), drawn from `rng`, and a bias (O) of zeros or none.
 
     ValueError unless `groups` divides both numbers of channels.
+
+    >>> layer = elq.nn.Conv2d(3, 16, 3, padding=1, rng=np.random.default_rng(0))
+    >>> layer.weight.shape, layer(elq.Tensor(np.ones((1, 3, 8, 8), np.float32))).shape
+    ((16, 3, 3, 3), (1, 16, 8, 8))
     """
 
     def __init__(
@@ -183,7 +201,12 @@ class Conv2d(Module):
 
 
 class Linear(Module):
-    """ops.linear with a weight (O, C), drawn from `rng`, and a bias (O) of zeros or none."""
+    """ops.linear with a weight (O, C), drawn from `rng`, and a bias (O) of zeros or none.
+
+    >>> layer = elq.nn.Linear(64, 10, bias=False)
+    >>> layer.weight.shape, layer.bias is None
+    ((10, 64), True)
+    """
 
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, *, rng: np.random.Generator | None = None
@@ -199,6 +222,13 @@ class BatchNorm2d(Module):
     """ops.batch_norm with its parameters and running statistics.
 
     `momentum` None in training leaves the running statistics alone (the pass at W of an ELQ step).
+
+    >>> norm = elq.nn.BatchNorm2d(1)
+    >>> x = elq.Tensor(np.array([1, 3], np.float32).reshape(2, 1, 1, 1))
+    >>> norm(x).data.ravel().round(3), norm.running_mean, norm.running_var  # unbiased: 1 + 0.1 (2 - 1)
+    (array([-1.,  1.], dtype=float32), array([0.2], dtype=float32), array([1.1], dtype=float32))
+    >>> norm.eval()(x).data.ravel().round(3)
+    array([0.763, 2.67 ], dtype=float32)
     """
 
     buffers = ("running_mean", "running_var")
@@ -226,14 +256,23 @@ class BatchNorm2d(Module):
 
 
 class ReLU(Module):
-    """ops.relu."""
+    """ops.relu.
+
+    >>> elq.nn.ReLU()(elq.Tensor(np.array([-1.0, 2.0]))).data
+    array([0., 2.])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.relu(x)
 
 
 class MaxPool2d(Module):
-    """ops.max_pool; `stride` None is the window's size."""
+    """ops.max_pool; `stride` None is the window's size.
+
+    >>> elq.nn.MaxPool2d(2)(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4))).data[0, 0]
+    array([[ 5.,  7.],
+           [13., 15.]])
+    """
 
     def __init__(self, kernel_size: Pair, stride: Pair | None = None) -> None:
         self.kernel_size, self.stride = kernel_size, stride
@@ -243,7 +282,12 @@ class MaxPool2d(Module):
 
 
 class AvgPool2d(Module):
-    """ops.avg_pool; `stride` None is the window's size."""
+    """ops.avg_pool; `stride` None is the window's size.
+
+    >>> elq.nn.AvgPool2d(2)(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4))).data[0, 0]
+    array([[ 2.5,  4.5],
+           [10.5, 12.5]])
+    """
 
     def __init__(self, kernel_size: Pair, stride: Pair | None = None) -> None:
         self.kernel_size, self.stride = kernel_size, stride
@@ -253,7 +297,11 @@ class AvgPool2d(Module):
 
 
 class AdaptiveAvgPool2d(Module):
-    """The mean of every channel as a picture of one pixel, (N, C, H, W) -> (N, C, 1, 1); no other `output_size`."""
+    """The mean of every channel as a picture of one pixel, (N, C, H, W) -> (N, C, 1, 1); no other `output_size`.
+
+    >>> elq.nn.AdaptiveAvgPool2d(1)(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4))).data
+    array([[[[7.5]]]])
+    """
 
     def __init__(self, output_size: Pair) -> None:
         if output_size not in (1, (1, 1)):
@@ -264,21 +312,37 @@ class AdaptiveAvgPool2d(Module):
 
 
 class GlobalAvgPool(Module):
-    """ops.global_avg_pool: (N, C, H, W) -> (N, C), what AdaptiveAvgPool2d(1) and Flatten() are together."""
+    """ops.global_avg_pool: (N, C, H, W) -> (N, C), what AdaptiveAvgPool2d(1) and Flatten() are together.
+
+    >>> elq.nn.GlobalAvgPool()(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4))).data
+    array([[7.5]])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.global_avg_pool(x)
 
 
 class Flatten(Module):
-    """(N, ...) -> (N, everything else)."""
+    """(N, ...) -> (N, everything else).
+
+    >>> elq.nn.Flatten()(elq.Tensor(np.ones((2, 3, 4, 4)))).shape
+    (2, 48)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.reshape(x, (x.shape[0], -1))
 
 
 class Sequential(Module):
-    """Modules one after the other, named "0", "1", ...; it has a length, an order and places, as a list has."""
+    """Modules one after the other, named "0", "1", ...; it has a length, an order and places, as a list has.
+
+    >>> from elq_ref.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
+    >>> net = Sequential(Conv2d(1, 8, 3, padding=1), ReLU(), MaxPool2d(2), Flatten(), Linear(8 * 4 * 4, 10))
+    >>> net(elq.Tensor(np.ones((2, 1, 8, 8), np.float32))).shape
+    (2, 10)
+    >>> len(net), net[-1].weight.shape, [name for name, _ in net.named_parameters()]
+    (5, (10, 128), ['0.weight', '0.bias', '4.weight', '4.bias'])
+    """
 
     def __init__(self, *modules: Module) -> None:
         for position, module in enumerate(modules):

@@ -242,13 +242,21 @@ def _same_shape(op: str, a: Tensor, b: Tensor) -> None:
 
 
 def add(a: Tensor, b: Tensor) -> Tensor:
-    """y = a + b, equal shapes (no broadcasting: a residual that does not fit is a mistake)."""
+    """y = a + b, equal shapes (no broadcasting: a residual that does not fit is a mistake).
+
+    >>> elq.ops.add(elq.Tensor(np.array([1.0, 2.0])), elq.Tensor(np.array([10.0, 20.0]))).data
+    array([11., 22.])
+    """
     _same_shape("add", a, b)
     return record("add", a.data + b.data, (a, b), lambda dy: (dy, dy))
 
 
 def mul(a: Tensor, b: Tensor) -> Tensor:
-    """y = a * b elementwise, equal shapes."""
+    """y = a * b elementwise, equal shapes.
+
+    >>> elq.ops.mul(elq.Tensor(np.array([1.0, 2.0])), elq.Tensor(np.array([10.0, 20.0]))).data
+    array([10., 40.])
+    """
     _same_shape("mul", a, b)
     return record("mul", a.data * b.data, (a, b), lambda dy: (dy * b.data, dy * a.data))
 

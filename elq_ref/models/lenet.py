@@ -38,5 +38,10 @@ class LeNet5(Module):
 
 
 def lenet5(input_shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10, seed: int = 0) -> LeNet5:
-    """LeNet-5 with random weights from `seed`."""
+    """LeNet-5 with random weights from `seed`.
+
+    >>> net = elq.models.lenet5()
+    >>> len(net.quantizable()), sum(p.data.size for _, p in net.named_parameters())
+    (5, 61706)
+    """
     return LeNet5(input_shape, classes, seed)

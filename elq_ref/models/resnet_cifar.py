@@ -58,25 +58,50 @@ class ResNetCifar(Module):
 
 
 def resnet20(input_shape: tuple[int, int, int] = (3, 32, 32), classes: int = 10, seed: int = 0) -> ResNetCifar:
-    """ResNet-20: 0.27 million parameters, 41 million multiply-adds on 32x32."""
+    """ResNet-20: 0.27 million parameters, 41 million multiply-adds on 32x32.
+
+    >>> net = elq.models.resnet20()
+    >>> len(net.quantizable()), sum(p.data.size for _, p in net.named_parameters())
+    (20, 269722)
+    """
     return ResNetCifar(20, input_shape, classes, seed)
 
 
 def resnet32(input_shape: tuple[int, int, int] = (3, 32, 32), classes: int = 10, seed: int = 0) -> ResNetCifar:
-    """ResNet-32."""
+    """ResNet-32.
+
+    >>> net = elq.models.resnet32()
+    >>> len(net.quantizable()), sum(p.data.size for _, p in net.named_parameters())
+    (32, 464154)
+    """
     return ResNetCifar(32, input_shape, classes, seed)
 
 
 def resnet44(input_shape: tuple[int, int, int] = (3, 32, 32), classes: int = 10, seed: int = 0) -> ResNetCifar:
-    """ResNet-44."""
+    """ResNet-44.
+
+    >>> net = elq.models.resnet44()
+    >>> len(net.quantizable()), sum(p.data.size for _, p in net.named_parameters())
+    (44, 658586)
+    """
     return ResNetCifar(44, input_shape, classes, seed)
 
 
 def resnet56(input_shape: tuple[int, int, int] = (3, 32, 32), classes: int = 10, seed: int = 0) -> ResNetCifar:
-    """ResNet-56."""
+    """ResNet-56.
+
+    >>> net = elq.models.resnet56()
+    >>> len(net.quantizable()), sum(p.data.size for _, p in net.named_parameters())
+    (56, 853018)
+    """
     return ResNetCifar(56, input_shape, classes, seed)
 
 
 def resnet110(input_shape: tuple[int, int, int] = (3, 32, 32), classes: int = 10, seed: int = 0) -> ResNetCifar:
-    """ResNet-110."""
+    """ResNet-110.
+
+    >>> net = elq.models.resnet110()
+    >>> len(net.quantizable()), sum(p.data.size for _, p in net.named_parameters())
+    (110, 1727962)
+    """
     return ResNetCifar(110, input_shape, classes, seed)

@@ -32,5 +32,10 @@ class VGGSmall(Module):
 
 
 def vgg_small(input_shape: tuple[int, int, int] = (3, 32, 32), classes: int = 10, seed: int = 0) -> VGGSmall:
-    """VGG-small with random weights from `seed`: 4.7 million parameters, 0.6 billion multiply-adds on 32x32."""
+    """VGG-small with random weights from `seed`: 4.7 million parameters, 0.6 billion multiply-adds on 32x32.
+
+    >>> net = elq.models.vgg_small()
+    >>> len(net.quantizable()), sum(p.data.size for _, p in net.named_parameters())
+    (7, 4660106)
+    """
     return VGGSmall(input_shape, classes, seed)

@@ -24,6 +24,11 @@ def batch_norm(
     x (N, C, H, W) or (N, C), gamma, beta, running_mean, running_var (C), residual like x or None. In training, mean and
     var are those of the batch (biased), and unless `momentum` is None the running arrays are updated in place as
     PyTorch does: running += momentum (batch - running), with the unbiased variance. Otherwise they are used.
+
+    >>> x, one, zero = elq.Tensor(np.array([[1.0], [3.0]])), elq.Tensor(np.ones(1)), elq.Tensor(np.zeros(1))
+    >>> elq.ops.batch_norm(x, one, zero, np.zeros(1), np.ones(1), training=True, eps=0.0).data
+    array([[-1.],
+           [ 1.]])
     """
     channels = x.shape[1:2]
     for name, array in (("gamma", gamma), ("beta", beta), ("running_mean", running_mean), ("running_var", running_var)):
