@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from children import run_python
 
-from elq_ref import SGD, Tensor, models, nn, no_grad, ops
+from elq_ref import SGD, Session, Tensor, models, nn, no_grad, ops, pack
 from elq_ref.nn import Conv2d, Linear, Sequential
 from elq_ref.training.sgd import Schedule
 
@@ -172,6 +172,31 @@ def test_arguments_are_pytorchs_in_its_order():
         ours, theirs = (list(inspect.signature(getattr(m, name)).parameters.values()) for m in (nn, torch.nn))
         ours = [p for p in ours if p.name != "rng"]
         assert [(p.name, p.default) for p in ours] == [(p.name, p.default) for p in theirs[: len(ours)]], name
+
+
+WORDS = """Sequential(
+    Conv2d(3, 8, 3, 1, 1, bias=False), BatchNorm2d(8, 1e-3), ReLU(), MaxPool2d(3, 2), Conv2d(8, 8, (1, 3), groups=2),
+    AvgPool2d((2, 1)), Sequential(Conv2d(8, 6, 1, stride=1, dilation=2), ReLU()), AdaptiveAvgPool2d(1), Flatten(),
+    Linear(6, 5, bias=False), ReLU(), Linear(5, 4),
+)"""
+
+
+@pytest.mark.torch
+def test_a_network_in_pytorchs_words_is_pytorchs_network():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    ours, theirs = eval(WORDS, dict(vars(nn))), eval(WORDS, dict(vars(torch.nn)))
+    rng = np.random.default_rng(2)
+    for _, module in ours.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean[:], module.running_var[:] = rng.standard_normal(8), rng.uniform(0.5, 2, 8)
+    theirs.load_state_dict({n: torch.tensor(w) for n, w in ours.state_dict().items()}, strict=False)
+    x = rng.standard_normal((4, 3, 11, 10))
+    with torch.no_grad():
+        wanted = theirs.double().eval()(torch.tensor(x)).numpy()
+    packed = pack(ours, {}, input_shape=x.shape[1:], normalization=([0.0] * 3, [1.0] * 3), classes="abcd")
+    np.testing.assert_allclose(Session(packed)(x.astype(np.float32)), wanted, rtol=1e-4, atol=1e-5)
+    with no_grad():
+        np.testing.assert_allclose(ours.astype(np.float64).eval()(Tensor(x)).data, wanted, rtol=1e-12, atol=1e-13)
 
 
 def test_schedules():
