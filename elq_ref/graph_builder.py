@@ -25,7 +25,8 @@ def to_graph(net: Module, input_shape: tuple[int, int, int]) -> Graph:
     if wide:
         raise TypeError(f"to_graph wants a float32 network, {wide[0]} is {arrays[wide[0]].dtype}")
     builder = _Builder(arrays, operations_of(net, input_shape))
-    return Graph(INPUT, tuple(map(int, input_shape)), tuple(builder.nodes.values()), builder.output)
+    channels, height, width = map(int, input_shape)
+    return Graph(INPUT, (channels, height, width), tuple(builder.nodes.values()), builder.output)
 
 
 class _Builder:

@@ -99,7 +99,7 @@ class Module:
         Raises ValueError that lists what is missing, unexpected or of another shape; then nothing was assigned.
         """
         parameters, buffers = dict(self.named_parameters()), dict(self.named_buffers())
-        own = {name: v.shape for name, v in (*parameters.items(), *buffers.items())}
+        own = {n: p.shape for n, p in parameters.items()} | {n: b.shape for n, b in buffers.items()}
         problems = {
             "missing": [f"{n} {own[n]}" for n in own if n not in state],
             "unexpected": [f"{n} {np.shape(state[n])}" for n in sorted(state) if n not in own],
@@ -194,10 +194,11 @@ class Conv2d(Module):
         size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
         self.weight = _kaiming(rng, (out_channels, in_channels // groups, *size))
         self.bias = _zeros(out_channels) if bias else None
-        self.geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.conv2d(x, self.weight, self.bias, **self.geometry)
+        window = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        return ops.conv2d(x, self.weight, self.bias, groups=self.groups, **window)
 
 
 class Linear(Module):
@@ -308,7 +309,7 @@ class AdaptiveAvgPool2d(Module):
             raise ValueError(f"output_size is {output_size}, wanted 1: other sizes are not here")
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.avg_pool(x, x.shape[2:])
+        return ops.avg_pool(x, (x.shape[2], x.shape[3]))
 
 
 class GlobalAvgPool(Module):

@@ -101,7 +101,7 @@ class Tensor:
 
     def item(self) -> float:
         """The value of a tensor of one element."""
-        return self._array.item()
+        return float(self._array.item())
 
     def backward(self, dy: np.ndarray | None = None) -> None:
         """Add d(sum(dy * self))/d(leaf) to the `grad` of every leaf that this tensor depends on.

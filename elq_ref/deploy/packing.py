@@ -11,7 +11,7 @@ import numpy as np
 from .. import __version__
 from ..graph.codes import pack_codes
 from ..graph.info import Described, NetworkInfo
-from ..graph.nodes import Graph, Weight
+from ..graph.nodes import Weight
 from ..graph_builder import to_graph
 from ..nn import Module
 from ..preprocessing import Normalization
@@ -33,8 +33,9 @@ def pack(
 @overload
 def pack(
     net: Module,
-    quantized: Mapping[str, Codes] | None = None,
+    about: Mapping[str, Codes] | None = None,
     *,
+    quantized: Mapping[str, Codes] | None = None,
     input_shape: tuple[int, int, int],
     normalization: Normalization | MeanStd,
     classes: Sequence[str],
@@ -42,16 +43,16 @@ def pack(
     metadata: Mapping[str, Any] | None = None,
 ) -> PackedNetwork: ...
 def pack(
-    net,
-    about=None,
+    net: Module,
+    about: Described | Mapping[str, Codes] | None = None,
     *,
-    quantized=None,
-    input_shape=None,
-    normalization=None,
-    classes=None,
-    resize="stretch",
-    metadata=None,
-):
+    quantized: Mapping[str, Codes] | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    normalization: Normalization | MeanStd | None = None,
+    classes: Sequence[str] | None = None,
+    resize: str = "stretch",
+    metadata: Mapping[str, Any] | None = None,
+) -> PackedNetwork:
     """The network `net` with its quantized weights as codes, ready to save and to run.
 
     about: a data set or a NetworkInfo, which say input shape, normalization and classes; or these three by keyword:
@@ -85,16 +86,15 @@ def pack(
     info = _info(about, {"input_shape": input_shape, "normalization": normalization, "classes": classes})
     graph = to_graph(net, info.input_shape)
     parameters = {name.removesuffix(".weight"): name for name, _ in net.named_parameters()}
-    weights = {n.name: parameters[_module(n.name)] for n in graph.nodes if n.weight is not None}
+    weights = {parameters[_module(n.name)]: n.weight.data for n in graph.nodes if n.weight is not None}
     if quantized is None:
-        quantized = _found_codes(graph, weights)
-    missing = sorted(set(quantized) - set(weights.values()))
+        quantized = _found_codes(weights)
+    missing = sorted(set(quantized) - set(weights))
     if missing:
         raise ValueError(f"no conv or linear weight of the network is named {', '.join(missing)}")
+    packed = {name: _weight(name, weights[name], codes) for name, codes in quantized.items()}
     nodes = tuple(
-        replace(n, weight=_weight(weights[n.name], n.weight.data, quantized[weights[n.name]]))
-        if weights.get(n.name) in quantized
-        else n
+        n if n.weight is None else replace(n, weight=packed.get(parameters[_module(n.name)], n.weight))
         for n in graph.nodes
     )
     method = {} if info.model is None else {"model": info.model}
@@ -158,7 +158,7 @@ def _info(about: Described | None, stated: dict[str, Any]) -> NetworkInfo:
             wanted = "a Normalization or a pair (mean, std) of one number a channel each"
             raise TypeError(f"normalization is {str(normalization)[:80]}, wanted {wanted}") from None
         normalization = Normalization(mean, std)
-    return NetworkInfo(tuple(map(int, shape)), tuple(classes), normalization)
+    return NetworkInfo(tuple(shape), tuple(classes), normalization)
 
 
 def _module(node: str) -> str:
@@ -166,9 +166,9 @@ def _module(node: str) -> str:
     return node.partition("#")[0]
 
 
-def _found_codes(graph: Graph, weights: Mapping[str, str]) -> dict[str, Codes]:
-    """Codes by parameter name of all weights that stand on levels; ValueError if none does."""
-    read = {weights[n.name]: codes_of(n.weight.data) for n in graph.nodes if n.weight is not None}
+def _found_codes(weights: Mapping[str, np.ndarray]) -> dict[str, Codes]:
+    """Codes by name of all weights that stand on levels; ValueError if none does."""
+    read = {name: codes_of(w) for name, w in weights.items()}
     found = {name: codes for name, codes in read.items() if codes is not None}
     if not any(alpha.any() for _, alpha in found.values()):
         raise ValueError(

@@ -37,6 +37,11 @@ class BasicBlock(Module):
 class ResNet(Module):
     """conv 7x7/2 - max pool 3x3/2 - four groups of two blocks with 64, 128, 256, 512 channels - mean - linear."""
 
+    layer1: Sequential
+    layer2: Sequential
+    layer3: Sequential
+    layer4: Sequential
+
     def __init__(self, input_shape: tuple[int, int, int], classes: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
         width = CHANNELS[0]

@@ -35,6 +35,10 @@ class BasicBlock(Module):
 class ResNetCifar(Module):
     """conv 16 - three groups of n blocks with 16, 32, 64 channels - global average - linear."""
 
+    layer1: Sequential
+    layer2: Sequential
+    layer3: Sequential
+
     def __init__(self, depth: int, input_shape: tuple[int, int, int], classes: int, seed: int) -> None:
         channels, height, width = input_shape
         if min(height, width) < 4:

@@ -1,5 +1,7 @@
 """Batch normalization, with the residual sum and the ReLU that follow it in a ResNet."""
 
+from typing import Any
+
 import numpy as np
 
 from .. import kernels
@@ -56,7 +58,18 @@ def batch_norm(
     return record("batch_norm", y, parents, backward, **attrs)
 
 
-def _fixed(x, gamma, beta, mean, var, eps, residual, relu, parents, attrs) -> Tensor:
+def _fixed(
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    mean: np.ndarray,
+    var: np.ndarray,
+    eps: float,
+    residual: Tensor | None,
+    relu: bool,
+    parents: tuple[Tensor, ...],
+    attrs: dict[str, Any],
+) -> Tensor:
     """With given statistics the operation is linear in x before the ReLU."""
     axes = (0, *range(2, len(x.shape)))
     column = (-1,) + (1,) * (len(x.shape) - 2)

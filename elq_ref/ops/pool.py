@@ -1,5 +1,7 @@
 """Maximum and mean over windows."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from .. import kernels
@@ -28,7 +30,9 @@ def max_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
     return record("max_pool", y, (x,), backward, kernel=kernel, stride=stride)
 
 
-def _taps(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], out: tuple[int, int]):
+def _taps(
+    x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], out: tuple[int, int]
+) -> Iterator[tuple[slice, ...]]:
     """For every place in the window, the slice of x (N, C, H, W) that it sees: KH * KW index tuples of P x Q."""
     for i in range(kernel[0]):
         for j in range(kernel[1]):

@@ -442,6 +442,8 @@ def test_wrong_arguments_are_named():
             packed(net, quantized | wrong, (1, 8, 8))
     with pytest.raises(ValueError, match=r"3 class name\(s\)"):
         packed(net, quantized, (1, 8, 8), classes=3)
+    with pytest.raises(ValueError, match=r"input_shape is \(8, 8\), wanted three integers"):
+        packed(net, quantized, (8, 8))
     with pytest.raises(TypeError, match=r"float32 network, conv1\.weight is float64"):
         packed(net.astype(np.float64), {}, (1, 8, 8))
 
