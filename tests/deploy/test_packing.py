@@ -10,7 +10,6 @@ from small_runs import batches, small_net
 from elq_ref import Batches, Plan, Tensor, no_grad, ops, pack, quantize, unpack
 from elq_ref.datasets import Dataset, Normalization
 from elq_ref.deploy.packing import codes_of
-from elq_ref.forward_pass import operations_of
 from elq_ref.graph import NetworkInfo
 from elq_ref.methods import usual_plan
 from elq_ref.models import build
@@ -359,27 +358,6 @@ def test_what_may_not_be_folded_is_not():
     wanted = forward(assign(net, quantized).astype(np.float64), x)
     np.testing.assert_array_equal(interpret(result.graph, x, np.float64), wanted)
     assert list(unpack(result)) == ["conv.weight", "fc.weight"]
-
-
-def test_a_forward_pass_changes_nothing_and_names_every_value():
-    net = build("resnet20", (3, 8, 8))
-    net.train()
-    net.layer1.training = False
-    before = net.state_dict()
-    found = operations_of(net, (3, 8, 8))
-    assert net.training
-    assert not net.layer1.training
-    for name, value in net.state_dict().items():
-        np.testing.assert_array_equal(value, before[name])
-    parameters = {name for name, _ in net.named_parameters()}
-    known = {"input"} | parameters
-    for op in found:
-        assert set(op.inputs) <= known
-        assert op.output not in known
-        known.add(op.output)
-    assert parameters == {name for op in found for name in op.inputs if name in parameters}
-    assert (found[0].op, found[0].inputs, found[0].shape) == ("conv2d", ("input", "conv1.weight"), (16, 8, 8))
-    assert (found[-1].op, found[-1].shape) == ("linear", (10,))
 
 
 class Odd(Module):
