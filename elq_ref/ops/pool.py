@@ -10,7 +10,7 @@ from ._check import Pair, pair, rank, window
 
 
 def max_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
-    """y[n,c,p,q] = max over the window at (p*stride, q*stride); x (N, C, H, W).
+    """y[n,c,p,q] = max over the window at (p * stride, q * stride); x (N, C, H, W).
 
     No padding, an incomplete window is dropped. The gradient goes to the first maximum in row order.
 
@@ -41,7 +41,7 @@ def _taps(
 
 
 def avg_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
-    """y[n,c,p,q] = mean over the window at (p*stride, q*stride); x (N, C, H, W); no padding.
+    """y[n,c,p,q] = mean over the window at (p * stride, q * stride); x (N, C, H, W); no padding.
 
     >>> elq.ops.avg_pool(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4)), 2).data[0, 0]
     array([[ 2.5,  4.5],
