@@ -84,6 +84,15 @@ def load(net: Module, path: str | os.PathLike[str]) -> dict[str, Any]:
     A prefix "module." of all names (PyTorch's DataParallel) is dropped; a run's bookkeeping and the counters
     num_batches_tracked, which nothing here reads, are passed over. Raises what `read` raises, and ValueError
     that lists what is missing, unexpected, of another shape or no float; then `net` is as it was.
+
+    >>> elq.save(elq.models.lenet5(), "lenet5.safetensors", elq.NetworkInfo((1, 28, 28), tuple("0123456789"),
+    ...     elq.datasets.Normalization((0.13,), (0.31,)), model="lenet5"))
+    >>> net = elq.models.lenet5(seed=1)
+    >>> elq.load(net, "lenet5.safetensors")["model"]
+    'lenet5'
+    >>> elq.load(elq.models.digits_cnn(), "lenet5.safetensors")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: lenet5.safetensors: the tensors do not fit DigitsCNN: missing: bn1.weight (32,), ...
     """
     tensors, metadata = read(path)
     state = {n: t for n, t in tensors.items() if not n.startswith(BOOKKEEPING)}

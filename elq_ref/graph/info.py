@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ..preprocessing import Normalization
+
+
+class Described(Protocol):
+    """What says of itself which pictures it has and what their labels mean: a data set, a NetworkInfo."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def normalization(self) -> Normalization: ...
 
 
 @dataclass(frozen=True)
@@ -14,6 +25,11 @@ class NetworkInfo:
 
     model: its name in elq_ref.models, None for a network of one's own. Checked when it is made: ValueError says what
     was given and what was wanted.
+
+    >>> info = elq.NetworkInfo((3, 32, 32), ("cat", "dog"), elq.datasets.Normalization((0.5,) * 3, (0.25,) * 3))
+    >>> train, _ = elq.datasets.digits()
+    >>> elq.NetworkInfo.of(train).input_shape
+    (1, 8, 8)
     """
 
     input_shape: tuple[int, int, int]
@@ -31,6 +47,16 @@ class NetworkInfo:
             raise ValueError(f"{len(self.normalization.mean)} mean(s) for {shape[0]} channel(s)")
         if not isinstance(self.model, str | None):
             raise ValueError(f"model is {str(self.model)[:80]}, wanted a name")
+
+    @classmethod
+    def of(cls, about: Described) -> NetworkInfo:
+        """The info that a data set states; a NetworkInfo as it is. TypeError for what states none."""
+        if isinstance(about, cls):
+            return about
+        try:
+            return cls(about.input_shape, tuple(about.classes), about.normalization)
+        except AttributeError:
+            raise TypeError(f"given a {type(about).__name__}, wanted a data set or a NetworkInfo") from None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values from which `from_json` makes the same."""

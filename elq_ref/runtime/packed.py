@@ -64,6 +64,13 @@ class PackedNetwork:
 
     int8: the program that runs `graph` on int8 activations; None before `elq calibrate` (deploy.calibrate).
     Checked when it is made: ValueError names the node that is wrong.
+
+    >>> _, test = elq.datasets.digits()
+    >>> net = elq.models.digits_cnn()
+    >>> elq.pack(net, test, quantized={"fc.weight": elq.ternarize(net.fc.weight.data)}).save("net.elq")
+    >>> packed = elq.PackedNetwork.load("net.elq")
+    >>> packed.layers["fc"].levels, packed.codes("fc").shape, packed.alpha("fc").shape, packed.layers["conv1"].levels
+    ('ternary', (10, 64), (1,), 'float')
     """
 
     graph: Graph

@@ -27,6 +27,12 @@ class Session:
     the number of threads nor on the other pictures of the call. The first call with more pictures than ever takes
     memory, which later ones use again.
     Raises TypeError and ValueError that name the dtype or shape given and wanted.
+
+    >>> _, test = elq.datasets.digits()
+    >>> session = elq.Session(elq.pack(elq.models.digits_cnn(), test, quantized={}))
+    >>> logits = session(test.images[:3])
+    >>> bool(np.allclose(logits, session(test.normalized(slice(3)))))
+    True
     """
 
     def __init__(self, network: PackedNetwork | str | os.PathLike[str], activations: str = "float32") -> None:

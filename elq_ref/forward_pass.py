@@ -1,4 +1,4 @@
-"""One evaluation forward pass traced: what was computed, from what, in order."""
+"""One forward pass in evaluation mode: what was computed, from what, in order."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from .nn import Module
-from .tensor import Tensor, no_grad, tracing
+from .tensor import Tensor, no_grad, watched
 
 INPUT = "input"
 
 
 @dataclass(frozen=True)
-class Traced:
+class Operation:
     """One executed operation: `output` = op(`inputs`).
 
     Values are named: "input", a parameter by its name in the network, or "%0", "%1", ... for what
@@ -28,9 +28,8 @@ class Traced:
     attributes: dict[str, Any]
 
 
-def trace(net: Module, input_shape: tuple[int, int, int]) -> list[Traced]:
-    """The operations of one forward pass of `net` in evaluation mode on pictures of `input_shape` (C, H,
-    W), in order.
+def operations_of(net: Module, input_shape: tuple[int, int, int]) -> list[Operation]:
+    """The operations of one forward pass of `net` in evaluation mode on pictures of `input_shape` (C, H, W), in order.
 
     The network's modes, parameters and statistics are left as they were. Raises ValueError if an operation
     reads a tensor that is neither the input nor a parameter nor the result of an operation, or the batch
@@ -42,22 +41,22 @@ def trace(net: Module, input_shape: tuple[int, int, int]) -> list[Traced]:
     x = Tensor(np.zeros((batch, *input_shape), dtype))
     names = {id(p): name for name, p in parameters.items()} | {id(x): INPUT}
     alive = [x]  # a tensor that is gone could leave its id to another
-    found: list[Traced] = []
+    found: list[Operation] = []
 
     def see(op: str, operands: tuple[Tensor, ...], result: Tensor, attributes: dict[str, Any]) -> None:
         unknown = [t.shape for t in operands if id(t) not in names]
         if unknown:
-            raise ValueError(f"{op} reads a tensor {unknown[0]} that is no input, parameter or traced result")
+            raise ValueError(f"{op} reads a tensor {unknown[0]} that is no input, parameter or result")
         if not result.shape or result.shape[0] != batch:
             raise ValueError(f"{op} gives {result.shape} for {batch} pictures: the batch axis is not kept")
         output = f"%{len(found)}"
         names[id(result)] = output
         alive.append(result)
-        found.append(Traced(op, tuple(names[id(t)] for t in operands), output, result.shape[1:], attributes))
+        found.append(Operation(op, tuple(names[id(t)] for t in operands), output, result.shape[1:], attributes))
 
     modes = [(module, module.training) for _, module in net.named_modules()]
     try:
-        with no_grad(), tracing(see):
+        with no_grad(), watched(see):
             result = net.eval()(x)
     finally:
         for module, training in modes:
