@@ -1,20 +1,18 @@
 """Which parts of ELQ matter: one choice changed at a time, on the exploration network, 3 passes over its data each.
 
-python benchmarks/ablation.py --processes 2     all that is not done yet, then the table
-python benchmarks/ablation.py --table           the table of what is done
+python -m benchmarks.accuracy ablation --processes 2     all that is not done yet, then the table
+python -m benchmarks.accuracy ablation --table           the table of what is done
 
 Trains on 45,000 training images and is judged on the other 5,000, which the exploration network has never seen; the
 test set is not read (docs/reproduce.md). `scope=layer`, 21 passes a step, is left out.
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
-from jobs import Job, exploring, kept_runs, work_off, write_table
 
 from elq_ref.cli.common import table as aligned
 from elq_ref.runs.record import RunRecord
+
+from .jobs import Experiment, Job, exploring, work_off, write_table
 
 PASSES = 3.0
 SHARES = "portions=0.164,0.313,0.448,1"  # what the bands of sigma2 froze in benchmarks/results/*-ternary-6passes.txt
@@ -79,17 +77,17 @@ def _file(name: str) -> str:
 
 
 def main() -> int:
-    parser = exploring(__doc__, "benchmarks/results/ablation")
+    parser = exploring(__doc__, "ablation")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     args = parser.parse_args()
     everything = jobs(args.seeds, args.recipe, args.network)
-    done, places = work_off(everything, args)
-    write(args.results, kept_runs(everything, places), args.seeds)
+    done, place, runs = work_off(everything, args)
+    write(place, runs, args.seeds)
     return 0 if done else 1
 
 
-def write(folder: Path, runs: dict[str, RunRecord], seeds: list[int]) -> None:
-    """The table as text beside the folder of the runs, and on standard output."""
+def write(place: Experiment, runs: dict[str, RunRecord], seeds: list[int]) -> None:
+    """The table as text beside the file of the runs, and on standard output."""
     by_variant = {name: [runs.get(f"{_file(name)}-seed{seed}") for seed in seeds] for name in VARIANTS}
     rows = [["changed", "runs", "top-1 %", "minus baseline", "W, stage 0", "W_hat, stage 0", "frozen before the last"]]
     base = {run.seed: run.top1 for run in by_variant["baseline"] if run}
@@ -114,14 +112,10 @@ def write(folder: Path, runs: dict[str, RunRecord], seeds: list[int]) -> None:
         f"Top-1 of packed networks on {total:,} held-out training images, {PASSES:g} passes each; {len(runs)} of "
         f"{len(VARIANTS) * len(seeds)} runs are done.",
         "",
-        "    python benchmarks/ablation.py",
+        "    python -m benchmarks.accuracy ablation",
         "",
         aligned(rows),
         "",
         *(f"{name}: {' '.join(more)}" for name, more in VARIANTS.items() if more),
     ])  # fmt: skip
-    write_table(folder, text)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    write_table(place, text)

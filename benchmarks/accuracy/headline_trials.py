@@ -1,16 +1,14 @@
 """Which plan the longer runs take: trials on the exploration network, 12 passes over its data each.
 
-python benchmarks/headline_trials.py --processes 2     all that is not done yet, then the table
-python benchmarks/headline_trials.py --table           the table of what is done
+python -m benchmarks.accuracy headline_trials --processes 2     all that is not done yet, then the table
+python -m benchmarks.accuracy headline_trials --table           the table of what is done
 
 Judged on 5,000 held-out training images; the test set is not read (docs/reproduce.md).
 """
 
-import sys
-
-from jobs import Job, exploring, kept_runs, work_off, write_table
-
 from elq_ref.cli.common import table as aligned
+
+from .jobs import Job, exploring, work_off, write_table
 
 PASSES = 12.0
 LEVELS = ("ternary", "binary")
@@ -38,19 +36,14 @@ def _file(name: str, levels: str) -> str:
 
 
 def main() -> int:
-    args = exploring(__doc__, "benchmarks/results/headline_trials").parse_args()
+    args = exploring(__doc__, "headline_trials").parse_args()
     everything = jobs(args.recipe, args.network)
-    done, places = work_off(everything, args)
-    runs = kept_runs(everything, places)
+    done, place, runs = work_off(everything, args)
     rows = [["top-1 %", *LEVELS]]
     for name in TRIALS:
         found = [runs.get(_file(name, levels)) for levels in LEVELS]
         rows.append([name, *(f"{run.top1:.2f}" if run else "-" for run in found)])
     meanings = (f"{name}: {' '.join(words)}" for name, words in TRIALS.items())
     text = f"{aligned(rows)}\n\n{PASSES:g} passes each, seed 0; {len(runs)} of {len(everything)} runs are done.\n"
-    write_table(args.results, "\n".join(["    python benchmarks/headline_trials.py", "", text, *meanings]))
+    write_table(place, "\n".join(["    python -m benchmarks.accuracy headline_trials", "", text, *meanings]))
     return 0 if done else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
