@@ -1,6 +1,6 @@
 """Speed of 40 convolution layers, forward and both gradients, beside PyTorch's channels_last: float32.
 
-    python benchmarks/conv_layers.py [--threads 1] [--rounds 9] [--isa avx2] [--cpu] [--only vgg] [-o FILE]
+    python -m benchmarks.speed conv_layers [--threads 1] [--rounds 9] [--isa avx2] [--cpu] [--only vgg] [-o FILE]
 
 Each peer is a process of its own and they take turns: a rest, then a call and a timed call of each direction. A number
 is the median of the paired ratios PyTorch's time / ours (above 1: ours is faster). Multiply-adds a second are those of
@@ -13,15 +13,15 @@ import datetime
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from result_text import keep
+
+from ..result_text import add_output, write_result
+from .peers import Peer, PeerFailed
 
 DIRECTIONS = ("forward", "dx", "dw")
 REST = 0.03  # seconds before a turn: the threads of the other peer's pool spin on for a while after its last call
@@ -161,28 +161,6 @@ def work(peer: str, threads: int, clock: Callable[[], float]) -> None:
         print(json.dumps(seconds), flush=True)
 
 
-class Peer:
-    """A peer's process, seen from outside."""
-
-    def __init__(self, name: str, arguments: argparse.Namespace) -> None:
-        pools = ("ELQ_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        env = os.environ | {pool: str(arguments.threads) for pool in pools}
-        env |= {"ELQ_ISA": arguments.isa} if arguments.isa else {}
-        command = [sys.executable, __file__, "--peer", name, "--threads", str(arguments.threads)]
-        command += ["--cpu"] if arguments.cpu else []
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env)
-
-    def turn(self, layer: int) -> list[float]:
-        assert self.process.stdin
-        assert self.process.stdout
-        print(layer, file=self.process.stdin, flush=True)
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise SystemExit("a peer's process ended early; its error is above")
-        return json.loads(answer)
-
-
 def heading(arguments: argparse.Namespace, has_torch: bool) -> str:
     """What ran where."""
     from importlib.metadata import version
@@ -210,7 +188,7 @@ def main() -> None:
     parser.add_argument("--isa", choices=["generic", "avx2", "avx512", "neon"])
     parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--only", default="", help="layers whose name contains this")
-    parser.add_argument("-o", "--output", type=Path)
+    add_output(parser)
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peer:
@@ -220,12 +198,18 @@ def main() -> None:
     has_torch = importlib.util.find_spec("torch") is not None
     lines = [heading(arguments, has_torch)]
     print(lines[0], flush=True)
-    peers = [Peer(name, arguments) for name in ("elq_ref", "PyTorch")[: 1 + has_torch]]
-    ratios = []
+    words = ["conv_layers", "--threads", str(arguments.threads), *(["--cpu"] if arguments.cpu else []), "--peer"]
+    changes = {"ELQ_ISA": arguments.isa} if arguments.isa else {}
+    peers = [Peer([*words, name], arguments.threads, **changes) for name in ("elq_ref", "PyTorch")[: 1 + has_torch]]
+    ratios, figures = [], []
     for k, layer in enumerate(LAYERS):
         if arguments.only not in layer.name:
             continue
-        turns = np.array([[peer.turn(k) for peer in peers] for _ in range(arguments.rounds)])  # round, peer, direction
+        try:
+            turns = np.array([[peer.ask(k) for peer in peers] for _ in range(arguments.rounds)])
+        except PeerFailed as error:
+            raise SystemExit(f"conv_layers: {error}") from None
+        # turns: round, peer, direction
         ours, paired = np.median(turns[:, 0], 0), np.median(turns[:, -1] / turns[:, 0], 0)
         ratios += [(ratio, f"{layer.name}, {d}") for ratio, d in zip(paired, DIRECTIONS, strict=True)]
         line = f"{layer.name:<21}{layer.n:4d} {layer.c:3d} {layer.size:4d} {layer.o:4d}"
@@ -234,13 +218,11 @@ def main() -> None:
             line += f"{1e3 * seconds:12.2f} {layer.macs / seconds / 1e9:6.1f} {ratio:5.2f}"
         lines.append(line)
         print(line, flush=True)
+        figure = layer._asdict() | {"seconds": dict(zip(DIRECTIONS, ours.tolist(), strict=True))}
+        figures.append(figure | ({"ratio": dict(zip(DIRECTIONS, paired.tolist(), strict=True))} if has_torch else {}))
     if has_torch:
         mean = np.exp(np.mean(np.log([ratio for ratio, _ in ratios])))
         lines.append(f"ratio PyTorch's time / ours: geometric mean {mean:.2f}; the worst:")
         lines += [f"  {ratio:.2f}  {name}" for ratio, name in sorted(ratios)[:10]]
         print("\n".join(lines[-11:]))
-    keep(arguments.output, "\n".join(lines))
-
-
-if __name__ == "__main__":
-    main()
+    write_result(arguments.output, "\n".join(lines), figures)

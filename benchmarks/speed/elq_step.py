@@ -1,6 +1,6 @@
 """What an ELQ step costs beside a plain float step.
 
-    python benchmarks/elq_step.py [--threads 1 2] [--rounds 20] [-o benchmarks/results/elq_step.txt]
+    python -m benchmarks.speed elq_step [--threads 1 2] [--rounds 20] [-o benchmarks/results/elq_step.txt]
 
 ResNet-20, batch 128, float32, straight-through, from the same random weights. A number of threads is a process of its
 own, in which the kinds take turns of one step; the ratio is paired with the float step of the same turn. Medians with
@@ -13,17 +13,18 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import numpy as np
-from peers import Peer, heading, quartiles
-from result_text import keep
 
 from elq_ref import SGD, Batches, Plan, quantize
 from elq_ref.datasets import Augment, Dataset, Normalization
 from elq_ref.models import resnet20
 from elq_ref.training.float_training import fit
 from elq_ref.training.stages import Step
+
+from ..result_text import add_output, write_result
+from .peers import Peer, heading, quartiles
 
 KINDS = {
     "sign assumed, a1 = 1: one pass": {"sign": "assumed", "a1": 1.0},
@@ -58,12 +59,14 @@ def work() -> None:
         print(json.dumps({"float": timed(plain)} | {name: timed(steps) for name, steps in runs.items()}), flush=True)
 
 
-def compare(threads: int, rounds: int) -> str:
-    """The lines of one number of threads."""
-    peer = Peer([__file__, "--work"], threads)
+def compare(threads: int, rounds: int) -> tuple[str, dict[str, Any]]:
+    """The lines and the figures of one number of threads."""
+    peer = Peer(["elq_step", "--work"], threads)
     turns = [peer.ask("") for _ in range(rounds)]
     peer.close()
-    middle, low, high = (1e3 * v for v in quartiles([turn["float"][0] for turn in turns]))
+    plain = quartiles([turn["float"][0] for turn in turns])
+    middle, low, high = (1e3 * v for v in plain)
+    figures: dict[str, Any] = {"threads": threads, "float_seconds": plain, "ratios": {}}
     lines = [f"{threads} thread(s): a float step takes {middle:.1f} ms ({low:.1f} .. {high:.1f})"]
     for name in KINDS:
         seen = [turn for turn in turns if "while" not in name or turn[name][1] == -1]
@@ -72,8 +75,9 @@ def compare(threads: int, rounds: int) -> str:
             lines.append(f"  {name}: only {len(ratios)} such step(s)")
             continue
         middle, low, high = quartiles(ratios)
+        figures["ratios"][name] = {"ratio": (middle, low, high), "steps": len(ratios)}
         lines.append(f"  {name}: {middle:.2f} ({low:.2f} .. {high:.2f}), {len(ratios)} steps")
-    return "\n".join(lines)
+    return "\n".join(lines), figures
 
 
 def main() -> None:
@@ -81,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("-o", "--output", type=Path)
+    add_output(parser)
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
@@ -89,11 +93,10 @@ def main() -> None:
         return
     parts = [f"ELQ step beside a float step, ResNet-20, batch 128, float32. {heading()}"]
     print(parts[0], flush=True)
+    figures = []
     for threads in arguments.threads:
-        parts.append(compare(threads, arguments.rounds))
-        print(parts[-1], flush=True)
-    keep(arguments.output, "\n".join(parts))
-
-
-if __name__ == "__main__":
-    main()
+        text, found = compare(threads, arguments.rounds)
+        parts.append(text)
+        figures.append(found)
+        print(text, flush=True)
+    write_result(arguments.output, "\n".join(parts), figures)

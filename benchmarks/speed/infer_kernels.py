@@ -1,6 +1,6 @@
 """Each inference kernel alone beside the limit of this machine, measured in the same run.
 
-    python benchmarks/infer_kernels.py [--kernels i8_t2] [--layers resnet20] [--pictures 1] [--threads 1] [-o FILE]
+    python -m benchmarks.speed infer_kernels [--kernels i8_t2] [--layers resnet20] [--threads 1] [-o FILE]
 
 infer_kernels.c is compiled here together with the kernels' sources, each with the flags of its instruction set, and
 runs every kernel of this CPU on the layers of ResNet-20 and ResNet-18 and on a few others: microseconds a picture (the
@@ -12,18 +12,20 @@ float activations that of float multiply-adds, times the threads; Winograd and l
 import argparse
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
-
-from result_text import keep
+from typing import Any
 
 from elq_ref.machine import cpu_name
 
-ROOT = Path(__file__).parent.parent
+from .. import ROOT
+from ..result_text import add_output, write_result
+
 AVX512 = "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma"
 FLAGS = {  # as setup.py has them
     "_avx2": "-mavx2 -mfma",
@@ -56,6 +58,21 @@ def build(folder: Path) -> Path:
     return program
 
 
+LIMITS = re.compile(r"limits of one thread: float (\S+) GMAC/s, int8 (\S+) GMAC/s")
+LINE = re.compile(r"(.+?) +(elq_\S+) +(\S+) +(\S+) +(\S+) +(\d+) tasks")
+
+
+def figures(text: str) -> dict[str, Any]:
+    """What the program printed, as numbers."""
+    limits = dict(zip(("float", "int8"), map(float, LIMITS.search(text).groups()), strict=True))
+    columns = ("microseconds", "gmacs", "share")
+    kernels = []
+    for layer, kernel, *values, tasks in LINE.findall(text):
+        figure = dict(zip(columns, map(float, values), strict=True))
+        kernels.append({"layer": layer, "kernel": kernel, **figure, "tasks": int(tasks)})
+    return {"gmacs_limits": limits, "kernels": kernels}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kernels", default="i8", help="what a kernel's name must contain")
@@ -63,7 +80,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--ms", type=int, default=100, help="milliseconds for each")
-    parser.add_argument("-o", "--output", type=Path)
+    add_output(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         words = [options.kernels, options.layers, str(options.pictures), str(options.ms)]
@@ -71,8 +88,4 @@ def main() -> None:
         run = subprocess.run([build(Path(folder)), *words], env=environment, capture_output=True, text=True, check=True)
     text = f"{cpu_name()}, {options.pictures} pictures, {options.threads} threads; {date.today()}\n{run.stdout}"
     print(text, end="")
-    keep(options.output, text)
-
-
-if __name__ == "__main__":
-    main()
+    write_result(options.output, text, figures(run.stdout))

@@ -8,11 +8,9 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from result_text import keep
-
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
 
 from elq_ref import Tensor, binarize, models, no_grad, pack, ternarize
 from elq_ref.machine import cpu_name
@@ -20,10 +18,12 @@ from elq_ref.nn import BatchNorm2d
 from elq_ref.runtime import PackedNetwork
 from elq_ref.timing import Timed, percentiles, take_turns
 
+from ..result_text import add_output, write_result
+
 QUANTIZE = {"ternary": ternarize, "binary": binarize}
 NORMALIZATION = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-FLOAT = ("elq float32", "onnxruntime fp32", "inference_peers:torch compile")
-INT8 = ("elq int8", "onnxruntime u8s8", "inference_peers:torch pt2e int8")
+FLOAT = ("elq float32", "onnxruntime fp32", "benchmarks.speed.inference_peers:torch compile")
+INT8 = ("elq int8", "onnxruntime u8s8", "benchmarks.speed.inference_peers:torch pt2e int8")
 
 
 def quantized_model(name: str, shape: tuple[int, int, int], classes: int, levels: str) -> PackedNetwork:
@@ -53,7 +53,7 @@ def arguments(description: str | None, **defaults: object) -> argparse.ArgumentP
     parser.add_argument("--seconds", type=float, default=4.0, help="for each runtime and batch")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--without-torch", action="store_true", help="its compilation takes minutes")
-    parser.add_argument("-o", "--output", type=Path)
+    add_output(parser)
     parser.set_defaults(**defaults)
     return parser
 
@@ -78,10 +78,12 @@ def heading(title: str, given: argparse.Namespace) -> str:
 
 
 class Report:
-    """Lines that are printed as they come and kept for the file; `lost` collects where a peer was faster."""
+    """Lines that are printed as they come and collected for the file, with the figures in them; `lost` has where a peer
+    was faster."""
 
     def __init__(self, title: str, given: argparse.Namespace) -> None:
         self.given, self.lines, self.lost = given, [], []
+        self.figures: list[dict[str, Any]] = []
         self.say(heading(title, given))
 
     def say(self, text: str) -> None:
@@ -113,14 +115,18 @@ class Report:
                 name, times = timed.runner.rpartition(":")[2], percentiles(timed.seconds(batch))
                 line = f"  {name:<18} {batch:5d} {1e3 * times['p50'] / unit:10.4f} {1e3 * times['p99'] / unit:10.4f}"
                 line += f" {batch * work / times['p50'] * unit / 1e9:7.1f}"
+                figure: dict[str, Any] = {"what": what, "threads": threads, "runner": name, "batch": batch}
+                figure |= {f"seconds_{key}": value / unit for key, value in times.items()}
                 if timed is ours:
                     layers = sum(seconds for _, _, _, seconds, macs in ours.steps[batch] if macs)
                     line += f"  its layers alone, at best: {1e3 * layers / unit:.4f} ms"
+                    figure["seconds_layers"] = layers / unit
                 else:
-                    middle, low, high = ours.ratio(timed, batch)
+                    middle, low, high = figure["ratio"] = ours.ratio(timed, batch)
                     line += f"  {middle:.2f} ({low:.2f} .. {high:.2f})      {difference(ours, timed)}"
                     if middle < 1 and not name.startswith("limit"):
                         self.lost.append(f"{what}, {threads} thread(s), batch {batch}: {name} {middle:.2f}")
+                self.figures.append(figure)
                 self.say(line)
 
     def finish(self) -> None:
@@ -128,7 +134,7 @@ class Report:
         self.say("\nelq_ref loses here:" if self.lost else "\nelq_ref loses nowhere here")
         for line in self.lost:
             self.say(f"  {line}")
-        keep(self.given.output, "\n".join(self.lines))
+        write_result(self.given.output, "\n".join(self.lines), self.figures)
 
 
 def difference(ours: Timed, timed: Timed) -> str:

@@ -1,6 +1,6 @@
 """One convolution, 3x3, 64 to 64 channels on 56x56 (a layer of ResNet-18), beside onnxruntime.
 
-    python benchmarks/inference_conv.py [--threads 1 2] [-o benchmarks/results/inference_conv.txt]
+    python -m benchmarks.speed inference_conv [--threads 1 2] [-o benchmarks/results/inference_conv.txt]
 
 Timed are chains of such convolutions, each with a ReLU, and the mean at the end; the times are those of one of them, so
 that what a call costs besides, and the change of layout at its ends, count little for anybody. Binary and ternary
@@ -8,10 +8,11 @@ weights; float activations beside onnxruntime and torch.compile in float32, int8
 """
 
 import numpy as np
-from inference_common import FLOAT, INT8, QUANTIZE, Report, arguments, with_integers
 
 from elq_ref.graph.codes import pack_codes
 from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight
+
+from .inference_common import FLOAT, INT8, QUANTIZE, Report, arguments, with_integers
 
 CHANNELS, SIZE = 64, 56
 
@@ -49,7 +50,3 @@ def main() -> None:
         report.compare(f"{levels} weights, float32 activations", network, FLOAT, (1,), given.length)
         report.compare(f"{levels} weights, int8 activations", with_integers(network), INT8, (1,), given.length)
     report.finish()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """A fully connected layer, 4096 x 4096 ternary weights, one vector, beside the machine's limit and other runtimes.
 
-    python benchmarks/inference_linear.py [--threads 1 2] [-o benchmarks/results/inference_linear.txt]
+    python -m benchmarks.speed inference_linear [--threads 1 2] [-o benchmarks/results/inference_linear.txt]
 
 int8 activations beside the time that as many multiply-adds take with every operand in a register (by vpdpbusd; with
 ELQ_ISA=avx2 by vpmaddubsw and 16-bit sums, which only ternary and binary weights may use) and onnxruntime's u8s8; float
@@ -9,14 +9,15 @@ of one, for which what a call costs besides counts less.
 """
 
 import numpy as np
-from inference_common import QUANTIZE, Report, arguments, with_integers
 
 from elq_ref.graph.codes import pack_codes
 from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight
 
+from .inference_common import QUANTIZE, Report, arguments, with_integers
+
 SIZE, PICTURE = 4096, (16, 16, 16)
 INT8 = ("elq int8", "limit int8", "onnxruntime u8s8")
-FLOAT = ("elq float32", "inference_blas:BLAS sgemv", "onnxruntime fp32")
+FLOAT = ("elq float32", "benchmarks.speed.inference_blas:BLAS sgemv", "onnxruntime fp32")
 
 
 def chain(levels: str, length: int) -> PackedNetwork:
@@ -50,7 +51,3 @@ def main() -> None:
             report.compare(f"{what}, int8 activations", with_integers(network), INT8, (1,), length)
             report.compare(f"{what}, float32 activations", network, FLOAT, (1,), length)
     report.finish()
-
-
-if __name__ == "__main__":
-    main()

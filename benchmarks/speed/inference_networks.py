@@ -1,6 +1,6 @@
 """Whole networks with ternary and binary weights beside the fastest float32 and int8 runtimes.
 
-    python benchmarks/inference_networks.py [--threads 1 2] [-o benchmarks/results/inference_networks.txt]
+    python -m benchmarks.speed inference_networks [--threads 1 2] [-o benchmarks/results/inference_networks.txt]
 
 ResNet-20 (3x32x32) and ResNet-18 (3x224x224) with random weights on the levels: with float activations beside
 onnxruntime and torch.compile in float32, with int8 activations beside onnxruntime's u8s8 QDQ and PyTorch's PT2E int8.
@@ -8,7 +8,7 @@ All compute the same function: their logits for one picture are compared. Every 
 many threads, pinned to the same cores; they take turns. Run it on an idle machine.
 """
 
-from inference_common import FLOAT, INT8, Report, arguments, quantized_model, with_integers
+from .inference_common import FLOAT, INT8, Report, arguments, quantized_model, with_integers
 
 MODELS = {"resnet20": ((3, 32, 32), 10), "resnet18": ((3, 224, 224), 1000)}
 
@@ -32,7 +32,3 @@ def main() -> None:
                 network = with_integers(network)
                 report.compare(f"{name}, {levels} weights, int8 activations", network, INT8, given.batch)
     report.finish()
-
-
-if __name__ == "__main__":
-    main()

@@ -65,8 +65,8 @@ class Network(torch.nn.Module):
 
 def layer(node: Node) -> torch.nn.Module:
     """A conv or linear node with the weights scale_o W_hat."""
-    what, a = node.weight.values().astype(np.float64), node.attributes
-    weight = (what * node.scale.reshape(-1, *(1,) * (what.ndim - 1))).astype(np.float32)
+    w_hat, a = node.weight.values().astype(np.float64), node.attributes
+    weight = (w_hat * node.scale.reshape(-1, *(1,) * (w_hat.ndim - 1))).astype(np.float32)
     if node.op == "linear":
         module: torch.nn.Module = torch.nn.Linear(weight.shape[1], weight.shape[0])
     else:

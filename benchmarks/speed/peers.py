@@ -5,13 +5,14 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+
+from elq_ref.machine import python_command
 
 
 class PeerFailed(Exception):
@@ -21,16 +22,17 @@ class PeerFailed(Exception):
 class Peer:
     """A process that answers lines on its standard input with lines of JSON on its standard output.
 
-    `command`: the arguments of Python; `threads`: what every thread pool in it is told.
+    `words`: what follows `python -m benchmarks.speed`; `threads`: what every thread pool in it is told; `changes`: of
+    its environment.
     """
 
-    def __init__(self, command: Sequence[str], threads: int) -> None:
+    def __init__(self, words: Sequence[str], threads: int, **changes: str) -> None:
         pools = ("ELQ_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-        env = os.environ | {pool: str(threads) for pool in pools}
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen([sys.executable, *command], stdin=pipe, stdout=pipe, text=True, env=env)
+        env = os.environ | {pool: str(threads) for pool in pools} | changes
+        command, pipe = python_command("benchmarks.speed", *words), subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env)
 
-    def ask(self, line: object) -> dict[str, Any]:
+    def ask(self, line: object) -> Any:
         """The answer to `line`; PeerFailed if the process ended or answered {"error": ...}."""
         assert self.process.stdin
         assert self.process.stdout

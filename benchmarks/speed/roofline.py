@@ -1,8 +1,8 @@
 """Each training kernel beside the limit of this machine: float32, one thread, processor time.
 
-    python benchmarks/roofline.py [--isa avx2] [-o FILE]
+    python -m benchmarks.speed roofline [--isa avx2] [-o FILE]
 
-benchmarks/roofline.c, compiled here with the flags of the instruction set, measures the limits: multiply-adds with
+roofline.c, compiled here with the flags of the instruction set, measures the limits: multiply-adds with
 every operand in registers, and reading from each level of memory. A kernel's limit is the lower of the multiply-adds
 and what reading its operands and writing its result once from and to main memory allows (the roofline). Winograd does
 36 multiplications for 144 of the direct algorithm, so its share of the limit, counted in the latter, may exceed 1.
@@ -24,11 +24,11 @@ import numpy as np
 
 os.environ["ELQ_NUM_THREADS"] = "1"  # before the kernels are imported: the limits are those of one core
 
-from conv_layers import DIRECTIONS, LAYERS, Layer, arrays, our_calls
-from result_text import keep
-
 from elq_ref import _train
 from elq_ref.machine import cpu_name
+
+from ..result_text import add_output, write_result
+from .conv_layers import DIRECTIONS, LAYERS, Layer, arrays, our_calls
 
 FLAGS = {
     "generic": (16, ""),
@@ -88,8 +88,8 @@ def best(call: Callable[[], object], runs: int = 9) -> float:
     return min(seconds)
 
 
-def norm_lines(limits: Limits) -> list[str]:
-    """Batch normalization (with residual and ReLU), whose limit is memory: bytes a second over those it must move."""
+def norm_rates() -> dict[str, float]:
+    """GB/s of batch normalization (with residual and ReLU), whose limit is memory: of the bytes that it must move."""
     rng = np.random.default_rng(0)
     x, residual, dy = (rng.standard_normal((128 * 32 * 32, 64), dtype=np.float32) for _ in range(3))
     ones = np.ones(64, np.float32)
@@ -103,29 +103,22 @@ def norm_lines(limits: Limits) -> list[str]:
         ),
         "scale_shift": (3, lambda: _train.scale_shift(x, ones, ones, residual, True)),
     }
-    memory, lines = limits.read["memory 256 MB"], []
-    for name, (passes, call) in cases.items():
-        rate = passes * x.nbytes / best(call) / 1e9
-        lines.append(f"{name:<24}{rate:8.1f} GB/s {rate / memory:6.2f} of reading memory")
-    return lines
+    return {name: passes * x.nbytes / best(call) / 1e9 for name, (passes, call) in cases.items()}
 
 
-def conv_line(layer: Layer, what: str, limits: Limits) -> str:
-    """One layer: for each direction multiply-adds a second and their share of the roofline."""
+def conv_rates(layer: Layer, limits: Limits) -> dict[str, float]:
+    """GMAC/s of one layer: the roofline ("limit"), and what each direction reaches."""
     moved = sum(a.nbytes for a in arrays(layer))
     roof = min(limits.gmacs, layer.macs / moved * limits.read["memory 256 MB"])
-    line = f"{what:<24}{roof:8.1f} "
-    for call in our_calls(layer):
-        rate = layer.macs / best(call) / 1e9
-        line += f"{rate:10.1f} {rate / roof:6.2f}"
-    return line
+    rates = (layer.macs / best(call) / 1e9 for call in our_calls(layer))
+    return {"limit": roof, **dict(zip(DIRECTIONS, rates, strict=True))}
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--isa", choices=FLAGS)
-    parser.add_argument("-o", "--output", type=Path)
+    add_output(parser)
     arguments = parser.parse_args()
     _train.use(arguments.isa)
     limits = Limits(_train.isa())
@@ -136,11 +129,15 @@ def main() -> None:
         "",
         f"{'GMAC/s (share of limit)':<24}{'limit':>8} " + "".join(f"{d:>10}  share" for d in DIRECTIONS),
     ]
-    lines += [conv_line(layer, SHOWN[layer.name], limits) for layer in LAYERS if layer.name in SHOWN]
-    lines += ["", *norm_lines(limits)]
+    layers = {SHOWN[layer.name]: conv_rates(layer, limits) for layer in LAYERS if layer.name in SHOWN}
+    for what, rates in layers.items():
+        shares = "".join(f"{rates[d]:10.1f} {rates[d] / rates['limit']:6.2f}" for d in DIRECTIONS)
+        lines.append(f"{what:<24}{rates['limit']:8.1f} {shares}")
+    norms, memory = norm_rates(), limits.read["memory 256 MB"]
+    lines += [
+        "",
+        *(f"{name:<24}{rate:8.1f} GB/s {rate / memory:6.2f} of reading memory" for name, rate in norms.items()),
+    ]
     print("\n".join(lines))
-    keep(arguments.output, "\n".join(lines))
-
-
-if __name__ == "__main__":
-    main()
+    figures = {"isa": _train.isa(), "gmacs": limits.gmacs, "read_gb": limits.read, "layers_gmacs": layers}
+    write_result(arguments.output, "\n".join(lines), figures | {"norms_gb": norms})

@@ -66,7 +66,8 @@ def elq_step(network: str) -> Callable[[], float]:
 def torch_step(network: str, threads: int, compiled: bool) -> Callable[[], float]:
     """The step in PyTorch, eager or through torch.compile, with its fused SGD."""
     import torch
-    from torch_models import MODELS
+
+    from .torch_models import MODELS
 
     torch.set_num_threads(threads)
     net = MODELS[network]()

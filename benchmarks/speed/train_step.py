@@ -1,6 +1,6 @@
 """Time the training step (float32: forward, backward, SGD) of three networks of elq_ref beside PyTorch.
 
-    python benchmarks/train_step.py [--networks resnet20 lenet5 vgg_small] [--threads 1 2] [-o FILE]
+    python -m benchmarks.speed train_step [--networks resnet20 lenet5 vgg_small] [--threads 1 2] [-o FILE]
 
 Each peer is a process of its own; they start from the same weights, see the same batch, and take turns of some steps,
 so that what the machine does meanwhile hits all. Printed: the median of a step with its quartiles over the rounds,
@@ -14,11 +14,11 @@ import argparse
 import json
 import sys
 import time
-from pathlib import Path
+from typing import Any
 
-from peers import Peer, PeerFailed, heading, quartiles
-from result_text import keep
-from steps import COMPILED, NETWORKS, OURS, PEERS, make_step
+from ..result_text import add_output, write_result
+from .peers import Peer, PeerFailed, heading, quartiles
+from .steps import COMPILED, NETWORKS, OURS, PEERS, make_step
 
 WARM_UP = 3
 TURNS = {"resnet20": (12, 2), "lenet5": (15, 10), "vgg_small": (7, 1)}  # (rounds, steps of a turn)
@@ -41,8 +41,7 @@ def start(network: str, threads: int) -> tuple[dict[str, Peer], dict[str, float]
     """(processes after their first steps, their losses, a line for what does not work here)."""
     peers, losses, failed = {}, {}, []
     for name in PEERS:
-        command = [__file__, "--peer", name, "--networks", network, "--threads", str(threads)]
-        peer = Peer(command, threads)
+        peer = Peer(["train_step", "--peer", name, "--networks", network, "--threads", str(threads)], threads)
         try:
             losses[name] = peer.ask(WARM_UP)["loss"]
         except PeerFailed as error:
@@ -55,9 +54,10 @@ def start(network: str, threads: int) -> tuple[dict[str, Peer], dict[str, float]
     return peers, losses, failed
 
 
-def compare(network: str, threads: int) -> str:
-    """The lines of one network and number of threads."""
+def compare(network: str, threads: int) -> tuple[str, dict[str, Any]]:
+    """The lines and the figures of one network and number of threads."""
     peers, losses, lines = start(network, threads)
+    figures: dict[str, Any] = {"network": network, "threads": threads, "batch": NETWORKS[network].batch}
     rounds, steps = TURNS[network]
     seconds: dict[str, list[float]] = {name: [] for name in peers}
     for turn in range(rounds):
@@ -67,6 +67,7 @@ def compare(network: str, threads: int) -> str:
     for name, peer in peers.items():
         peer.close()
         middle, low, high = quartiles(seconds[name])
+        figures[name] = {"seconds": (middle, low, high), "loss": losses[name]}
         lines.append(
             f"{threads:7d}  {name:<30} {1e3 * middle:7.1f} ({1e3 * low:7.1f} .. {1e3 * high:7.1f})"
             f"  {NETWORKS[network].batch / middle:8.1f}  {losses[name]:.5f}"
@@ -76,11 +77,13 @@ def compare(network: str, threads: int) -> str:
         for name in peers
         if name != OURS
     }
+    for name, ratio in others.items():
+        figures[name]["ratio"] = ratio
     lines += [f"{threads:7d}  images/s, elq_ref / {n}: {m:.2f} ({a:.2f} .. {b:.2f})" for n, (m, a, b) in others.items()]
     if others:
         worst = min(middle for middle, _, _ in others.values())
         lines.append(f"{threads:7d}  images/s, elq_ref / the better of PyTorch: {worst:.2f}")
-    return "\n".join(lines)
+    return "\n".join(lines), figures
 
 
 def main() -> None:
@@ -88,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("-o", "--output", type=Path)
+    add_output(parser)
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peer:
@@ -97,6 +100,7 @@ def main() -> None:
 
     parts = [f"Training step, float32: forward, backward, SGD. {heading()}"]
     print(parts[0], flush=True)
+    figures = []
     for network in arguments.networks:
         title, picture, batch = NETWORKS[network]
         rounds, steps = TURNS[network]
@@ -107,10 +111,8 @@ def main() -> None:
         print(part, flush=True)
         parts.append(part)
         for threads in arguments.threads:
-            parts.append(compare(network, threads))
-            print(parts[-1], flush=True)
-    keep(arguments.output, "\n".join(parts))
-
-
-if __name__ == "__main__":
-    main()
+            text, found = compare(network, threads)
+            parts.append(text)
+            figures.append(found)
+            print(text, flush=True)
+    write_result(arguments.output, "\n".join(parts), figures)
