@@ -1,4 +1,4 @@
-/* What one core of this machine can do at most, for benchmarks/roofline.py, which compiles this with the flags of an
+/* What one core of this machine can do at most, for roofline.py, which compiles this with the flags of an
  * instruction set: multiply-adds with every operand in registers, and reading memory. BYTES is the vector's size. */
 #include <stddef.h>
 #include <time.h>

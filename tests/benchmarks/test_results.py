@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -147,16 +146,14 @@ def test_figures_of_the_kernels_are_those_of_their_text():
     }  # fmt: skip
 
 
-def test_commands_in_the_documentation_are_drivers():
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    found = [
-        c
-        for page in pages
-        if page.is_file()
-        for c in re.findall(r"python -m benchmarks\.(\w+) (\w+)", page.read_text())
-    ]
+def test_commands_in_results_and_documentation_are_drivers():
+    pages = [*sorted((ROOT / "docs").rglob("*.md")), *sorted(RESULTS.glob("*.txt"))]
+    texts = {page: page.read_text() for page in pages}
+    found = [command for text in texts.values() for command in re.findall(r"-m benchmarks\.(\w+) (\w+)", text)]
+    assert len(found) > 20
     for folder, name in found:
-        assert name in entry.listed(folder), shlex.join((folder, name))
+        assert name in entry.listed(folder), f"{folder} {name}"
+    assert [str(page) for page, text in texts.items() if "python benchmarks/" in text] == []
 
 
 def test_an_installed_package_goes_before_the_checkout():
