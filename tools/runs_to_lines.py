@@ -1,7 +1,7 @@
 """Folders of finished runs as lines of a file of runs: python tools/runs_to_lines.py SOURCE -o FILE.jsonl
 
-SOURCE is a folder with runs EXPERIMENT/NAME in it, or a git revision and a path, as git show wants them:
-29cd831:benchmarks/results. Lines of the experiments named by --curves have steps and layers too. FILE is written new.
+SOURCE is a folder with runs SERIES/NAME in it, or a git revision and a path, as git show wants them:
+29cd831:benchmarks/results. Lines of the series named by --curves have steps and layers too. FILE is written new.
 """
 
 import argparse
@@ -50,10 +50,10 @@ def main() -> None:
         args.output.unlink(missing_ok=True)
         for config in sorted(Path(temporary).glob("*/*/config.json")):
             folder = config.parent
-            experiment, name = folder.parts[-2:]
+            series, name = folder.parts[-2:]
             translated(folder)
-            add_run(args.output, f"{experiment}/{name}", RunRecord.read(folder), curves=experiment in args.curves)
-            print(f"{experiment}/{name}")
+            add_run(args.output, f"{series}/{name}", RunRecord.read(folder), curves=series in args.curves)
+            print(f"{series}/{name}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 from elq_ref.cli.common import table as aligned
 from elq_ref.runs.record import RunRecord
 
-from .jobs import Experiment, Job, exploring, work_off, write_table
+from .jobs import Job, Series, exploring, work_off, write_table
 
 PASSES = 3.0
 SHARES = "portions=0.164,0.313,0.448,1"  # what the bands of sigma2 froze in benchmarks/results/*-ternary-6passes.txt
@@ -86,7 +86,7 @@ def main() -> int:
     return 0 if done else 1
 
 
-def write(place: Experiment, runs: dict[str, RunRecord], seeds: list[int]) -> None:
+def write(place: Series, runs: dict[str, RunRecord], seeds: list[int]) -> None:
     """The table as text beside the file of the runs, and on standard output."""
     by_variant = {name: [runs.get(f"{_file(name)}-seed{seed}") for seed in seeds] for name in VARIANTS}
     rows = [["changed", "runs", "top-1 %", "minus baseline", "W, stage 0", "W_hat, stage 0", "frozen before the last"]]

@@ -14,7 +14,7 @@ from elq_ref.runs.recipes import PASSES
 from elq_ref.runs.record import RunRecord
 
 from ..result_text import made_by
-from .jobs import Experiment, Job, add_options, work_off, write_table
+from .jobs import Job, Series, add_options, work_off, write_table
 
 METHODS = (  # in the order of what is most worth knowing
     ("elq", "ternary"),
@@ -65,7 +65,7 @@ def main() -> int:
     return 0 if done else 1
 
 
-def write(place: Experiment, runs: list[RunRecord], wanted: int, more: list[str]) -> None:
+def write(place: Series, runs: list[RunRecord], wanted: int, more: list[str]) -> None:
     """The table as text beside the file of the runs, and on standard output."""
     groups, total = grouped(runs), runs[0].result["total"]
     in_float = " (first, last layer float)" * ("--first-last-float" in more)

@@ -15,7 +15,7 @@ from elq_ref.files import atomic_write
 from elq_ref.runs.record import RunRecord
 
 from ..result_text import made_by
-from .jobs import Experiment, Job, add_options, work_off, write_table
+from .jobs import Job, Series, add_options, work_off, write_table
 
 KINDS = (("ternary", ""), ("binary", ""), ("ternary", "-firstlast"), ("binary", "-firstlast"))
 
@@ -48,12 +48,12 @@ def main() -> int:
     return 0 if done else 1
 
 
-def packed_file(place: Experiment, name: str) -> Path:
+def packed_file(place: Series, name: str) -> Path:
     """Where the packed network of a run stays."""
     return place.results.with_name(f"{place.name}-{name}.elq")
 
 
-def write(place: Experiment, runs: dict[str, RunRecord]) -> None:
+def write(place: Series, runs: dict[str, RunRecord]) -> None:
     """The table as text beside the file of the runs, and on standard output."""
     rows = [["", "right", "top-1 %", "bytes of the weights", "packed file", "minutes"]]
     lines = []

@@ -1,8 +1,8 @@
 """Many runs of `elq reproduce`, each on a core of its own: what was stopped goes on, what is finished is skipped.
 
-RUNS/EXPERIMENT/NAME   the run itself, megabytes of state and logs: stays on the machine, and goes on there
-RESULTS                the file of runs (elq_ref.runs.lines) with a line EXPERIMENT/NAME for each finished one, to be
-                       committed; the experiment's table, EXPERIMENT.txt beside it, is made of these lines alone
+RUNS/SERIES/NAME   the run itself, megabytes of state and logs: stays on the machine, and goes on there
+RESULTS            the file of runs (elq_ref.runs.lines) with a line SERIES/NAME for each finished one, to be committed;
+                   the table of the series, SERIES.txt beside it, is made of these lines alone
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """Where the runs of one experiment are made and where their lines go; curves: whether the lines have them."""
+class Series:
+    """Where the runs of a series are made and where their lines go; curves: whether the lines have them."""
 
     name: str
     runs: Path
@@ -77,9 +77,9 @@ class Experiment:
 
 
 def add_options(parser: argparse.ArgumentParser, name: str) -> None:
-    """The options that every driver has; name: the experiment's, if the user gives no other."""
+    """The options that every driver has; name: of the series, if the user gives no other."""
     results = "benchmarks/results/runs.jsonl"
-    parser.add_argument("--name", default=name, help=f"of the experiment, its lines and its table (default: {name})")
+    parser.add_argument("--name", default=name, help=f"of the series, its lines and its table (default: {name})")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder to work in (default: runs)")
     parser.add_argument("--results", type=Path, default=Path(results), help=f"file of runs (default: {results})")
     parser.add_argument("--processes", type=_count, default=1, help="runs at a time, each on one core (default: 1)")
@@ -103,7 +103,7 @@ def exploring(about: str, name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def run_jobs(jobs: Sequence[Job], place: Experiment, *, processes: int = 1, minutes: float | None = None) -> bool:
+def run_jobs(jobs: Sequence[Job], place: Series, *, processes: int = 1, minutes: float | None = None) -> bool:
     """Run all that is not finished, in order; True if all is finished at the end.
 
     A run that fails is named with the last line it said and not tried again. When the time is over, at Ctrl-C or
@@ -143,12 +143,12 @@ def run_jobs(jobs: Sequence[Job], place: Experiment, *, processes: int = 1, minu
 
 def work_off(
     jobs: Sequence[Job], args: argparse.Namespace, *, curves: bool = False
-) -> tuple[bool, Experiment, dict[str, RunRecord]]:
+) -> tuple[bool, Series, dict[str, RunRecord]]:
     """Do of the jobs what the options ask for; it ends the driver where no run is finished then.
 
-    (Whether that is done or only the table wanted, the experiment, the finished runs of all jobs.)
+    (Whether that is done or only the table wanted, the series, the finished runs of all jobs.)
     """
-    place = Experiment(args.name, args.runs, args.results, curves)
+    place = Series(args.name, args.runs, args.results, curves)
     chosen = [job for job in jobs if args.only is None or any(word in job.name for word in args.only)]
     if not chosen:
         raise SystemExit(f"no run has {' or '.join(args.only)} in its name")
@@ -159,8 +159,8 @@ def work_off(
     return done, place, runs
 
 
-def write_table(place: Experiment, text: str) -> None:
-    """An experiment's table, beside the file of its runs and on standard output."""
+def write_table(place: Series, text: str) -> None:
+    """The table of a series, beside the file of its runs and on standard output."""
     with atomic_write(place.table) as temporary:
         temporary.write_text(f"{text}\n")
     print(text)
@@ -172,7 +172,7 @@ def _interrupt(processes: Iterable[subprocess.Popen]) -> None:
             process.send_signal(signal.SIGINT)
 
 
-def _ended(job: Job, code: int, place: Experiment) -> None:
+def _ended(job: Job, code: int, place: Series) -> None:
     said = "finished"
     if code == 0:
         try:

@@ -61,14 +61,14 @@ def without_time(results: Path) -> list[dict]:
 def test_stopped_jobs_go_on_and_finished_ones_are_skipped(trained, tmp_path, monkeypatch, capsys):
     words = ("digits", trained, "--passes", "5", "--method")
     jobs = [driver.Job("elq", (*words, "elq")), driver.Job("float", (*words, "float"))]
-    here = driver.Experiment("e", tmp_path / "runs", tmp_path / "results" / "runs.jsonl", curves=True)
+    here = driver.Series("e", tmp_path / "runs", tmp_path / "results" / "runs.jsonl", curves=True)
     with monkeypatch.context() as patch:  # the time is over when the first stage of ELQ is
         saved = here.folder(jobs[0]) / "state.safetensors"
         patch.setattr(driver.time, "monotonic", lambda: 100.0 * saved.exists())
         assert not driver.run_jobs(jobs, here, processes=2, minutes=1)
     assert "elq" not in here.finished(jobs), capsys.readouterr().out
     assert driver.run_jobs(jobs, here, processes=2)
-    whole = driver.Experiment("e", tmp_path / "whole", tmp_path / "whole.jsonl", curves=True)
+    whole = driver.Series("e", tmp_path / "whole", tmp_path / "whole.jsonl", curves=True)
     assert driver.run_jobs(jobs, whole)
     assert without_time(here.results) == without_time(whole.results)
     assert [line["name"] for line in without_time(here.results)] == ["e/elq", "e/float"]
@@ -85,13 +85,13 @@ def test_a_job_that_fails_says_why_and_the_others_run(trained, tmp_path, capsys)
         driver.Job("wrong", ("digits", str(tmp_path / "nothing"))),
         driver.Job("right", ("digits", trained, "--passes", "0.2", "--method", "float")),
     ]
-    place = driver.Experiment("e", tmp_path / "runs", tmp_path / "runs.jsonl")
+    place = driver.Series("e", tmp_path / "runs", tmp_path / "runs.jsonl")
     assert not driver.run_jobs(jobs, place)
     said = capsys.readouterr().out
     assert f"wrong: elq: there is no checkpoint {tmp_path / 'nothing'}" in said
     assert "right: finished" in said
     assert list(place.finished(jobs)) == ["right"]
-    assert not driver.Experiment("other", tmp_path / "runs", place.results).finished(jobs)
+    assert not driver.Series("other", tmp_path / "runs", place.results).finished(jobs)
 
 
 def test_a_driver_that_is_told_to_end_leaves_nobody_behind(trained, tmp_path):
@@ -99,7 +99,7 @@ def test_a_driver_that_is_told_to_end_leaves_nobody_behind(trained, tmp_path):
 import sys; sys.path.append({str(ROOT)!r})
 from benchmarks.accuracy import jobs
 from pathlib import Path
-place = jobs.Experiment("e", Path("runs"), Path("runs.jsonl"))
+place = jobs.Series("e", Path("runs"), Path("runs.jsonl"))
 jobs.run_jobs([jobs.Job("long", ("digits", {trained!r}, "--passes", "500"))], place)
 """
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
@@ -114,7 +114,7 @@ jobs.run_jobs([jobs.Job("long", ("digits", {trained!r}, "--passes", "500"))], pl
 
 def test_what_cannot_be_added_is_said_and_the_others_run(trained, tmp_path, monkeypatch, capsys):
     words = ("digits", trained, "--passes", "0.2", "--method", "float")
-    place = driver.Experiment("e", tmp_path / "runs", tmp_path / "runs.jsonl")
+    place = driver.Series("e", tmp_path / "runs", tmp_path / "runs.jsonl")
     jobs = [driver.Job(name, words) for name in ("first", "second")]
     add_run = driver.add_run
 

@@ -55,11 +55,10 @@ def test_the_headline_files_are_those_of_the_lines(kind):
     assert (packed.weight_bytes, packed.float_bytes) == (result["weight_bytes"], result["float_bytes"])
 
 
-def test_the_file_of_runs_is_small_and_in_the_order_of_its_names():
+def test_the_file_of_runs_has_the_runs_of_the_tables_in_the_order_of_their_names():
     names = names_in(RESULTS / "runs.jsonl")
     assert names == sorted(names)
-    experiments = {name.partition("/")[0] for name in names}
-    assert experiments == set(TABLES)
+    assert {name.partition("/")[0] for name in names} == set(TABLES)
 
 
 def test_no_folder_and_no_more_than_fits_lies_there():

@@ -150,9 +150,9 @@ def sparsity(run: RunRecord) -> Figure:
     axes = figure.subplots()
     x = np.arange(len(layers))
     below = np.zeros(len(layers))
-    for label, colour, keep in (("negative", W, -1), ("zero", "#DDDDDD", 0), ("positive", W_HAT, 1)):
+    for label, colour, sign in (("negative", W, -1), ("zero", "#DDDDDD", 0), ("positive", W_HAT, 1)):
         heights = [
-            100 * sum(s for v, s in zip(layer["levels"], layer["shares"], strict=True) if np.sign(v) == keep)
+            100 * sum(s for v, s in zip(layer["levels"], layer["shares"], strict=True) if np.sign(v) == sign)
             for layer in layers.values()
         ]
         axes.bar(x, heights, bottom=below, color=colour, width=0.8, label=label)
