@@ -13,7 +13,7 @@ import numpy as np
 
 from ..graph.codes import rows, to_rows, unpack_rows
 from ..graph.nodes import Node
-from .kernels import geometry
+from .native import geometry
 
 Layer = Callable[..., np.ndarray]
 

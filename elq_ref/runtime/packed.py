@@ -15,7 +15,7 @@ from ..graph.nodes import Graph, Node, Weight
 from ..graph.shapes import infer_shapes
 from ..preprocessing import RESIZE_RULES
 from .integer import IntegerNetwork
-from .kernels import kernel_name
+from .native import kernel_name
 
 MAX_CLASSES = 1 << 20
 

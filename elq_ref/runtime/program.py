@@ -15,7 +15,7 @@ from ..graph.codes import BITS, pack_codes, to_rows, unpack_rows
 from . import arena
 from .fusing import Shape, Step, float_steps, int8_steps
 from .integer import HIGH, Requantize
-from .kernels import _infer, geometry
+from .native import _infer, geometry
 from .packed import PackedNetwork
 
 Place = tuple[str, int]

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from . import kernels
+from . import native
 from .integer import to_int8
 from .numpy_program import NumpyProgram
 from .packed import PackedNetwork
@@ -45,7 +45,7 @@ class Session:
         else:
             table, self._factor = network.int8.table, network.int8.factor.astype(np.float64)
             self._scale = network.int8.scales[network.graph.input]
-        kind = NumpyProgram if kernels._infer is None else Program
+        kind = NumpyProgram if native._infer is None else Program
         self._program = kind(network, activations, table)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:

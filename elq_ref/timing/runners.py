@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..runtime import PackedNetwork, Session
-from ..runtime.kernels import _infer
+from ..runtime.native import _infer
 
 Call = Callable[[], np.ndarray]  # computes the logits (N, classes) of the pictures that it was made for
 

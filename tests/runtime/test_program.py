@@ -11,19 +11,19 @@ import pytest
 from children import run_python
 from runtime_nets import block, error_bounds, network, random_pictures, small, weighted, with_int8
 
-from elq_ref.runtime import Node, Session, interpret, interpret_int8, kernels, load
+from elq_ref.runtime import Node, Session, interpret, interpret_int8, load, native
 from elq_ref.runtime.arena import ALIGN, Value, plan
 from elq_ref.runtime.fusing import float_steps, int8_steps
 
 pytestmark = pytest.mark.kernels
-needs_c = pytest.mark.skipif(kernels._infer is None, reason="the extension _infer is not built")
+needs_c = pytest.mark.skipif(native._infer is None, reason="the extension _infer is not built")
 
 
 @pytest.fixture(params=["C", "NumPy"])
 def backend(request, monkeypatch):
     if request.param == "NumPy":
-        monkeypatch.setattr(kernels, "_infer", None)
-    elif kernels._infer is None:
+        monkeypatch.setattr(native, "_infer", None)
+    elif native._infer is None:
         pytest.skip("the extension _infer is not built")
     return request.param
 

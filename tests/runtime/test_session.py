@@ -11,7 +11,7 @@ from children import run_python
 from runtime_nets import error_bounds, gamma, magnitudes, network, roundings, small, weighted
 
 from elq_ref.graph.shapes import infer_shapes
-from elq_ref.runtime import Graph, Node, Session, interpret, kernels, numpy_program
+from elq_ref.runtime import Graph, Node, Session, interpret, native, numpy_program
 
 pytestmark = pytest.mark.kernels
 
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.kernels
 def backend(request, monkeypatch):
     """Both ways to run a layer."""
     if request.param == "NumPy":
-        monkeypatch.setattr(kernels, "_infer", None)
-    elif kernels._infer is None:
+        monkeypatch.setattr(native, "_infer", None)
+    elif native._infer is None:
         pytest.skip("the extension _infer is not built")
     return request.param
 
@@ -190,7 +190,7 @@ print(hashlib.sha256(Session(net)(x).tobytes()).hexdigest())
 
 
 def test_the_same_bits_for_any_number_of_threads():
-    if kernels._infer is None:
+    if native._infer is None:
         pytest.skip("the extension _infer is not built")
     runs = [
         run_python(THREADS_SCRIPT, str(Path(__file__).parents[1]), ELQ_NUM_THREADS=str(n)) for n in (1, 2, 3, 7)
@@ -202,7 +202,7 @@ def test_the_same_bits_for_any_number_of_threads():
 
 @pytest.mark.parametrize(("name", "value"), [("ELQ_ISA", "mmx"), ("ELQ_NUM_THREADS", "many")])
 def test_an_unknown_setting_is_refused_clearly(name, value):
-    if kernels._infer is None:
+    if native._infer is None:
         pytest.skip("the extension _infer is not built")
     run = run_python("import elq_ref.runtime", **{name: value})
     assert run.returncode
