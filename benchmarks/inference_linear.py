@@ -12,6 +12,7 @@ import numpy as np
 from inference_common import QUANTIZE, Report, arguments, with_integers
 
 from elq_ref.graph.codes import pack_codes
+from elq_ref.preprocessing import Normalization
 from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight
 
 SIZE, PICTURE = 4096, (16, 16, 16)
@@ -36,7 +37,8 @@ def chain(levels: str, length: int) -> PackedNetwork:
             )
         )
         source = f"fc{k}"
-    metadata = Metadata(tuple(f"class {k}" for k in range(SIZE)), (0.5,) * PICTURE[0], (0.25,) * PICTURE[0])
+    rule = Normalization((0.5,) * PICTURE[0], (0.25,) * PICTURE[0])
+    metadata = Metadata(tuple(f"class {k}" for k in range(SIZE)), rule)
     return PackedNetwork(Graph("input", PICTURE, tuple(nodes), source), metadata)
 
 

@@ -16,12 +16,17 @@ from result_text import keep, made_by
 
 from elq_ref import datasets
 from elq_ref.deploy import derive
-from elq_ref.deploy.calibration import METHODS, histograms, scale
+from elq_ref.deploy.calibration import RULES, histograms, scale
 from elq_ref.runtime import PackedNetwork, Session
 from elq_ref.runtime.format import to_bytes
 from elq_ref.training.state import environment
 
 BATCH = 100
+
+
+def size(network: PackedNetwork) -> int:
+    """Bytes of its file."""
+    return len(to_bytes(network.graph, network.metadata, network.int8))
 
 
 def logits(session: Session, images: np.ndarray) -> np.ndarray:
@@ -34,8 +39,8 @@ def rows(path: str, train: datasets.Dataset, test: datasets.Dataset, count: int)
     found = histograms(network, images)
     wanted = logits(Session(network), test.images)
     right = int((wanted.argmax(1) == test.labels).sum())
-    lines = [f"{Path(path).name}: float32 activations {right} of {len(test)} right; {len(to_bytes(network)):,} bytes"]
-    for method in METHODS:
+    lines = [f"{Path(path).name}: float32 activations {right} of {len(test)} right; {size(network):,} bytes"]
+    for method in RULES:
         program = derive(network, {name: scale(h, method) for name, h in found.items()}, {"method": method})
         calibrated = replace(network, int8=program)
         got = logits(Session(calibrated, activations="int8"), test.images)
@@ -44,7 +49,7 @@ def rows(path: str, train: datasets.Dataset, test: datasets.Dataset, count: int)
         noise = 10 * np.log10(np.square(wanted).sum() / np.square(wanted - got).sum())
         lines.append(
             f"  {method:<10}  {here} right ({100 * (here - right) / len(test):+.2f} points), same answer {same}, "
-            f"logits {noise:.1f} dB; {len(to_bytes(calibrated)):,} bytes"
+            f"logits {noise:.1f} dB; {size(calibrated):,} bytes"
         )
     return lines
 

@@ -19,7 +19,7 @@ from .derive import derive, scaled_values
 
 BINS = 4096
 BATCH = 32
-METHODS = ("min-max", "percentile", "mse")
+RULES = ("min-max", "percentile", "mse")
 PERCENTILE = 99.99
 
 
@@ -97,8 +97,8 @@ _CHOOSE: dict[str, Callable[[Histogram], float]] = {"min-max": min_max, "percent
 
 def scale(h: Histogram, method: str) -> float:
     """The scale of a value: limit / 127; 1 / 127 for one that was always 0."""
-    if method not in METHODS:
-        raise ValueError(f"the method is {method!r}, wanted one of {', '.join(METHODS)}")
+    if method not in RULES:
+        raise ValueError(f"the method is {method!r}, wanted one of {', '.join(RULES)}")
     return (_CHOOSE[method](h) if h.largest > 0 else 1.0) / HIGH
 
 
@@ -153,7 +153,7 @@ class ErrorOfValue:
     saturated: float
 
 
-def report(
+def value_errors(
     network: PackedNetwork, pictures: np.ndarray, watch: Callable[[Iterable[int]], Iterable[int]] = iter
 ) -> list[ErrorOfValue]:
     """The errors of every scaled value of a calibrated network, and of its logits (named "logits", scale 1), on
@@ -201,11 +201,8 @@ def _batches(
     network: PackedNetwork, pictures: np.ndarray, watch: Callable[[Iterable[int]], Iterable[int]]
 ) -> Iterator[np.ndarray]:
     """The network's float32 input for BATCH pictures at a time."""
-    mean, std = (np.array(v)[:, None] for v in (network.metadata.mean, network.metadata.std))
-    table = ((np.arange(256) / 255 - mean) / std).astype(np.float32)  # (C, 256)
-    channel = np.arange(len(table))[:, None, None]
     for first in watch(range(0, len(pictures), BATCH)):
-        yield table[channel, pictures[first : first + BATCH]]
+        yield network.metadata.normalization.apply(pictures[first : first + BATCH])
 
 
 def _check(network: PackedNetwork, pictures: np.ndarray) -> None:

@@ -12,7 +12,9 @@ from .. import __version__
 from ..graph.codes import pack_codes
 from ..graph.nodes import Graph, Node, Weight
 from ..nn import Module
-from ..runtime.packed import Metadata, PackedNetwork
+from ..preprocessing import Normalization
+from ..runtime.metadata import Metadata
+from ..runtime.packed import PackedNetwork
 from ..tracing import INPUT, Traced, trace
 
 Codes = tuple[np.ndarray, np.ndarray]
@@ -49,9 +51,8 @@ def pack(
         raise ValueError(f"no conv or linear weight of the network is named {', '.join(missing)}")
     mean, std = (tuple(map(float, values)) for values in normalization)
     graph = Graph(INPUT, tuple(map(int, input_shape)), tuple(builder.nodes.values()), builder.output)
-    return PackedNetwork(
-        graph, Metadata(tuple(classes), mean, std, resize, dict(metadata or {}), __version__)
-    )
+    about = Metadata(tuple(classes), Normalization(mean, std), resize, dict(metadata or {}), __version__)
+    return PackedNetwork(graph, about)
 
 
 def unpack(packed: PackedNetwork) -> dict[str, np.ndarray]:

@@ -67,7 +67,8 @@ class _Writer:
         body = helper.make_graph(self.nodes, "elq_ref", inputs, outputs, self.arrays)
         opset = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(body, opset_imports=opset, ir_version=IR, producer_name="elq_ref")
-        about = {"classes": meta.classes, "mean": meta.mean, "std": meta.std, "resize": meta.resize}
+        mean, std = meta.normalization.mean, meta.normalization.std
+        about = {"classes": meta.classes, "mean": mean, "std": std, "resize": meta.resize}
         helper.set_model_props(model, {"elq": json.dumps(about)})
         return model
 

@@ -13,7 +13,8 @@ from . import native
 from .integer import IntegerNetwork
 from .integer_interpreter import interpret_int8
 from .interpreter import interpret
-from .packed import Metadata, PackedNetwork
+from .metadata import Metadata
+from .packed import PackedNetwork
 from .session import Session
 
 

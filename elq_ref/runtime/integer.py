@@ -97,12 +97,6 @@ class Requantize:
         """Which channels are constant, bool (O)."""
         return self.q == 0
 
-    def rounding(self) -> np.ndarray:
-        """r int32 (O), with which y = clamp((high32(((sum + b) << l) * q) + r) >> (s - 32), lo, hi) for every
-        channel, constant or not: 2^(s - 33), or 2 * value in a constant channel.
-        """
-        return np.where(self.constant, 2 * self.b.clip(LOW, HIGH), np.int32(1) << (self.s.astype(np.int32) - 33))
-
     def prove(self, sums: np.ndarray, lo: int) -> None:
         """Refuse (ValueError) what could leave int32: (sum|w| * 128 + |b|) * 2^l < 2^31 for every channel; and a
         constant outside lo .. hi.
@@ -152,7 +146,6 @@ class IntegerNode:
     requantize: Requantize | None = None
     add: AddScales | None = None
     lo: int = LOW
-    hi: int = HIGH
 
 
 @dataclass(frozen=True, eq=False)

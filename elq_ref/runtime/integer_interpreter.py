@@ -71,7 +71,7 @@ def requantize(node: IntegerNode, sums: Array) -> Array:
     r = node.requantize
     q, s = (_column(v.astype(np.int64), sums) for v in (r.q, r.s))
     y = ((sums << r.l) * q + (1 << s - 1)) >> s
-    return np.where(_column(r.constant, sums), sums, y).clip(node.lo, node.hi).astype(np.int8)
+    return np.where(_column(r.constant, sums), sums, y).clip(node.lo, HIGH).astype(np.int8)
 
 
 def _column(values: Array, like: Array) -> Array:

@@ -41,19 +41,13 @@ def missing(name: str) -> list[str]:
     return [p for p in RUNNERS[name].packages if importlib.util.find_spec(p) is None]
 
 
-def normalized(network: PackedNetwork, pictures: np.ndarray) -> np.ndarray:
-    """The network's input float32 (N, C, H, W) of pictures uint8."""
-    mean, std = (np.array(v)[:, None, None] for v in (network.metadata.mean, network.metadata.std))
-    return ((pictures / 255 - mean) / std).astype(np.float32)
-
-
 def _elq(activations: str) -> Callable[[PackedNetwork, int], Ready]:
     def make(network: PackedNetwork, threads: int) -> Ready:
         session = Session(network, activations)
 
         def feed(pictures: np.ndarray) -> np.ndarray:
             # int8: the table that normalizes pictures also quantizes them
-            return pictures if activations == "int8" else normalized(network, pictures)
+            return pictures if activations == "int8" else network.metadata.normalization.apply(pictures)
 
         def prepare(pictures: np.ndarray) -> Call:
             x = feed(pictures)
@@ -82,7 +76,7 @@ def _onnxruntime(int8: bool) -> Callable[[PackedNetwork, int], Ready]:
         name = session.get_inputs()[0].name
 
         def prepare(pictures: np.ndarray) -> Call:
-            x = normalized(network, pictures)
+            x = network.metadata.normalization.apply(pictures)
             return lambda: session.run(None, {name: x})[0]
 
         return Ready(prepare, {"version": onnxruntime.__version__})
@@ -108,7 +102,7 @@ def quantized(network: PackedNetwork, path: Path, batches: int = 4) -> Path:
             rng = np.random.default_rng(1)
             shape = (1, *network.graph.input_shape)
             pictures = (rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(batches))
-            self.inputs = iter([{network.graph.input: normalized(network, p)} for p in pictures])
+            self.inputs = iter([{network.graph.input: network.metadata.normalization.apply(p)} for p in pictures])
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self.inputs, None)

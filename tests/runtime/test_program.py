@@ -258,7 +258,7 @@ def test_int8_takes_normalized_floats_too(backend):
     rng = np.random.default_rng(24)
     net = with_int8(small(rng), rng)
     pictures = random_pictures(rng, net, 3)
-    mean, std = (np.reshape(v, (-1, 1, 1)) for v in (net.metadata.mean, net.metadata.std))
+    mean, std = (np.reshape(v, (-1, 1, 1)) for v in (net.metadata.normalization.mean, net.metadata.normalization.std))
     x = ((pictures / 255 - mean) / std).astype(np.float32)
     run = Session(net, "int8")
     scale = net.int8.scales["input"]
@@ -266,19 +266,19 @@ def test_int8_takes_normalized_floats_too(backend):
     np.testing.assert_array_equal(run.raw(x), interpret_int8(net.int8, wanted.reshape(x.shape).astype(np.int8)).raw)
 
 
-RESNET20 = Path(__file__).parents[2] / "benchmarks" / "results"
+RESNET20 = Path(__file__).parents[1] / "data"
 
 
 @pytest.mark.data
 @needs_c
 @pytest.mark.parametrize("levels", ["ternary", "binary"])
 def test_resnet20_on_real_pictures(levels):
-    if not os.environ.get("ELQ_DATA") or not RESNET20.exists():
+    if not os.environ.get("ELQ_DATA"):
         pytest.skip("no data sets: ELQ_DATA is not set")
     from elq_ref import datasets
 
     _, test = datasets.cifar10(Path(os.environ["ELQ_DATA"]) / "cifar-10-batches-bin")
-    net = with_int8(load(RESNET20 / f"resnet20-{levels}-6passes.elq"), np.random.default_rng(25))
+    net = with_int8(load(RESNET20 / f"resnet20-{levels}.elq"), np.random.default_rng(25))
     check_int8(net, test.images[:100])
 
 

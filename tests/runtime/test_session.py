@@ -131,7 +131,7 @@ def test_pictures_are_normalized_by_the_rule_of_the_file(backend):
     rng = np.random.default_rng(12)
     net = small(rng)
     pictures = rng.integers(0, 256, (3, 2, 7, 6)).astype(np.uint8)
-    mean, std = (np.reshape(v, (-1, 1, 1)) for v in (net.metadata.mean, net.metadata.std))
+    mean, std = (np.reshape(v, (-1, 1, 1)) for v in (net.metadata.normalization.mean, net.metadata.normalization.std))
     x = ((pictures / 255 - mean) / std).astype(np.float32)
     np.testing.assert_array_equal(Session(net)(pictures), Session(net)(x))
 

@@ -16,7 +16,7 @@ from elq_ref.deploy import calibrate
 from elq_ref.exchange import export_onnx
 from elq_ref.machine import cpu_name, peak_memory, python_command
 from elq_ref.runtime import Session, info
-from elq_ref.timing.runners import normalized, quantized
+from elq_ref.timing.runners import quantized
 from elq_ref.timing.turns import processors
 from elq_ref.timing.worker import pictures
 
@@ -82,7 +82,7 @@ def test_multiply_adds_by_hand(network):
 def test_runners_feed_the_input_that_the_session_makes_of_pictures(network):
     x = pictures((1, 8, 8), 3)
     session = Session(network)
-    np.testing.assert_array_equal(session(normalized(network, x)), session(x))
+    np.testing.assert_array_equal(session(network.metadata.normalization.apply(x)), session(x))
 
 
 @pytest.mark.parametrize("activations", ["float32", "int8"])
