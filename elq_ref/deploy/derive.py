@@ -1,6 +1,6 @@
-"""The integers of an int8 program from a network and the scales of its values, computed once, in float64.
+"""The integers of a network on int8 activations from a network and the scales of its values, computed once, in float64.
 
-docs/arithmetic.md has the formulas. Nothing that runs a program computes them again: a file holds their results.
+docs/arithmetic.md has the formulas. Nothing that runs one computes them again: a file holds their results.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..runtime.integer import (
     Requantize,
     averaged,
     check_scales,
-    fuse,
+    fuse_relus,
     integer_weight,
     needs_weights,
     to_int8,
@@ -34,15 +34,15 @@ from ..runtime.packed import PackedNetwork
 def scaled_values(network: PackedNetwork) -> list[str]:
     """Names of the values that have a scale of their own, in order: the input, then those of the ops in SCALED."""
     graph = network.graph
-    return [graph.input, *(name for node, name in fuse(graph) if node.op in SCALED)]
+    return [graph.input, *(name for node, name in fuse_relus(graph) if node.op in SCALED)]
 
 
 def derive(
     network: PackedNetwork, scales: Mapping[str, float], calibration: Mapping[str, Any] | None = None
 ) -> IntegerNetwork:
-    """The int8 program of `network` for the scales of its `scaled_values`: real number = scale * int8.
+    """`network` on int8 activations for the scales of its `scaled_values`: real number = scale * int8.
 
-    calibration: how the scales were found, kept with the program.
+    calibration: how the scales were found, kept with it.
     Raises ValueError for a scale that is missing or not a float from 1e-28 to 1e28, and one that names the layer whose
     sums could leave 32 bits, or whose scales lie too far apart.
     """
@@ -52,7 +52,7 @@ def derive(
     constants: dict[str, Constants] = {}
     weights: dict[str, np.ndarray] = {}
     units: dict[str, np.ndarray] = {}
-    for node, name in fuse(graph):
+    for node, name in fuse_relus(graph):
         try:
             if node.op == "add":
                 constants[name] = _add(*(of[i] / of[name] for i in node.inputs))
@@ -61,7 +61,7 @@ def derive(
                     weights[node.name] = _int8(node)
                 unit, bias, sums = _sums(node, of[node.inputs[0]], weights.get(node.name), shapes)
                 lo = LOW if name == node.name else 0
-                constants[name] = _reto_int8(unit / of[name], bias / of[name], sums, lo)
+                constants[name] = _requantize(unit / of[name], bias / of[name], sums, lo)
                 units[name] = np.where(constants[name].constant, of[name], unit)
             else:
                 of[name] = of[node.inputs[0]]
@@ -119,7 +119,7 @@ def _mantissa(m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(full, 1 << 30, q), e + full
 
 
-def _reto_int8(m: np.ndarray, bias: np.ndarray, sums: np.ndarray, lo: int) -> Requantize:
+def _requantize(m: np.ndarray, bias: np.ndarray, sums: np.ndarray, lo: int) -> Requantize:
     """The integers for y = m sum + bias, m and bias in steps of y, |sum| <= 128 `sums`."""
     if not np.isfinite(m).all() or not np.isfinite(bias).all():
         raise ValueError("its scales lie too far apart")

@@ -38,7 +38,7 @@ def frozen_array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ..
 class Weight:
     """The weight of a conv (O, I/groups, KH, KW) or linear (O, I) node.
 
-    levels "ternary" or "binary": `data` are packed codes, uint8 (O, row_bytes) (see runtime.codes), and
+    levels "ternary" or "binary": `data` are packed codes, uint8 (O, row_bytes) (see graph.codes), and
     `alpha` float32 (1) or (O), finite and >= 0: W_hat = alpha_o * code. levels "float": `data` are the
     float32 weights, alpha None.
     """
@@ -91,7 +91,7 @@ class Weight:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One computation: `name` = op(`inputs`), with the attributes that runtime.shapes lists for its op.
+    """One computation: `name` = op(`inputs`), with the attributes that graph.shapes lists for its op.
 
     conv and linear: y_o = scale_o * (W_hat * x)_o + bias_o, scale and bias float32 (O): BatchNorm folded
     beside the codes, not into them. scale_shift: y_c = scale_c * x_c + bias_c.
@@ -111,9 +111,13 @@ class Node:
             array = getattr(self, name)
             if array is not None:
                 outputs = array.shape if self.weight is None else self.weight.shape[:1]
-                object.__setattr__(
-                    self, name, frozen_array(f"{self.name} {name}", array, np.float32, outputs)
-                )
+                object.__setattr__(self, name, frozen_array(f"{self.name} {name}", array, np.float32, outputs))
+
+    def affine(self) -> tuple[np.ndarray, np.ndarray]:
+        """(scale, bias) of a conv, linear or scale_shift node."""
+        if self.scale is None or self.bias is None:
+            raise ValueError(f"node {self.name!r} ({self.op}) wants a scale and a bias")
+        return self.scale, self.bias
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from ..errors import FormatError
 from ..graph.nodes import Graph
 from ..graph.reading import Tensors, integers, items, members, number
 from ..graph.shapes import Shape
-from .integer import REQUANTIZED, SCALED, AddScales, Constants, IntegerNetwork, Requantize, fuse, needs_weights
+from .integer import REQUANTIZED, SCALED, AddScales, Constants, IntegerNetwork, Requantize, fuse_relus, needs_weights
 
 _NUMBERS = {"b": np.int32, "q": np.int32, "s": np.uint8}
 
@@ -48,7 +48,7 @@ def write_int8(network: IntegerNetwork, tensors: dict[str, np.ndarray]) -> dict[
 def read_int8(entry: Any, graph: Graph, shapes: Mapping[str, Shape], tensors: Tensors) -> IntegerNetwork:
     """The integers of `graph` from their JSON object and tensors; ValueError for anything wrong."""
     members("int8", entry, ("calibration", "scale", "values"))
-    fused = fuse(graph)
+    fused = fuse_relus(graph)
     scaled = [(node, name) for node, name in fused if node.op in SCALED]
     values = items("values of int8", entry["values"])
     if len(values) != len(scaled):

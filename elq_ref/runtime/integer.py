@@ -1,8 +1,8 @@
-"""The int8 program of a network as a value: its integers, checked. docs/arithmetic.md defines what they mean.
+"""A network on int8 activations as a value: its integers, checked. docs/arithmetic.md defines what they mean.
 
 graph + constants -> IntegerNetwork -> integer_interpreter (the definition), or the kernels of a Session
 
-A program follows its graph node by node, with one difference: a ReLU that alone reads what a conv, linear,
+An IntegerNetwork follows its graph node by node, with one difference: a ReLU that alone reads what a conv, linear,
 scale_shift, add or average computes becomes the lower bound of that node's clamp. Every value is int8 with one
 scale: real number = scale * integer. relu, max_pool, subsample, pad and flatten leave the scale as it is; every
 other op and the input have a scale of their own.
@@ -37,7 +37,7 @@ CONSTANT_SHIFT = 33  # s_o of a constant channel
 class IntegerWeight:
     """The integers w that a conv (O, C/groups, KH, KW), linear (O, C) or scale_shift (C) multiplies by.
 
-    levels "ternary", "binary": `data` uint8 (O, row_bytes) is packed as in runtime.codes, the channels with a
+    levels "ternary", "binary": `data` uint8 (O, row_bytes) is packed as in graph.codes, the channels with a
     negative scale already flipped. levels "int8": `data` int8 in `shape`, -127 to 127.
     """
 
@@ -169,7 +169,7 @@ class IntegerNetwork:
     nodes: tuple[IntegerNode, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        fused = fuse(self.graph)
+        fused = fuse_relus(self.graph)
         _check_names("int8 weights", self.weights, [node.name for node, _ in fused if needs_weights(node)])
         _check_names("constants", self.constants, [name for node, name in fused if node.op in SCALED])
         check_scales(self.scales, [self.graph.input, *self.constants])
@@ -213,8 +213,8 @@ class IntegerNetwork:
         )
 
 
-def fuse(graph: Graph) -> list[tuple[Node, str]]:
-    """The nodes that a program computes, each with the name of its value: its own, or that of the ReLU behind it
+def fuse_relus(graph: Graph) -> list[tuple[Node, str]]:
+    """The nodes that run, each with the name of its value: its own, or that of the ReLU behind it
     that went into its clamp (nobody else reads the node, and it has a scale of its own).
     """
     readers = Counter([graph.output, *(name for node in graph.nodes for name in node.inputs)])
@@ -229,7 +229,7 @@ def fuse(graph: Graph) -> list[tuple[Node, str]]:
 
 
 def needs_weights(node: Node) -> bool:
-    """Whether a node's weights are float, so that a program has int8 weights for them."""
+    """Whether a node's weights are float, so that an IntegerNetwork has int8 ones for them."""
     return node.weight is not None and node.weight.levels == "float"
 
 

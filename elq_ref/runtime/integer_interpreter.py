@@ -21,7 +21,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What a program computes for N pictures.
+    """What an IntegerNetwork computes for N pictures.
 
     values: int8 (N, C, H, W) or (N, C) by name. raw int32 (N, classes): sum + b of the output node, its constant in a
     constant channel, at least 0 behind a ReLU; where it has no sum, its int8. logits float32 (N, classes):
@@ -34,28 +34,28 @@ class Outputs:
     logits: Array
 
 
-def interpret_int8(program: IntegerNetwork, x: Array) -> Outputs:
-    """Run `program` on pictures x uint8 (N, C, H, W), or on int8: the input's value itself."""
-    if x.shape[1:] != program.graph.input_shape or x.dtype not in (np.uint8, np.int8):
-        shape = ", ".join(map(str, program.graph.input_shape))
+def interpret_int8(network: IntegerNetwork, x: Array) -> Outputs:
+    """Run `network` on pictures x uint8 (N, C, H, W), or on int8: the input's value itself."""
+    if x.shape[1:] != network.graph.input_shape or x.dtype not in (np.uint8, np.int8):
+        shape = ", ".join(map(str, network.graph.input_shape))
         raise ValueError(f"the input is {x.dtype} {x.shape}, wanted uint8 or int8 (N, {shape})")
     if x.dtype == np.uint8:
-        x = program.table[np.arange(x.shape[1])[:, None, None], x]
-    values = {program.graph.input: x}
+        x = network.table[np.arange(x.shape[1])[:, None, None], x]
+    values = {network.graph.input: x}
     raw = None
-    for node in program.nodes:
+    for node in network.nodes:
         operands = [values[name] for name in node.inputs]
         if node.op in REQUANTIZED:
             sums = accumulate(node, *operands)
             values[node.name] = requantize(node, sums)
-            if node.name == program.graph.output:
+            if node.name == network.graph.output:
                 raw = np.maximum(sums, 0) if node.lo == 0 else sums
         elif node.op == "add":
             values[node.name] = _add(node, *operands)
         else:  # moves values or chooses among them, as in the float graph
             values[node.name] = interpreter.run_node(node, *operands)
-    raw = (values[program.graph.output] if raw is None else raw).astype(np.int32)
-    return Outputs(values, raw, (raw * program.factor.astype(np.float64)).astype(np.float32))
+    raw = (values[network.graph.output] if raw is None else raw).astype(np.int32)
+    return Outputs(values, raw, (raw * network.factor.astype(np.float64)).astype(np.float32))
 
 
 def accumulate(node: IntegerNode, x: Array) -> Array:

@@ -24,9 +24,7 @@ def interpret(graph: Graph, x: Array, dtype: Any = np.float32) -> Array:
 def values(graph: Graph, x: Array, dtype: Any = np.float32) -> dict[str, Array]:
     """Every value of the graph by name, each (N, C, H, W) or (N, C), for the input `x` (N, C, H, W)."""
     if x.shape[1:] != graph.input_shape:
-        raise ValueError(
-            f"the input has shape {x.shape}, wanted (N, {', '.join(map(str, graph.input_shape))})"
-        )
+        raise ValueError(f"the input has shape {x.shape}, wanted (N, {', '.join(map(str, graph.input_shape))})")
     known = {graph.input: np.asarray(x, dtype)}
     for node in graph.nodes:
         known[node.name] = run_node(node, *(known[name] for name in node.inputs))

@@ -23,7 +23,7 @@ from .native import kernel_name
 class PackedNetwork:
     """A network whose weights are codes in 1 or 2 bits; what `Session` runs and an .elq file holds.
 
-    int8: the program that runs `graph` on int8 activations; None before `elq calibrate` (deploy.calibrate).
+    int8: what runs `graph` on int8 activations; None before `elq calibrate` (deploy.calibrate).
     Checked when it is made: ValueError names the node that is wrong.
     """
 
@@ -41,7 +41,7 @@ class PackedNetwork:
         if means != channels:
             raise ValueError(f"{means} mean(s) and std(s) for {channels} channel(s)")
         if self.int8 is not None and self.int8.graph is not self.graph:
-            raise ValueError("the int8 program is that of another graph")
+            raise ValueError("int8 is that of another graph")
 
     @property
     def layers(self) -> dict[str, Weight]:
@@ -105,8 +105,7 @@ class PackedNetwork:
         right = {4, 5, 6}
         lines = [
             "  ".join(
-                f"{t:>{w}}" if i in right else f"{t:<{w}}"
-                for i, (t, w) in enumerate(zip(row, widths, strict=True))
+                f"{t:>{w}}" if i in right else f"{t:<{w}}" for i, (t, w) in enumerate(zip(row, widths, strict=True))
             )
             for row in table
         ]

@@ -13,7 +13,7 @@ from runtime_nets import block, error_bounds, network, random_pictures, small, w
 
 from elq_ref.runtime import Node, Session, interpret, interpret_int8, load, native
 from elq_ref.runtime.arena import ALIGN, Value, plan
-from elq_ref.runtime.fusing import float_steps, int8_steps
+from elq_ref.runtime.fusing import fuse_float, fuse_int8
 
 pytestmark = pytest.mark.kernels
 needs_c = pytest.mark.skipif(native._infer is None, reason="the extension _infer is not built")
@@ -72,7 +72,7 @@ def shape_of(steps):
 
 def test_what_is_fused():
     net = block(np.random.default_rng(21))
-    assert shape_of(float_steps(net.graph, net.shapes)) == [
+    assert shape_of(fuse_float(net.graph, net.shapes)) == [
         ("conv", "first relu", ("input",), True),
         ("conv", "a relu", ("first relu",), True),
         ("conv", "b", ("a relu",), False),
@@ -84,7 +84,7 @@ def test_what_is_fused():
 
 def test_a_value_with_another_reader_is_not_fused():
     net = block(np.random.default_rng(21), ["a", "b", "shortcut", "sum", "c", "flat"])
-    found = {name: (op, reads) for op, name, reads, _ in shape_of(float_steps(net.graph, net.shapes))}
+    found = {name: (op, reads) for op, name, reads, _ in shape_of(fuse_float(net.graph, net.shapes))}
     assert found["a"] == ("conv", ("first relu",))
     assert found["a relu"] == ("relu", ("a",))
     assert found["sum"] == ("add", ("b", "shortcut"))
@@ -93,7 +93,7 @@ def test_a_value_with_another_reader_is_not_fused():
     assert found["fc"] == ("linear", ("again",))  # reads what the flatten reads
     assert "flat" not in found  # its other reader is such a layer too
     dead = replace(net.graph, output="fc")
-    assert [s.name for s in float_steps(dead, net.shapes)][-1] == "fc"
+    assert [s.name for s in fuse_float(dead, net.shapes)][-1] == "fc"
 
 
 @needs_c
@@ -111,7 +111,7 @@ def test_fusing_changes_no_bit(activations, swapped):
             np.testing.assert_array_equal(Session(other)(pictures), wanted)
         return
     net = with_int8(net, np.random.default_rng(23))
-    fused, plain = int8_steps(net.int8, net.shapes), net.int8.nodes
+    fused, plain = fuse_int8(net.int8, net.shapes), net.int8.nodes
     assert len(fused) == len(plain) - 3  # two additions and a flatten
     np.testing.assert_array_equal(Session(net, "int8").raw(pictures), interpret_int8(net.int8, pictures).raw)
 
@@ -129,7 +129,7 @@ def test_a_tail_adds_once_and_before_its_relu(backend):
         Node("global_avg_pool", "out", ("second",)),
     ]
     net = with_int8(network(nodes, (4, 6, 5), 4), rng)
-    assert shape_of(float_steps(net.graph, net.shapes)) == [
+    assert shape_of(fuse_float(net.graph, net.shapes)) == [
         ("conv", "a relu", ("input",), True),
         ("add", "after the relu", ("a relu", "input"), False),
         ("conv", "first", ("after the relu", "input"), False),
@@ -369,7 +369,7 @@ def test_what_a_session_refuses():
     net = small(np.random.default_rng(31))
     with pytest.raises(ValueError, match="activations are 'int4', wanted one of float32, int8"):
         Session(net, "int4")
-    with pytest.raises(ValueError, match="no int8 program"):
+    with pytest.raises(ValueError, match="not calibrated"):
         Session(net, "int8")
     with pytest.raises(ValueError, match="no raw integers"):
         Session(net).raw(np.zeros((1, 2, 7, 6), np.uint8))

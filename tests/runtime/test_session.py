@@ -11,7 +11,7 @@ from children import run_python
 from runtime_nets import error_bounds, gamma, magnitudes, network, roundings, small, weighted
 
 from elq_ref.graph.shapes import infer_shapes
-from elq_ref.runtime import Graph, Node, Session, interpret, native, numpy_program
+from elq_ref.runtime import Graph, Node, Session, interpret, native, numpy_backend
 
 pytestmark = pytest.mark.kernels
 
@@ -119,7 +119,7 @@ def test_from_a_file_as_from_the_network_and_several_pictures_as_each_alone(back
     np.testing.assert_array_equal(Session(tmp_path / "net.elq")(x), y)
     np.testing.assert_array_equal(Session(net)(np.asfortranarray(x)), y)
     assert Session(net)(x[:0]).shape == (0, 3)
-    monkeypatch.setattr(numpy_program, "MAX_FLOATS", 2000)  # a few pictures in a pass
+    monkeypatch.setattr(numpy_backend, "MAX_FLOATS", 2000)  # a few pictures in a pass
     if backend == "C":
         np.testing.assert_array_equal(Session(net)(x), y)
         np.testing.assert_array_equal(np.concatenate([Session(net)(x[k : k + 1]) for k in range(37)]), y)

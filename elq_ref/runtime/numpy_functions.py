@@ -15,21 +15,21 @@ from ..graph.codes import rows, to_rows, unpack_rows
 from ..graph.nodes import Node
 from .native import geometry
 
-Layer = Callable[..., np.ndarray]
+Function = Callable[..., np.ndarray]
 
 PATCH_FLOATS = 1 << 22  # of the inputs that are gathered at a time
 BLOCK = 64  # output channels that are decoded at a time
 
 
-def prepare(node: Node, shape: tuple[int, ...]) -> Layer:
+def function(node: Node, shape: tuple[int, ...]) -> Function:
     """The `node`, whose value has `shape` (C, H, W) or (C), as a function of the values that it reads."""
     if node.weight is None:
-        return _PREPARE[node.op](node)
+        return _FUNCTIONS[node.op](node)
     run = _conv(node, shape)
     return run if node.op == "conv" else lambda x: run(x[:, None, None, :])[:, 0, 0]
 
 
-def _conv(node: Node, shape: tuple[int, ...]) -> Layer:
+def _conv(node: Node, shape: tuple[int, ...]) -> Function:
     (kh, kw), (sh, sw), (ph, pw), (dh, dw), groups = geometry(node)
     weight, bias = node.weight, node.bias
     factor = node.scale if weight.alpha is None else weight.alpha * node.scale
@@ -72,15 +72,15 @@ def _conv(node: Node, shape: tuple[int, ...]) -> Layer:
     return run
 
 
-def _scale_shift(node: Node) -> Layer:
+def _scale_shift(node: Node) -> Function:
     return lambda x: x * node.scale + node.bias
 
 
-def _max_pool(node: Node) -> Layer:
+def _max_pool(node: Node) -> Function:
     return lambda x: _reduce(node, x, np.maximum)
 
 
-def _avg_pool(node: Node) -> Layer:
+def _avg_pool(node: Node) -> Function:
     kh, kw = node.attributes["kernel"]
     share = np.float32(1 / (kh * kw))
     return lambda x: _reduce(node, x, np.add) * share
@@ -98,26 +98,26 @@ def _reduce(node: Node, x: np.ndarray, combine: np.ufunc) -> np.ndarray:
     return y
 
 
-def _global_avg_pool(node: Node) -> Layer:
+def _global_avg_pool(node: Node) -> Function:
     return lambda x: x.mean((1, 2))
 
 
-def _subsample(node: Node) -> Layer:
+def _subsample(node: Node) -> Function:
     step = node.attributes["step"]
     return lambda x: x[:, ::step, ::step]
 
 
-def _pad(node: Node) -> Layer:
+def _pad(node: Node) -> Function:
     (c0, h0, w0), (c1, h1, w1) = node.attributes["before"], node.attributes["after"]
     return lambda x: np.pad(x, ((0, 0), (h0, h1), (w0, w1), (c0, c1)))
 
 
-def _flatten(node: Node) -> Layer:
+def _flatten(node: Node) -> Function:
     """Elements in the order (C, H, W), as in the graph."""
     return lambda x: (x.transpose(0, 3, 1, 2) if x.ndim == 4 else x).reshape(len(x), math.prod(x.shape[1:]))
 
 
-_PREPARE: dict[str, Callable[[Node], Layer]] = {
+_FUNCTIONS: dict[str, Callable[[Node], Function]] = {
     "scale_shift": _scale_shift,
     "relu": lambda node: lambda x: np.maximum(x, 0),
     "add": lambda node: np.add,
