@@ -50,7 +50,8 @@ def pack(
     if missing:
         raise ValueError(f"no conv or linear weight of the network is named {', '.join(missing)}")
     mean, std = (tuple(map(float, values)) for values in normalization)
-    graph = Graph(INPUT, tuple(map(int, input_shape)), tuple(builder.nodes.values()), builder.output)
+    channels, height, width = map(int, input_shape)
+    graph = Graph(INPUT, (channels, height, width), tuple(builder.nodes.values()), builder.output)
     about = Metadata(tuple(classes), Normalization(mean, std), resize, dict(metadata or {}), __version__)
     return PackedNetwork(graph, about)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import FormatError
 from .codes import pack_trits, row_bytes, rows, trit_bytes, unpack_trits
-from .nodes import LEVELS, Attribute, Node, Weight
+from .nodes import LEVELS, Node, Weight
 from .reading import Tensors, integers, items, members
 from .shapes import MAX_NODES, OPS, check_name, check_weight_shape
 
@@ -103,5 +103,5 @@ def _count(name: str, value: Any) -> int:
     return value
 
 
-def _attribute(what: str, value: Any) -> Attribute:
+def _attribute(what: str, value: Any) -> int | tuple[int, ...]:
     return value if type(value) is int else integers(what, value)

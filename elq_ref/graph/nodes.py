@@ -10,13 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .codes import BITS, check_codes, from_rows, row_bytes, rows, unpack_rows
 
 LEVELS = (*BITS, "float")
-Attribute = int | tuple[int, ...]
+T = TypeVar("T")
+
+
+def required(value: T | None) -> T:
+    """`value`, which the op of a checked node has."""
+    assert value is not None
+    return value
 
 
 def frozen_array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
@@ -86,7 +93,8 @@ class Weight:
         """W_hat float32 in the shape of the weight: alpha_o * code, every zero +0.0."""
         if self.alpha is None:
             return self.data
-        return self.alpha.reshape(-1, *(1,) * (len(self.shape) - 1)) * self.codes() + np.float32(0)
+        values: np.ndarray = self.alpha.reshape(-1, *(1,) * (len(self.shape) - 1)) * self.codes()
+        return values + np.float32(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +108,7 @@ class Node:
     op: str
     name: str
     inputs: tuple[str, ...]
-    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)  # integers, or tuples of them
     weight: Weight | None = None
     scale: np.ndarray | None = None
     bias: np.ndarray | None = None
@@ -112,12 +120,6 @@ class Node:
             if array is not None:
                 outputs = array.shape if self.weight is None else self.weight.shape[:1]
                 object.__setattr__(self, name, frozen_array(f"{self.name} {name}", array, np.float32, outputs))
-
-    def affine(self) -> tuple[np.ndarray, np.ndarray]:
-        """(scale, bias) of a conv, linear or scale_shift node."""
-        if self.scale is None or self.bias is None:
-            raise ValueError(f"node {self.name!r} ({self.op}) wants a scale and a bias")
-        return self.scale, self.bias
 
 
 @dataclass(frozen=True, eq=False)

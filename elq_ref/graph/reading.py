@@ -12,7 +12,12 @@ import numpy as np
 from ..errors import FormatError
 
 # The name in a file of every dtype that a tensor may have.
-DTYPES = {np.dtype(np.uint8): "U8", np.dtype(np.int8): "I8", np.dtype(np.int32): "I32", np.dtype(np.float32): "F32"}
+DTYPES: dict[np.dtype[Any], str] = {
+    np.dtype(np.uint8): "U8",
+    np.dtype(np.int8): "I8",
+    np.dtype(np.int32): "I32",
+    np.dtype(np.float32): "F32",
+}
 
 
 class Tensors:

@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .nodes import Graph, Node
+from .nodes import Graph, Node, required
 
 MAX_NODES = 4096
 MAX_NAME = 200
@@ -63,7 +63,7 @@ def _windows(size: Shape, kernel: Shape, stride: Shape, padding: Shape = (0, 0),
 
 
 def _conv(node: Node, operands: list[Shape]) -> Shape:
-    (x,), a, weight = operands, node.attributes, node.weight.shape
+    (x,), a, weight = operands, node.attributes, required(node.weight).shape
     _rank(x, 3)
     if len(weight) != 4 or x[0] != weight[1] * a["groups"] or weight[0] % a["groups"]:
         raise ValueError(f"weight {weight} in {a['groups']} group(s) does not fit a value of shape {x}")
@@ -71,7 +71,7 @@ def _conv(node: Node, operands: list[Shape]) -> Shape:
 
 
 def _linear(node: Node, operands: list[Shape]) -> Shape:
-    (x,), weight = operands, node.weight.shape
+    (x,), weight = operands, required(node.weight).shape
     _rank(x, 1)
     if len(weight) != 2 or x[0] != weight[1]:
         raise ValueError(f"weight {weight} does not fit a value of shape {x}")
@@ -79,9 +79,9 @@ def _linear(node: Node, operands: list[Shape]) -> Shape:
 
 
 def _scale_shift(node: Node, operands: list[Shape]) -> Shape:
-    (x,) = operands
-    if node.scale.shape != x[:1]:
-        raise ValueError(f"scale of shape {node.scale.shape} does not fit a value of shape {x}")
+    (x,), scale = operands, required(node.scale).shape
+    if scale != x[:1]:
+        raise ValueError(f"scale of shape {scale} does not fit a value of shape {x}")
     return x
 
 
@@ -173,7 +173,7 @@ def _check_node(node: Node, known: dict[str, Shape]) -> None:
         raise ValueError(f"{node.op} {'wants' if op.scaled else 'has no'} weight, scale and bias")
     if node.weight is not None:
         check_weight_shape(node.op, node.weight.shape)
-    elif op.scaled and node.scale.shape != node.bias.shape:
+    elif node.scale is not None and node.bias is not None and node.scale.shape != node.bias.shape:
         raise ValueError(f"scale has shape {node.scale.shape}, bias {node.bias.shape}")
 
 

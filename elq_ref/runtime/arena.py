@@ -30,7 +30,7 @@ def plan(values: list[Value]) -> tuple[dict[str, int], int]:
     root: dict[str, str] = {}
     blocks: dict[str, Value] = {}
     for value in values:
-        below = blocks.get(root.get(value.over, ""))
+        below = blocks.get(root.get(value.over or "", ""))
         if below is not None and below.size >= value.size:
             root[value.name] = below.name
             blocks[below.name] = Value(below.name, below.size, below.first, max(below.last, value.last))

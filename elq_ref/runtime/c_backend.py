@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from ..graph.nodes import required
 from . import arena
 from .fusing import fuse_float, fuse_int8
 from .instructions import Instruction, Place, float_instruction, int8_instruction, read_input
@@ -27,19 +29,19 @@ class CBackend:
     def __init__(self, network: PackedNetwork, activations: str, table: np.ndarray) -> None:
         graph, shapes = network.graph, network.shapes
         self._classes = len(network.metadata.classes)
+        self._act: str
+        self._width: int  # bytes of an activation
+        self._dtype: np.dtype[Any]
         self._constant: np.ndarray | None = None
         self._bias: np.ndarray | None = None
         self._relu = False
         if activations == "float32":
             body = [float_instruction(node, shapes) for node in fuse_float(graph, shapes)]
-            self._act, self._dtype = "f32", np.dtype(np.float32)
-            self._width = 4  # bytes of an activation
+            self._act, self._width, self._dtype = "f32", 4, np.dtype(np.float32)
         else:
-            assert network.int8 is not None
-            fused = fuse_int8(network.int8, shapes)
+            fused = fuse_int8(required(network.int8), shapes)
             body = [int8_instruction(node, shapes, node.name == graph.output) for node in fused]
-            self._act, self._dtype = "i8", np.dtype(np.int32 if body[-1].raw else np.int8)
-            self._width = 1
+            self._act, self._width, self._dtype = "i8", 1, np.dtype(np.int32) if body[-1].raw else np.dtype(np.int8)
             last = fused[-1].node
             if body[-1].raw and last.requantize is not None:
                 self._relu = last.lo == 0

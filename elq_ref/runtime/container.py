@@ -21,7 +21,7 @@ from ..graph.reading import DTYPES, Tensors
 
 MAX_FILE = 1 << 31
 MAX_HEADER = 1 << 24
-_DTYPE_NAMED = {name: dtype for dtype, name in DTYPES.items()}
+_DTYPE_NAMED: dict[str, np.dtype[Any]] = {name: dtype for dtype, name in DTYPES.items()}
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def decode(content: bytes) -> tuple[Tensors, Any]:
     if not isinstance(meta, dict) or list(meta) != ["elq"] or not isinstance(meta["elq"], str):
         raise FormatError('not an .elq file: its header has no metadata "elq"')
     try:
-        entries = safetensors.deserialize(content)
+        entries = safetensors.deserialize(content)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise FormatError(f"damaged or cut off: {error}") from None
     tensors = {}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from ..graph.nodes import Graph
+from ..graph.nodes import Graph, required
 from ..graph.reading import Tensors, integers, items, members, number
 from ..graph.shapes import Shape
 from .integer import REQUANTIZED, SCALED, AddScales, Constants, IntegerNetwork, Requantize, fuse_relus, needs_weights
@@ -31,7 +31,8 @@ def write_int8(network: IntegerNetwork, tensors: dict[str, np.ndarray]) -> dict[
             entry["l"] = node.requantize.l
             requantized.append(node.requantize)
         else:
-            entry |= {"q": [node.add.q1, node.add.q2], "s": node.add.s}
+            add = required(node.add)
+            entry |= {"q": [add.q1, add.q2], "s": add.s}
         values.append(entry)
     for kind in _NUMBERS:
         if requantized:
@@ -67,14 +68,14 @@ def read_int8(entry: Any, graph: Graph, shapes: Mapping[str, Shape], tensors: Te
                 b, q, s = (tensors.next(kind, dtype, count) for kind, dtype in _NUMBERS.items())
                 constants[name] = Requantize(value["l"], b, q, s)
             else:
-                q = integers("q", value["q"])
-                if len(q) != 2:
-                    raise FormatError(f"q is {q}, wanted two integers")
-                constants[name] = AddScales(*q, value["s"])
+                factors = integers("q", value["q"])
+                if len(factors) != 2:
+                    raise FormatError(f"q is {factors}, wanted two integers")
+                constants[name] = AddScales(factors[0], factors[1], value["s"])
         except ValueError as error:
             raise FormatError(f"int8 value {name!r}: {error}") from None
     weights = {
-        node.name: tensors.whole(f"{node.name}.int8", np.int8, node.weight.shape)
+        node.name: tensors.whole(f"{node.name}.int8", np.int8, required(node.weight).shape)
         for node, _ in fused
         if needs_weights(node)
     }

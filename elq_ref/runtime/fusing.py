@@ -94,7 +94,7 @@ def _into_tails(nodes: list[FusedNode[N]], output: str) -> list[FusedNode[N]]:
     """Every add goes into the tail of the later one of its operands that is a layer which nobody else reads."""
     readers = _readers(nodes, output)
     place = {fused.name: position for position, fused in enumerate(nodes)}
-    result: list[FusedNode[N] | None] = [*nodes]
+    result: list[FusedNode[N] | None] = list(nodes)
     for position, fused in enumerate(nodes):
         if fused.node.op != "add":
             continue

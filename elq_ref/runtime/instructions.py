@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..graph.codes import BITS, pack_codes, to_rows, unpack_rows
-from ..graph.nodes import Node, Weight
+from ..graph.nodes import Node, Weight, required
 from ..graph.shapes import Shape
 from .fusing import FusedNode
-from .integer import HIGH, IntegerNode, Requantize
+from .integer import HIGH, IntegerNode, IntegerWeight, Requantize
 from .native import Pair, _infer, geometry
 
 Place = tuple[str, int]  # "arena", "input" or "output", and the offset there
@@ -127,8 +127,7 @@ def int8_instruction(fused: FusedNode[IntegerNode], shapes: Mapping[str, Shape],
     raw = is_output and node.requantize is not None and fused.add is None
     tail = None if node.requantize is None else _int8_tail(node.requantize, node.lo)
     if node.op in ("conv", "linear"):
-        assert tail is not None  # IntegerNetwork sees to it
-        layer_tail = Int8LayerTail(*tail, _addition(fused))
+        layer_tail = Int8LayerTail(*required(tail), _addition(fused))
         return replace(_layer(fused, "int8 sums" if raw else "int8", shapes, layer_tail), raw=raw)
     add = None if node.add is None else Addition(node.add.q1, node.add.q2, node.add.s, node.lo, HIGH)
     weights = None if node.weight is None else node.weight.data
@@ -154,7 +153,7 @@ def _layer(
     macs = math.prod(shape) * math.prod(node.weight.shape[1:])
     relu = fused.relu or getattr(fused.add or node, "lo", None) == 0
     op = " ".join([node.op] + ["add"] * (fused.add is not None) + ["relu"] * relu)
-    over = () if fused.residual in (None, *fused.inputs) else (fused.residual,)
+    over = tuple(name for name in fused.reads[1:] if name != fused.reads[0])  # never what it convolves
     return Instruction(fused.name, op, fused.reads, size, shape, over, _source(node), macs, layer)
 
 
@@ -167,7 +166,7 @@ def _plain(fused: FusedNode[Any], act: str, shapes: Mapping[str, Shape]) -> Inst
     if op in ("max_pool", "avg_pool"):
         return replace(plain, kernel=a["kernel"], stride=a["stride"])
     if op == "global_avg_pool":
-        return replace(plain, rows=f"avg_pool_{act}", kernel=size[:2])
+        return replace(plain, rows=f"avg_pool_{act}", kernel=(size[0], size[1]))
     if op == "subsample":
         return replace(plain, stride=(a["step"], a["step"]))
     if op == "pad":
@@ -182,7 +181,8 @@ def _source(node: Node | IntegerNode) -> str:
 
 def _rows(fused: FusedNode[Any]) -> np.ndarray:
     """The weights of a conv or linear as rows for its kernel; of one behind a flatten in the order (H, W, C)."""
-    levels, data, flattened = fused.node.weight.levels, fused.node.weight.data, fused.flattened
+    weight: Weight | IntegerWeight = fused.node.weight
+    levels, data, flattened = weight.levels, weight.data, fused.flattened
     if levels not in BITS:
         table = to_rows(data)
         return np.ascontiguousarray(table if flattened is None else _hwc(table, flattened))
@@ -195,12 +195,13 @@ def _rows(fused: FusedNode[Any]) -> np.ndarray:
 
 def _hwc(rows: np.ndarray, shape: Shape) -> np.ndarray:
     """Columns (C, H, W) put into the order (H, W, C)."""
-    return rows.reshape(-1, *shape).transpose(0, 2, 3, 1).reshape(len(rows), -1)
+    columns: np.ndarray = rows.reshape(-1, *shape).transpose(0, 2, 3, 1)
+    return columns.reshape(len(rows), -1)
 
 
 def _float_tail(node: Node, weight: Weight, low: float) -> FloatTail:
-    scale, bias = node.affine()
-    return FloatTail(scale if weight.alpha is None else weight.alpha * scale, bias, low)
+    scale = required(node.scale)
+    return FloatTail(scale if weight.alpha is None else weight.alpha * scale, required(node.bias), low)
 
 
 def _int8_tail(r: Requantize, lo: int) -> Int8Tail:
@@ -213,7 +214,6 @@ def _addition(fused: FusedNode[IntegerNode]) -> Addition | None:
     """The addition that a layer's tail does: of the layer's own value and the residual."""
     if fused.add is None:
         return None
-    add = fused.add.add
-    assert add is not None
+    add = required(fused.add.add)
     own, other = (add.q1, add.q2) if fused.add.inputs[1] == fused.residual else (add.q2, add.q1)
     return Addition(own, other, add.s, fused.add.lo, HIGH)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.codes import flip_rows, nonzeros, row_bytes, rows, to_rows, unpack_rows
-from ..graph.nodes import Attribute, Graph, Node, frozen_array
+from ..graph.nodes import Graph, Node, frozen_array, required
 from ..graph.shapes import infer_shapes
 
 ARITHMETIC_VERSION = 1
@@ -64,7 +64,8 @@ class IntegerWeight:
     def absolute_sums(self) -> np.ndarray:
         """sum |w| of each output channel, int64 (O)."""
         if self.levels == "int8":
-            return np.abs(self.data.astype(np.int64)).reshape(self.shape[0], -1).sum(1)
+            sums: np.ndarray = np.abs(self.data.astype(np.int64)).reshape(self.shape[0], -1).sum(1)
+            return sums
         return nonzeros(self.data, self.levels, rows(self.shape))
 
 
@@ -95,7 +96,8 @@ class Requantize:
     @property
     def constant(self) -> np.ndarray:
         """Which channels are constant, bool (O)."""
-        return self.q == 0
+        constant: np.ndarray = self.q == 0
+        return constant
 
     def prove(self, sums: np.ndarray, lo: int) -> None:
         """Refuse (ValueError) what could leave int32: (sum|w| * 128 + |b|) * 2^l < 2^31 for every channel; and a
@@ -140,7 +142,7 @@ class IntegerNode:
     name: str
     source: str
     inputs: tuple[str, ...]
-    attributes: Mapping[str, Attribute]
+    attributes: Mapping[str, Any]
     shape: tuple[int, ...]
     weight: IntegerWeight | None = None
     requantize: Requantize | None = None
@@ -192,20 +194,24 @@ class IntegerNetwork:
 
     def _node(self, node: Node, name: str, shapes: Mapping[str, tuple[int, ...]]) -> IntegerNode:
         lo = LOW if name == node.name else 0
-        requantize = add = weight = None
+        weight: IntegerWeight | None = None
+        requantize: Requantize | None = None
+        add: AddScales | None = None
         try:
             if node.weight is not None or node.op == "scale_shift":
                 weight = integer_weight(node, self.weights.get(node.name))
             if node.op in REQUANTIZED:
-                requantize = self.constants[name]
+                constants = self.constants[name]
                 sums = weight.absolute_sums() if weight else np.array([averaged(node, shapes)])
-                if not isinstance(requantize, Requantize) or requantize.q.shape != sums.shape:
+                if not isinstance(constants, Requantize) or constants.q.shape != sums.shape:
                     raise ValueError(f"wants b, q and s of {sums.shape}")
-                requantize.prove(sums, lo)
+                constants.prove(sums, lo)
+                requantize = constants
             elif node.op == "add":
-                add = self.constants[name]
-                if not isinstance(add, AddScales):
+                constants = self.constants[name]
+                if not isinstance(constants, AddScales):
                     raise ValueError("wants the constants of an add")
+                add = constants
         except ValueError as error:
             raise ValueError(f"node {node.name!r} in int8: {error}") from None
         return IntegerNode(
@@ -235,13 +241,14 @@ def needs_weights(node: Node) -> bool:
 
 def integer_weight(node: Node, int8: np.ndarray | None = None) -> IntegerWeight:
     """The integers that a node multiplies by; `int8`: those of a float layer."""
-    negative = node.scale < 0
+    negative: np.ndarray = required(node.scale) < 0
     if node.op == "scale_shift":
-        return IntegerWeight("int8", node.scale.shape, np.where(negative, -STEPS, STEPS).astype(np.int8))
+        return IntegerWeight("int8", negative.shape, np.where(negative, -STEPS, STEPS).astype(np.int8))
+    weight = required(node.weight)
+    levels, shape = weight.levels, weight.shape
     if int8 is not None:
-        return IntegerWeight("int8", node.weight.shape, int8)
-    levels, shape = node.weight.levels, node.weight.shape
-    return IntegerWeight(levels, shape, flip_rows(node.weight.data, levels, rows(shape), negative))
+        return IntegerWeight("int8", shape, int8)
+    return IntegerWeight(levels, shape, flip_rows(weight.data, levels, rows(shape), negative))
 
 
 def averaged(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:

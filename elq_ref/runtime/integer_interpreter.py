@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..graph.codes import from_rows
+from ..graph.nodes import required
 from . import interpreter
 from .integer import HIGH, REQUANTIZED, IntegerNetwork, IntegerNode
 
@@ -60,15 +62,16 @@ def interpret_int8(network: IntegerNetwork, x: Array) -> Outputs:
 
 def accumulate(node: IntegerNode, x: Array) -> Array:
     """sum + b of a node with a requantization, int64 (N, O, P, Q) or (N, O); in a constant channel its value."""
-    r = node.requantize
+    r = required(node.requantize)
     most = 128 * (1 if node.weight is None else int(node.weight.absolute_sums().max()))
-    sums = _SUMS[node.op](node, x.astype(np.float32 if most <= 1 << 24 else np.float64)).astype(np.int64)
-    return np.where(_column(r.constant, sums), 0, sums) + _column(r.b.astype(np.int64), sums)
+    sums: Array = _SUMS[node.op](node, x.astype(np.float32 if most <= 1 << 24 else np.float64)).astype(np.int64)
+    total: Array = np.where(_column(r.constant, sums), 0, sums) + _column(r.b.astype(np.int64), sums)
+    return total
 
 
 def requantize(node: IntegerNode, sums: Array) -> Array:
     """int8 from sum + b: clamp(((sums << l) * q + 2^(s - 1)) >> s, lo, hi), or sums itself in a constant channel."""
-    r = node.requantize
+    r = required(node.requantize)
     q, s = (_column(v.astype(np.int64), sums) for v in (r.q, r.s))
     y = ((sums << r.l) * q + (1 << s - 1)) >> s
     return np.where(_column(r.constant, sums), sums, y).clip(node.lo, HIGH).astype(np.int8)
@@ -79,13 +82,18 @@ def _column(values: Array, like: Array) -> Array:
     return values.reshape(-1, *(1,) * (like.ndim - 2))
 
 
+def _weight(node: IntegerNode, dtype: Any) -> Array:
+    weight = required(node.weight)
+    return from_rows(weight.rows(), weight.shape).astype(dtype)
+
+
 def _conv(node: IntegerNode, x: Array) -> Array:
-    w = from_rows(node.weight.rows(), node.weight.shape).astype(x.dtype)
-    return interpreter.convolve(w, node.attributes, x)
+    return interpreter.convolve(_weight(node, x.dtype), node.attributes, x)
 
 
 def _linear(node: IntegerNode, x: Array) -> Array:
-    return x @ from_rows(node.weight.rows(), node.weight.shape).astype(x.dtype).T
+    y: Array = x @ _weight(node, x.dtype).T
+    return y
 
 
 def _windows(node: IntegerNode, x: Array) -> Array:
@@ -95,8 +103,8 @@ def _windows(node: IntegerNode, x: Array) -> Array:
 
 
 def _add(node: IntegerNode, a: Array, b: Array) -> Array:
-    add = node.add
-    total = a.astype(np.int64) * add.q1 + b.astype(np.int64) * add.q2
+    add = required(node.add)
+    total: Array = a.astype(np.int64) * add.q1 + b.astype(np.int64) * add.q2
     return ((total + (1 << add.s - 1)) >> add.s).clip(node.lo, HIGH).astype(np.int8)
 
 

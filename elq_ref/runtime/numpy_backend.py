@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..graph.nodes import required
 from .integer_interpreter import interpret_int8
 from .numpy_functions import function
 from .packed import PackedNetwork
@@ -69,7 +70,7 @@ class NumpyBackend:
             x = self._table[np.arange(x.shape[1])[:, None, None], x]
         known = {self._input: np.ascontiguousarray(x.transpose(0, 2, 3, 1))}
         for position, instruction in enumerate(self.instructions):
-            known[instruction.name] = instruction.run(*(known[i] for i in instruction.reads))
+            known[instruction.name] = required(instruction.run)(*(known[i] for i in instruction.reads))
             for gone in instruction.dead:
                 del known[gone]
             if seconds is not None:

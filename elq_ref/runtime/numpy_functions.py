@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..graph.codes import rows, to_rows, unpack_rows
-from ..graph.nodes import Node
+from ..graph.nodes import Node, required
 from .native import geometry
 
 Function = Callable[..., np.ndarray]
@@ -31,8 +31,8 @@ def function(node: Node, shape: tuple[int, ...]) -> Function:
 
 def _conv(node: Node, shape: tuple[int, ...]) -> Function:
     (kh, kw), (sh, sw), (ph, pw), (dh, dw), groups = geometry(node)
-    weight, bias = node.weight, node.bias
-    factor = node.scale if weight.alpha is None else weight.alpha * node.scale
+    weight, scale, bias = required(node.weight), required(node.scale), required(node.bias)
+    factor = scale if weight.alpha is None else weight.alpha * scale
     length, outputs, (rows_out, columns_out) = rows(weight.shape), shape[0] // groups, shape[1:] or (1, 1)
 
     def decode(first: int, last: int) -> np.ndarray:
@@ -73,7 +73,8 @@ def _conv(node: Node, shape: tuple[int, ...]) -> Function:
 
 
 def _scale_shift(node: Node) -> Function:
-    return lambda x: x * node.scale + node.bias
+    scale, bias = required(node.scale), required(node.bias)
+    return lambda x: x * scale + bias
 
 
 def _max_pool(node: Node) -> Function:
@@ -90,12 +91,12 @@ def _reduce(node: Node, x: np.ndarray, combine: np.ufunc) -> np.ndarray:
     """`combine` over all places of whole windows, one place at a time."""
     (kh, kw), (sh, sw) = node.attributes["kernel"], node.attributes["stride"]
     rows, columns = (x.shape[1] - kh) // sh + 1, (x.shape[2] - kw) // sw + 1
-    y = None
+    y: np.ndarray | None = None
     for i in range(kh):
         for j in range(kw):
             seen = x[:, i : i + sh * (rows - 1) + 1 : sh, j : j + sw * (columns - 1) + 1 : sw]
             y = seen.copy() if y is None else combine(y, seen, out=y)
-    return y
+    return required(y)
 
 
 def _global_avg_pool(node: Node) -> Function:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..files import atomic_write
-from ..graph.nodes import Graph, Node, Weight
+from ..graph.nodes import Graph, Node, Weight, required
 from ..graph.shapes import Shape, infer_shapes
 from .container import reading
 from .format import from_bytes, to_bytes
@@ -117,8 +117,8 @@ class PackedNetwork:
 
 
 def _row(node: Node, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
-    weight = node.weight
-    zeros = weight.codes() == 0 if weight.alpha is not None else weight.data == 0
+    weight = required(node.weight)
+    zeros: np.ndarray = weight.codes() == 0 if weight.alpha is not None else weight.data == 0
     return (
         node.name,
         node.op,

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+from ..graph.nodes import required
 from . import native
 from .c_backend import CBackend
 from .integer import to_int8
@@ -42,8 +43,9 @@ class Session:
         if activations == "float32":
             table = self.metadata.normalization.table()
         else:
-            table, self._factor = network.int8.table, network.int8.factor.astype(np.float64)
-            self._scale = network.int8.scales[network.graph.input]
+            int8 = required(network.int8)
+            table, self._factor = int8.table, int8.factor.astype(np.float64)
+            self._scale = int8.scales[network.graph.input]
         backend = NumpyBackend if native._infer is None else CBackend
         self._backend = backend(network, activations, table)
 
