@@ -138,7 +138,7 @@ def difference(ours: Timed, timed: Timed) -> str:
 
 
 def with_integers(network: PackedNetwork) -> PackedNetwork:
-    """The network with its int8 program, calibrated on random pictures."""
+    """The network calibrated for int8 activations on random pictures."""
     from elq_ref.deploy import calibrate
 
     pictures = np.random.default_rng(1).integers(0, 256, (4, *network.graph.input_shape), dtype=np.uint8)

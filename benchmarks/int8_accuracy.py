@@ -41,8 +41,8 @@ def rows(path: str, train: datasets.Dataset, test: datasets.Dataset, count: int)
     right = int((wanted.argmax(1) == test.labels).sum())
     lines = [f"{Path(path).name}: float32 activations {right} of {len(test)} right; {size(network):,} bytes"]
     for method in RULES:
-        program = derive(network, {name: scale(h, method) for name, h in found.items()}, {"method": method})
-        calibrated = replace(network, int8=program)
+        int8 = derive(network, {name: scale(h, method) for name, h in found.items()}, {"method": method})
+        calibrated = replace(network, int8=int8)
         got = logits(Session(calibrated, activations="int8"), test.images)
         here = int((got.argmax(1) == test.labels).sum())
         same = int((got.argmax(1) == wanted.argmax(1)).sum())

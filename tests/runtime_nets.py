@@ -94,7 +94,7 @@ def normalized(network, pictures):
 
 
 def with_int8(network, rng):
-    """`network` with an int8 program: scales from the largest values on random pictures."""
+    """`network` with an IntegerNetwork: scales from the largest values on random pictures."""
     known = values(network.graph, normalized(network, random_pictures(rng, network)))
     scales = {name: float(np.abs(known[name]).max()) / 127 or 1.0 for name in scaled_values(network)}
     return replace(network, int8=derive(network, scales, {"method": "test"}))

@@ -46,7 +46,7 @@ def test_what_is_written_is_read_back(levels, tmp_path):
 
 
 @pytest.mark.parametrize("levels", ["ternary", "binary", "float"])
-def test_an_int8_program_is_read_back_integer_for_integer(levels):
+def test_the_int8_part_is_read_back_integer_for_integer(levels):
     rng = np.random.default_rng(27)
     net = with_int8(small(rng, levels), rng)
     back = packed(content_of(net))

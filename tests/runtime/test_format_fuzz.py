@@ -241,7 +241,7 @@ def test_members_of_the_header_replaced_dropped_or_doubled(content, tmp_path):
 
 
 def test_numbers_of_the_int8_part(tmp_path):
-    """Every integer that a program computes with, set to the ends of its type or of its range, or near them."""
+    """Every integer that int8 inference computes with, set to the ends of its type or of its range, or near them."""
     rng = np.random.default_rng(38)
     content = content_of(with_int8(small(rng), rng))
     header, _, data = split(content)

@@ -1,4 +1,4 @@
-"""W_hat Session compiles: the plan of its memory, the fusing of steps, int8 programs against their definition."""
+"""What a Session runs: the plan of its memory, the fusing of nodes, int8 activations against their definition."""
 
 import os
 import threading
