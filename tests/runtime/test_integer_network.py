@@ -1,4 +1,4 @@
-"""Networks on int8 activations against loops over Python's integers, which know docs/arithmetic.md and nothing of NumPy."""
+"""Networks on int8 activations against loops over Python's integers, which know only docs/arithmetic.md, not NumPy."""
 
 import re
 from math import prod
