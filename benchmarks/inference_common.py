@@ -114,7 +114,7 @@ class Report:
                 line = f"  {name:<18} {batch:5d} {1e3 * times['p50'] / unit:10.4f} {1e3 * times['p99'] / unit:10.4f}"
                 line += f" {batch * work / times['p50'] * unit / 1e9:7.1f}"
                 if timed is ours:
-                    layers = sum(seconds for _, _, _, seconds, macs in ours.steps[batch] if macs)
+                    layers = sum(seconds for _, _, _, seconds, macs in ours.profile[batch] if macs)
                     line += f"  its layers alone, at best: {1e3 * layers / unit:.4f} ms"
                 else:
                     middle, low, high = ours.ratio(timed, batch)

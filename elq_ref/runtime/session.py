@@ -61,14 +61,14 @@ class Session:
         return self._run(x)
 
     def profile(self, x: np.ndarray) -> list[tuple[str, str, str, float, int]]:
-        """Run x once and say where the time went: (step, op, kernel, seconds, multiply-adds a picture) of every
-        step, in order. Several threads share each step, even where a call would give them pictures of their own.
+        """Run x once and say where the time went: (value, op, kernel, seconds, multiply-adds a picture) of every
+        instruction, in order. Several threads share each one, even where a call would give them pictures of their own.
         """
         seconds = np.zeros(len(self._backend.instructions))
         self._run(x, seconds)
         return [
-            (step.name, step.op, step.runs, float(t), step.macs)
-            for step, t in zip(self._backend.instructions, seconds, strict=True)
+            (instruction.name, instruction.op, instruction.runs, float(t), instruction.macs)
+            for instruction, t in zip(self._backend.instructions, seconds, strict=True)
         ]
 
     @property
@@ -76,7 +76,7 @@ class Session:
         """What runs each convolution and fully connected layer, by name."""
         if self.activations == "int8" and isinstance(self._backend, NumpyBackend):
             return dict.fromkeys(self._layers, "NumPy")
-        return {step.source: step.runs for step in self._backend.instructions if step.macs}
+        return {i.source: i.runs for i in self._backend.instructions if i.macs}
 
     @property
     def weight_bytes(self) -> int:
@@ -93,7 +93,7 @@ class Session:
         picture, and the kernel that runs it.
         """
         rows = [("layer", "shape", "levels", "bits/weight", "bytes", "MMAC", "kernel")]
-        macs = {step.source: step.macs for step in self._backend.instructions}
+        macs = {i.source: i.macs for i in self._backend.instructions}
         for name, kernel in self.kernels.items():
             levels, shape, size = self._layers[name]
             size_here = self._backend.layer_bytes[name]

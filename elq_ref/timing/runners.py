@@ -16,16 +16,17 @@ from ..runtime import PackedNetwork, Session
 from ..runtime.native import _infer
 
 Call = Callable[[], np.ndarray]  # computes the logits (N, classes) of the pictures that it was made for
+Profile = Callable[[np.ndarray], list[tuple[str, str, str, float, int]]]  # `Session.profile`, and its like
 
 
 @dataclass(frozen=True)
 class Ready:
     """A network made ready to run: prepare(pictures uint8 (N, C, H, W)) -> Call; `about`, JSON values, says what runs;
-    profile(pictures) -> rows of (step, op, kernel, seconds, multiply-adds), where the runner can tell."""
+    profile(pictures) -> rows of (value, op, kernel, seconds, multiply-adds), where the runner can tell."""
 
     prepare: Callable[[np.ndarray], Call]
     about: dict[str, Any]
-    profile: Callable[[np.ndarray], list[tuple[str, str, str, float, int]]] | None = None
+    profile: Profile | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def quantized(network: PackedNetwork, path: Path, batches: int = 4) -> Path:
 
     logging.getLogger().setLevel(logging.ERROR)  # it recommends another pre-processing, which changes nothing here
 
-    class Reader(quantization.CalibrationDataReader):
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             rng = np.random.default_rng(1)
             shape = (1, *network.graph.input_shape)

@@ -50,7 +50,7 @@ def test_known_times_and_their_ratio(file, runners_of_the_tests):
         middle, low, high = fast.ratio(slow, batch)
         assert low <= middle <= high
         assert 1.3 < middle < 2.7
-        assert fast.steps[batch] == [["sleep", "conv", "none", 0.005, 7]]
+        assert fast.profile[batch] == [["sleep", "conv", "none", 0.005, 7]]
 
 
 def test_every_runner_has_its_threads_and_processors(file, runners_of_the_tests):
