@@ -63,6 +63,29 @@ def test_a_chain_alternates_between_two_places():
     assert plan([]) == ({}, 0)
 
 
+@needs_c
+@pytest.mark.parametrize(("activations", "width"), [("float32", 4), ("int8", 1)])
+def test_values_are_written_where_their_last_operand_was(activations, width):
+    """A residual's place serves the sum, one place a chain of scale_shifts; a convolution needs another one."""
+    rng = np.random.default_rng(34)
+    value = 4 * 8 * 8 * width
+
+    def conv(name, source):
+        return weighted(rng, "conv", name, source, "ternary", (4, 4, 3, 3), padding=(1, 1))
+
+    def norm(name, source):
+        arrays = rng.standard_normal((2, 4)).astype(np.float32)
+        return Node("scale_shift", name, (source,), scale=arrays[0], bias=arrays[1])
+
+    def arena(*nodes):
+        net = network([*nodes, Node("global_avg_pool", "out", (nodes[-1].name,))], (4, 8, 8), 4)
+        return Session(with_int8(net, rng), activations).arena_bytes
+
+    assert arena(norm("a", "input"), norm("b", "a"), norm("c", "b")) == value
+    residual = Node("add", "sum", ("c", "a"))
+    assert arena(conv("a", "input"), conv("b", "a"), conv("c", "b"), residual, conv("d", "sum")) == 2 * value
+
+
 # --------------------------------------------------------------------------------------------- fusing
 
 
