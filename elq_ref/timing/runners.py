@@ -70,7 +70,7 @@ def _onnxruntime(int8: bool) -> Callable[[PackedNetwork, int], Ready]:
             path = Path(folder, "float.onnx")
             export_onnx(network, path)
             if int8:
-                path = quantized(network, path)
+                path = int8_onnx(network, path)
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
             session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -85,7 +85,7 @@ def _onnxruntime(int8: bool) -> Callable[[PackedNetwork, int], Ready]:
     return make
 
 
-def quantized(network: PackedNetwork, path: Path, batches: int = 4) -> Path:
+def int8_onnx(network: PackedNetwork, path: Path, batches: int = 4) -> Path:
     """The ONNX file with uint8 activations and int8 weights (QDQ, a scale for each output channel), onnxruntime's
     fastest form; calibrated on random pictures, as time does not depend on the values.
 

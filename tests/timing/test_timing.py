@@ -16,7 +16,7 @@ from elq_ref.deploy import calibrate
 from elq_ref.exchange import export_onnx
 from elq_ref.machine import cpu_name, peak_memory, python_command
 from elq_ref.runtime import Session, info
-from elq_ref.timing.runners import quantized
+from elq_ref.timing.runners import int8_onnx
 from elq_ref.timing.turns import processors
 from elq_ref.timing.worker import pictures
 
@@ -178,7 +178,7 @@ def test_no_pair_of_products_of_the_peer_leaves_16_bits(network, tmp_path):
     onnx = pytest.importorskip("onnx", reason="the package onnx is not installed")
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     export_onnx(network, tmp_path / "float.onnx")
-    model = onnx.load(quantized(network, tmp_path / "float.onnx"))
+    model = onnx.load(int8_onnx(network, tmp_path / "float.onnx"))
     arrays = [onnx.numpy_helper.to_array(array) for array in model.graph.initializer]
     weights = [w.reshape(len(w), -1).astype(int) for w in arrays if w.dtype == np.int8 and w.ndim > 1]
     assert len(weights) == len(network.layers)
