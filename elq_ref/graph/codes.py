@@ -27,14 +27,14 @@ def row_bytes(levels: str, length: int) -> int:
     return -(-length * BITS[levels] // 8)
 
 
-def rows(shape: tuple[int, ...]) -> int:
+def row_length(shape: tuple[int, ...]) -> int:
     """Weights in one row of a weight of `shape` (O, I, KH, KW) or (O, I)."""
     return math.prod(shape[1:])
 
 
 def to_rows(weight: np.ndarray) -> np.ndarray:
     """A weight (O, I, KH, KW) or (O, I) as rows (O, KH * KW * I) in canonical order."""
-    return np.moveaxis(weight, 1, -1).reshape(len(weight), rows(weight.shape))
+    return np.moveaxis(weight, 1, -1).reshape(len(weight), row_length(weight.shape))
 
 
 def from_rows(table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

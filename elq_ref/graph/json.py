@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from .codes import pack_trits, row_bytes, rows, trit_bytes, unpack_trits
+from .codes import pack_trits, row_bytes, row_length, trit_bytes, unpack_trits
 from .nodes import LEVELS, Node, Weight
 from .reading import Tensors, integers, items, members
 from .shapes import MAX_NODES, OPS, check_name, check_weight_shape
@@ -28,7 +28,7 @@ def nodes_to_json(nodes: tuple[Node, ...]) -> tuple[list[dict[str, Any]], dict[s
         if weight is not None:
             entry |= {"levels": weight.levels, "shape": list(weight.shape)}
             if weight.levels == "ternary":
-                tensors[f"{node.name}.trits"] = pack_trits(weight.data, rows(weight.shape))
+                tensors[f"{node.name}.trits"] = pack_trits(weight.data, row_length(weight.shape))
             else:
                 tensors[f"{node.name}.{'weight' if weight.levels == 'float' else 'codes'}"] = weight.data
             if weight.alpha is not None:
@@ -80,7 +80,7 @@ def _weight(entry: dict[str, Any], tensors: Tensors) -> Weight:
     if levels not in LEVELS:
         raise FormatError(f"node {name!r} has levels {str(levels)[:40]!r}, wanted one of {', '.join(LEVELS)}")
     check_weight_shape(entry["op"], shape)
-    outputs, length = shape[0], rows(shape)
+    outputs, length = shape[0], row_length(shape)
     if levels == "float":
         return Weight(levels, shape, tensors.whole(f"{name}.weight", np.float32, shape))
     if levels == "ternary":

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .codes import BITS, check_codes, from_rows, row_bytes, rows, unpack_rows
+from .codes import BITS, check_codes, from_rows, row_bytes, row_length, unpack_rows
 
 LEVELS = (*BITS, "float")
 T = TypeVar("T")
@@ -63,9 +63,9 @@ class Weight:
                 raise ValueError("a float weight has no alpha")
             object.__setattr__(self, "data", frozen_array("weight", self.data, np.float32, self.shape))
             return
-        wanted = (self.shape[0], row_bytes(self.levels, rows(self.shape)))
+        wanted = (self.shape[0], row_bytes(self.levels, row_length(self.shape)))
         object.__setattr__(self, "data", frozen_array("codes", self.data, np.uint8, wanted))
-        check_codes(self.data, self.levels, rows(self.shape))
+        check_codes(self.data, self.levels, row_length(self.shape))
         if self.alpha is None or self.alpha.shape not in ((1,), (self.shape[0],)):
             given = None if self.alpha is None else self.alpha.shape
             raise ValueError(f"alpha has shape {given}, wanted (1,) or ({self.shape[0]},)")
@@ -76,7 +76,7 @@ class Weight:
     @property
     def size(self) -> int:
         """Number of weights."""
-        return self.shape[0] * rows(self.shape)
+        return self.shape[0] * row_length(self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -87,7 +87,7 @@ class Weight:
         """Codes int8 in the shape of the weight; ValueError for a float weight, which has none."""
         if self.levels == "float":
             raise ValueError("a float weight has no codes")
-        return from_rows(unpack_rows(self.data, self.levels, rows(self.shape)), self.shape)
+        return from_rows(unpack_rows(self.data, self.levels, row_length(self.shape)), self.shape)
 
     def values(self) -> np.ndarray:
         """W_hat float32 in the shape of the weight: alpha_o * code, every zero +0.0."""

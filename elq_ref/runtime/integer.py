@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.codes import flip_rows, nonzeros, row_bytes, rows, to_rows, unpack_rows
+from ..graph.codes import flip_rows, nonzeros, row_bytes, row_length, to_rows, unpack_rows
 from ..graph.nodes import Graph, Node, frozen_array, required
 from ..graph.shapes import infer_shapes
 
@@ -51,7 +51,7 @@ class IntegerWeight:
             if (self.data == LOW).any():
                 raise ValueError(f"an int8 weight is {LOW}, wanted {-HIGH} to {HIGH}")
         else:
-            length = rows(self.shape)
+            length = row_length(self.shape)
             wanted = (self.shape[0], row_bytes(self.levels, length))
             object.__setattr__(self, "data", frozen_array("codes", self.data, np.uint8, wanted))
 
@@ -59,14 +59,14 @@ class IntegerWeight:
         """w as int8 (O, K) in canonical order, K = KH * KW * C / groups."""
         if self.levels == "int8":
             return to_rows(self.data)
-        return unpack_rows(self.data, self.levels, rows(self.shape))
+        return unpack_rows(self.data, self.levels, row_length(self.shape))
 
     def absolute_sums(self) -> np.ndarray:
         """sum |w| of each output channel, int64 (O)."""
         if self.levels == "int8":
             sums: np.ndarray = np.abs(self.data.astype(np.int64)).reshape(self.shape[0], -1).sum(1)
             return sums
-        return nonzeros(self.data, self.levels, rows(self.shape))
+        return nonzeros(self.data, self.levels, row_length(self.shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,7 +248,7 @@ def integer_weight(node: Node, int8: np.ndarray | None = None) -> IntegerWeight:
     levels, shape = weight.levels, weight.shape
     if int8 is not None:
         return IntegerWeight("int8", shape, int8)
-    return IntegerWeight(levels, shape, flip_rows(weight.data, levels, rows(shape), negative))
+    return IntegerWeight(levels, shape, flip_rows(weight.data, levels, row_length(shape), negative))
 
 
 def averaged(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..graph.codes import rows, to_rows, unpack_rows
+from ..graph.codes import row_length, to_rows, unpack_rows
 from ..graph.nodes import Node, required
 from .native import geometry
 
@@ -33,7 +33,7 @@ def _conv(node: Node, shape: tuple[int, ...]) -> Function:
     (kh, kw), (sh, sw), (ph, pw), (dh, dw), groups = geometry(node)
     weight, scale, bias = required(node.weight), required(node.scale), required(node.bias)
     factor = scale if weight.alpha is None else weight.alpha * scale
-    length, outputs, (rows_out, columns_out) = rows(weight.shape), shape[0] // groups, shape[1:] or (1, 1)
+    length, outputs, (rows_out, columns_out) = row_length(weight.shape), shape[0] // groups, shape[1:] or (1, 1)
 
     def decode(first: int, last: int) -> np.ndarray:
         """Rows `first` to `last` of the codes (or weights) as float32 (channels, K)."""
