@@ -18,7 +18,7 @@ import numpy as np
 
 from elq_ref import datasets
 from elq_ref.deploy import derive
-from elq_ref.deploy.calibration import METHODS, histograms, scale
+from elq_ref.deploy.calibration import RULES, histograms, scale
 from elq_ref.runtime import PackedNetwork, Session
 from elq_ref.runtime.format import to_bytes
 from elq_ref.training.state import environment
@@ -26,6 +26,11 @@ from elq_ref.training.state import environment
 from ..result_text import add_output, made_by, write_result
 
 BATCH = 100
+
+
+def size(network: PackedNetwork) -> int:
+    """Bytes of its file."""
+    return len(to_bytes(network.graph, network.metadata, network.int8))
 
 
 def logits(session: Session, images: np.ndarray) -> np.ndarray:
@@ -40,25 +45,24 @@ def measured(path: str, train: datasets.Dataset, test: datasets.Dataset, count: 
     wanted = logits(Session(network), test.images)
     right = int((wanted.argmax(1) == test.labels).sum())
     int8: dict[str, dict[str, Any]] = {}
-    for method in METHODS:
-        program = derive(network, {name: scale(h, method) for name, h in found.items()}, {"method": method})
-        calibrated = replace(network, int8=program)
+    for rule in RULES:
+        derived = derive(network, {name: scale(h, rule) for name, h in found.items()}, {"method": rule})
+        calibrated = replace(network, int8=derived)
         got = logits(Session(calibrated, activations="int8"), test.images)
         here = int((got.argmax(1) == test.labels).sum())
         same = int((got.argmax(1) == wanted.argmax(1)).sum())
         noise = 10 * np.log10(np.square(wanted).sum() / np.square(wanted - got).sum())
-        size = len(to_bytes(calibrated))
-        int8[method] = {"right": here, "same_answer": same, "logits_db": float(noise), "bytes": size}
-    return {"right": right, "of": len(test), "bytes": len(to_bytes(network)), "int8": int8}
+        int8[rule] = {"right": here, "same_answer": same, "logits_db": float(noise), "bytes": size(calibrated)}
+    return {"right": right, "of": len(test), "bytes": size(network), "int8": int8}
 
 
 def lines_of(name: str, figures: dict[str, Any]) -> list[str]:
     """The figures of a network as text."""
     right, total = figures["right"], figures["of"]
     lines = [f"{name}: float32 activations {right} of {total} right; {figures['bytes']:,} bytes"]
-    for method, f in figures["int8"].items():
+    for rule, f in figures["int8"].items():
         lines.append(
-            f"  {method:<10}  {f['right']} right ({100 * (f['right'] - right) / total:+.2f} points), "
+            f"  {rule:<10}  {f['right']} right ({100 * (f['right'] - right) / total:+.2f} points), "
             f"same answer {f['same_answer']}, logits {f['logits_db']:.1f} dB; {f['bytes']:,} bytes"
         )
     return lines

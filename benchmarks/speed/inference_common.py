@@ -118,7 +118,7 @@ class Report:
                 figure: dict[str, Any] = {"what": what, "threads": threads, "runner": name, "batch": batch}
                 figure |= {f"seconds_{key}": value / unit for key, value in times.items()}
                 if timed is ours:
-                    layers = sum(seconds for _, _, _, seconds, macs in ours.steps[batch] if macs)
+                    layers = sum(seconds for _, _, _, seconds, macs in ours.profile[batch] if macs)
                     line += f"  its layers alone, at best: {1e3 * layers / unit:.4f} ms"
                     figure["seconds_layers"] = layers / unit
                 else:
@@ -144,7 +144,7 @@ def difference(ours: Timed, timed: Timed) -> str:
 
 
 def with_integers(network: PackedNetwork) -> PackedNetwork:
-    """The network with its int8 program, calibrated on random pictures."""
+    """The network calibrated for int8 activations on random pictures."""
     from elq_ref.deploy import calibrate
 
     pictures = np.random.default_rng(1).integers(0, 256, (4, *network.graph.input_shape), dtype=np.uint8)

@@ -10,6 +10,7 @@ weights; float activations beside onnxruntime and torch.compile in float32, int8
 import numpy as np
 
 from elq_ref.graph.codes import pack_codes
+from elq_ref.preprocessing import Normalization
 from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight
 
 from .inference_common import FLOAT, INT8, QUANTIZE, Report, arguments, with_integers
@@ -35,7 +36,7 @@ def chain(levels: str, length: int) -> PackedNetwork:
         source = f"relu{k}"
     nodes.append(Node("global_avg_pool", "mean", (source,)))
     names = tuple(f"class {k}" for k in range(CHANNELS))
-    metadata = Metadata(names, (0.5,) * CHANNELS, (0.25,) * CHANNELS)
+    metadata = Metadata(names, Normalization((0.5,) * CHANNELS, (0.25,) * CHANNELS))
     return PackedNetwork(Graph("input", (CHANNELS, SIZE, SIZE), tuple(nodes), "mean"), metadata)
 
 

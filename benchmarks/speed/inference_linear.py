@@ -11,6 +11,7 @@ of one, for which what a call costs besides counts less.
 import numpy as np
 
 from elq_ref.graph.codes import pack_codes
+from elq_ref.preprocessing import Normalization
 from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight
 
 from .inference_common import QUANTIZE, Report, arguments, with_integers
@@ -37,7 +38,8 @@ def chain(levels: str, length: int) -> PackedNetwork:
             )
         )
         source = f"fc{k}"
-    metadata = Metadata(tuple(f"class {k}" for k in range(SIZE)), (0.5,) * PICTURE[0], (0.25,) * PICTURE[0])
+    rule = Normalization((0.5,) * PICTURE[0], (0.25,) * PICTURE[0])
+    metadata = Metadata(tuple(f"class {k}" for k in range(SIZE)), rule)
     return PackedNetwork(Graph("input", PICTURE, tuple(nodes), source), metadata)
 
 

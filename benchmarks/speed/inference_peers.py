@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from elq_ref.exchange.onnx_export import padded_maxima
 from elq_ref.runtime import Node, PackedNetwork
-from elq_ref.timing.runners import Call, Ready, Runner, normalized
+from elq_ref.timing.runners import Call, Ready, Runner
 
 torch._inductor.config.freezing = True
 os.environ.setdefault("TORCHINDUCTOR_FREEZING", "1")
@@ -98,7 +98,8 @@ def make(int8: bool):
         net = Network(network).eval().to(memory_format=torch.channels_last)
 
         def prepare(pictures: np.ndarray) -> Call:
-            x = torch.from_numpy(normalized(network, pictures)).contiguous(memory_format=torch.channels_last)
+            x = torch.from_numpy(network.metadata.normalization.apply(pictures))
+            x = x.contiguous(memory_format=torch.channels_last)
             with torch.no_grad():
                 run = torch.compile(quantized(net, x) if int8 else net, dynamic=False)
                 run(x)

@@ -15,7 +15,8 @@ from ..graph.nodes import Weight
 from ..graph_builder import to_graph
 from ..nn import Module
 from ..preprocessing import Normalization
-from ..runtime.packed import Metadata, PackedNetwork
+from ..runtime.metadata import Metadata
+from ..runtime.packed import PackedNetwork
 
 Codes = tuple[np.ndarray, np.ndarray]
 MeanStd = tuple[Sequence[float], Sequence[float]]
@@ -99,8 +100,8 @@ def pack(
     )
     method = {} if info.model is None else {"model": info.model}
     method |= metadata or {}
-    mean, std = info.normalization.mean, info.normalization.std
-    return PackedNetwork(replace(graph, nodes=nodes), Metadata(info.classes, mean, std, resize, method, __version__))
+    said = Metadata(info.classes, info.normalization, resize, method, __version__)
+    return PackedNetwork(replace(graph, nodes=nodes), said)
 
 
 def unpack(packed: PackedNetwork) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from runtime_nets import network, normalized, random_pictures, small, weighted
 from elq_ref import datasets
 from elq_ref.cli import main
 from elq_ref.deploy import calibrate, derive
-from elq_ref.deploy.calibration import BATCH, BINS, METHODS, Histogram, histograms, report, scale
+from elq_ref.deploy.calibration import BATCH, BINS, RULES, Histogram, histograms, scale, value_errors
 from elq_ref.deploy.derive import scaled_values
 from elq_ref.runtime import Node, PackedNetwork, interpret_int8
 from elq_ref.runtime.interpreter import values
@@ -73,12 +73,12 @@ def test_the_scales_that_the_methods_choose(seed):
     assert error(scale(h, "mse") * 127) <= 1.02 * best
     assert error(scale(h, "mse") * 127) < 0.7 * error(size[-1])  # so that the choice matters
 
-    for method in METHODS:  # in other units it is another number for the same
+    for method in RULES:  # in other units it is another number for the same
         assert scale(Histogram.of(x * np.float32(2.0**-30)), method) == pytest.approx(scale(h, method) * 2.0**-30)
 
 
 def test_what_is_always_0_has_a_scale_and_another_method_is_named():
-    for method in METHODS:
+    for method in RULES:
         assert scale(Histogram.of(np.zeros(3)), method) == 1 / 127
     with pytest.raises(ValueError, match="'entropy', wanted one of min-max, percentile, mse"):
         scale(Histogram.of(np.ones(3)), "entropy")
@@ -96,7 +96,7 @@ def test_histograms_of_a_network_are_those_of_its_values():
         assert h.largest == pytest.approx(np.abs(known[name]).max(), rel=1e-5)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RULES)
 def test_a_calibrated_network_is_near_the_float_one(method):
     rng = np.random.default_rng(71)
     net = small(rng)
@@ -108,7 +108,7 @@ def test_a_calibrated_network_is_near_the_float_one(method):
     logits = interpret_int8(calibrated.int8, pictures).logits
     ratio = np.square(float_logits).sum() / np.square(float_logits - logits).sum()
     assert ratio > 10**2.5
-    assert report(calibrated, pictures)[-1].total == pytest.approx(10 * np.log10(ratio), abs=0.05)
+    assert value_errors(calibrated, pictures)[-1].total == pytest.approx(10 * np.log10(ratio), abs=0.05)
 
 
 def test_the_report_against_the_values_themselves():
@@ -118,7 +118,7 @@ def test_the_report_against_the_values_themselves():
     known = values(net.graph, normalized(net, pictures))
     narrow = {name: float(np.abs(known[name]).max()) / 200 for name in scaled_values(net)}  # so that all saturate
     calibrated = replace(net, int8=derive(net, narrow))
-    found = {error.name: error for error in report(calibrated, pictures)}
+    found = {error.name: error for error in value_errors(calibrated, pictures)}
     assert list(found) == [*scaled_values(net), "logits"]
     int8 = interpret_int8(calibrated.int8, pictures).values
     for name, step in narrow.items():
@@ -138,8 +138,8 @@ def test_pictures_of_another_shape_or_none_are_named():
     for shape, dtype in (((1, 3, 7, 6), np.uint8), ((1, 2, 7, 6), np.float32), ((0, 2, 7, 6), np.uint8)):
         with pytest.raises(ValueError, match=r"wanted uint8 \(N, 2, 7, 6\) with N >= 1"):
             calibrate(net, np.zeros(shape, dtype))
-    with pytest.raises(ValueError, match="no int8 program"):
-        report(net, random_pictures(rng, net))
+    with pytest.raises(ValueError, match="not calibrated"):
+        value_errors(net, random_pictures(rng, net))
 
 
 @pytest.fixture
@@ -178,15 +178,15 @@ def test_the_command_calibrates_from_a_data_set(tmp_path, capsys):
     out = tmp_path / "int8.elq"
     assert main(["calibrate", str(tmp_path / "net.elq"), "--data", "digits", "--count", "30", "-o", str(out)]) == 0
     capsys.readouterr()
-    program = PackedNetwork.load(out).int8
-    assert program.calibration == {"method": "mse", "pictures": 30}
+    int8 = PackedNetwork.load(out).int8
+    assert int8.calibration == {"method": "mse", "pictures": 30}
     train = datasets.load("digits", None, "train")
     chosen = np.arange(30) * len(train) // 30
-    assert program.scales == calibrate(PackedNetwork.load(out), train.images[chosen]).int8.scales
+    assert int8.scales == calibrate(PackedNetwork.load(out), train.images[chosen]).int8.scales
 
     assert main(["eval", str(out), "--data", "digits", "--activations", "int8", "--json"]) == 0
     test = datasets.load("digits", None, "test")
-    correct = int((interpret_int8(program, test.images).logits.argmax(1) == test.labels).sum())
+    correct = int((interpret_int8(int8, test.images).logits.argmax(1) == test.labels).sum())
     assert json.loads(capsys.readouterr().out)["correct"] == correct
     assert main(["eval", str(tmp_path / "net.elq"), "--data", "digits", "--activations", "int8"]) == 2
     assert "calibrate" in capsys.readouterr().err

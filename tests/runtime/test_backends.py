@@ -1,4 +1,4 @@
-"""W_hat Session compiles: the plan of its memory, the fusing of steps, int8 programs against their definition."""
+"""What a Session runs: the plan of its memory, the fusing of nodes, int8 activations against their definition."""
 
 import os
 import threading
@@ -11,19 +11,19 @@ import pytest
 from children import run_python
 from runtime_nets import block, error_bounds, network, random_pictures, small, weighted, with_int8
 
-from elq_ref.runtime import Node, Session, interpret, interpret_int8, kernels, load
+from elq_ref.runtime import Node, Session, interpret, interpret_int8, load, native
 from elq_ref.runtime.arena import ALIGN, Value, plan
-from elq_ref.runtime.fusing import float_steps, int8_steps
+from elq_ref.runtime.fusing import fuse_float, fuse_int8
 
 pytestmark = pytest.mark.kernels
-needs_c = pytest.mark.skipif(kernels._infer is None, reason="the extension _infer is not built")
+needs_c = pytest.mark.skipif(native._infer is None, reason="the extension _infer is not built")
 
 
 @pytest.fixture(params=["C", "NumPy"])
 def backend(request, monkeypatch):
     if request.param == "NumPy":
-        monkeypatch.setattr(kernels, "_infer", None)
-    elif kernels._infer is None:
+        monkeypatch.setattr(native, "_infer", None)
+    elif native._infer is None:
         pytest.skip("the extension _infer is not built")
     return request.param
 
@@ -63,6 +63,29 @@ def test_a_chain_alternates_between_two_places():
     assert plan([]) == ({}, 0)
 
 
+@needs_c
+@pytest.mark.parametrize(("activations", "width"), [("float32", 4), ("int8", 1)])
+def test_values_are_written_where_their_last_operand_was(activations, width):
+    """A residual's place serves the sum, one place a chain of scale_shifts; a convolution needs another one."""
+    rng = np.random.default_rng(34)
+    value = 4 * 8 * 8 * width
+
+    def conv(name, source):
+        return weighted(rng, "conv", name, source, "ternary", (4, 4, 3, 3), padding=(1, 1))
+
+    def norm(name, source):
+        arrays = rng.standard_normal((2, 4)).astype(np.float32)
+        return Node("scale_shift", name, (source,), scale=arrays[0], bias=arrays[1])
+
+    def arena(*nodes):
+        net = network([*nodes, Node("global_avg_pool", "out", (nodes[-1].name,))], (4, 8, 8), 4)
+        return Session(with_int8(net, rng), activations).arena_bytes
+
+    assert arena(norm("a", "input"), norm("b", "a"), norm("c", "b")) == value
+    residual = Node("add", "sum", ("c", "a"))
+    assert arena(conv("a", "input"), conv("b", "a"), conv("c", "b"), residual, conv("d", "sum")) == 2 * value
+
+
 # --------------------------------------------------------------------------------------------- fusing
 
 
@@ -72,7 +95,7 @@ def shape_of(steps):
 
 def test_what_is_fused():
     net = block(np.random.default_rng(21))
-    assert shape_of(float_steps(net.graph, net.shapes)) == [
+    assert shape_of(fuse_float(net.graph, net.shapes)) == [
         ("conv", "first relu", ("input",), True),
         ("conv", "a relu", ("first relu",), True),
         ("conv", "b", ("a relu",), False),
@@ -84,7 +107,7 @@ def test_what_is_fused():
 
 def test_a_value_with_another_reader_is_not_fused():
     net = block(np.random.default_rng(21), ["a", "b", "shortcut", "sum", "c", "flat"])
-    found = {name: (op, reads) for op, name, reads, _ in shape_of(float_steps(net.graph, net.shapes))}
+    found = {name: (op, reads) for op, name, reads, _ in shape_of(fuse_float(net.graph, net.shapes))}
     assert found["a"] == ("conv", ("first relu",))
     assert found["a relu"] == ("relu", ("a",))
     assert found["sum"] == ("add", ("b", "shortcut"))
@@ -93,7 +116,7 @@ def test_a_value_with_another_reader_is_not_fused():
     assert found["fc"] == ("linear", ("again",))  # reads what the flatten reads
     assert "flat" not in found  # its other reader is such a layer too
     dead = replace(net.graph, output="fc")
-    assert [s.name for s in float_steps(dead, net.shapes)][-1] == "fc"
+    assert [s.name for s in fuse_float(dead, net.shapes)][-1] == "fc"
 
 
 @needs_c
@@ -111,7 +134,7 @@ def test_fusing_changes_no_bit(activations, swapped):
             np.testing.assert_array_equal(Session(other)(pictures), wanted)
         return
     net = with_int8(net, np.random.default_rng(23))
-    fused, plain = int8_steps(net.int8, net.shapes), net.int8.nodes
+    fused, plain = fuse_int8(net.int8, net.shapes), net.int8.nodes
     assert len(fused) == len(plain) - 3  # two additions and a flatten
     np.testing.assert_array_equal(Session(net, "int8").raw(pictures), interpret_int8(net.int8, pictures).raw)
 
@@ -129,7 +152,7 @@ def test_a_tail_adds_once_and_before_its_relu(backend):
         Node("global_avg_pool", "out", ("second",)),
     ]
     net = with_int8(network(nodes, (4, 6, 5), 4), rng)
-    assert shape_of(float_steps(net.graph, net.shapes)) == [
+    assert shape_of(fuse_float(net.graph, net.shapes)) == [
         ("conv", "a relu", ("input",), True),
         ("add", "after the relu", ("a relu", "input"), False),
         ("conv", "first", ("after the relu", "input"), False),
@@ -258,7 +281,7 @@ def test_int8_takes_normalized_floats_too(backend):
     rng = np.random.default_rng(24)
     net = with_int8(small(rng), rng)
     pictures = random_pictures(rng, net, 3)
-    mean, std = (np.reshape(v, (-1, 1, 1)) for v in (net.metadata.mean, net.metadata.std))
+    mean, std = (np.reshape(v, (-1, 1, 1)) for v in (net.metadata.normalization.mean, net.metadata.normalization.std))
     x = ((pictures / 255 - mean) / std).astype(np.float32)
     run = Session(net, "int8")
     scale = net.int8.scales["input"]
@@ -266,19 +289,19 @@ def test_int8_takes_normalized_floats_too(backend):
     np.testing.assert_array_equal(run.raw(x), interpret_int8(net.int8, wanted.reshape(x.shape).astype(np.int8)).raw)
 
 
-RESNET20 = Path(__file__).parents[2] / "benchmarks" / "results"
+RESNET20 = Path(__file__).parents[1] / "data"
 
 
 @pytest.mark.data
 @needs_c
 @pytest.mark.parametrize("levels", ["ternary", "binary"])
 def test_resnet20_on_real_pictures(levels):
-    if not os.environ.get("ELQ_DATA") or not RESNET20.exists():
+    if not os.environ.get("ELQ_DATA"):
         pytest.skip("no data sets: ELQ_DATA is not set")
     from elq_ref import datasets
 
     _, test = datasets.cifar10(Path(os.environ["ELQ_DATA"]) / "cifar-10-batches-bin")
-    net = with_int8(load(RESNET20 / f"resnet20-{levels}-6passes.elq"), np.random.default_rng(25))
+    net = with_int8(load(RESNET20 / f"resnet20-{levels}.elq"), np.random.default_rng(25))
     check_int8(net, test.images[:100])
 
 
@@ -369,7 +392,7 @@ def test_what_a_session_refuses():
     net = small(np.random.default_rng(31))
     with pytest.raises(ValueError, match="activations are 'int4', wanted one of float32, int8"):
         Session(net, "int4")
-    with pytest.raises(ValueError, match="no int8 program"):
+    with pytest.raises(ValueError, match="not calibrated"):
         Session(net, "int8")
     with pytest.raises(ValueError, match="no raw integers"):
         Session(net).raw(np.zeros((1, 2, 7, 6), np.uint8))

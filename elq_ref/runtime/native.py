@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..graph.codes import BITS
-from ..graph.nodes import Node
+from ..graph.nodes import Node, required
 from .integer import IntegerNode
 
 try:
-    from .. import _infer
+    from .. import _infer as _infer
 except ImportError:
-    _infer = None
+    _infer = None  # type: ignore[assignment]
 else:
     _infer.isa(), _infer.threads()  # a word that ELQ_ISA or ELQ_NUM_THREADS cannot be is refused here
 
@@ -23,7 +23,10 @@ def geometry(node: Node | IntegerNode) -> tuple[Pair, Pair, Pair, Pair, int]:
     if node.op == "linear":
         return (1, 1), (1, 1), (0, 0), (1, 1), 1
     a = node.attributes
-    return node.weight.shape[2:], a["stride"], a["padding"], a["dilation"], a["groups"]
+    weight = node.weight
+    assert weight is not None
+    kh, kw = weight.shape[2:]
+    return (kh, kw), a["stride"], a["padding"], a["dilation"], a["groups"]
 
 
 def kernel_name(node: Node, size: tuple[int, ...]) -> str:
@@ -31,6 +34,6 @@ def kernel_name(node: Node, size: tuple[int, ...]) -> str:
     if _infer is None:
         return "NumPy"
     channels, height, width = size if len(size) == 3 else (*size, 1, 1)
-    weights = node.weight.levels if node.weight.levels in BITS else "full"
-    size = height, width, channels
-    return _infer.kernel_for("float32", weights, size, node.weight.shape[0], *geometry(node))
+    weight = required(node.weight)
+    weights = weight.levels if weight.levels in BITS else "full"
+    return _infer.kernel_for("float32", weights, (height, width, channels), weight.shape[0], *geometry(node))

@@ -1,4 +1,4 @@
-"""Whole int8 programs against loops over Python's integers, which know docs/arithmetic.md and nothing of NumPy."""
+"""Networks on int8 activations against loops over Python's integers, which know only docs/arithmetic.md, not NumPy."""
 
 import re
 from math import prod
@@ -14,13 +14,13 @@ from elq_ref.runtime import Node, Weight, interpret_int8
 pytestmark = pytest.mark.kernels
 
 
-def integers(node, program):
+def integers(node, int8):
     """The integers that a graph node multiplies by: codes times the sign of its scale, from the graph alone."""
     sign = [-1 if s < 0 else 1 for s in node.scale.tolist()]
     if node.op == "scale_shift":
         return [64 * s for s in sign]
     if node.weight.levels == "float":
-        return program.weights[node.name].tolist()  # checked in test_integer.py
+        return int8.weights[node.name].tolist()  # checked in test_integer.py
     return [(s * w.astype(int)).tolist() for s, w in zip(sign, node.weight.codes(), strict=True)]
 
 
@@ -115,14 +115,14 @@ class Brute:
 
 def check(net, rng, count=3):
     """The interpreter computes what the loops compute, for pictures and for int8 from end to end of its range."""
-    program = net.int8
+    int8 = net.int8
     pictures = random_pictures(rng, net, count)
     pictures[0] = rng.choice([0, 255], pictures[0].shape)
-    table = program.table
+    table = int8.table
     as_int8 = np.stack([np.stack([table[c][image[c]] for c in range(len(table))]) for image in pictures])
     extreme = rng.choice([-128, 127], pictures.shape).astype(np.int8)
     for x, seen in ((pictures, as_int8), (extreme, extreme)):
-        outputs = interpret_int8(program, x)
+        outputs = interpret_int8(int8, x)
         for n in range(count):
             brute = Brute(net, seen[n])
             assert set(outputs.values) == set(brute.values)
@@ -131,9 +131,9 @@ def check(net, rng, count=3):
                 assert got.dtype == np.int8
                 assert {place: int(got[n][place]) for place in np.ndindex(got[n].shape)} == value, name
             assert outputs.raw.dtype == np.int32
-            assert outputs.raw[n].tolist() == [brute.raw[k,] for k in range(len(program.factor))]
+            assert outputs.raw[n].tolist() == [brute.raw[k,] for k in range(len(int8.factor))]
             assert outputs.logits.dtype == np.float32
-            wanted = [np.float32(float(f) * brute.raw[k,]) for k, f in enumerate(program.factor)]
+            wanted = [np.float32(float(f) * brute.raw[k,]) for k, f in enumerate(int8.factor)]
             assert outputs.logits[n].tolist() == wanted
 
 
@@ -212,12 +212,12 @@ def test_sums_beyond_the_integers_of_float32_are_exact(levels, inputs):
     weight = Weight(levels, (2, inputs), ones, None if levels == "float" else np.float32([1e-3]))
     node = Node("linear", "fc", ("f",), {}, weight, np.float32([1, -1]), np.zeros(2, np.float32))
     net = network([Node("flatten", "f", ("input",)), node], (1, inputs, 1), 2)
-    program = derive(net, {"input": 1.0, "fc": 1e3})
+    int8 = derive(net, {"input": 1.0, "fc": 1e3})
     x = np.full((1, 1, inputs, 1), -128, np.int8)
     x[0, 0, 0] = -127
     wanted = (-128 * inputs + 1) * each
     assert abs(wanted) > 1 << 24
-    assert interpret_int8(program, x).raw.tolist() == [[wanted, -wanted]]
+    assert interpret_int8(int8, x).raw.tolist() == [[wanted, -wanted]]
 
 
 def test_the_order_of_pictures_and_the_size_of_a_batch_do_not_matter():

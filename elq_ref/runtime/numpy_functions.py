@@ -11,29 +11,29 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..graph.codes import rows, to_rows, unpack_rows
-from ..graph.nodes import Node
-from .kernels import geometry
+from ..graph.codes import row_length, to_rows, unpack_rows
+from ..graph.nodes import Node, required
+from .native import geometry
 
-Layer = Callable[..., np.ndarray]
+Function = Callable[..., np.ndarray]
 
 PATCH_FLOATS = 1 << 22  # of the inputs that are gathered at a time
 BLOCK = 64  # output channels that are decoded at a time
 
 
-def prepare(node: Node, shape: tuple[int, ...]) -> Layer:
+def function(node: Node, shape: tuple[int, ...]) -> Function:
     """The `node`, whose value has `shape` (C, H, W) or (C), as a function of the values that it reads."""
     if node.weight is None:
-        return _PREPARE[node.op](node)
+        return _FUNCTIONS[node.op](node)
     run = _conv(node, shape)
     return run if node.op == "conv" else lambda x: run(x[:, None, None, :])[:, 0, 0]
 
 
-def _conv(node: Node, shape: tuple[int, ...]) -> Layer:
+def _conv(node: Node, shape: tuple[int, ...]) -> Function:
     (kh, kw), (sh, sw), (ph, pw), (dh, dw), groups = geometry(node)
-    weight, bias = node.weight, node.bias
-    factor = node.scale if weight.alpha is None else weight.alpha * node.scale
-    length, outputs, (rows_out, columns_out) = rows(weight.shape), shape[0] // groups, shape[1:] or (1, 1)
+    weight, scale, bias = required(node.weight), required(node.scale), required(node.bias)
+    factor = scale if weight.alpha is None else weight.alpha * scale
+    length, outputs, (rows_out, columns_out) = row_length(weight.shape), shape[0] // groups, shape[1:] or (1, 1)
 
     def decode(first: int, last: int) -> np.ndarray:
         """Rows `first` to `last` of the codes (or weights) as float32 (channels, K)."""
@@ -72,15 +72,16 @@ def _conv(node: Node, shape: tuple[int, ...]) -> Layer:
     return run
 
 
-def _scale_shift(node: Node) -> Layer:
-    return lambda x: x * node.scale + node.bias
+def _scale_shift(node: Node) -> Function:
+    scale, bias = required(node.scale), required(node.bias)
+    return lambda x: x * scale + bias
 
 
-def _max_pool(node: Node) -> Layer:
+def _max_pool(node: Node) -> Function:
     return lambda x: _reduce(node, x, np.maximum)
 
 
-def _avg_pool(node: Node) -> Layer:
+def _avg_pool(node: Node) -> Function:
     kh, kw = node.attributes["kernel"]
     share = np.float32(1 / (kh * kw))
     return lambda x: _reduce(node, x, np.add) * share
@@ -90,34 +91,34 @@ def _reduce(node: Node, x: np.ndarray, combine: np.ufunc) -> np.ndarray:
     """`combine` over all places of whole windows, one place at a time."""
     (kh, kw), (sh, sw) = node.attributes["kernel"], node.attributes["stride"]
     rows, columns = (x.shape[1] - kh) // sh + 1, (x.shape[2] - kw) // sw + 1
-    y = None
+    y: np.ndarray | None = None
     for i in range(kh):
         for j in range(kw):
             seen = x[:, i : i + sh * (rows - 1) + 1 : sh, j : j + sw * (columns - 1) + 1 : sw]
             y = seen.copy() if y is None else combine(y, seen, out=y)
-    return y
+    return required(y)
 
 
-def _global_avg_pool(node: Node) -> Layer:
+def _global_avg_pool(node: Node) -> Function:
     return lambda x: x.mean((1, 2))
 
 
-def _subsample(node: Node) -> Layer:
+def _subsample(node: Node) -> Function:
     step = node.attributes["step"]
     return lambda x: x[:, ::step, ::step]
 
 
-def _pad(node: Node) -> Layer:
+def _pad(node: Node) -> Function:
     (c0, h0, w0), (c1, h1, w1) = node.attributes["before"], node.attributes["after"]
     return lambda x: np.pad(x, ((0, 0), (h0, h1), (w0, w1), (c0, c1)))
 
 
-def _flatten(node: Node) -> Layer:
+def _flatten(node: Node) -> Function:
     """Elements in the order (C, H, W), as in the graph."""
     return lambda x: (x.transpose(0, 3, 1, 2) if x.ndim == 4 else x).reshape(len(x), math.prod(x.shape[1:]))
 
 
-_PREPARE: dict[str, Callable[[Node], Layer]] = {
+_FUNCTIONS: dict[str, Callable[[Node], Function]] = {
     "scale_shift": _scale_shift,
     "relu": lambda node: lambda x: np.maximum(x, 0),
     "add": lambda node: np.add,

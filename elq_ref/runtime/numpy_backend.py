@@ -1,4 +1,4 @@
-"""A network run by NumPy, where the extension is missing: the same as runtime.program.Program, slower."""
+"""A network run by NumPy, where the extension is missing: the same as c_backend.CBackend, slower."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import layers
+from ..graph.nodes import required
 from .integer_interpreter import interpret_int8
+from .numpy_functions import function
 from .packed import PackedNetwork
 
 MAX_FLOATS = 1 << 26  # of activations that one pass holds: more pictures are run in several passes
 
 
 @dataclass(frozen=True, eq=False)
-class NumpyStep:
+class NumpyInstruction:
     """A node as a function of the values that it reads; `dead` are those that nobody reads afterwards."""
 
     name: str
@@ -30,8 +31,8 @@ class NumpyStep:
     runs: str = "NumPy"
 
 
-class NumpyProgram:
-    """A network compiled for one kind of activations; with int8 ones it is the definition itself, in one step."""
+class NumpyBackend:
+    """A network compiled for one kind of activations; with int8 ones it is the definition itself, one instruction."""
 
     arena_bytes = 0
 
@@ -40,16 +41,16 @@ class NumpyProgram:
         self._input, self._output, self._table = graph.input, graph.output, table
         self._int8 = network.int8 if activations == "int8" else None
         macs = network.macs
-        self.steps = []
+        self.instructions = []
         if self._int8 is not None:
-            self.steps.append(NumpyStep(graph.output, "network", sum(macs.values()), graph.output))
+            self.instructions.append(NumpyInstruction(graph.output, "network", sum(macs.values()), graph.output))
         else:
             last = {name: position for position, node in enumerate(graph.nodes) for name in node.inputs}
             last[graph.output] = len(graph.nodes)
             for position, node in enumerate(graph.nodes):
                 dead = tuple(name for name in {*node.inputs, node.name} if last.get(name, position) == position)
-                work, run = macs.get(node.name, 0), layers.prepare(node, shapes[node.name])
-                self.steps.append(NumpyStep(node.name, node.op, work, node.name, node.inputs, run, dead))
+                work, run = macs.get(node.name, 0), function(node, shapes[node.name])
+                self.instructions.append(NumpyInstruction(node.name, node.op, work, node.name, node.inputs, run, dead))
         self.layer_bytes = {name: weight.data.nbytes for name, weight in network.layers.items()}
         self._most = max(1, MAX_FLOATS // sum(map(math.prod, shapes.values())))
 
@@ -68,9 +69,9 @@ class NumpyProgram:
         if x.dtype == np.uint8:
             x = self._table[np.arange(x.shape[1])[:, None, None], x]
         known = {self._input: np.ascontiguousarray(x.transpose(0, 2, 3, 1))}
-        for position, step in enumerate(self.steps):
-            known[step.name] = step.run(*(known[i] for i in step.reads))
-            for gone in step.dead:
+        for position, instruction in enumerate(self.instructions):
+            known[instruction.name] = required(instruction.run)(*(known[i] for i in instruction.reads))
+            for gone in instruction.dead:
                 del known[gone]
             if seconds is not None:
                 now = time.perf_counter()
