@@ -15,7 +15,7 @@ from result_text import keep, made_by
 from elq_ref import Batches, datasets
 from elq_ref.cli.common import load_network, table, with_normalization
 from elq_ref.nn import Module
-from elq_ref.runs.recipes import SUBJECTS
+from elq_ref.runs.recipes import EXPERIMENTS
 from elq_ref.runs.record import RunRecord
 from elq_ref.training.evaluate import accuracy, reestimate
 from elq_ref.training.state import State, environment
@@ -25,7 +25,7 @@ COUNTS = (1, 5, 10, 50, 200)
 
 def row(run: RunRecord, network: str) -> list[str]:
     """Per cent of the held-out images that W_hat of `run` has right, statistics by statistics."""
-    subject = SUBJECTS[run.config["recipe"]]
+    subject = EXPERIMENTS[run.config["recipe"]]
     if not subject.hold_out:
         raise SystemExit(f"{run.path} is a run of {run.config['recipe']}, which holds no training images out")
     train, held = datasets.hold_out(datasets.load(subject.data, None, "train"), subject.hold_out)

@@ -14,6 +14,7 @@ from typing import Any
 from ..elq.plan import Plan
 from ..errors import FormatError
 from ..files import atomic_write
+from ..methods import OrderPlan, plan_from_json
 
 BLOCKS = 120  # lines of steps.jsonl that `keep` leaves, each the mean of as many steps
 _MEASURED = ("lr", "loss", "loss_hat", "perturbation", "error", "objective", "frozen")
@@ -54,7 +55,7 @@ class RunRecord:
             raise ValueError(f"the run in {path} is not finished: go on with --resume")
         result = _object(path / "result.json", ("correct", "total", "top1"))
         try:
-            plan = Plan.from_json(config["plan"])
+            plan = plan_from_json(config["plan"])
         except (ValueError, TypeError, AttributeError) as error:
             raise FormatError(f"{path / 'config.json'} has no plan that can be read: {error}") from error
         logs = {name.partition(".")[0]: _lines(path / name, keys) for name, keys in _NEEDED.items()}
@@ -97,7 +98,10 @@ class RunRecord:
     @property
     def label(self) -> str:
         """What is compared over seeds: method, levels, and what departs from quantizing every layer."""
-        words = [self.method] if self.levels == "float" else [self.method, self.levels]
+        method = self.method
+        if method == "order" and isinstance(self.plan, OrderPlan):
+            method = f"{self.plan.order} order"
+        words = [method] if self.levels == "float" else [method, self.levels]
         words += ["(headline plan)"] if self.config.get("headline") else []
         kept = self.config.get("first_last_float") and self.levels != "float"
         words += ["(first, last layer float)"] if kept else []
