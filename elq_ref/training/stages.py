@@ -68,7 +68,8 @@ def quantize(
     `step.state.save(path)`; go on with `state=State.load(path, net)`, which continues to the same bits on the same
     machine, threads, kernels and versions, since batches are functions of (seed, epoch, sample). At the end every
     quantized weight stands on a level, unless the plan has no freezing stage.
-    Raises ValueError if a resumed state was made with other batches or another plan.
+    Raises ValueError if a resumed state was made with other batches or another plan, or if the network's weights were
+    replaced by other Tensors (`Module.astype`) after the run began.
     """
     if state is None:
         state = State.start(net, plan, sgd or SGD(), batches)
@@ -126,6 +127,9 @@ def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float) -> Objec
     """One step on one batch."""
     net, weights = state.net, state.weights
     parameters = dict(net.named_parameters())
+    for name, weight in weights.items():
+        if parameters[name] is not weight.parameter:
+            raise ValueError(f"{name} of the network was replaced since the run began: convert it (astype) before")
     shared = [p for name, p in parameters.items() if name not in weights]
     images = Tensor(x)
 
@@ -143,12 +147,12 @@ def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float) -> Objec
     grads = dict(zip(weights, seen.weights, strict=True))
     grads |= dict(zip((n for n in parameters if n not in weights), seen.shared, strict=True))
     for name, parameter in parameters.items():
-        weight = weights.get(name)
+        quantized = weights.get(name)
         dw = np.ascontiguousarray(grads[name])  # one memory order, so that a resumed run adds in the same order
-        free = None if weight is None else ~weight.frozen
+        free = None if quantized is None else ~quantized.frozen
         parameter.data, state.velocity[name] = state.sgd.update(parameter.data, dw, state.velocity[name], lr, free)
-        if weight is not None:
-            state.method.follow(weight, state.stage, partial(state.sgd.update, lr=lr))
+        if quantized is not None:
+            state.method.follow(quantized, state.stage, partial(state.sgd.update, lr=lr))
     net.zero_grad()
     return seen
 

@@ -211,6 +211,18 @@ def test_a_run_is_resumed_only_with_its_own_batches_and_plan(tmp_path):
         State.load(path, digits_cnn())
 
 
+def test_a_weight_lives_in_the_network_alone():
+    run = quantize(small_net(), batches(), PLAN, SGD(0.05))
+    state = next(run).state
+    for name, weight in state.weights.items():
+        assert weight.parameter is state.net.quantizable()[name]
+        weight.w = 2 * weight.w
+        np.testing.assert_array_equal(state.net.state_dict()[name], weight.w)
+    state.net.astype(np.float32)  # the same numbers in other Tensors
+    with pytest.raises(ValueError, match=r"0\.weight of the network was replaced since the run began"):
+        next(run)
+
+
 def test_keep_float_leaves_a_layer_alone():
     state = finished(replace(PLAN, keep_float=("0.weight",)))
     assert list(state.weights) == ["4.weight"]
