@@ -1,5 +1,7 @@
 """Freezing by order: exact counts, the first of equals, and a random order that seed and name fix."""
 
+import zlib
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,21 @@ def test_a_random_order_is_fixed_by_seed_and_name():
         assert abs(np.corrcoef(*ranks)[0, 1]) < 5 / n**0.5  # five standard deviations of unrelated orders
     half = first_in_order(first, np.zeros(first.shape, bool), 0.5)
     assert abs(half[: n // 20].mean() - 0.5) < 5 * 0.5 / (n / 2) ** 0.5  # and unrelated to the place
+
+
+def test_a_random_order_is_the_one_that_runs_were_made_with():
+    """SplitMix64 keyed by (seed, 0, CRC-32 of the name), in Python's integers."""
+
+    def mix(z: int) -> int:
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+        return z ^ (z >> 31)
+
+    key = 0
+    for part in (7, 0, zlib.crc32(b"conv1.weight")):
+        key = mix((key + part + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    expected = [mix(((i + 1) * 0x9E3779B97F4A7C15 + key) % 2**64) for i in range(6)]
+    assert random_order("conv1.weight", (2, 3), 7).ravel().tolist() == expected
 
 
 def test_a_plan_by_order_takes_every_value_within_its_limits_and_none_beyond():
