@@ -12,7 +12,6 @@ import numpy as np
 
 from .. import datasets, kernels, models
 from ..datasets import Batches, Dataset
-from ..elq.plan import Plan
 from ..nn import Module
 from ..runs.folder import RunFolder
 from ..runs.quantizing import finish, run_stages, stage_line
@@ -20,6 +19,7 @@ from ..runtime import PackedNetwork, Session
 from ..tensor import Tensor, no_grad
 from ..training.evaluate import count_correct, reestimate
 from ..training.float_training import fit
+from ..training.plans import named_plan
 from ..training.sgd import SGD, Schedule
 from ..training.stages import stage_steps
 from .common import Result, network_metadata, progress, save_network, table
@@ -27,10 +27,7 @@ from .common import Result, network_metadata, progress, save_network, table
 FLOAT_EPOCHS = 40
 AGREE = 1e-3  # logits packed and unpacked: four layers of up to 576 float32 products in two orders, 1.4e-4, and room
 BATCH = 64
-PLANS = {
-    "ternary": Plan("ternary", sign="computed", a1=1.0, a2=1e-4, epochs=(8, 4, 4, 4, 4)),
-    "binary": Plan("binary", sign="computed", a1=1.0, a2=1e-4, epochs=(8, 4, 4, 4, 4)),
-}
+LEVELS = ("ternary", "binary")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -51,15 +48,16 @@ def run(args: argparse.Namespace) -> Result:
     print(f"Training {metadata['model']} in float32 on {len(train)} pictures of handwritten digits", file=sys.stderr)
     result: dict[str, Any] = {"float": train_float(net, batches, test, out / "float.safetensors", metadata)}
     trained = net.state_dict()
-    for levels, plan in PLANS.items():
+    for levels in LEVELS:
+        plan, _ = named_plan("demo", levels=levels)
         print(
             f"ELQ to {levels} weights: a1 {plan.a1}, a2 {plan.a2}, {plan.gradient}, sign {plan.sign}", file=sys.stderr
         )
         net.load_state_dict(trained)
-        result[levels] = quantize_one(net, batches, test, plan, out / levels, metadata)
+        result[levels] = quantize_one(net, batches, test, levels, out / levels, metadata)
     result["seconds"] = time.perf_counter() - start
     result["folder"] = str(out)
-    agree = max(result[levels]["difference"] for levels in PLANS) <= AGREE
+    agree = max(result[levels]["difference"] for levels in LEVELS) <= AGREE
     return result, report(result), 0 if agree else 1
 
 
@@ -87,14 +85,14 @@ def train_float(net: Module, batches: Batches, test: Dataset, path: Path, metada
 
 
 def quantize_one(
-    net: Module, batches: Batches, test: Dataset, plan: Plan, path: Path, metadata: dict[str, Any]
+    net: Module, batches: Batches, test: Dataset, levels: str, path: Path, metadata: dict[str, Any]
 ) -> dict[str, Any]:
     """ELQ, stage by stage, then from the packed file."""
+    plan, sgd = named_plan("demo", levels=levels)
     folder = RunFolder(path)
     folder.clear()
     folder.start({"plan": plan.to_json()})
     total = sum(stage_steps(plan, batches))
-    sgd = SGD(0.05)
     for stage in run_stages(
         net, batches, test, plan, sgd, folder, watch=lambda steps: progress(steps, total, plan.levels)
     ):
@@ -132,7 +130,7 @@ def report(result: dict[str, Any]) -> str:
                 r["kernel"],
             ]
         )
-    checked = ", ".join(f"{levels} {result[levels]['difference']:.0e}" for levels in PLANS)
+    checked = ", ".join(f"{levels} {result[levels]['difference']:.0e}" for levels in LEVELS)
     return "\n".join(
         [
             table(rows),

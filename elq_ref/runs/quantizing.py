@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from .. import checkpoint
 from ..datasets import Batches, Dataset
 from ..deploy import pack
 from ..elq.plan import Plan
-from ..methods import usual_plan
 from ..nn import Module
 from ..runtime import PackedNetwork, Session
 from ..tensor import Tensor, no_grad
@@ -25,15 +23,6 @@ from .layers import layer_records
 
 REESTIMATION_BATCHES = 50
 PASS_BATCHES, PASS_PICTURES = 20, 2000  # for the measurements after every pass, which must cost little
-
-
-def recommended(levels: str | None = None, method: str = "elq", weights: Sequence[str] = ()) -> tuple[Plan, SGD]:
-    """The plan and optimizer that README's figures were made with, or where another method's paper departs from it.
-
-    levels=None: the method's own; weights: names of the network's (`Module.quantizable`).
-    """
-    plan = usual_plan(method, weights)
-    return plan if levels is None else replace(plan, levels=levels), SGD(lr=0.03)
 
 
 def run_stages(
@@ -77,7 +66,7 @@ def accuracies(state: State, batches: Batches, judge: Dataset, reestimation: int
     """{"top1": of W, "top1_hat": of W_hat, in per cent; "judge_loss", "judge_loss_hat": their mean cross entropy}."""
     result: dict[str, float] = {}
     for end, weights in (("", {}), ("_hat", state.quantized())):
-        if end and all(layer.frozen.all() for layer in state.layers.values()):  # W is W_hat
+        if end and all(weight.frozen.all() for weight in state.weights.values()):  # W is W_hat
             result |= {f"{key}_hat": value for key, value in result.items()}
             break
         with standing_on(state.net, weights, batches, reestimation):
@@ -126,7 +115,7 @@ def finish(net: Module, batches: Batches, test: Dataset, folder: RunFolder, meta
         "top1": 100 * correct / total,
         "weight_bytes": packed.weight_bytes,
         "float_bytes": packed.float_bytes,
-        "packed_as_float": sorted(set(state.layers) - set(codes)),
+        "packed_as_float": sorted(set(state.weights) - set(codes)),
         "difference": largest_difference(net, packed, test),
         "seconds": round(folder.seconds, 1),
         "environment": environment(),
