@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from .. import extensions
 from .codes import BITS
 from .graph_types import Node
 from .integer import IntegerNode
 
-try:
-    from .. import _infer
-except ImportError:
-    _infer = None
-else:
-    _infer.isa(), _infer.threads()  # a word that ELQ_ISA or ELQ_NUM_THREADS cannot be is refused here
+_infer, REASON = extensions.load("_infer")  # REASON: why there is none, or None
 
 Pair = tuple[int, int]
 

@@ -24,7 +24,7 @@ BLOCK_ROWS = 64  # rows of codes that are unpacked at a time to be put in anothe
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """One step as _infer.Program takes it: a packed `layer`, or `rows`, the name of a function of infer_rows.h, with
+    """One step as _infer.Program takes it: a packed `layer`, or `rows`, the name of a function of infer/rows.h, with
     its numbers. size (H, W, C) of its operand, shape (P, Q, O) of its value.
     """
 
@@ -218,7 +218,7 @@ def _prepare_int8(step: Step, shapes: Mapping[str, Shape], is_output: bool) -> P
 
 
 def _tail(r: Requantize, lo: int) -> tuple:
-    """b, q, s, lo, hi, l of infer.h, where a constant channel is lo = hi."""
+    """b, q, s, lo, hi, l of infer/kernels.h, where a constant channel is lo = hi."""
     value = r.b.clip(-128, HIGH)
     low, high = np.where(r.constant, value, lo).astype(np.int8), np.where(r.constant, value, HIGH).astype(np.int8)
     return r.b, r.q, r.s, low, high, r.l

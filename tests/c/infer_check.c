@@ -1,11 +1,11 @@
 /* Every inference kernel of the table beside plain loops, without Python: for sanitizers and for emulated CPUs
- * (tests/c/run.sh). Integers must be equal, floats within the bound that the kernel states (infer.h).
+ * (tests/c/run.sh). Integers must be equal, floats within the bound that the kernel states (infer/kernels.h).
  *
  * Every buffer is as large as its contents and lies between two canaries, which AddressSanitizer guards against reading
  * too; x, y, residual and the tail's arrays start anywhere that their type may, scratch holds NaN. Beside the values:
  * the order of the tasks, the number of pictures and the fusing of the tail must not change a bit. */
-#include "cpu.h"
-#include "infer.h"
+#include "common/cpu.h"
+#include "infer/kernels.h"
 #include "buffers.h"
 
 #include <math.h>
@@ -196,7 +196,7 @@ static void make_tail_i8(test *t) {
                           between(0, 1) ? 0 : -128, 127};
 }
 
-/* The exact integer of infer.h in 64 bits (nothing of a constant channel), then in floors of exact halves. */
+/* The exact integer of infer/kernels.h in 64 bits (nothing of a constant channel), then in floors of exact halves. */
 static int wanted_i8(const test *t, ptrdiff_t y, const int8_t *residual) {
     const elq_tail_i8 *a = &t->i8;
     const ptrdiff_t o = y % t->g.o;
@@ -314,11 +314,11 @@ static void check(const elq_kernel *kernel, const elq_shape *shape, ptrdiff_t n,
 
 /* infer_check [WORD]: all kernels, or those with WORD in their name */
 int main(int count, char **words) {
-    const int best = elq_isa_parse("");
+    const elq_features features = elq_cpu_features();
     for (int index = 0; elq_infer_kernel(index); index++) {
         const elq_kernel *kernel = elq_infer_kernel(index);
         if (count > 1 && !strstr(kernel->name, words[1])) continue;
-        if (!elq_isa_includes(best, kernel->isa)) {
+        if (!elq_isa_runs(features, kernel->isa)) {
             printf("%s skipped: this CPU lacks %s\n", kernel->name, elq_isa_name(kernel->isa));
             continue;
         }

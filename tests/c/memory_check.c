@@ -1,6 +1,6 @@
-/* train_memory.c under random use: several threads take, fill, check and give back; then sizes that were not there before
+/* train/memory.c under random use: several threads take, fill, check and give back; then sizes that were not there before
  * must fit where others were. The source is included, so that what it keeps can be looked at. */
-#include "../../_ext/src/generic/train_memory.c"
+#include "train/memory.c"
 
 #include <pthread.h>
 #include <stdio.h>

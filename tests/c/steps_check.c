@@ -1,10 +1,10 @@
-/* The steps of a program that have no kernel (infer_rows.h) beside plain loops, then a whole program in every way to
+/* The steps of a program that have no kernel (infer/rows.h) beside plain loops, then a whole program in every way to
  * schedule it, without Python: for sanitizers and for emulated CPUs (tests/c/run.sh). */
 #include "buffers.h"
-#include "cpu.h"
-#include "infer_program.h"
-#include "infer_rows.h"
-#include "pool.h"
+#include "common/cpu.h"
+#include "infer/program.h"
+#include "infer/rows.h"
+#include "common/pool.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -181,7 +181,7 @@ static void check_program(int is_float) {
             codes[i] |= (uint8_t)((codes[i] << 1) & random_bits());
         }
         const enum elq_activations kind = is_float ? ELQ_F32 : k == COUNT - 1 ? ELQ_I8_SUMS : ELQ_I8;
-        s->kernel = elq_infer_select(elq_isa_parse(""), kind, ELQ_T2, &s->shape);
+        s->kernel = elq_infer_select(elq_cpu_features(), kind, ELQ_T2, &s->shape);
         void *packed = take(s->kernel->weight_bytes(&s->shape), 0);
         s->kernel->pack(&s->shape, codes, packed);
         s->weights = packed;

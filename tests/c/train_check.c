@@ -2,11 +2,11 @@
  * for emulated CPUs (tests/c/run.sh). Every buffer lies between two canaries and exactly as large as its contents.
  *
  * Bounds as in tests/test_kernels_train.py: K products a sum are within K u / (1 - K u) of it times the sum of their
- * magnitudes. Winograd's bound (train_winograd_tile.inc.h) is taken at its largest here: factors of at most 1 make the
+ * magnitudes. Winograd's bound (train/winograd_tile.inc.h) is taken at its largest here: factors of at most 1 make the
  * sums of magnitudes no more than GROWTH times the channels, GROWTH_DW times the tiles; errors of indexing exceed it by far. */
-#include "cpu.h"
-#include "train.h"
-#include "train_memory.h"
+#include "common/cpu.h"
+#include "train/kernels.h"
+#include "train/memory.h"
 
 #include <float.h>
 #include <math.h>
@@ -313,7 +313,7 @@ static const struct elq_max_pool POOLS[] = {
 int main(void) {
     int checks = 0;
     for (int isa = 0; isa < ELQ_ISA_COUNT; isa++) {
-        if (elq_isa_parse(elq_isa_name(isa)) < 0 || elq_train_isa(isa) != isa) continue;
+        if (!elq_isa_runs(elq_cpu_features(), isa) || elq_train_isa(elq_isa_needs(isa)) != isa) continue;
         for (int is_double = 0; is_double < 2; is_double++) {
             for (size_t k = 0; k < sizeof SHAPES / sizeof *SHAPES; k++, checks++) check_conv(isa, is_double, SHAPES + k);
             for (int k = 0; k < 8; k++, checks++)
