@@ -85,7 +85,7 @@ static void task(void *context, ptrdiff_t index, int worker) {
 static void measure(const elq_kernel *kernel, const layer *l, ptrdiff_t n, double seconds, double most) {
     elq_shape g = {l->h, l->w, l->c, 0, 0, l->o, l->k, l->k, l->stride, l->stride, l->pad, l->pad, 1, 1, l->groups};
     g.p = (g.h + 2 * g.pad_h - g.kh) / g.stride_h + 1, g.q = (g.w + 2 * g.pad_w - g.kw) / g.stride_w + 1;
-    if (!kernel->fits(&g)) return;
+    if (!kernel->runs(&g)) return;
     const int is_float = kernel->activations == ELQ_F32;
     const size_t item = is_float ? 4 : 1, depth = (size_t)(g.kh * g.kw * (g.c / g.groups));
     const size_t row = kernel->weights == ELQ_T2   ? (2 * depth + 7) / 8

@@ -112,8 +112,6 @@ static ptrdiff_t tasks(const elq_shape *g, ptrdiff_t n) {
 
 static size_t scratch_bytes(const elq_shape *g) { return (void)g, sizeof(scratch_t); }
 
-static int fits(const elq_shape *g) { return (void)g, 1; }
-
 /* Task `task` of weights whose rows take `bits` bits for every k. */
 static void run(const elq_conv *conv, ptrdiff_t task, scratch_t *s, decoder decode, ptrdiff_t bits,
                 finisher finish) {
@@ -150,14 +148,22 @@ static void run(const elq_conv *conv, ptrdiff_t task, scratch_t *s, decoder deco
     }
 }
 
-/* The kernel `title` for weights of `bits` bits. */
-#define KERNEL(title, acts, kind, bits, decode, finish)                                                                        \
-    static size_t bytes_##title(const elq_shape *g) { return (size_t)(g->o * ceil_div(row_length(g) * (bits), 8)); }   \
-    static void pack_##title(const elq_shape *g, const void *rows, void *packed) {                                     \
-        memcpy(packed, rows, bytes_##title(g));                                                                        \
-    }                                                                                                                  \
-    static void run_##title(const elq_conv *conv, ptrdiff_t task, void *scratch) {                                     \
-        run(conv, task, scratch, decode, bits, finish);                                                                      \
-    }                                                                                                                  \
-    const elq_kernel title = {#title, ELQ_GENERIC, acts, kind, fits, bytes_##title, pack_##title, scratch_bytes,       \
-                              tasks, run_##title, ELQ_DIRECT};
+/* The functions for one kind of weights of `bits` bits. */
+#define GENERIC_FUNCTIONS(word, bits)                                                                                  \
+    static size_t bytes_##word(const elq_shape *g) { return (size_t)(g->o * ceil_div(row_length(g) * (bits), 8)); }    \
+    static void pack_##word(const elq_shape *g, const void *rows, void *packed) {                                      \
+        memcpy(packed, rows, bytes_##word(g));                                                                         \
+    }
+
+/* And `name`, which runs a task. */
+#define GENERIC_RUN(name, bits, decode, finish)                                                                        \
+    static void name(const elq_conv *conv, ptrdiff_t task, void *scratch) {                                            \
+        run(conv, task, scratch, decode, bits, finish);                                                                \
+    }
+
+/* Of an elq_kernel, what does not say its name and what it multiplies. */
+#define GENERIC_OF(word, run_it)                                                                                       \
+    .runs = elq_always, .pays = elq_always, .weight_bytes = bytes_##word, .pack = pack_##word,                         \
+    .scratch_bytes = scratch_bytes, .tasks = tasks, .run = run_it
+#define GENERIC(word) GENERIC_OF(word, run_##word)
+#define GENERIC_SUMS(word) GENERIC_OF(word, sums_##word)

@@ -38,7 +38,9 @@ INLINE void NAME(depthwise_pack)(const int bits, const elq_shape *s, const void 
                 ((float *)packed)[k * channels + c] = c < s->c ? ((const float *)rows)[c * taps + k] : 0;
 }
 
-static int NAME(depthwise_fits)(const elq_shape *s) { return s->groups == s->c && s->o == s->c && s->c > LEAST; }
+static int NAME(depthwise_runs)(const elq_shape *s) { return s->groups == s->c && s->o == s->c; }
+
+static int NAME(depthwise_pays)(const elq_shape *s) { return s->c > LEAST; }
 
 static ptrdiff_t NAME(depthwise_tasks)(const elq_shape *s, ptrdiff_t n) { return n * NAME(depthwise_plan)(s).bands; }
 

@@ -92,7 +92,7 @@ INLINE void NAME(direct_pack)(const int bits, const elq_shape *s, const void *ro
 }
 
 /* Groups of few outputs leave most lanes empty: narrower vectors or none do better. */
-static int NAME(direct_fits)(const elq_shape *s) { return s->groups == 1 ? s->o > LEAST : s->o / s->groups > LEAST; }
+static int NAME(direct_pays)(const elq_shape *s) { return s->o / s->groups > LEAST; }
 
 static ptrdiff_t NAME(direct_tasks)(const elq_shape *s, ptrdiff_t n) {
     struct NAME(direct_plan) p = NAME(direct_plan)(s, n);

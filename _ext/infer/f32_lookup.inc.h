@@ -14,29 +14,19 @@
  *
  * Error: ELQ_DIRECT of infer/kernels.h; a sum is one chain over (chunk, tap, nibble), each nibble's own sum first.
  *
- * A template as infer/f32_codes.inc.h, of ISA, ELQ_ISA, LOOK_UP(word, table), the entries that the low 4 bits of each
- * lane name, ADD_TOO(sum, v), the same addition by another unit, and FITS_T2, FITS_B1, functions of a shape. */
-#include "common/cpu.h"
+ * Included behind infer/f32_kernels.inc.h, by a file that defines LOOK_UP(word, table), the entries that the low 4 bits
+ * of each lane name, ADD_TOO(sum, v), the same addition by another unit, and lookup_pays_t2 and lookup_pays_b1, functions
+ * of a shape. */
 
-#define REAL float
-#define JOIN(a, b) JOIN_OF(a, b)
-#define JOIN_OF(a, b) a##b
-#define NAME(x) JOIN(x##_lookup_f32__, ISA)
-#define TEXT(x) TEXT_OF(x)
-#define TEXT_OF(x) #x
-
-#include "infer/f32_codes.inc.h"
-#include "common/gather.inc.h"
-
-enum { TILE = LANES > 8 ? 12 : 4, TABLES = 1 << 16, SUMS = 1 << 16 }; /* floats of tables and of waiting sums, about */
+enum { LOOKUP_TILE = LANES > 8 ? 12 : 4, LOOKUP_TABLES = 1 << 16, LOOKUP_SUMS = 1 << 16 }; /* floats of tables and of waiting sums, about */
 
 /* Up to 8 nibbles: where their tables lie from the pixel's first one, their word (in lanes) and shift in a chunk. */
-struct tap {
+struct lookup_tap {
     ptrdiff_t offset, word;
     uint32_t shift;
 };
 
-struct plan {
+struct lookup_plan {
     elq_shape s;
     ptrdiff_t n, xs[4];
     ptrdiff_t rows, columns, bands, strips; /* of a window; windows of a picture */
@@ -45,14 +35,14 @@ struct plan {
     ptrdiff_t buffer_h, buffer_w, taps;     /* of a chunk */
 };
 
-static ptrdiff_t nibbles_of(int bits, ptrdiff_t c) {
+static ptrdiff_t lookup_nibbles(int bits, ptrdiff_t c) {
     ptrdiff_t n = (c * bits + 3) / 4;
     return n < 3 ? n : n < 5 ? 4 : (n + 7) / 8 * 8;
 }
 
-static struct plan plan_of(int bits, const elq_shape *shape, ptrdiff_t n) {
+static struct lookup_plan lookup_plan(int bits, const elq_shape *shape, ptrdiff_t n) {
     elq_shape s = *shape;
-    struct plan p = {.n = n, .xs = {s.h * s.w * s.c, 1, s.w * s.c, s.c}, .pieces = 1};
+    struct lookup_plan p = {.n = n, .xs = {s.h * s.w * s.c, 1, s.w * s.c, s.c}, .pieces = 1};
     if (s.kh == 1 && s.kw == 1 && !s.pad_h && !s.pad_w) {
         if (s.stride_h == 1 && s.stride_w == 1) { /* all pixels are one row */
             s.w = s.q = n * s.h * s.w;
@@ -63,16 +53,16 @@ static struct plan plan_of(int bits, const elq_shape *shape, ptrdiff_t n) {
     }
     p.s = s;
     ptrdiff_t most = s.kh * s.kw > 1 ? 8 : 32;
-    p.nibbles = nibbles_of(bits, s.c);
+    p.nibbles = lookup_nibbles(bits, s.c);
     p.chunk = p.nibbles < most ? p.nibbles : most;
     p.taps = s.kh * s.kw * ((p.chunk + 7) / 8);
     p.words = (s.kh * s.kw * p.nibbles + 7) / 8;
-    ptrdiff_t pixels = SUMS / s.o < 4 * TILE ? 4 * TILE : SUMS / s.o;
+    ptrdiff_t pixels = LOOKUP_SUMS / s.o < 4 * LOOKUP_TILE ? 4 * LOOKUP_TILE : LOOKUP_SUMS / s.o;
     ptrdiff_t span_h = (s.kh - 1) * s.dilation_h + 1, span_w = (s.kw - 1) * s.dilation_w + 1;
     ptrdiff_t blocks = (s.o + LANES - 1) / LANES;
     p.strips = (s.q + pixels - 1) / pixels;
     p.columns = (s.q + p.strips - 1) / p.strips;
-    p.rows = (TABLES / (((p.columns - 1) * s.stride_w + span_w) * p.chunk * 16) - span_h) / s.stride_h + 1;
+    p.rows = (LOOKUP_TABLES / (((p.columns - 1) * s.stride_w + span_w) * p.chunk * 16) - span_h) / s.stride_h + 1;
     if (p.rows * p.columns > pixels) p.rows = pixels / p.columns;
     if (p.rows > s.p) p.rows = s.p;
     if (p.rows < 1) p.rows = 1;
@@ -84,7 +74,7 @@ static struct plan plan_of(int bits, const elq_shape *shape, ptrdiff_t n) {
         if (p.rows > 1 && s.stride_h >= span_h) p.rows = (p.rows + 1) / 2;
         else if (blocks >= 8 * p.pieces || (blocks >= 4 * p.pieces && s.p * s.q < 4)) p.pieces *= 2;
         else if (p.rows > 1) p.rows = (p.rows + 1) / 2;
-        else if (p.columns > 2 * TILE) p.columns = (p.columns + 1) / 2;
+        else if (p.columns > 2 * LOOKUP_TILE) p.columns = (p.columns + 1) / 2;
         else break;
     }
     p.rows = (s.p + p.bands - 1) / p.bands;
@@ -96,16 +86,16 @@ static struct plan plan_of(int bits, const elq_shape *shape, ptrdiff_t n) {
     return p;
 }
 
-INLINE size_t bytes_of(const int bits, const elq_shape *s) {
-    struct plan p = plan_of(bits, s, 1);
+INLINE size_t lookup_bytes(const int bits, const elq_shape *s) {
+    struct lookup_plan p = lookup_plan(bits, s, 1);
     return (size_t)((s->o + LANES - 1) / LANES * p.words) * VECTOR_BYTES;
 }
 
-INLINE void pack(const int bits, const elq_shape *s, const void *rows, void *packed) {
-    struct plan p = plan_of(bits, s, 1);
+INLINE void lookup_pack(const int bits, const elq_shape *s, const void *rows, void *packed) {
+    struct lookup_plan p = lookup_plan(bits, s, 1);
     uint32_t *to = packed, mask = (1u << bits) - 1;
     ptrdiff_t depth = s->kh * s->kw * s->c, size = (depth * bits + 7) / 8;
-    memset(to, 0, bytes_of(bits, s));
+    memset(to, 0, lookup_bytes(bits, s));
     for (ptrdiff_t o = 0; o < s->o; o++)
         for (ptrdiff_t k = 0; k < depth; k++) {
             uint32_t code = (uint32_t)((const unsigned char *)rows)[o * size + k * bits / 8] >> k * bits % 8 & mask;
@@ -115,7 +105,7 @@ INLINE void pack(const int bits, const elq_shape *s, const void *rows, void *pac
 }
 
 /* The tables of `nibbles` nibbles of the channels of one pixel. */
-INLINE void make_tables(const int bits, float *table, const float *x, ptrdiff_t nibbles) {
+INLINE void lookup_make_tables(const int bits, float *table, const float *x, ptrdiff_t nibbles) {
     UNSIGNED e;
     for (int lane = 0; lane < LANES; lane++) e[lane] = (unsigned)lane;
     for (int half = 0; half < 16; half += LANES, e += (unsigned)LANES) {
@@ -134,11 +124,11 @@ INLINE void make_tables(const int bits, float *table, const float *x, ptrdiff_t 
     }
 }
 
-#define EACH_PIXEL(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11)
-#define EACH_BLOCK(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
+#define EACH_OF_TWELVE(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11)
+#define EACH_OF_EIGHT(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
 
 /* T neighbours and V = 1 or 2 blocks of outputs; `step` floats of tables from pixel to pixel. */
-INLINE void tile(const int V, const int T, const float *table, ptrdiff_t step, const struct tap *tap, ptrdiff_t taps,
+INLINE void lookup_tile(const int V, const int T, const float *table, ptrdiff_t step, const struct lookup_tap *tap, ptrdiff_t taps,
                  ptrdiff_t nibbles, const uint32_t *codes, ptrdiff_t block, float *y, int add) {
 #define DECLARE(t) VEC a##t = {0}, b##t = {0};
 #define LOAD(t)                                                                                                        \
@@ -154,15 +144,15 @@ INLINE void tile(const int V, const int T, const float *table, ptrdiff_t step, c
     if (T > t && V > 1) NAME(store)(y + (t * V + 1) * LANES, b##t);
     VEC one = 1 - (VEC){0};
     __asm__("" : "+v"(one)); /* for ADD_TOO: gcc must not know it */
-    EACH_PIXEL(DECLARE)
-    if (add) { EACH_PIXEL(LOAD) }
+    EACH_OF_TWELVE(DECLARE)
+    if (add) { EACH_OF_TWELVE(LOAD) }
     for (ptrdiff_t k = 0; k < taps; k++) {
         const float *from = table + tap[k].offset;
         UNSIGNED w0 = NAME(load_words)(codes + tap[k].word) >> tap[k].shift, w1 = w0;
         if (V > 1) w1 = NAME(load_words)(codes + block + tap[k].word) >> tap[k].shift;
-        for (ptrdiff_t i = 0; i < nibbles; i++, from += 16, w0 >>= 4, w1 >>= 4) { EACH_PIXEL(ADD) }
+        for (ptrdiff_t i = 0; i < nibbles; i++, from += 16, w0 >>= 4, w1 >>= 4) { EACH_OF_TWELVE(ADD) }
     }
-    EACH_PIXEL(STORE)
+    EACH_OF_TWELVE(STORE)
 #undef DECLARE
 #undef LOAD
 #undef ADD
@@ -170,7 +160,7 @@ INLINE void tile(const int V, const int T, const float *table, ptrdiff_t step, c
 }
 
 /* One pixel and V blocks. */
-INLINE void column(const int V, const float *table, const struct tap *tap, ptrdiff_t taps, ptrdiff_t nibbles,
+INLINE void lookup_one_pixel(const int V, const float *table, const struct lookup_tap *tap, ptrdiff_t taps, ptrdiff_t nibbles,
                    const uint32_t *codes, ptrdiff_t block, float *y, int add) {
 #define DECLARE(v) VEC a##v = {0};
 #define LOAD(v)                                                                                                        \
@@ -182,16 +172,16 @@ INLINE void column(const int V, const float *table, const struct tap *tap, ptrdi
     if (V > v) a##v += LOOK_UP(w##v, from), w##v >>= 4;
 #define STORE(v)                                                                                                       \
     if (V > v) NAME(store)(y + v * LANES, a##v);
-    EACH_BLOCK(DECLARE)
-    if (add) { EACH_BLOCK(LOAD) }
+    EACH_OF_EIGHT(DECLARE)
+    if (add) { EACH_OF_EIGHT(LOAD) }
     for (ptrdiff_t k = 0; k < taps; k++) {
         const float *from = table + tap[k].offset;
-        EACH_BLOCK(WORD)
+        EACH_OF_EIGHT(WORD)
         for (ptrdiff_t i = 0; i < nibbles; i++, from += 16) {
-            EACH_BLOCK(ADD)
+            EACH_OF_EIGHT(ADD)
         }
     }
-    EACH_BLOCK(STORE)
+    EACH_OF_EIGHT(STORE)
 #undef DECLARE
 #undef LOAD
 #undef WORD
@@ -200,21 +190,21 @@ INLINE void column(const int V, const float *table, const struct tap *tap, ptrdi
 }
 
 /* `pixels` neighbours in tiles of nearly equal size, each with all `blocks`: sums [pair of blocks][`rest` pixels]. */
-static void row_of(const float *table, ptrdiff_t step, const struct tap *tap, ptrdiff_t taps, ptrdiff_t nibbles,
+static void lookup_row(const float *table, ptrdiff_t step, const struct lookup_tap *tap, ptrdiff_t taps, ptrdiff_t nibbles,
                    const uint32_t *codes, ptrdiff_t block, ptrdiff_t blocks, float *y, ptrdiff_t pixels, ptrdiff_t rest,
                    int add) {
-    for (ptrdiff_t tiles = (pixels + TILE - 1) / TILE, q = 0; tiles > 0; tiles--) {
+    for (ptrdiff_t tiles = (pixels + LOOKUP_TILE - 1) / LOOKUP_TILE, q = 0; tiles > 0; tiles--) {
         ptrdiff_t t = (pixels - q + tiles - 1) / tiles;
         for (ptrdiff_t k = 0; k < blocks; k += 2) {
             const uint32_t *word = codes + k * block;
             float *to = y + k * rest * LANES;
 #define CASE(n)                                                                                                        \
     case n + 1:                                                                                                        \
-        if (n >= TILE) break;                                                                                          \
-        if (k + 1 < blocks) tile(2, n + 1, table, step, tap, taps, nibbles, word, block, to + 2 * q * LANES, add);     \
-        else tile(1, n + 1, table, step, tap, taps, nibbles, word, block, to + q * LANES, add);                        \
+        if (n >= LOOKUP_TILE) break;                                                                                          \
+        if (k + 1 < blocks) lookup_tile(2, n + 1, table, step, tap, taps, nibbles, word, block, to + 2 * q * LANES, add);     \
+        else lookup_tile(1, n + 1, table, step, tap, taps, nibbles, word, block, to + q * LANES, add);                        \
         break;
-            switch (t) { EACH_PIXEL(CASE) }
+            switch (t) { EACH_OF_TWELVE(CASE) }
 #undef CASE
         }
         table += t * step;
@@ -223,29 +213,29 @@ static void row_of(const float *table, ptrdiff_t step, const struct tap *tap, pt
 }
 
 /* All `blocks` of one pixel. */
-static void column_of(const float *table, const struct tap *tap, ptrdiff_t taps, ptrdiff_t nibbles,
+static void lookup_column(const float *table, const struct lookup_tap *tap, ptrdiff_t taps, ptrdiff_t nibbles,
                       const uint32_t *codes, ptrdiff_t block, float *y, ptrdiff_t blocks, int add) {
     for (; blocks >= 8; blocks -= 8, codes += 8 * block, y += 8 * LANES)
-        column(8, table, tap, taps, nibbles, codes, block, y, add);
+        lookup_one_pixel(8, table, tap, taps, nibbles, codes, block, y, add);
     for (; blocks >= 4; blocks -= 4, codes += 4 * block, y += 4 * LANES)
-        column(4, table, tap, taps, nibbles, codes, block, y, add);
-    for (; blocks > 0; blocks--, codes += block, y += LANES) column(1, table, tap, taps, nibbles, codes, block, y, add);
+        lookup_one_pixel(4, table, tap, taps, nibbles, codes, block, y, add);
+    for (; blocks > 0; blocks--, codes += block, y += LANES) lookup_one_pixel(1, table, tap, taps, nibbles, codes, block, y, add);
 }
 
-INLINE size_t scratch_of(const int bits, const elq_shape *s) {
-    struct plan p = plan_of(bits, s, SUMS); /* no window is larger for another n */
-    return (size_t)(p.taps) * sizeof(struct tap) +
+INLINE size_t lookup_scratch(const int bits, const elq_shape *s) {
+    struct lookup_plan p = lookup_plan(bits, s, LOOKUP_SUMS); /* no window is larger for another n */
+    return (size_t)(p.taps) * sizeof(struct lookup_tap) +
            (size_t)(p.buffer_w * p.chunk * 4 / bits + p.buffer_h * p.buffer_w * p.chunk * 16 +
                     p.rows * p.columns * p.blocks * LANES) * sizeof(float);
 }
 
-INLINE ptrdiff_t tasks_of(const int bits, const elq_shape *s, ptrdiff_t n) {
-    struct plan p = plan_of(bits, s, n);
+INLINE ptrdiff_t lookup_tasks(const int bits, const elq_shape *s, ptrdiff_t n) {
+    struct lookup_plan p = lookup_plan(bits, s, n);
     return p.n * p.bands * p.strips * p.pieces;
 }
 
-INLINE void run(const int bits, const elq_conv *conv, ptrdiff_t task, void *scratch) {
-    struct plan plan = plan_of(bits, &conv->shape, conv->n), *p = &plan;
+INLINE void lookup_run(const int bits, const elq_conv *conv, ptrdiff_t task, void *scratch) {
+    struct lookup_plan plan = lookup_plan(bits, &conv->shape, conv->n), *p = &plan;
     const elq_shape *s = &p->s;
     ptrdiff_t piece = task % p->pieces, window = task / p->pieces;
     ptrdiff_t q0 = window % p->strips * p->columns, p0 = window / p->strips % p->bands * p->rows;
@@ -256,7 +246,7 @@ INLINE void run(const int bits, const elq_conv *conv, ptrdiff_t task, void *scra
     ptrdiff_t blocks = all - first < p->blocks ? all - first : p->blocks;
     const uint32_t *codes = (const uint32_t *)conv->weights + first * p->words * LANES;
 
-    struct tap *tap = scratch;
+    struct lookup_tap *tap = scratch;
     ptrdiff_t parts = (p->chunk + 7) / 8;
     for (ptrdiff_t k = 0; k < p->taps; k++) {
         ptrdiff_t i = k / parts / s->kw, j = k / parts % s->kw, nibble = k / parts * p->nibbles + k % parts * 8;
@@ -272,14 +262,14 @@ INLINE void run(const int bits, const elq_conv *conv, ptrdiff_t task, void *scra
         for (ptrdiff_t r = 0; r < buffer_h; r++) {
             NAME(gather)(buffer, size, (const float *)conv->x + n * p->xs[0] + c, p->xs, some, s->h, s->w,
                          p0 * s->stride_h - s->pad_h + r, 1, q0 * s->stride_w - s->pad_w, p->buffer_w);
-            make_tables(bits, tables + r * p->buffer_w * pixel, buffer, p->buffer_w * p->chunk);
+            lookup_make_tables(bits, tables + r * p->buffer_w * pixel, buffer, p->buffer_w * p->chunk);
         }
         if (rows * columns == 1) {
-            column_of(tables, tap, taps, nibbles, codes, p->words * LANES, sums, blocks, first_nibble > 0);
+            lookup_column(tables, tap, taps, nibbles, codes, p->words * LANES, sums, blocks, first_nibble > 0);
             continue;
         }
         for (ptrdiff_t r = 0; r < rows; r++)
-            row_of(tables + r * s->stride_h * p->buffer_w * pixel, s->stride_w * pixel, tap, taps, nibbles, codes,
+            lookup_row(tables + r * s->stride_h * p->buffer_w * pixel, s->stride_w * pixel, tap, taps, nibbles, codes,
                    p->words * LANES, blocks, sums + r * columns * blocks * LANES, columns, columns, first_nibble > 0);
     }
     for (ptrdiff_t r = 0; r < rows; r++)
@@ -288,15 +278,25 @@ INLINE void run(const int bits, const elq_conv *conv, ptrdiff_t task, void *scra
                              blocks - block > 1 ? 2 : 1, sums + (r * blocks + block) * columns * LANES, columns);
 }
 
-#define KERNEL(weights, number, bits, fits)                                                                            \
-    static size_t weights##_bytes(const elq_shape *s) { return bytes_of(bits, s); }                                    \
-    static void weights##_pack(const elq_shape *s, const void *rows, void *packed) { pack(bits, s, rows, packed); }    \
-    static size_t weights##_scratch(const elq_shape *s) { return scratch_of(bits, s); }                                \
-    static ptrdiff_t weights##_tasks(const elq_shape *s, ptrdiff_t n) { return tasks_of(bits, s, n); }                 \
-    static void weights##_run(const elq_conv *conv, ptrdiff_t task, void *scratch) { run(bits, conv, task, scratch); } \
-    const elq_kernel JOIN(elq_conv_f32_##weights##_lookup__, ISA) = {                                                  \
-        TEXT(JOIN(elq_conv_f32_##weights##_lookup__, ISA)), ELQ_ISA, ELQ_F32, number, fits, weights##_bytes,           \
-        weights##_pack, weights##_scratch, weights##_tasks, weights##_run, ELQ_DIRECT};
+/* Every shape without groups has tables; whether they pay is for the instruction set to say. */
+static int lookup_runs(const elq_shape *s) { return s->groups == 1; }
 
-KERNEL(t2, ELQ_T2, 2, FITS_T2)
-KERNEL(b1, ELQ_B1, 1, FITS_B1)
+#define LOOKUP_FUNCTIONS(word, bits)                                                                                   \
+    static size_t lookup_bytes_##word(const elq_shape *s) { return lookup_bytes(bits, s); }                            \
+    static void lookup_pack_##word(const elq_shape *s, const void *rows, void *packed) {                               \
+        lookup_pack(bits, s, rows, packed);                                                                            \
+    }                                                                                                                  \
+    static size_t lookup_scratch_##word(const elq_shape *s) { return lookup_scratch(bits, s); }                        \
+    static ptrdiff_t lookup_tasks_##word(const elq_shape *s, ptrdiff_t n) { return lookup_tasks(bits, s, n); }         \
+    static void lookup_run_##word(const elq_conv *conv, ptrdiff_t task, void *scratch) {                               \
+        lookup_run(bits, conv, task, scratch);                                                                         \
+    }
+LOOKUP_FUNCTIONS(t2, 2)
+LOOKUP_FUNCTIONS(b1, 1)
+#undef LOOKUP_FUNCTIONS
+
+/* As F32_DIRECT of infer/f32_kernels.inc.h. */
+#define F32_LOOKUP(word)                                                                                               \
+    .activations = ELQ_F32, .runs = lookup_runs, .pays = lookup_pays_##word, .weight_bytes = lookup_bytes_##word,      \
+    .pack = lookup_pack_##word, .scratch_bytes = lookup_scratch_##word, .tasks = lookup_tasks_##word,                  \
+    .run = lookup_run_##word, .error = ELQ_DIRECT

@@ -159,11 +159,13 @@ INLINE void NAME(winograd_pack)(const int bits, const elq_shape *s, const void *
     NAME(pack_codes)(bits, s, rows, packed);
 }
 
-/* At least two tiles, so that transforming the weights pays. */
-static int NAME(winograd_fits)(const elq_shape *s) {
+static int NAME(winograd_runs)(const elq_shape *s) {
     return s->kh == 3 && s->kw == 3 && s->stride_h == 1 && s->stride_w == 1 && s->dilation_h == 1 &&
-           s->dilation_w == 1 && s->groups == 1 && s->c % 16 == 0 && s->p >= 4 && s->q >= 4 && s->p + s->q > 8;
+           s->dilation_w == 1 && s->groups == 1 && s->c % 16 == 0;
 }
+
+/* At least two tiles, so that transforming the weights pays. */
+static int NAME(winograd_pays)(const elq_shape *s) { return s->p >= 4 && s->q >= 4 && s->p + s->q > 8; }
 
 static ptrdiff_t NAME(winograd_tasks)(const elq_shape *s, ptrdiff_t n) {
     struct NAME(winograd_plan) p = NAME(winograd_plan)(s, n);

@@ -39,10 +39,10 @@ struct block {
     int sums_only;     /* y has the sums themselves (ELQ_I8_SUMS) */
 };
 
-#define EACH_PIXEL(M)                                                                                                  \
+#define EACH_OF_SIXTEEN(M)                                                                                                  \
     M(0, 0, 0) M(1, 0, 1) M(2, 0, 2) M(3, 1, 0) M(4, 1, 1) M(5, 1, 2) M(6, 2, 0) M(7, 2, 1) M(8, 2, 2) M(9, 3, 0)       \
     M(10, 3, 1) M(11, 3, 2) M(12, 4, 0) M(13, 4, 1) M(14, 4, 2) M(15, 5, 0)
-#define EACH_POINTER(M) M(0) M(1) M(2) M(3) M(4) M(5)
+#define EACH_OF_SIX(M) M(0) M(1) M(2) M(3) M(4) M(5)
 
 /* The sums of T neighbouring pixels and V vectors of outputs: sums[pixel][vector][lane]. */
 INLINE void tile(const int V, const int T, const int weights, const elq_i8_plan *plan, const uint8_t *x,
@@ -81,17 +81,17 @@ INLINE void tile(const int V, const int T, const int weights, const elq_i8_plan 
     const VEC start0 = vec_load(start), start1 = vec_load(start + (V - 1) * LANES);
     const int pieces = most > 0 && plan->steps > most; /* that are widened and added in memory */
     ptrdiff_t room = most;
-    EACH_PIXEL(DECLARE)
-    if (pieces) { EACH_PIXEL(BEGIN) }
+    EACH_OF_SIXTEEN(DECLARE)
+    if (pieces) { EACH_OF_SIXTEEN(BEGIN) }
     for (ptrdiff_t i = 0; i < plan->rows; i++)
         for (ptrdiff_t j = 0; j < plan->taps; j++) {
             const uint8_t *from = x + i * plan->row_step + j * plan->tap_step;
-            EACH_POINTER(POINT)
+            EACH_OF_SIX(POINT)
             for (ptrdiff_t left = plan->run_steps; left > 0;) {
                 ptrdiff_t part = left;
                 if (most) {
                     if (room == 0) {
-                        EACH_PIXEL(WIDEN)
+                        EACH_OF_SIXTEEN(WIDEN)
                         room = most;
                     }
                     part = elq_least(left, room);
@@ -100,13 +100,13 @@ INLINE void tile(const int V, const int T, const int weights, const elq_i8_plan 
                 left -= part;
                 for (; part > 0; part--) {
                     const BYTES w0 = bytes_load(w), w1 = bytes_load(w + (V - 1) * PANEL_STEP);
-                    EACH_PIXEL(MULTIPLY)
-                    EACH_POINTER(ADVANCE)
+                    EACH_OF_SIXTEEN(MULTIPLY)
+                    EACH_OF_SIX(ADVANCE)
                     w += V * PANEL_STEP;
                 }
             }
         }
-    if (pieces) { EACH_PIXEL(WIDEN) } else { EACH_PIXEL(FINISH) }
+    if (pieces) { EACH_OF_SIXTEEN(WIDEN) } else { EACH_OF_SIXTEEN(FINISH) }
 #undef DECLARE
 #undef BEGIN
 #undef WIDEN
@@ -127,8 +127,8 @@ INLINE void any_tile(ptrdiff_t vectors, ptrdiff_t pixels, const int weights, con
     case n + 1:                                                                                                        \
         if (n < TILE2) tile(2, n + 1, weights, plan, x, w, start, sums);                                               \
         break;
-    if (vectors > 1) switch (pixels) { EACH_PIXEL(CASE2) }
-    else switch (pixels) { EACH_PIXEL(CASE1) }
+    if (vectors > 1) switch (pixels) { EACH_OF_SIXTEEN(CASE2) }
+    else switch (pixels) { EACH_OF_SIXTEEN(CASE1) }
 #undef CASE1
 #undef CASE2
 }
@@ -398,28 +398,32 @@ INLINE void run(const elq_conv *conv, ptrdiff_t task, void *scratch, const int w
     }
 }
 
-static int fits(const elq_shape *g) { return g->groups == 1 || g->o / g->groups > 1; }
+/* One output a group would leave all but one lane empty. */
+static int conv_pays(const elq_shape *g) { return g->groups == 1 || g->o / g->groups > 1; }
 
-static ptrdiff_t tasks(const elq_shape *g, ptrdiff_t n) { return elq_i8_tasks(g, LANES, n); }
+static ptrdiff_t conv_tasks(const elq_shape *g, ptrdiff_t n) { return elq_i8_tasks(g, LANES, n); }
 
-/* The two kernels for one kind of weights, as infer/table.c wants them. */
-#define KERNEL(word, isa_word, ISA, WEIGHTS)                                                                           \
-    static size_t weight_bytes_##word(const elq_shape *g) { return elq_i8_weight_bytes(g, LANES, WEIGHTS); }           \
-    static void pack_##word(const elq_shape *g, const void *rows, void *packed) {                                      \
+#define CONV_FUNCTIONS(word, WEIGHTS)                                                                                  \
+    static size_t conv_bytes_##word(const elq_shape *g) { return elq_i8_weight_bytes(g, LANES, WEIGHTS); }             \
+    static void conv_pack_##word(const elq_shape *g, const void *rows, void *packed) {                                 \
         elq_i8_pack(g, LANES, WEIGHTS, rows, packed);                                                                  \
     }                                                                                                                  \
-    static size_t scratch_##word(const elq_shape *g) { return scratch_bytes(g, WEIGHTS); }                             \
-    static void run_##word(const elq_conv *conv, ptrdiff_t task, void *scratch) {                                      \
+    static size_t conv_scratch_##word(const elq_shape *g) { return scratch_bytes(g, WEIGHTS); }                        \
+    static void conv_run_##word(const elq_conv *conv, ptrdiff_t task, void *scratch) {                                 \
         run(conv, task, scratch, WEIGHTS, 0);                                                                          \
     }                                                                                                                  \
-    static void run_sums_##word(const elq_conv *conv, ptrdiff_t task, void *scratch) {                                 \
+    static void conv_sums_##word(const elq_conv *conv, ptrdiff_t task, void *scratch) {                                \
         run(conv, task, scratch, WEIGHTS, 1);                                                                          \
-    }                                                                                                                  \
-    ELQ_I8_KERNEL(i8, word, isa_word, ISA, ELQ_I8, WEIGHTS, run_##word)                                                \
-    ELQ_I8_KERNEL(i8i32, word, isa_word, ISA, ELQ_I8_SUMS, WEIGHTS, run_sums_##word)
+    }
+CONV_FUNCTIONS(t2, ELQ_T2)
+CONV_FUNCTIONS(b1, ELQ_B1)
+CONV_FUNCTIONS(i8, ELQ_FULL)
+#undef CONV_FUNCTIONS
 
-#define ELQ_I8_KERNEL(acts, word, isa_word, ISA, ACTS, WEIGHTS, its_run)                                               \
-    const elq_kernel elq_conv_##acts##_##word##__##isa_word = {                                                        \
-        .name = "elq_conv_" #acts "_" #word "__" #isa_word, .isa = ISA, .activations = ACTS, .weights = WEIGHTS,       \
-        .fits = fits, .weight_bytes = weight_bytes_##word, .pack = pack_##word, .scratch_bytes = scratch_##word,       \
-        .tasks = tasks, .run = its_run};
+/* Of an elq_kernel, what does not say its name, its instruction set and its weights: int8 results, int32 sums. */
+#define I8_CONV(word)                                                                                                  \
+    .activations = ELQ_I8, .runs = elq_always, .pays = conv_pays, .weight_bytes = conv_bytes_##word,                   \
+    .pack = conv_pack_##word, .scratch_bytes = conv_scratch_##word, .tasks = conv_tasks, .run = conv_run_##word
+#define I8_SUMS(word)                                                                                                  \
+    .activations = ELQ_I8_SUMS, .runs = elq_always, .pays = conv_pays, .weight_bytes = conv_bytes_##word,              \
+    .pack = conv_pack_##word, .scratch_bytes = conv_scratch_##word, .tasks = conv_tasks, .run = conv_sums_##word

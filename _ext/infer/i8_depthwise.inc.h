@@ -157,11 +157,11 @@ INLINE void depthwise_run(const elq_conv *conv, ptrdiff_t task, void *scratch, c
     }
 }
 
-static int depthwise_fits(const elq_shape *g) { return g->groups == g->c && g->o == g->c; }
+static int depthwise_runs(const elq_shape *g) { return g->groups == g->c && g->o == g->c; }
 
 static ptrdiff_t depthwise_tasks(const elq_shape *g, ptrdiff_t n) { return n * depthwise_plan(g).bands; }
 
-#define DEPTHWISE(word, isa_word, ISA, WEIGHTS)                                                                        \
+#define DEPTHWISE_FUNCTIONS(word, WEIGHTS)                                                                             \
     static size_t depthwise_bytes_##word(const elq_shape *g) {                                                         \
         return (size_t)(g->kh * g->kw * depthwise_tap_bytes(g, WEIGHTS));                                              \
     }                                                                                                                  \
@@ -170,8 +170,14 @@ static ptrdiff_t depthwise_tasks(const elq_shape *g, ptrdiff_t n) { return n * d
     }                                                                                                                  \
     static void depthwise_run_##word(const elq_conv *conv, ptrdiff_t task, void *scratch) {                            \
         depthwise_run(conv, task, scratch, WEIGHTS);                                                                   \
-    }                                                                                                                  \
-    const elq_kernel elq_conv_i8_##word##_depthwise__##isa_word = {                                                    \
-        .name = "elq_conv_i8_" #word "_depthwise__" #isa_word, .isa = ISA, .activations = ELQ_I8, .weights = WEIGHTS,  \
-        .fits = depthwise_fits, .weight_bytes = depthwise_bytes_##word, .pack = depthwise_pack_##word,                 \
-        .scratch_bytes = depthwise_scratch, .tasks = depthwise_tasks, .run = depthwise_run_##word};
+    }
+DEPTHWISE_FUNCTIONS(t2, ELQ_T2)
+DEPTHWISE_FUNCTIONS(b1, ELQ_B1)
+DEPTHWISE_FUNCTIONS(i8, ELQ_FULL)
+#undef DEPTHWISE_FUNCTIONS
+
+/* As I8_CONV of infer/i8_conv.inc.h. */
+#define I8_DEPTHWISE(word)                                                                                             \
+    .activations = ELQ_I8, .runs = depthwise_runs, .pays = elq_always, .weight_bytes = depthwise_bytes_##word,         \
+    .pack = depthwise_pack_##word, .scratch_bytes = depthwise_scratch, .tasks = depthwise_tasks,                       \
+    .run = depthwise_run_##word

@@ -177,7 +177,7 @@ cdef class Layer:
             k = elq_infer_kernel(index)
             while k is not NULL:
                 if k.name.decode() == name and k.activations == activations and k.weights == weights:
-                    if elq_isa_runs(_features, k.isa) and k.fits(&self.shape):
+                    if elq_isa_runs(_features, k.isa) and k.runs(&self.shape):
                         self.kernel = k
                 index += 1
                 k = elq_infer_kernel(index)

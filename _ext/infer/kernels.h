@@ -90,8 +90,8 @@ typedef struct {
     int isa;          /* enum elq_isa of common/cpu.h that the code was compiled for */
     enum elq_activations activations;
     enum elq_weights weights;
-    /* Whether it runs this shape and is to be preferred to those behind it in the table. */
-    int (*fits)(const elq_shape *shape);
+    int (*runs)(const elq_shape *shape); /* whether it can */
+    int (*pays)(const elq_shape *shape); /* of a shape that it runs: whether to prefer it to those behind it in the table */
     /* Bytes that `pack` writes: 2 bits (T2) or 1 bit (B1) a weight, but for the ends of blocks. */
     size_t (*weight_bytes)(const elq_shape *shape);
     /* Rows of codes as they lie in the file (docs/format.md: O rows of ceil(KH KW C/groups * bits / 8) bytes, in the order
@@ -102,6 +102,9 @@ typedef struct {
     void (*run)(const elq_conv *conv, ptrdiff_t task, void *scratch);
     enum elq_error error; /* of float activations */
 } elq_kernel;
+
+/* For `runs` and `pays`. */
+static inline int elq_always(const elq_shape *shape) { return (void)shape, 1; }
 
 /* The kernel for a convolution where `features` (common/cpu.h) are in use; never NULL: generic C runs every shape. */
 const elq_kernel *elq_infer_select(elq_features features, enum elq_activations activations, enum elq_weights weights,

@@ -42,7 +42,7 @@ cdef extern from "infer/kernels.h":
         int isa
         elq_activations activations
         elq_weights weights
-        int (*fits)(const elq_shape *shape) nogil
+        int (*runs)(const elq_shape *shape) nogil
         size_t (*weight_bytes)(const elq_shape *shape) nogil
         void (*pack)(const elq_shape *shape, const void *rows, void *packed) nogil
         size_t (*scratch_bytes)(const elq_shape *shape) nogil

@@ -1,10 +1,11 @@
 /* The one table of inference kernels, the best first: a kernel is chosen if the instruction set in use includes its own
- * and it `fits` the shape. A new kernel is one more K(...). */
+ * and it `runs` the shape and `pays` for it. A new kernel is one more K(...). */
 #include "common/cpu.h"
 #include "infer/kernels.h"
 
 #if ELQ_X86
 #define X86_FLOAT(K)                                                                                                   \
+    /* infer/x86/avx512.c */                                                                                           \
     K(elq_conv_f32_t2_lookup__avx512)                                                                                  \
     K(elq_conv_f32_b1_lookup__avx512)                                                                                  \
     K(elq_conv_f32_t2_winograd__avx512)                                                                                \
@@ -15,6 +16,7 @@
     K(elq_conv_f32_t2__avx512)                                                                                         \
     K(elq_conv_f32_b1__avx512)                                                                                         \
     K(elq_conv_f32_f32__avx512)                                                                                        \
+    /* infer/x86/avx2.c */                                                                                             \
     K(elq_conv_f32_t2_lookup__avx2)                                                                                    \
     K(elq_conv_f32_b1_lookup__avx2)                                                                                    \
     K(elq_conv_f32_t2_winograd__avx2)                                                                                  \
@@ -26,12 +28,14 @@
     K(elq_conv_f32_b1__avx2)                                                                                           \
     K(elq_conv_f32_f32__avx2)
 #define X86_INT8(K)                                                                                                    \
+    /* infer/x86/avx512vnni.c */                                                                                       \
     K(elq_conv_i8_t2__avx512vnni)                                                                                      \
     K(elq_conv_i8_b1__avx512vnni)                                                                                      \
     K(elq_conv_i8_i8__avx512vnni)                                                                                      \
     K(elq_conv_i8i32_t2__avx512vnni)                                                                                   \
     K(elq_conv_i8i32_b1__avx512vnni)                                                                                   \
     K(elq_conv_i8i32_i8__avx512vnni)                                                                                   \
+    /* infer/x86/avx512.c */                                                                                           \
     K(elq_conv_i8_t2_depthwise__avx512)                                                                                \
     K(elq_conv_i8_b1_depthwise__avx512)                                                                                \
     K(elq_conv_i8_i8_depthwise__avx512)                                                                                \
@@ -41,6 +45,7 @@
     K(elq_conv_i8i32_t2__avx512)                                                                                       \
     K(elq_conv_i8i32_b1__avx512)                                                                                       \
     K(elq_conv_i8i32_i8__avx512)                                                                                       \
+    /* infer/x86/avx2.c */                                                                                             \
     K(elq_conv_i8_t2_depthwise__avx2)                                                                                  \
     K(elq_conv_i8_b1_depthwise__avx2)                                                                                  \
     K(elq_conv_i8_i8_depthwise__avx2)                                                                                  \
@@ -57,6 +62,7 @@
 
 #if defined(__aarch64__)
 #define ARM_FLOAT(K)                                                                                                   \
+    /* infer/arm/neon.c */                                                                                             \
     K(elq_conv_f32_t2_winograd__neon)                                                                                  \
     K(elq_conv_f32_b1_winograd__neon)                                                                                  \
     K(elq_conv_f32_t2_depthwise__neon)                                                                                 \
@@ -66,12 +72,14 @@
     K(elq_conv_f32_b1__neon)                                                                                           \
     K(elq_conv_f32_f32__neon)
 #define ARM_INT8(K)                                                                                                    \
+    /* infer/arm/dotprod.c */                                                                                          \
     K(elq_conv_i8_t2__dotprod)                                                                                         \
     K(elq_conv_i8_b1__dotprod)                                                                                         \
     K(elq_conv_i8_i8__dotprod)                                                                                         \
     K(elq_conv_i8i32_t2__dotprod)                                                                                      \
     K(elq_conv_i8i32_b1__dotprod)                                                                                      \
     K(elq_conv_i8i32_i8__dotprod)                                                                                      \
+    /* infer/arm/neon.c */                                                                                             \
     K(elq_conv_i8_t2_depthwise__neon)                                                                                  \
     K(elq_conv_i8_b1_depthwise__neon)                                                                                  \
     K(elq_conv_i8_i8_depthwise__neon)                                                                                  \
@@ -87,9 +95,11 @@
 #endif
 
 #define GENERIC(K)                                                                                                     \
+    /* infer/generic/conv_f32.c */                                                                                     \
     K(elq_conv_f32_t2__generic)                                                                                        \
     K(elq_conv_f32_b1__generic)                                                                                        \
     K(elq_conv_f32_f32__generic)                                                                                       \
+    /* infer/generic/conv_i8.c */                                                                                      \
     K(elq_conv_i8_t2__generic)                                                                                         \
     K(elq_conv_i8_b1__generic)                                                                                         \
     K(elq_conv_i8_i8__generic)                                                                                         \
@@ -113,7 +123,7 @@ const elq_kernel *elq_infer_select(elq_features features, enum elq_activations a
                                    const elq_shape *shape) {
     for (const elq_kernel *const *k = TABLE; *k; k++)
         if ((*k)->activations == activations && (*k)->weights == weights && elq_isa_runs(features, (*k)->isa) &&
-            (*k)->fits(shape))
+            (*k)->runs(shape) && (*k)->pays(shape))
             return *k;
     return NULL;
 }

@@ -53,6 +53,16 @@ static void finish(const elq_tail_f32 *tail, const float *sums, ptrdiff_t first,
     }
 }
 
-KERNEL(elq_conv_f32_t2__generic, ELQ_F32, ELQ_T2, 2, decode_t2, finish)
-KERNEL(elq_conv_f32_b1__generic, ELQ_F32, ELQ_B1, 1, decode_b1, finish)
-KERNEL(elq_conv_f32_f32__generic, ELQ_F32, ELQ_FULL, 32, decode_full, finish)
+GENERIC_FUNCTIONS(t2, 2)
+GENERIC_FUNCTIONS(b1, 1)
+GENERIC_FUNCTIONS(f32, 32)
+GENERIC_RUN(run_t2, 2, decode_t2, finish)
+GENERIC_RUN(run_b1, 1, decode_b1, finish)
+GENERIC_RUN(run_f32, 32, decode_full, finish)
+
+const elq_kernel elq_conv_f32_t2__generic = {
+    .name = "elq_conv_f32_t2__generic", .isa = ELQ_GENERIC, .activations = ELQ_F32, .weights = ELQ_T2, GENERIC(t2)};
+const elq_kernel elq_conv_f32_b1__generic = {
+    .name = "elq_conv_f32_b1__generic", .isa = ELQ_GENERIC, .activations = ELQ_F32, .weights = ELQ_B1, GENERIC(b1)};
+const elq_kernel elq_conv_f32_f32__generic = {
+    .name = "elq_conv_f32_f32__generic", .isa = ELQ_GENERIC, .activations = ELQ_F32, .weights = ELQ_FULL, GENERIC(f32)};

@@ -48,10 +48,25 @@ static void store_sums(const elq_tail_i8 *tail, const uint32_t *sums, ptrdiff_t 
         ((int32_t *)y)[at + k] = (int32_t)(sums[k * STRIP] + (uint32_t)tail->b[first + k]);
 }
 
-KERNEL(elq_conv_i8_t2__generic, ELQ_I8, ELQ_T2, 2, decode_t2, finish)
-KERNEL(elq_conv_i8_b1__generic, ELQ_I8, ELQ_B1, 1, decode_b1, finish)
-KERNEL(elq_conv_i8_i8__generic, ELQ_I8, ELQ_FULL, 8, decode_full, finish)
+GENERIC_FUNCTIONS(t2, 2)
+GENERIC_FUNCTIONS(b1, 1)
+GENERIC_FUNCTIONS(i8, 8)
+GENERIC_RUN(run_t2, 2, decode_t2, finish)
+GENERIC_RUN(run_b1, 1, decode_b1, finish)
+GENERIC_RUN(run_i8, 8, decode_full, finish)
+GENERIC_RUN(sums_t2, 2, decode_t2, store_sums)
+GENERIC_RUN(sums_b1, 1, decode_b1, store_sums)
+GENERIC_RUN(sums_i8, 8, decode_full, store_sums)
 
-KERNEL(elq_conv_i8i32_t2__generic, ELQ_I8_SUMS, ELQ_T2, 2, decode_t2, store_sums)
-KERNEL(elq_conv_i8i32_b1__generic, ELQ_I8_SUMS, ELQ_B1, 1, decode_b1, store_sums)
-KERNEL(elq_conv_i8i32_i8__generic, ELQ_I8_SUMS, ELQ_FULL, 8, decode_full, store_sums)
+const elq_kernel elq_conv_i8_t2__generic = {
+    .name = "elq_conv_i8_t2__generic", .isa = ELQ_GENERIC, .activations = ELQ_I8, .weights = ELQ_T2, GENERIC(t2)};
+const elq_kernel elq_conv_i8_b1__generic = {
+    .name = "elq_conv_i8_b1__generic", .isa = ELQ_GENERIC, .activations = ELQ_I8, .weights = ELQ_B1, GENERIC(b1)};
+const elq_kernel elq_conv_i8_i8__generic = {
+    .name = "elq_conv_i8_i8__generic", .isa = ELQ_GENERIC, .activations = ELQ_I8, .weights = ELQ_FULL, GENERIC(i8)};
+const elq_kernel elq_conv_i8i32_t2__generic = {
+    .name = "elq_conv_i8i32_t2__generic", .isa = ELQ_GENERIC, .activations = ELQ_I8_SUMS, .weights = ELQ_T2, GENERIC_SUMS(t2)};
+const elq_kernel elq_conv_i8i32_b1__generic = {
+    .name = "elq_conv_i8i32_b1__generic", .isa = ELQ_GENERIC, .activations = ELQ_I8_SUMS, .weights = ELQ_B1, GENERIC_SUMS(b1)};
+const elq_kernel elq_conv_i8i32_i8__generic = {
+    .name = "elq_conv_i8i32_i8__generic", .isa = ELQ_GENERIC, .activations = ELQ_I8_SUMS, .weights = ELQ_FULL, GENERIC_SUMS(i8)};

@@ -1,5 +1,5 @@
 /* Convolution with int8 activations, AVX-512 VNNI: vpdpbusd adds four products of a uint8 and an int8 to an int32. */
-#include "infer/i8_avx512.h"
+#include "infer/x86/i8_avx512.h"
 
 #define SUMS __m512i
 #define WIDE_WEIGHTS 0
@@ -95,6 +95,22 @@ static void vector_sums(const uint8_t *packed, const uint8_t *next, ptrdiff_t st
 
 #include "infer/i8_conv.inc.h"
 
-KERNEL(t2, avx512vnni, ELQ_AVX512VNNI, ELQ_T2)
-KERNEL(b1, avx512vnni, ELQ_AVX512VNNI, ELQ_B1)
-KERNEL(i8, avx512vnni, ELQ_AVX512VNNI, ELQ_FULL)
+const elq_kernel elq_conv_i8_t2__avx512vnni = {
+    .name = "elq_conv_i8_t2__avx512vnni", .isa = ELQ_AVX512VNNI, .weights = ELQ_T2, I8_CONV(t2)};
+const elq_kernel elq_conv_i8_b1__avx512vnni = {
+    .name = "elq_conv_i8_b1__avx512vnni", .isa = ELQ_AVX512VNNI, .weights = ELQ_B1, I8_CONV(b1)};
+const elq_kernel elq_conv_i8_i8__avx512vnni = {
+    .name = "elq_conv_i8_i8__avx512vnni", .isa = ELQ_AVX512VNNI, .weights = ELQ_FULL, I8_CONV(i8)};
+const elq_kernel elq_conv_i8i32_t2__avx512vnni = {
+    .name = "elq_conv_i8i32_t2__avx512vnni", .isa = ELQ_AVX512VNNI, .weights = ELQ_T2, I8_SUMS(t2)};
+const elq_kernel elq_conv_i8i32_b1__avx512vnni = {
+    .name = "elq_conv_i8i32_b1__avx512vnni", .isa = ELQ_AVX512VNNI, .weights = ELQ_B1, I8_SUMS(b1)};
+const elq_kernel elq_conv_i8i32_i8__avx512vnni = {
+    .name = "elq_conv_i8i32_i8__avx512vnni", .isa = ELQ_AVX512VNNI, .weights = ELQ_FULL, I8_SUMS(i8)};
+
+/* The limit: 64 products, summed by four into 32 bits. */
+#include "infer/limit.h"
+
+#define BYTES_STEP(sum) __asm__ volatile("vpdpbusd %2, %2, %0" : "+v"(sum), "=v"(t) : "v"(x));
+
+ELQ_LIMIT(elq_limit_i8__avx512vnni, "vpdpbusd, 512 bits", ELQ_AVX512VNNI, ELQ_I8, __m512i, BYTES_STEP, 64)

@@ -1,4 +1,4 @@
-/* Convolution with int8 activations, AVX2: vectors of 8 outputs. See infer/i8_maddubs.h for the products. */
+/* What infer/i8_conv.inc.h needs of AVX2: vectors of 8 outputs. See infer/x86/i8_maddubs.h for the products. */
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,7 +29,7 @@ static inline BYTES broadcast(const uint8_t *from) {
 #define HALVES(name) _mm256_##name
 #define HALVES_AND _mm256_and_si256
 #define HALVES_ZERO _mm256_setzero_si256
-#include "infer/i8_maddubs.h"
+#include "infer/x86/i8_maddubs.h"
 
 /* One load gives four steps: shift, mask, take off the 1 that was added. */
 static void decode_t2(const uint8_t *packed, ptrdiff_t groups, ptrdiff_t vectors, int8_t *panel) {
@@ -60,7 +60,7 @@ static void decode_b1(const uint8_t *packed, ptrdiff_t groups, ptrdiff_t vectors
         }
 }
 
-/* The tail of 8 outputs, as infer/i8_avx512.h has it of 16. */
+/* The tail of 8 outputs, as infer/x86/i8_avx512.h has it of 16. */
 typedef struct {
     __m256i q_even, q_odd, round, shift, low, high;
     __m128i l;
@@ -122,14 +122,3 @@ static inline void bytes_scatter(int8_t *to, ptrdiff_t step, ptrdiff_t width, BY
         _mm_storel_epi64((__m128i *)(to + 3 * step), _mm_unpackhi_epi64(second, second));
     }
 }
-
-#include "infer/i8_conv.inc.h"
-#include "infer/i8_depthwise.inc.h"
-
-KERNEL(t2, avx2, ELQ_AVX2, ELQ_T2)
-KERNEL(b1, avx2, ELQ_AVX2, ELQ_B1)
-KERNEL(i8, avx2, ELQ_AVX2, ELQ_FULL)
-
-DEPTHWISE(t2, avx2, ELQ_AVX2, ELQ_T2)
-DEPTHWISE(b1, avx2, ELQ_AVX2, ELQ_B1)
-DEPTHWISE(i8, avx2, ELQ_AVX2, ELQ_FULL)
