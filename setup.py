@@ -43,7 +43,7 @@ def extension(name: str, *files: str) -> Extension:
 
 
 EXTENSIONS = [
-    extension("common", "_ext/common/cpu.c", "_ext/common/pool.c"),
+    extension("common", "_ext/common/cores.c", "_ext/common/cpu.c", "_ext/common/pool.c"),
     extension("train", "_ext/common/cpu.c", "_ext/common/pool_link.c", *sources("train")),
     extension("infer", "_ext/common/cpu.c", "_ext/common/pool_link.c", *sources("infer")),
 ]
@@ -59,7 +59,7 @@ class BuildExt(build_ext):
         with ThreadPoolExecutor(workers) as pool:
             made = dict(zip(files, pool.map(lambda file: self.compile(file, modules.get(file)), files), strict=True))
         for ext in self.extensions:
-            ext.extra_objects = [made[source] for source in ext.sources]
+            ext.extra_objects = ext.depends = [made[source] for source in ext.sources]
             ext.sources = []
         super().build_extensions()
 
