@@ -19,6 +19,7 @@ from common.shared cimport (
     elq_isa_needs,
     elq_isa_runs,
     elq_num_threads,
+    elq_quota_cores,
     elq_the_pool,
 )
 
@@ -43,6 +44,11 @@ def parse(str word) -> int:
 def threads() -> int:
     """Threads of the pool, the caller included."""
     return elq_num_threads()
+
+
+def quota_cores(str root="") -> int:
+    """Processors that the quota of this process's control groups allows, 0 for any number; `root`: of a tree to test."""
+    return elq_quota_cores(root.encode())
 
 
 features = parse(os.environ.get("ELQ_ISA", ""))  # in use, a bit each: common/cpu.h

@@ -1,7 +1,11 @@
-/* common/pool.h: threads that sleep on a condition between calls and draw pieces from one atomic counter inside a call. */
+/* common/pool.h: threads that sleep on a condition between calls and draw pieces from one atomic counter inside a
+ * call. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "common/pool.h"
 
+#include "common/cores.h"
+
+#include <assert.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -14,9 +18,12 @@
 #include <time.h>
 #include <unistd.h>
 
-static int read_num_threads(int cores) {
+static int read_num_threads(void) {
     const char *word = getenv("ELQ_NUM_THREADS");
-    if (!word || !*word) return cores < 1 ? 1 : cores > 16 ? 16 : cores;
+    if (!word || !*word) {
+        const int cores = elq_cores();
+        return cores > 16 ? 16 : cores;
+    }
     char *end;
     long n = strtol(word, &end, 10);
     return *end || n < 1 || n > ELQ_MAX_THREADS ? -1 : (int)n;
@@ -53,7 +60,7 @@ void elq_parallel_for(ptrdiff_t count, elq_task task, void *context) {
 }
 
 enum {
-    SPIN = 2000,      /* looks before the caller sleeps, well under a millisecond: pieces of one call end close together */
+    SPIN = 2000,      /* looks before the caller sleeps, well under a millisecond: pieces of a call end close together */
     PAUSES = 200,     /* between steps: looks with the core to ourselves */
     YIELDS = 2000,    /* then looks that let others run; then sleeps of NAP */
     NAP = 50000       /* ns */
@@ -87,18 +94,12 @@ static struct {
 
 static _Thread_local int inside; /* this thread is running a piece: a nested call is serial */
 
-static int cores(void) {
 #ifdef __linux__
-    cpu_set_t set;
-    if (!sched_getaffinity(0, sizeof set, &set)) return CPU_COUNT(&set);
-#endif
-    return (int)sysconf(_SC_NPROCESSORS_ONLN);
-}
+static pid_t thread_id(void) { return (pid_t)syscall(SYS_gettid); }
 
 /* Keep the workers off the caller's processor. After a rest of some milliseconds Linux likes to wake a thread beside the
  * one that wakes it, and takes as long to part them: a short call would run on one processor alone. Under the lock. */
 static void make_way(void) {
-#ifdef __linux__
     const int here = sched_getcpu();
     cpu_set_t others;
     if (here < 0 || here == pool.cpu || sched_getaffinity(0, sizeof others, &others)) return;
@@ -106,9 +107,13 @@ static void make_way(void) {
     if (!CPU_COUNT(&others)) return;
     pool.cpu = here;
     for (int k = 1; k <= pool.started; k++)
-        if (!pool.id[k] || sched_setaffinity(pool.id[k], sizeof others, &others)) pool.cpu = -1; /* try again next time */
-#endif
+        if (!pool.id[k] || sched_setaffinity(pool.id[k], sizeof others, &others)) pool.cpu = -1; /* try again */
 }
+#else
+static pid_t thread_id(void) { return 0; }
+
+static void make_way(void) {}
+#endif
 
 static void before_fork(void) {
     pthread_mutex_lock(&pool.entry);
@@ -130,7 +135,7 @@ static void after_fork_child(void) { /* only the forking thread exists here */
 }
 
 static void setup(void) {
-    pool.threads = read_num_threads(cores());
+    pool.threads = read_num_threads();
     pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
@@ -140,13 +145,14 @@ int elq_num_threads(void) {
     return pool.threads;
 }
 
-static void relax(void) {
+/* Tells the processor that this is a loop that waits. */
 #if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
+static void relax(void) { __builtin_ia32_pause(); }
 #elif defined(__aarch64__)
-    __asm__ volatile("yield");
+static void relax(void) { __asm__ volatile("yield"); }
+#else
+static void relax(void) {}
 #endif
-}
 
 /* One look of a thread that found nothing to do `idle` times. */
 static void wait_a_little(int idle) {
@@ -186,9 +192,7 @@ static void *work(void *argument) {
     int worker = (int)(ptrdiff_t)argument;
     unsigned seen = 0;
     pthread_mutex_lock(&pool.lock);
-#ifdef __linux__
-    pool.id[worker] = (pid_t)syscall(SYS_gettid);
-#endif
+    pool.id[worker] = thread_id();
     for (;;) {
         while (!pool.open || pool.call == seen) pthread_cond_wait(&pool.start, &pool.lock);
         seen = pool.call;
@@ -218,7 +222,11 @@ static void start_threads(void) {
 
 void elq_parallel_steps(ptrdiff_t steps, const ptrdiff_t *counts, elq_step_task task, void *context, int64_t *ends) {
     ptrdiff_t most = 0;
-    for (ptrdiff_t step = 0; step < steps; step++) most = counts[step] > most ? counts[step] : most;
+    assert(steps <= ELQ_MAX_STEPS);
+    for (ptrdiff_t step = 0; step < steps; step++) {
+        assert(counts[step] >= 1 && (uint64_t)counts[step] < INDEX_MASK / 2); /* `draw` takes numbers beyond it, too */
+        most = counts[step] > most ? counts[step] : most;
+    }
     if (elq_num_threads() < 2 || most < 2 || inside || pthread_mutex_trylock(&pool.entry)) {
         serial_steps(steps, counts, task, context, ends);
         return;

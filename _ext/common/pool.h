@@ -1,6 +1,7 @@
-/* One bounded pool of threads. It is made at its first use, with ELQ_NUM_THREADS threads in all (default: the cores that
- * this process may use, at most 16) counting the caller, and its threads sleep between calls. In a nested call and
- * while another Python thread is inside, the caller does everything alone: correct, not parallel. A fork()ed child starts without threads and makes its own. */
+/* One bounded pool of threads. It is made at its first use, with ELQ_NUM_THREADS threads in all (default: elq_cores() of
+ * common/cores.h, at most 16) counting the caller, and its threads sleep between calls. In a nested call and while another
+ * Python thread is inside, the caller does everything alone: correct, not parallel. A fork()ed child starts without
+ * threads and makes its own. */
 #ifndef ELQ_POOL_H
 #define ELQ_POOL_H
 

@@ -12,6 +12,9 @@ cdef extern from "common/cpu.h" nogil:
     const char *elq_isa_name(int isa)
     int elq_isa_find(const char *word)
 
+cdef extern from "common/cores.h" nogil:
+    int elq_quota_cores(const char *root)
+
 cdef extern from "common/pool.h" nogil:
     enum: ELQ_MAX_THREADS
     ctypedef void (*elq_task)(void *context, ptrdiff_t index, int worker) noexcept nogil

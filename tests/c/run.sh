@@ -28,7 +28,7 @@ build() {
     kind=$1 compiler=$2 folder=$3 flags=$4 objects= jobs=0
     x86=0
     [ "$folder" != x86 ] || x86=1
-    for source in _ext/common/cpu.c _ext/common/pool.c _ext/"$kind"/*.c _ext/"$kind"/generic/*.c \
+    for source in _ext/common/cores.c _ext/common/cpu.c _ext/common/pool.c _ext/"$kind"/*.c _ext/"$kind"/generic/*.c \
         _ext/"$kind"/"$folder"/*.c; do
         [ -e "$source" ] || continue
         object=$out/$(echo "$source" | tr / -).o
