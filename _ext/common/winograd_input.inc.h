@@ -44,8 +44,10 @@ APART void NAME(winograd_input)(REAL *to, ptrdiff_t point, const REAL *d, ptrdif
         INPUT_SIX(v0, v1, v2, v3, v4, v5, t[i][0], t[i][1], t[i][2], t[i][3], t[i][4], t[i][5])                        \
         STORE_SIX(i, v0, v1, v2, v3, v4, v5)                                                                           \
     }
+    /* clang-format off */
     COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5)
     ROW(0) ROW(1) ROW(2) ROW(3) ROW(4) ROW(5)
+    /* clang-format on */
 #undef D
 #undef COLUMN
 #undef ROW

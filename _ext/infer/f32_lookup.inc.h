@@ -18,7 +18,11 @@
  * of each lane name, ADD_TOO(sum, v), the same addition by another unit, and lookup_pays_t2 and lookup_pays_b1, functions
  * of a shape. */
 
-enum { LOOKUP_TILE = LANES > 8 ? 12 : 4, LOOKUP_TABLES = 1 << 16, LOOKUP_SUMS = 1 << 16 }; /* floats of tables and of waiting sums, about */
+enum {
+    LOOKUP_TILE = LANES > 8 ? 12 : 4,
+    LOOKUP_TABLES = 1 << 16, /* floats of tables, about */
+    LOOKUP_SUMS = 1 << 16    /* and of waiting sums */
+};
 
 /* Up to 8 nibbles: where their tables lie from the pixel's first one, their word (in lanes) and shift in a chunk. */
 struct lookup_tap {

@@ -75,7 +75,9 @@ INLINE void NAME(winograd_weights)(const int bits, float *to, ptrdiff_t point, p
     for (ptrdiff_t c0 = first; c0 < end; c0 += 16) {
 #define WORD(k)                                                                                                        \
     UNSIGNED w##k = NAME(load_words)(codes + (k * c + c0) * bits / 32 * LANES) >> (uint32_t)((k * c + c0) * bits % 32);
+        /* clang-format off */
         WORD(0) WORD(1) WORD(2) WORD(3) WORD(4) WORD(5) WORD(6) WORD(7) WORD(8)
+        /* clang-format on */
 #undef WORD
         for (int k = 0; k < 16; k++, to += step) {
             VEC t[6][3];
@@ -91,8 +93,10 @@ INLINE void NAME(winograd_weights)(const int bits, float *to, ptrdiff_t point, p
         WEIGHT_SIX(u0, u1, u2, u3, u4, u5, t[i][0], t[i][1], t[i][2])                                                  \
         STORE_SIX(i, u0, u1, u2, u3, u4, u5)                                                                           \
     }
+            /* clang-format off */
             COLUMN(0, w0, w3, w6) COLUMN(1, w1, w4, w7) COLUMN(2, w2, w5, w8)
             ROW(0) ROW(1) ROW(2) ROW(3) ROW(4) ROW(5)
+            /* clang-format on */
 #undef COLUMN
 #undef ROW
         }
@@ -145,8 +149,10 @@ APART void NAME(winograd_output)(const elq_conv *conv, const float *m, ptrdiff_t
         OUTPUT_SIX(y0, y1, y2, y3, t[i][0], t[i][1], t[i][2], t[i][3], t[i][4], t[i][5])                               \
         PIXEL(i, 0) PIXEL(i, 1) PIXEL(i, 2) PIXEL(i, 3)                                                                \
     }
+    /* clang-format off */
     COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5)
     ROW(0) ROW(1) ROW(2) ROW(3)
+    /* clang-format on */
 #undef M
 #undef COLUMN
 #undef PIXEL

@@ -39,9 +39,11 @@ struct block {
     int sums_only;     /* y has the sums themselves (ELQ_I8_SUMS) */
 };
 
+/* clang-format off */
 #define EACH_OF_SIXTEEN(M)                                                                                                  \
     M(0, 0, 0) M(1, 0, 1) M(2, 0, 2) M(3, 1, 0) M(4, 1, 1) M(5, 1, 2) M(6, 2, 0) M(7, 2, 1) M(8, 2, 2) M(9, 3, 0)       \
     M(10, 3, 1) M(11, 3, 2) M(12, 4, 0) M(13, 4, 1) M(14, 4, 2) M(15, 5, 0)
+/* clang-format on */
 #define EACH_OF_SIX(M) M(0) M(1) M(2) M(3) M(4) M(5)
 
 /* The sums of T neighbouring pixels and V vectors of outputs: sums[pixel][vector][lane]. */
@@ -106,7 +108,8 @@ INLINE void tile(const int V, const int T, const int weights, const elq_i8_plan 
                 }
             }
         }
-    if (pieces) { EACH_OF_SIXTEEN(WIDEN) } else { EACH_OF_SIXTEEN(FINISH) }
+    if (pieces) { EACH_OF_SIXTEEN(WIDEN) }
+    else { EACH_OF_SIXTEEN(FINISH) }
 #undef DECLARE
 #undef BEGIN
 #undef WIDEN

@@ -14,6 +14,7 @@
  * since loading x to all lanes takes its share of the units that mask and multiply. */
 enum { VECTOR_PIXELS = 4, MOST_VECTOR = 1 << 19 }; /* 64 * 2 * 128 * MOST_VECTOR / 4 = 2^31 */
 
+/* clang-format off */
 #define FOUR_BYTES(i) const __m512i x##i = broadcast((const uint8_t *)x + 4 * i);
 /* In assembly: gcc 12 copies sums from register to register and spills them in these loops. */
 #define MASKED(sum, w, i)                                                                                              \
@@ -70,6 +71,7 @@ INLINE void vector_b1(const uint8_t *packed, ptrdiff_t steps, const int V, const
     vec_store(sums, vec_sub(all, _mm512_slli_epi32(BOTH_B1(a), 1)));
     if (V > 1) vec_store(sums + LANES, vec_sub(all, _mm512_slli_epi32(BOTH_B1(b), 1)));
 }
+/* clang-format on */
 
 /* Functions of their own, so that gcc keeps nothing else in registers and the sums out of memory. */
 typedef void vector_function(const uint8_t *packed, const uint8_t *next, ptrdiff_t steps, const int8_t *x, int32_t total,
