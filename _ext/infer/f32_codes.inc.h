@@ -19,7 +19,7 @@ typedef uint32_t UNSIGNED __attribute__((vector_size(VECTOR_BYTES)));
 typedef int32_t SIGNED __attribute__((vector_size(VECTOR_BYTES)));
 typedef uint32_t NAME(words) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(uint32_t)), may_alias));
 
-INLINE UNSIGNED NAME(load_words)(const uint32_t *p) { return (UNSIGNED)*(const NAME(words) *)p; }
+INLINE UNSIGNED NAME(load_words)(const uint32_t *p) { return (UNSIGNED)(*(const NAME(words) *)p); }
 
 /* The codes in the low 1 or 2 bits of the words: 0, 1 are +1, -1; 00, 01, 11 are 0, +1, -1. */
 INLINE VEC NAME(decode)(const int bits, UNSIGNED w) {

@@ -30,11 +30,12 @@
 
 typedef struct {
     ptrdiff_t c, outputs;                /* of a group */
-    ptrdiff_t taps, tap_step, run, rows; /* runs of a kernel row, bytes from one to the next; bytes of a run; kernel rows */
+    ptrdiff_t taps, tap_step, run, rows; /* runs of a kernel row, bytes to the next; bytes of a run; kernel rows */
     ptrdiff_t run_steps, steps;          /* of one run, of all */
     ptrdiff_t lanes, vectors, blocks;
     int flat;                            /* a kernel of one element */
-    ptrdiff_t pitch, row_step, pixel_step; /* bytes of the band: a row, from one kernel row to the next, output pixels */
+    /* bytes of the band: a row, from one kernel row to the next, output pixels */
+    ptrdiff_t pitch, row_step, pixel_step;
 } elq_i8_plan;
 
 static inline ptrdiff_t elq_ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
@@ -136,7 +137,8 @@ static inline elq_i8_split elq_i8_split_of(const elq_shape *g, const elq_i8_plan
     const double parts = (double)band_work / share; /* of a band: below 1, several small pictures go together */
     split.rows = elq_least(all, cap), split.blocks = plan->blocks;
     if (parts > 1) {
-        const ptrdiff_t wanted = 2 * elq_least((ptrdiff_t)(parts / 2 + 0.5), 1 << 20); /* even: two threads are common */
+        /* even: two threads are common */
+        const ptrdiff_t wanted = 2 * elq_least((ptrdiff_t)(parts / 2 + 0.5), 1 << 20);
         if (plan->vectors * plan->steps * plan->lanes > all * unit / 4) { /* decoding costs more than gathering */
             split.blocks = elq_ceil_div(plan->blocks, elq_least(plan->blocks, wanted));
             const ptrdiff_t rest = elq_i8_rest(wanted, elq_ceil_div(plan->blocks, split.blocks));

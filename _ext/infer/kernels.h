@@ -33,7 +33,8 @@ enum elq_weights { ELQ_T2, ELQ_B1, ELQ_FULL };
  *           sum |w x|, |w| <= 1 (infer/f32_winograd.inc.h has the bound of one output) */
 enum elq_error { ELQ_DIRECT, ELQ_WINOGRAD };
 
-enum { ELQ_ALIGN = 64 }; /* bytes: of packed weights and of a worker's scratch. x, y and residual have their type's only */
+/* Bytes: of packed weights and of a worker's scratch. x, y and residual have their type's only. */
+enum { ELQ_ALIGN = 64 };
 
 /* Sizes of a convolution, one picture. All lengths, strides, dilations and groups >= 1, paddings >= 0; c and o count all
  * groups; every product of theirs fits ptrdiff_t. */
@@ -91,7 +92,7 @@ typedef struct {
     enum elq_activations activations;
     enum elq_weights weights;
     int (*runs)(const elq_shape *shape); /* whether it can */
-    int (*pays)(const elq_shape *shape); /* of a shape that it runs: whether to prefer it to those behind it in the table */
+    int (*pays)(const elq_shape *shape); /* of such a shape: whether to prefer it to those behind it in the table */
     /* Bytes that `pack` writes: 2 bits (T2) or 1 bit (B1) a weight, but for the ends of blocks. */
     size_t (*weight_bytes)(const elq_shape *shape);
     /* Rows of codes as they lie in the file (docs/format.md: O rows of ceil(KH KW C/groups * bits / 8) bytes, in the order

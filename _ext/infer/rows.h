@@ -11,10 +11,12 @@
 
 #include "infer/program.h"
 
+/* clang-format off */
 #define ELQ_ROWS_OF(X, act)                                                                                            \
     X(input_##act) X(input_u8_##act) X(relu_##act) X(add_##act) X(scale_shift_##act) X(max_pool_##act)                 \
     X(avg_pool_##act) X(subsample_##act) X(pad_##act) X(flatten_##act)
 #define ELQ_ROWS_ALL(X) ELQ_ROWS_OF(X, f32) ELQ_ROWS_OF(X, i8)
+/* clang-format on */
 
 #define ELQ_ROWS_DECLARE(name) elq_rows elq_rows_##name;
 ELQ_ROWS_ALL(ELQ_ROWS_DECLARE)

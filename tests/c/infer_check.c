@@ -73,7 +73,8 @@ static elq_shape shape_of(const outline *s) {
 
 /* ---------------------------------------------------------------------------------------------------- cases */
 
-enum fill { ANY, EXTREME, NOTHING }; /* random; all at one end of their range, so that sums are as large as they get; 0 */
+/* Random; all at one end of their range, so that sums are as large as they get; 0. */
+enum fill { ANY, EXTREME, NOTHING };
 
 typedef struct {
     const elq_kernel *kernel;
