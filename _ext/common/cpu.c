@@ -38,7 +38,7 @@ static unsigned cpuid_7_1_eax(void) {
 
 elq_features elq_cpu_features(void) {
     elq_features found = 0;
-#define ELQ_SET(word, NAME, architecture, needs, test, flags)                                                              \
+#define ELQ_SET(word, NAME, architecture, needs, test, flags)                                                          \
     if (!((needs) & ~found) && ON_##architecture(test)) found |= HAS(NAME);
 #include "common/isa.def"
     return found;

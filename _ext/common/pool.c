@@ -60,10 +60,10 @@ void elq_parallel_for(ptrdiff_t count, elq_task task, void *context) {
 }
 
 enum {
-    SPIN = 2000,      /* looks before the caller sleeps, well under a millisecond: pieces of a call end close together */
-    PAUSES = 200,     /* between steps: looks with the core to ourselves */
-    YIELDS = 2000,    /* then looks that let others run; then sleeps of NAP */
-    NAP = 50000       /* ns */
+    SPIN = 2000,   /* looks before the caller sleeps, well under a millisecond: pieces of a call end close together */
+    PAUSES = 200,  /* between steps: looks with the core to ourselves */
+    YIELDS = 2000, /* then looks that let others run; then sleeps of NAP */
+    NAP = 50000    /* ns */
 };
 enum { INDEX_BITS = 48 };
 static const uint64_t INDEX_MASK = ((uint64_t)1 << INDEX_BITS) - 1;
@@ -85,8 +85,8 @@ static struct {
     _Atomic uint64_t ticket; /* the running step << INDEX_BITS | the piece of it that is next: one word, so that whoever
                                 draws knows of which step the piece is; step == steps: all is done */
     atomic_ptrdiff_t left;   /* pieces of the running step that are not done */
-    int cpu;                     /* the caller's processor, which the workers keep off; -1: unknown */
-    pid_t id[ELQ_MAX_THREADS];   /* of the workers, as the operating system counts them; 0: not running yet */
+    int cpu;                 /* the caller's processor, which the workers keep off; -1: unknown */
+    pid_t id[ELQ_MAX_THREADS]; /* of the workers, as the operating system counts them; 0: not running yet */
 } pool = {.entry = PTHREAD_MUTEX_INITIALIZER,
           .lock = PTHREAD_MUTEX_INITIALIZER,
           .start = PTHREAD_COND_INITIALIZER,

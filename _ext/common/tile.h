@@ -15,8 +15,12 @@
 
 /* TILE(V, T), which the including file defines, of `vectors` vectors and t pixels: both are constants in it. */
 #define CHOOSE_TILE(vectors, t)                                                                                        \
-    if (vectors > 1) switch (t) { EACH_PIXEL(TILE_CASE2) }                                                             \
-    else switch (t) { EACH_PIXEL(TILE_CASE1) }
+    if (vectors > 1) switch (t) {                                                                                      \
+            EACH_PIXEL(TILE_CASE2)                                                                                     \
+        }                                                                                                              \
+    else switch (t) {                                                                                                  \
+            EACH_PIXEL(TILE_CASE1)                                                                                     \
+        }
 #define TILE_CASE1(n, g, r)                                                                                            \
     case n + 1:                                                                                                        \
         if (n < TILE1) TILE(1, n + 1);                                                                                 \

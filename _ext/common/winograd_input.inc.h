@@ -1,5 +1,5 @@
-/* What training and inference share of Winograd's F(4x4, 3x3): B' d B of a tile of 6x6 pixels, B' by the points 0, 2/3, -2/3,
- * 3/2, -3/2 and infinity (train/winograd_tile.inc.h, infer/f32_winograd.inc.h). A template of REAL and NAME. */
+/* What training and inference share of Winograd's F(4x4, 3x3): B' d B of a tile of 6x6 pixels, B' by the points 0, 2/3,
+ * -2/3, 3/2, -3/2 and infinity (train/winograd_tile.inc.h, infer/f32_winograd.inc.h). A template of REAL and NAME. */
 
 /* In one function with the loops around them, or loading everything at once, the transformations lack registers. */
 #undef APART

@@ -1,11 +1,13 @@
-/* A convolution of infer/kernels.h in plain C, for any shape. The file that includes this one defines, before it, the types
+/* A convolution of infer/kernels.h in plain C, for any shape. The file that includes this one defines, before it, the
+ * types
  *
  *   element   of x and residual
  *   number    of an input and of a weight that are about to be multiplied
  *   sum_t     of a sum; its 0 is all bits 0
  *   tail_t    elq_tail_f32 or elq_tail_i8
  *
- * and, behind it, the two functions that are declared below and a finisher. The packed weights are the rows of the file as they are.
+ * and, behind it, the two functions that are declared below and a finisher. The packed weights are the rows of the file
+ * as they are.
  * A task is a strip of pixels times a chunk of output channels of a group:
  *
  *   for every DEPTH of K:          gather the inputs of the strip's pixels     patches[pixel][k]
@@ -113,8 +115,7 @@ static ptrdiff_t tasks(const elq_shape *g, ptrdiff_t n) {
 static size_t scratch_bytes(const elq_shape *g) { return (void)g, sizeof(scratch_t); }
 
 /* Task `task` of weights whose rows take `bits` bits for every k. */
-static void run(const elq_conv *conv, ptrdiff_t task, scratch_t *s, decoder decode, ptrdiff_t bits,
-                finisher finish) {
+static void run(const elq_conv *conv, ptrdiff_t task, scratch_t *s, decoder decode, ptrdiff_t bits, finisher finish) {
     const elq_shape *g = &conv->shape;
     const ptrdiff_t outputs = g->o / g->groups, chunks = ceil_div(outputs, CHUNK);
     const ptrdiff_t length = row_length(g), row_bytes = ceil_div(length * bits, 8);
@@ -137,8 +138,7 @@ static void run(const elq_conv *conv, ptrdiff_t task, scratch_t *s, decoder deco
             if (two == 2)
                 for (; t + 4 <= pixels; t += 4) eight_sums(s->patches[t], s->panel[0], whole, s->sums[o] + t);
             for (; t < pixels; t++)
-                for (ptrdiff_t i = 0; i < two; i++)
-                    s->sums[o + i][t] += one_sum(s->patches[t], s->panel[i], whole);
+                for (ptrdiff_t i = 0; i < two; i++) s->sums[o + i][t] += one_sum(s->patches[t], s->panel[i], whole);
         }
     }
     for (ptrdiff_t t = 0; t < pixels; t++) {

@@ -9,7 +9,8 @@ struct NAME(depthwise_plan) {
 
 static struct NAME(depthwise_plan) NAME(depthwise_plan)(const elq_shape *s) {
     struct NAME(depthwise_plan) p = {.buffer_w = (s->q - 1) * s->stride_w + (s->kw - 1) * s->dilation_w + 1,
-                                     .channels = WHOLE(s->c), .taps = s->kh * s->kw};
+                                     .channels = WHOLE(s->c),
+                                     .taps = s->kh * s->kw};
     p.rows = NAME(BUFFER) / (p.buffer_w * p.channels * s->stride_h) + 1;
     if (p.rows > (s->p + 1) / 2) p.rows = (s->p + 1) / 2; /* at least two tasks */
     p.bands = (s->p + p.rows - 1) / p.rows;

@@ -9,10 +9,10 @@
 /* How a call is cut into tasks: pictures x windows of rows and columns x groups x pieces of a group's outputs. */
 struct NAME(direct_plan) {
     elq_shape s;
-    ptrdiff_t n, xs[4];         /* pictures; elements from one picture, channel, row, column to the next */
-    ptrdiff_t rows, columns;    /* of a window */
-    ptrdiff_t bands, strips;    /* windows of a picture */
-    ptrdiff_t pieces, vectors;  /* of a group's outputs; vectors of a piece */
+    ptrdiff_t n, xs[4];        /* pictures; elements from one picture, channel, row, column to the next */
+    ptrdiff_t rows, columns;   /* of a window */
+    ptrdiff_t bands, strips;   /* windows of a picture */
+    ptrdiff_t pieces, vectors; /* of a group's outputs; vectors of a piece */
     ptrdiff_t buffer_h, buffer_w, runs, depth;
 };
 

@@ -15,11 +15,11 @@
 
 /* The functions of `kind` (winograd, direct, depthwise) for weights of `bits` bits. */
 #define F32_FUNCTIONS(kind, word, bits)                                                                                \
-    static size_t NAME(kind##_bytes_##word)(const elq_shape *s) { return NAME(kind##_bytes)(bits, s); }                      \
-    static void NAME(kind##_pack_##word)(const elq_shape *s, const void *rows, void *packed) {                               \
+    static size_t NAME(kind##_bytes_##word)(const elq_shape *s) { return NAME(kind##_bytes)(bits, s); }                \
+    static void NAME(kind##_pack_##word)(const elq_shape *s, const void *rows, void *packed) {                         \
         NAME(kind##_pack)(bits, s, rows, packed);                                                                      \
     }                                                                                                                  \
-    static void NAME(kind##_run_##word)(const elq_conv *conv, ptrdiff_t task, void *scratch) {                               \
+    static void NAME(kind##_run_##word)(const elq_conv *conv, ptrdiff_t task, void *scratch) {                         \
         NAME(kind##_run)(bits, conv, task, scratch);                                                                   \
     }
 F32_FUNCTIONS(winograd, t2, 2)
@@ -34,8 +34,8 @@ F32_FUNCTIONS(direct, f32, 32)
 
 /* Of an elq_kernel, what does not say its name, its instruction set and its weights. */
 #define F32_OF(kind, word, runs_it)                                                                                    \
-    .activations = ELQ_F32, .runs = runs_it, .pays = NAME(kind##_pays), .weight_bytes = NAME(kind##_bytes_##word),           \
-    .pack = NAME(kind##_pack_##word), .scratch_bytes = NAME(kind##_scratch), .tasks = NAME(kind##_tasks),                    \
+    .activations = ELQ_F32, .runs = runs_it, .pays = NAME(kind##_pays), .weight_bytes = NAME(kind##_bytes_##word),     \
+    .pack = NAME(kind##_pack_##word), .scratch_bytes = NAME(kind##_scratch), .tasks = NAME(kind##_tasks),              \
     .run = NAME(kind##_run_##word)
 #define F32_WINOGRAD(word) F32_OF(winograd, word, NAME(winograd_runs)), .error = ELQ_WINOGRAD
 #define F32_DEPTHWISE(word) F32_OF(depthwise, word, NAME(depthwise_runs)), .error = ELQ_DIRECT

@@ -122,8 +122,7 @@ INLINE void lookup_make_tables(const int bits, float *table, const float *x, ptr
                 NAME(store)(to, (c0 * from[0] + c1 * from[1]) + (c2 * from[2] + c3 * from[3]));
         } else {
             VEC c0 = NAME(decode)(2, e), c1 = NAME(decode)(2, e >> 2);
-            for (ptrdiff_t k = 0; k < nibbles; k++, from += 2, to += 16)
-                NAME(store)(to, c0 * from[0] + c1 * from[1]);
+            for (ptrdiff_t k = 0; k < nibbles; k++, from += 2, to += 16) NAME(store)(to, c0 * from[0] + c1 * from[1]);
         }
     }
 }
@@ -132,8 +131,8 @@ INLINE void lookup_make_tables(const int bits, float *table, const float *x, ptr
 #define EACH_OF_EIGHT(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
 
 /* T neighbours and V = 1 or 2 blocks of outputs; `step` floats of tables from pixel to pixel. */
-INLINE void lookup_tile(const int V, const int T, const float *table, ptrdiff_t step, const struct lookup_tap *tap, ptrdiff_t taps,
-                 ptrdiff_t nibbles, const uint32_t *codes, ptrdiff_t block, float *y, int add) {
+INLINE void lookup_tile(const int V, const int T, const float *table, ptrdiff_t step, const struct lookup_tap *tap,
+                        ptrdiff_t taps, ptrdiff_t nibbles, const uint32_t *codes, ptrdiff_t block, float *y, int add) {
 #define DECLARE(t) VEC a##t = {0}, b##t = {0};
 #define LOAD(t)                                                                                                        \
     if (T > t) a##t = NAME(load)(y + t * V * LANES);                                                                   \
@@ -164,8 +163,8 @@ INLINE void lookup_tile(const int V, const int T, const float *table, ptrdiff_t 
 }
 
 /* One pixel and V blocks. */
-INLINE void lookup_one_pixel(const int V, const float *table, const struct lookup_tap *tap, ptrdiff_t taps, ptrdiff_t nibbles,
-                   const uint32_t *codes, ptrdiff_t block, float *y, int add) {
+INLINE void lookup_one_pixel(const int V, const float *table, const struct lookup_tap *tap, ptrdiff_t taps,
+                             ptrdiff_t nibbles, const uint32_t *codes, ptrdiff_t block, float *y, int add) {
 #define DECLARE(v) VEC a##v = {0};
 #define LOAD(v)                                                                                                        \
     if (V > v) a##v = NAME(load)(y + v * LANES);
@@ -181,9 +180,7 @@ INLINE void lookup_one_pixel(const int V, const float *table, const struct looku
     for (ptrdiff_t k = 0; k < taps; k++) {
         const float *from = table + tap[k].offset;
         EACH_OF_EIGHT(WORD)
-        for (ptrdiff_t i = 0; i < nibbles; i++, from += 16) {
-            EACH_OF_EIGHT(ADD)
-        }
+        for (ptrdiff_t i = 0; i < nibbles; i++, from += 16) { EACH_OF_EIGHT(ADD) }
     }
     EACH_OF_EIGHT(STORE)
 #undef DECLARE
@@ -194,9 +191,9 @@ INLINE void lookup_one_pixel(const int V, const float *table, const struct looku
 }
 
 /* `pixels` neighbours in tiles of nearly equal size, each with all `blocks`: sums [pair of blocks][`rest` pixels]. */
-static void lookup_row(const float *table, ptrdiff_t step, const struct lookup_tap *tap, ptrdiff_t taps, ptrdiff_t nibbles,
-                   const uint32_t *codes, ptrdiff_t block, ptrdiff_t blocks, float *y, ptrdiff_t pixels, ptrdiff_t rest,
-                   int add) {
+static void lookup_row(const float *table, ptrdiff_t step, const struct lookup_tap *tap, ptrdiff_t taps,
+                       ptrdiff_t nibbles, const uint32_t *codes, ptrdiff_t block, ptrdiff_t blocks, float *y,
+                       ptrdiff_t pixels, ptrdiff_t rest, int add) {
     for (ptrdiff_t tiles = (pixels + LOOKUP_TILE - 1) / LOOKUP_TILE, q = 0; tiles > 0; tiles--) {
         ptrdiff_t t = (pixels - q + tiles - 1) / tiles;
         for (ptrdiff_t k = 0; k < blocks; k += 2) {
@@ -204,9 +201,10 @@ static void lookup_row(const float *table, ptrdiff_t step, const struct lookup_t
             float *to = y + k * rest * LANES;
 #define CASE(n)                                                                                                        \
     case n + 1:                                                                                                        \
-        if (n >= LOOKUP_TILE) break;                                                                                          \
-        if (k + 1 < blocks) lookup_tile(2, n + 1, table, step, tap, taps, nibbles, word, block, to + 2 * q * LANES, add);     \
-        else lookup_tile(1, n + 1, table, step, tap, taps, nibbles, word, block, to + q * LANES, add);                        \
+        if (n >= LOOKUP_TILE) break;                                                                                   \
+        if (k + 1 < blocks)                                                                                            \
+            lookup_tile(2, n + 1, table, step, tap, taps, nibbles, word, block, to + 2 * q * LANES, add);              \
+        else lookup_tile(1, n + 1, table, step, tap, taps, nibbles, word, block, to + q * LANES, add);                 \
         break;
             switch (t) { EACH_OF_TWELVE(CASE) }
 #undef CASE
@@ -218,19 +216,21 @@ static void lookup_row(const float *table, ptrdiff_t step, const struct lookup_t
 
 /* All `blocks` of one pixel. */
 static void lookup_column(const float *table, const struct lookup_tap *tap, ptrdiff_t taps, ptrdiff_t nibbles,
-                      const uint32_t *codes, ptrdiff_t block, float *y, ptrdiff_t blocks, int add) {
+                          const uint32_t *codes, ptrdiff_t block, float *y, ptrdiff_t blocks, int add) {
     for (; blocks >= 8; blocks -= 8, codes += 8 * block, y += 8 * LANES)
         lookup_one_pixel(8, table, tap, taps, nibbles, codes, block, y, add);
     for (; blocks >= 4; blocks -= 4, codes += 4 * block, y += 4 * LANES)
         lookup_one_pixel(4, table, tap, taps, nibbles, codes, block, y, add);
-    for (; blocks > 0; blocks--, codes += block, y += LANES) lookup_one_pixel(1, table, tap, taps, nibbles, codes, block, y, add);
+    for (; blocks > 0; blocks--, codes += block, y += LANES)
+        lookup_one_pixel(1, table, tap, taps, nibbles, codes, block, y, add);
 }
 
 INLINE size_t lookup_scratch(const int bits, const elq_shape *s) {
     struct lookup_plan p = lookup_plan(bits, s, LOOKUP_SUMS); /* no window is larger for another n */
     return (size_t)(p.taps) * sizeof(struct lookup_tap) +
            (size_t)(p.buffer_w * p.chunk * 4 / bits + p.buffer_h * p.buffer_w * p.chunk * 16 +
-                    p.rows * p.columns * p.blocks * LANES) * sizeof(float);
+                    p.rows * p.columns * p.blocks * LANES) *
+               sizeof(float);
 }
 
 INLINE ptrdiff_t lookup_tasks(const int bits, const elq_shape *s, ptrdiff_t n) {
@@ -274,7 +274,8 @@ INLINE void lookup_run(const int bits, const elq_conv *conv, ptrdiff_t task, voi
         }
         for (ptrdiff_t r = 0; r < rows; r++)
             lookup_row(tables + r * s->stride_h * p->buffer_w * pixel, s->stride_w * pixel, tap, taps, nibbles, codes,
-                   p->words * LANES, blocks, sums + r * columns * blocks * LANES, columns, columns, first_nibble > 0);
+                       p->words * LANES, blocks, sums + r * columns * blocks * LANES, columns, columns,
+                       first_nibble > 0);
     }
     for (ptrdiff_t r = 0; r < rows; r++)
         for (ptrdiff_t block = 0; block < blocks; block += 2)

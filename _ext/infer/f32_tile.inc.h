@@ -10,7 +10,7 @@ struct NAME(run) {
 };
 
 /* Accumulators a## (and b## for the second vector). T and V are constants where this is inlined. */
-INLINE void NAME(tile)(const int V, const int T, const float *x, ptrdiff_t step, const struct NAME(run) *run,
+INLINE void NAME(tile)(const int V, const int T, const float *x, ptrdiff_t step, const struct NAME(run) * run,
                        ptrdiff_t runs, const float *w, float *y, int add) {
 #define DECLARE(t, g, r) VEC a##t = {0}, b##t = {0};
 #define LOAD(t, g, r)                                                                                                  \
@@ -48,7 +48,7 @@ INLINE void NAME(tile)(const int V, const int T, const float *x, ptrdiff_t step,
 }
 
 /* `pixels` neighbours in tiles of nearly equal size; sums to y, `vectors` a pixel, added to what is there if `add`. */
-static void NAME(row)(int vectors, const float *x, ptrdiff_t step, const struct NAME(run) *run, ptrdiff_t runs,
+static void NAME(row)(int vectors, const float *x, ptrdiff_t step, const struct NAME(run) * run, ptrdiff_t runs,
                       const float *w, float *y, ptrdiff_t pixels, int add) {
     ptrdiff_t most = vectors > 1 ? TILE2 : TILE1;
     for (ptrdiff_t tiles = (pixels + most - 1) / most; tiles > 0; tiles--) {

@@ -25,11 +25,11 @@ enum { NAME(PLACES) = 36, NAME(TILES) = 64, NAME(DEPTH) = 1024 / LANES }; /* til
 
 /* How a call is cut into tasks: pictures x bands of rows of tiles x pieces of the outputs; and its scratch. */
 struct NAME(winograd_plan) {
-    ptrdiff_t columns, all_rows;                 /* tiles of a picture */
-    ptrdiff_t images, rows, bands;               /* of a task; a picture's bands */
-    ptrdiff_t pieces, vectors;                   /* of the outputs; vectors of a piece */
+    ptrdiff_t columns, all_rows;         /* tiles of a picture */
+    ptrdiff_t images, rows, bands;       /* of a task; a picture's bands */
+    ptrdiff_t pieces, vectors;           /* of the outputs; vectors of a piece */
     ptrdiff_t x_point, w_point, m_point; /* floats from one point to the next: [point][DEPTH channels][tile][c], */
-};                                       /* [point][c][lanes], [point][tile][lanes] */
+}; /* [point][c][lanes], [point][tile][lanes] */
 
 static struct NAME(winograd_plan) NAME(winograd_plan)(const elq_shape *s, ptrdiff_t n) {
     struct NAME(winograd_plan) p = {.columns = (s->q + 3) / 4, .all_rows = (s->p + 3) / 4, .images = 1, .pieces = 1};
@@ -123,9 +123,8 @@ APART void NAME(winograd_weights_t2)(float *to, ptrdiff_t point, ptrdiff_t step,
 
 /* A' m A of one tile and one vector of outputs and everything behind it; the outputs begin at element `place` of y, and
  * `rows` x `columns` of them lie in the picture. The sums of the tile behind it, m + next, are fetched meanwhile. */
-APART void NAME(winograd_output)(const elq_conv *conv, const float *m, ptrdiff_t next, ptrdiff_t point,
-                                 ptrdiff_t place, ptrdiff_t rows, ptrdiff_t columns, VEC scale, VEC bias,
-                                 ptrdiff_t lanes) {
+APART void NAME(winograd_output)(const elq_conv *conv, const float *m, ptrdiff_t next, ptrdiff_t point, ptrdiff_t place,
+                                 ptrdiff_t rows, ptrdiff_t columns, VEC scale, VEC bias, ptrdiff_t lanes) {
     const elq_shape *s = &conv->shape;
     float *y = (float *)conv->y + place;
     const float *residual = conv->residual ? (const float *)conv->residual + place : NULL;

@@ -108,8 +108,11 @@ INLINE void tile(const int V, const int T, const int weights, const elq_i8_plan 
                 }
             }
         }
-    if (pieces) { EACH_OF_SIXTEEN(WIDEN) }
-    else { EACH_OF_SIXTEEN(FINISH) }
+    if (pieces) {
+        EACH_OF_SIXTEEN(WIDEN)
+    } else {
+        EACH_OF_SIXTEEN(FINISH)
+    }
 #undef DECLARE
 #undef BEGIN
 #undef WIDEN
@@ -130,8 +133,12 @@ INLINE void any_tile(ptrdiff_t vectors, ptrdiff_t pixels, const int weights, con
     case n + 1:                                                                                                        \
         if (n < TILE2) tile(2, n + 1, weights, plan, x, w, start, sums);                                               \
         break;
-    if (vectors > 1) switch (pixels) { EACH_OF_SIXTEEN(CASE2) }
-    else switch (pixels) { EACH_OF_SIXTEEN(CASE1) }
+    if (vectors > 1) switch (pixels) {
+            EACH_OF_SIXTEEN(CASE2)
+        }
+    else switch (pixels) {
+            EACH_OF_SIXTEEN(CASE1)
+        }
 #undef CASE1
 #undef CASE2
 }
@@ -323,7 +330,8 @@ enum { BLOCK_BYTES = (sizeof(struct block) + ELQ_ALIGN - 1) / ELQ_ALIGN * ELQ_AL
 
 static ptrdiff_t panel_bytes(const elq_i8_plan *plan, int weights) {
     const ptrdiff_t shared = elq_i8_shared(weights);
-    return weights == ELQ_FULL ? 0 : elq_ceil_div(plan->steps, shared) * shared * elq_least(2, plan->vectors) * PANEL_STEP;
+    return weights == ELQ_FULL ? 0
+                               : elq_ceil_div(plan->steps, shared) * shared * elq_least(2, plan->vectors) * PANEL_STEP;
 }
 
 static size_t scratch_bytes(const elq_shape *g, int weights) {
@@ -395,8 +403,7 @@ INLINE void run(const elq_conv *conv, ptrdiff_t task, void *scratch, const int w
                 const uint8_t *from = band + k * band_bytes + p * g->stride_h * plan.pitch;
                 if (weights == ELQ_FULL)
                     row_of_bytes(conv, &plan, vectors, from, decoded, block, row_pixels, pixel * g->o + o);
-                else
-                    row_of_codes(conv, &plan, vectors, from, decoded, block, row_pixels, pixel * g->o + o);
+                else row_of_codes(conv, &plan, vectors, from, decoded, block, row_pixels, pixel * g->o + o);
             }
     }
 }

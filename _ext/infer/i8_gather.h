@@ -12,10 +12,8 @@ static inline void elq_i8_copy(uint8_t *restrict to, const uint8_t *restrict fro
 /* The one pixel (row, column) of a picture, or the border. */
 static inline void elq_i8_copy_pixel(uint8_t *to, const uint8_t *picture, const elq_shape *g, ptrdiff_t channels,
                                      ptrdiff_t row, ptrdiff_t column, uint8_t flip) {
-    if (row < 0 || row >= g->h || column < 0 || column >= g->w)
-        memset(to, flip, (size_t)channels);
-    else
-        elq_i8_copy(to, picture + (row * g->w + column) * g->c, channels, flip);
+    if (row < 0 || row >= g->h || column < 0 || column >= g->w) memset(to, flip, (size_t)channels);
+    else elq_i8_copy(to, picture + (row * g->w + column) * g->c, channels, flip);
 }
 
 /* The band of output rows first .. first + rows - 1 of one picture; x points to the first channel of the group. */
@@ -34,8 +32,7 @@ static inline void elq_i8_gather_rows(const elq_shape *g, const elq_i8_plan *pla
         const uint8_t *from = picture + row * g->w * g->c;
         uint8_t *to = band + left * plan->c;
         memset(band, flip, (size_t)(left * plan->c));
-        if (plan->c == g->c)
-            elq_i8_copy(to, from, inside * plan->c, flip);
+        if (plan->c == g->c) elq_i8_copy(to, from, inside * plan->c, flip);
         else
             for (ptrdiff_t j = 0; j < inside; j++) elq_i8_copy(to + j * plan->c, from + j * g->c, plan->c, flip);
         memset(to + inside * plan->c, flip, right);

@@ -33,7 +33,7 @@ typedef struct {
     ptrdiff_t taps, tap_step, run, rows; /* runs of a kernel row, bytes to the next; bytes of a run; kernel rows */
     ptrdiff_t run_steps, steps;          /* of one run, of all */
     ptrdiff_t lanes, vectors, blocks;
-    int flat;                            /* a kernel of one element */
+    int flat; /* a kernel of one element */
     /* bytes of the band: a row, from one kernel row to the next, output pixels */
     ptrdiff_t pitch, row_step, pixel_step;
 } elq_i8_plan;
@@ -111,11 +111,11 @@ typedef struct {
 } elq_i8_split;
 
 enum {
-    ELQ_I8_BAND = 1 << 18,       /* bytes that a band of several rows or pictures may take */
-    ELQ_I8_PIXELS = 16,          /* of a flat band, however large they are */
-    ELQ_I8_LEAST_WORK = 12288,   /* steps of a vector that a task should have */
+    ELQ_I8_BAND = 1 << 18,     /* bytes that a band of several rows or pictures may take */
+    ELQ_I8_PIXELS = 16,        /* of a flat band, however large they are */
+    ELQ_I8_LEAST_WORK = 12288, /* steps of a vector that a task should have */
     ELQ_I8_MOST_WORK = 1 << 17,
-    ELQ_I8_TAIL = 8              /* what the tail costs a pixel, in steps */
+    ELQ_I8_TAIL = 8 /* what the tail costs a pixel, in steps */
 };
 
 /* Into how many each of `pieces` is to be cut to make about `wanted`. */

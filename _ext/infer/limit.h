@@ -22,7 +22,7 @@ const elq_limit *elq_infer_limit(elq_features features, enum elq_activations act
 
 /* Twelve sums, more than latency times throughput of any unit of today. STEP(sum) does `lanes` multiply-adds of x with
  * itself; t is free. */
-#define ELQ_LIMIT(limit, word, set, kind, TYPE, STEP, lanes)                                                \
+#define ELQ_LIMIT(limit, word, set, kind, TYPE, STEP, lanes)                                                           \
     static void run_##limit(ptrdiff_t repetitions) {                                                                   \
         const TYPE x = {0};                                                                                            \
         TYPE a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x, i = x, j = x, k = x, l = x, t;                    \

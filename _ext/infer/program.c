@@ -45,7 +45,8 @@ static ptrdiff_t pieces(const elq_step *step, ptrdiff_t n) {
 
 static void run_piece(const call *c, const elq_step *step, ptrdiff_t first, ptrdiff_t n, char *arena, ptrdiff_t index,
                       int worker) {
-    const char *const bases[] = {[ELQ_NOWHERE] = NULL, [ELQ_ARENA] = arena,
+    const char *const bases[] = {[ELQ_NOWHERE] = NULL,
+                                 [ELQ_ARENA] = arena,
                                  [ELQ_INPUT] = c->x + first * c->program->input_bytes,
                                  [ELQ_OUTPUT] = c->y + first * c->program->output_bytes};
 #define AT(place) (place.where == ELQ_ARENA ? arena + n * place.offset : bases[place.where])
@@ -88,10 +89,12 @@ elq_schedule elq_program_schedule(const elq_program *program, ptrdiff_t n, ptrdi
     const ptrdiff_t most = budget > one ? budget / one : 1; /* pictures whose activations a core's cache holds */
     const ptrdiff_t rounds = ceil_div(n, workers * most), chunk = ceil_div(n, workers * rounds);
     /* Alone, the workers end together if the chunks are about as many as their rounds ask for. */
-    s.alone = !profile && (workers == 1 || (10 * n >= 9 * workers * rounds * chunk && workers * chunk * one <= MOST_ALONE));
+    s.alone =
+        !profile && (workers == 1 || (10 * n >= 9 * workers * rounds * chunk && workers * chunk * one <= MOST_ALONE));
     s.chunk = s.alone ? chunk : n < workers * most ? n : workers * most;
     s.bytes = (size_t)((s.alone ? workers : 1) * s.chunk * program->arena_bytes);
-    s.bytes += (size_t)workers * aligned(program->scratch_bytes) + aligned((size_t)program->count * 2 * sizeof(int64_t));
+    s.bytes +=
+        (size_t)workers * aligned(program->scratch_bytes) + aligned((size_t)program->count * 2 * sizeof(int64_t));
     return s;
 }
 

@@ -18,7 +18,8 @@ typedef struct {
 typedef struct elq_step elq_step;
 
 /* Rows first .. last - 1 of the n * P rows of y. */
-typedef void elq_rows(const elq_step *step, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last);
+typedef void elq_rows(const elq_step *step, const void *x, const void *residual, void *y, ptrdiff_t first,
+                      ptrdiff_t last);
 
 struct elq_step {
     const elq_kernel *kernel; /* of a conv or linear, with weights and tail */
@@ -26,11 +27,11 @@ struct elq_step {
     elq_shape shape;          /* h w c of x, p q o of y; of a pool its windows; of a pad what lies before */
     elq_place x, residual, y; /* residual: the second operand of an addition too */
     const void *weights;
-    elq_tail_f32 f32; /* scale and bias also of a scale_shift */
-    elq_tail_i8 i8;   /* b q s lo hi l also of a scale_shift and, with one element, of an average */
-    const void *table; /* 256 floats or int8 for every channel of the input */
+    elq_tail_f32 f32;        /* scale and bias also of a scale_shift */
+    elq_tail_i8 i8;          /* b q s lo hi l also of a scale_shift and, with one element, of an average */
+    const void *table;       /* 256 floats or int8 for every channel of the input */
     ptrdiff_t first_channel; /* of a pad: zero channels before */
-    int raw;           /* int8: y is int32, the sums that would be requantized */
+    int raw;                 /* int8: y is int32, the sums that would be requantized */
 };
 
 typedef struct {

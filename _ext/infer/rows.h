@@ -1,5 +1,6 @@
 /* The operations without a kernel of their own, a row of y at a time: plain loops over channels, which compilers
- * vectorize. Each is an elq_rows of infer/program.h; low of step->f32 and lo, hi of step->i8 clamp where a ReLU went into it.
+ * vectorize. Each is an elq_rows of infer/program.h; low of step->f32 and lo, hi of step->i8 clamp where a ReLU went into
+ * it.
  *
  *   input_<f32|i8>         the caller's pictures, N C H W, as N H W C
  *   input_u8_<f32|i8>      the same of uint8, through step->table

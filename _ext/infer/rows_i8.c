@@ -29,7 +29,8 @@ void elq_rows_add_i8(const elq_step *s, const void *x, const void *residual, voi
     }
 }
 
-void elq_rows_scale_shift_i8(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+void elq_rows_scale_shift_i8(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+                             ptrdiff_t last) {
     const ptrdiff_t channels = s->shape.o, pixels = s->shape.q;
     const int8_t *from = x, *weights = s->weights;
     (void)residual;
@@ -40,7 +41,8 @@ void elq_rows_scale_shift_i8(const elq_step *s, const void *x, const void *resid
         }
 }
 
-void elq_rows_avg_pool_i8(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+void elq_rows_avg_pool_i8(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+                          ptrdiff_t last) {
     const elq_shape *g = &s->shape;
     int32_t sums[AVERAGED];
     (void)residual;

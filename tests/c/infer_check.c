@@ -22,49 +22,50 @@ typedef struct {
 } outline;
 
 static const outline OUTLINES[] = {
-    {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1},      /* one product */
-    {1, 1, 257, 65, 1, 1, 1, 1, 0, 0, 1, 1, 1},   /* fully connected */
+    {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1},    /* one product */
+    {1, 1, 257, 65, 1, 1, 1, 1, 0, 0, 1, 1, 1}, /* fully connected */
     {1, 1, 64, 10, 1, 1, 1, 1, 0, 0, 1, 1, 1},
     {1, 1, 1030, 35, 1, 1, 1, 1, 0, 0, 1, 1, 1},
     {1, 1, 4099, 19, 1, 1, 1, 1, 0, 0, 1, 1, 1},
     {1, 1, 128, 256, 1, 1, 1, 1, 0, 0, 1, 1, 1},
-    {8, 8, 16, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1},    /* 3x3, stride 1, whole vectors */
+    {8, 8, 16, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1}, /* 3x3, stride 1, whole vectors */
     {9, 7, 16, 8, 3, 3, 1, 1, 1, 1, 1, 1, 1},
     {7, 13, 32, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1},
     {6, 5, 64, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1},
     {5, 6, 128, 48, 3, 3, 1, 1, 1, 1, 1, 1, 1},
     {9, 8, 48, 80, 3, 3, 1, 1, 0, 0, 1, 1, 1},
     {11, 10, 20, 33, 3, 3, 1, 1, 1, 2, 1, 1, 1},
-    {9, 9, 16, 32, 3, 3, 2, 2, 1, 1, 1, 1, 1},    /* stride 2 */
+    {9, 9, 16, 32, 3, 3, 2, 2, 1, 1, 1, 1, 1}, /* stride 2 */
     {10, 7, 32, 64, 3, 3, 2, 2, 1, 1, 1, 1, 1},
     {9, 7, 64, 96, 1, 1, 2, 2, 0, 0, 1, 1, 1},
     {5, 9, 40, 24, 1, 1, 1, 1, 0, 0, 1, 1, 1},
     {4, 4, 100, 130, 1, 1, 1, 1, 0, 0, 1, 1, 1},
-    {17, 19, 3, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1},   /* first layers */
+    {17, 19, 3, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1}, /* first layers */
     {23, 19, 3, 64, 7, 7, 2, 2, 3, 3, 1, 1, 1},
     {12, 33, 1, 6, 5, 5, 1, 1, 2, 2, 1, 1, 1},
     {6, 6, 5, 67, 3, 3, 2, 2, 1, 1, 1, 1, 1},
     {8, 5, 3, 9, 5, 1, 3, 1, 2, 3, 1, 1, 1},
-    {11, 9, 6, 6, 3, 2, 1, 1, 1, 0, 2, 3, 3},     /* groups and dilation */
+    {11, 9, 6, 6, 3, 2, 1, 1, 1, 0, 2, 3, 3}, /* groups and dilation */
     {7, 6, 24, 40, 3, 3, 1, 1, 1, 1, 1, 1, 4},
     {5, 5, 64, 64, 3, 3, 1, 1, 1, 1, 1, 1, 2},
     {5, 5, 8, 130, 1, 1, 2, 1, 0, 0, 1, 1, 2},
     {9, 8, 16, 16, 3, 3, 1, 1, 2, 2, 2, 2, 1},
-    {5, 8, 5, 5, 3, 3, 1, 1, 1, 1, 1, 1, 5},      /* depthwise */
+    {5, 8, 5, 5, 3, 3, 1, 1, 1, 1, 1, 1, 5}, /* depthwise */
     {9, 9, 64, 64, 3, 3, 2, 2, 1, 1, 1, 1, 64},
     {6, 7, 40, 40, 5, 5, 1, 1, 2, 2, 1, 1, 40},
-    {2, 3, 33, 33, 3, 2, 1, 2, 4, 5, 2, 1, 33},   /* nearly all of it padding */
-    {3, 1, 20, 20, 1, 1, 1, 12, 0, 5, 1, 1, 20},  /* nothing but padding in a row */
+    {2, 3, 33, 33, 3, 2, 1, 2, 4, 5, 2, 1, 33},  /* nearly all of it padding */
+    {3, 1, 20, 20, 1, 1, 1, 12, 0, 5, 1, 1, 20}, /* nothing but padding in a row */
     {6, 5, 18, 36, 3, 3, 2, 1, 1, 1, 1, 1, 18},
-    {3, 4, 1, 2, 2, 2, 5, 3, 4, 5, 1, 1, 1},      /* padding larger than the kernel */
-    {1, 1, 16, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1},    /* one pixel that is all edge */
+    {3, 4, 1, 2, 2, 2, 5, 3, 4, 5, 1, 1, 1},   /* padding larger than the kernel */
+    {1, 1, 16, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1}, /* one pixel that is all edge */
     {2, 1, 32, 16, 3, 3, 1, 1, 3, 3, 1, 1, 1},
     {1, 70, 24, 20, 1, 3, 1, 1, 0, 1, 1, 1, 1},
     {70, 1, 21, 19, 3, 1, 1, 1, 1, 0, 1, 1, 1},
 };
 
 static elq_shape shape_of(const outline *s) {
-    elq_shape g = {s->h, s->w, s->c, 0, 0, s->o, s->kh, s->kw, s->stride_h, s->stride_w, s->pad_h, s->pad_w,
+    elq_shape g = {s->h,          s->w,          s->c,        0,           0,        s->o,
+                   s->kh,         s->kw,         s->stride_h, s->stride_w, s->pad_h, s->pad_w,
                    s->dilation_h, s->dilation_w, s->groups};
     g.p = (g.h + 2 * g.pad_h - g.dilation_h * (g.kh - 1) - 1) / g.stride_h + 1;
     g.q = (g.w + 2 * g.pad_w - g.dilation_w * (g.kw - 1) - 1) / g.stride_w + 1;
@@ -193,8 +194,17 @@ static void make_tail_i8(test *t) {
             b[o] = o % 2 ? INT32_MAX : INT32_MIN, q[o] = INT32_MAX;
         }
     }
-    t->i8 = (elq_tail_i8){b, q, s, lo, hi, l, between(1, (1 << 22) - 1), between(0, (1 << 22) - 1), between(1, 31),
-                          between(0, 1) ? 0 : -128, 127};
+    t->i8 = (elq_tail_i8){b,
+                          q,
+                          s,
+                          lo,
+                          hi,
+                          l,
+                          between(1, (1 << 22) - 1),
+                          between(0, (1 << 22) - 1),
+                          between(1, 31),
+                          between(0, 1) ? 0 : -128,
+                          127};
 }
 
 /* The exact integer of infer/kernels.h in 64 bits (nothing of a constant channel), then in floors of exact halves. */
@@ -215,15 +225,22 @@ static int wanted_i8(const test *t, ptrdiff_t y, const int8_t *residual) {
 /* y of a call; tasks from the last to the first when `backwards`, with one scratch or two in turn. */
 static void *run(test *t, ptrdiff_t n, ptrdiff_t first, const void *residual, int in_place, int backwards) {
     const size_t y_bytes = (size_t)(t->out / t->n * n) * y_width(t);
-    const size_t x_offset = (size_t)(t->in / t->n * first) * width(t), y_offset = (size_t)(t->out / t->n * first) * width(t);
+    const size_t x_offset = (size_t)(t->in / t->n * first) * width(t),
+                 y_offset = (size_t)(t->out / t->n * first) * width(t);
     char *y = take(y_bytes, y_width(t) * (size_t)(1 + backwards));
     if (in_place) memcpy(y, residual, y_bytes), residual = y;
     const size_t bytes = t->kernel->scratch_bytes(&t->g);
     void *scratch[2] = {take(bytes, 0), take(bytes, 0)};
-    const elq_conv conv = {t->g, n, (char *)t->x + x_offset, residual && !in_place ? (const char *)residual + y_offset : residual,
-                           y, t->packed, t->kernel->activations == ELQ_F32 ? (void *)&t->f32 : (void *)&t->i8};
+    const elq_conv conv = {t->g,
+                           n,
+                           (char *)t->x + x_offset,
+                           residual && !in_place ? (const char *)residual + y_offset : residual,
+                           y,
+                           t->packed,
+                           t->kernel->activations == ELQ_F32 ? (void *)&t->f32 : (void *)&t->i8};
     const ptrdiff_t tasks = t->kernel->tasks(&t->g, n);
-    for (ptrdiff_t k = 0; k < tasks; k++) t->kernel->run(&conv, backwards ? tasks - 1 - k : k, scratch[backwards && k % 2]);
+    for (ptrdiff_t k = 0; k < tasks; k++)
+        t->kernel->run(&conv, backwards ? tasks - 1 - k : k, scratch[backwards && k % 2]);
     return y;
 }
 
@@ -245,7 +262,8 @@ static double largest_x(const test *t, ptrdiff_t c) {
 static void check_f32(test *t) {
     const float *y = run(t, t->n, 0, NULL, 0, 0), *r = t->residual;
     const int winograd = t->kernel->error == ELQ_WINOGRAD;
-    const double n = winograd ? (double)t->g.c + 20 : (double)t->depth + 8, u = ldexp(1, -24), gamma = n * u / (1 - n * u);
+    const double n = winograd ? (double)t->g.c + 20 : (double)t->depth + 8, u = ldexp(1, -24),
+                 gamma = n * u / (1 - n * u);
     double largest = 0;
     for (ptrdiff_t c = 0; c < t->g.c; c++) largest += largest_x(t, c);
     for (ptrdiff_t i = 0; i < t->out; i++) {
@@ -283,7 +301,8 @@ static void check_i8(test *t) {
 
 static void check_sums(test *t) {
     int32_t *wanted = take((size_t)t->out * 4, 0);
-    for (ptrdiff_t i = 0; i < t->out; i++) wanted[i] = (int32_t)((uint32_t)(int64_t)t->sum[i] + (uint32_t)t->i8.b[i % t->g.o]);
+    for (ptrdiff_t i = 0; i < t->out; i++)
+        wanted[i] = (int32_t)((uint32_t)(int64_t)t->sum[i] + (uint32_t)t->i8.b[i % t->g.o]);
     same(t, "sum", run(t, t->n, 0, NULL, 0, 0), wanted, t->out);
     same(t, "tasks in another order", run(t, t->n, 0, NULL, 0, 1), wanted, t->out);
 }

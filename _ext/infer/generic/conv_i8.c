@@ -64,9 +64,18 @@ const elq_kernel elq_conv_i8_b1__generic = {
     .name = "elq_conv_i8_b1__generic", .isa = ELQ_GENERIC, .activations = ELQ_I8, .weights = ELQ_B1, GENERIC(b1)};
 const elq_kernel elq_conv_i8_i8__generic = {
     .name = "elq_conv_i8_i8__generic", .isa = ELQ_GENERIC, .activations = ELQ_I8, .weights = ELQ_FULL, GENERIC(i8)};
-const elq_kernel elq_conv_i8i32_t2__generic = {
-    .name = "elq_conv_i8i32_t2__generic", .isa = ELQ_GENERIC, .activations = ELQ_I8_SUMS, .weights = ELQ_T2, GENERIC_SUMS(t2)};
-const elq_kernel elq_conv_i8i32_b1__generic = {
-    .name = "elq_conv_i8i32_b1__generic", .isa = ELQ_GENERIC, .activations = ELQ_I8_SUMS, .weights = ELQ_B1, GENERIC_SUMS(b1)};
-const elq_kernel elq_conv_i8i32_i8__generic = {
-    .name = "elq_conv_i8i32_i8__generic", .isa = ELQ_GENERIC, .activations = ELQ_I8_SUMS, .weights = ELQ_FULL, GENERIC_SUMS(i8)};
+const elq_kernel elq_conv_i8i32_t2__generic = {.name = "elq_conv_i8i32_t2__generic",
+                                               .isa = ELQ_GENERIC,
+                                               .activations = ELQ_I8_SUMS,
+                                               .weights = ELQ_T2,
+                                               GENERIC_SUMS(t2)};
+const elq_kernel elq_conv_i8i32_b1__generic = {.name = "elq_conv_i8i32_b1__generic",
+                                               .isa = ELQ_GENERIC,
+                                               .activations = ELQ_I8_SUMS,
+                                               .weights = ELQ_B1,
+                                               GENERIC_SUMS(b1)};
+const elq_kernel elq_conv_i8i32_i8__generic = {.name = "elq_conv_i8i32_i8__generic",
+                                               .isa = ELQ_GENERIC,
+                                               .activations = ELQ_I8_SUMS,
+                                               .weights = ELQ_FULL,
+                                               GENERIC_SUMS(i8)};

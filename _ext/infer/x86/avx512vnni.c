@@ -74,8 +74,8 @@ INLINE void vector_b1(const uint8_t *packed, ptrdiff_t steps, const int V, const
 /* clang-format on */
 
 /* Functions of their own, so that gcc keeps nothing else in registers and the sums out of memory. */
-typedef void vector_function(const uint8_t *packed, const uint8_t *next, ptrdiff_t steps, const int8_t *x, int32_t total,
-                             int32_t *sums);
+typedef void vector_function(const uint8_t *packed, const uint8_t *next, ptrdiff_t steps, const int8_t *x,
+                             int32_t total, int32_t *sums);
 #define VECTOR_FUNCTION(name, call)                                                                                    \
     static __attribute__((noinline)) void name(const uint8_t *packed, const uint8_t *next, ptrdiff_t steps,            \
                                                const int8_t *x, int32_t total, int32_t *sums) {                        \

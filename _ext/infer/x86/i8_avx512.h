@@ -66,8 +66,8 @@ typedef struct {
 static inline TAIL tail_of(const int32_t *q, const int32_t *round, const int32_t *shift, const int32_t *low,
                            const int32_t *high, int l) {
     const __m512i both = vec_load(q);
-    return (TAIL){both,          _mm512_srli_epi64(both, 32), vec_load(round),     vec_load(shift),
-                  vec_load(low), vec_load(high),              _mm_cvtsi32_si128(l)};
+    return (TAIL){both,           _mm512_srli_epi64(both, 32), vec_load(round), vec_load(shift), vec_load(low),
+                  vec_load(high), _mm_cvtsi32_si128(l)};
 }
 
 static inline VEC tail_vec(VEC a, TAIL t) {

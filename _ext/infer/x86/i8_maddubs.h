@@ -20,7 +20,7 @@ INLINE VEC sums_widen(SUMS sums, const int weights) {
     return weights == ELQ_FULL ? sums : HALVES(madd_epi16)(sums, HALVES(set1_epi16)(1));
 }
 
-/* One pixel, weights as they lie packed, as infer/x86/conv_i8_avx512vnni.c does it, but with sums of 16 bits: two scales only,
+/* One pixel, weights as they lie packed, as avx512vnni.c does it, but with sums of 16 bits: two scales only,
  * the other steps by a shift. A group of steps adds at most `per group` to the sums of the larger scale:
  *   T2  2 steps * 2 * (4 * 2) * 128 = 2^12, so 7 groups stay below 2^15;  B1  4 steps * 2 * 2 * 128 = 2^11, 15 groups */
 enum { VECTOR_PIXELS = 4, MOST_VECTOR = 1 << 19 };
