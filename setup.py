@@ -9,6 +9,7 @@ All sources of all modules are compiled at the same time, on as many processors 
 changed since their object file was made. ELQ_ASSERT=1 leaves the assertions in.
 """
 
+import atexit
 import os
 import platform
 import re
@@ -30,6 +31,22 @@ ISA_FLAGS = {
     word: flags.split()
     for word, flags in re.findall(r'^ELQ_SET\((\w+),.*"(.*)"\)$', Path(TABLE).read_text(encoding="utf-8"), re.M)
 }
+
+
+WITHOUT_C = """
+****************************************************************************************
+elq_ref is built WITHOUT its C kernels, for compiling them failed:
+    {}
+All of it works, but NumPy computes: training takes about 20 times as long, a packed
+network about 10 times. With a C compiler (gcc, clang) in place, install it again:
+    pip install --force-reinstall --no-deps .
+****************************************************************************************
+"""
+
+
+def isa_flags(source: str) -> list[str]:
+    """The flags for the instruction set that a source's name ends in."""
+    return ISA_FLAGS.get(Path(source).stem.rpartition("_")[2], [])
 
 
 def sources(room: str) -> list[str]:
@@ -55,9 +72,16 @@ class BuildExt(build_ext):
     def build_extensions(self):
         modules = {ext.sources[0]: ext.name for ext in self.extensions}
         files = list(dict.fromkeys(source for ext in self.extensions for source in ext.sources))
+        files.sort(key=lambda file: -len(isa_flags(file)))  # the widest vectors take longest
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        with ThreadPoolExecutor(workers) as pool:
-            made = dict(zip(files, pool.map(lambda file: self.compile(file, modules.get(file)), files), strict=True))
+        try:
+            with ThreadPoolExecutor(workers) as pool:
+                objects = pool.map(lambda file: self.compile(file, modules.get(file)), files)
+                made = dict(zip(files, objects, strict=True))
+        except (CompileError, OSError) as error:
+            self.extensions = []
+            atexit.register(print, WITHOUT_C.format(error), file=sys.stderr)
+            return
         for ext in self.extensions:
             ext.extra_objects = ext.depends = [made[source] for source in ext.sources]
             ext.sources = []
@@ -74,7 +98,7 @@ class BuildExt(build_ext):
             glue = target.with_suffix(".c").as_posix()
             run([sys.executable, "-m", "cython", "-3", "-I", "_ext", "--module-name", module, source, "-o", glue])
             source = glue
-        options = [*OPTIONS, "-O2" if module else "-O3", *ISA_FLAGS.get(Path(source).stem.split("_")[-1], [])]
+        options = [*OPTIONS, "-O2" if module else "-O3", *isa_flags(source)]
         options += [f"-I{folder}" for folder in ("_ext", numpy.get_include(), *self.compiler.include_dirs)]
         options += [f"-DELQ_X86={int(ARCHITECTURE == 'x86')}", "-DNPY_NO_DEPRECATED_API=NPY_1_7_API_VERSION"]
         run([*self.compiler.compiler_so, *options, "-MMD", "-MF", str(made_of), "-c", source, "-o", str(target)])

@@ -35,7 +35,7 @@ def build(folder: Path) -> Path:
     if not compiler:
         raise SystemExit("infer_kernels: no C compiler found (set CC)")
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    common = f"-O3 -std=gnu11 -ffp-contract=fast -fno-math-errno -DELQ_X86={int(x86)} -I{ROOT}/_ext".split()
+    common = f"-O3 -DNDEBUG -std=gnu11 -ffp-contract=fast -fno-math-errno -DELQ_X86={int(x86)} -I{ROOT}/_ext".split()
     folders = [ROOT / "_ext/infer" / name for name in ("", "generic", "x86" if x86 else "arm")]
     sources = [ROOT / "_ext/common" / f"{name}.c" for name in ("cores", "cpu", "pool")]
     sources += [path for place in folders for path in place.glob("*.c")]

@@ -126,6 +126,7 @@ static void run(const elq_conv *conv, ptrdiff_t task, scratch_t *s, decoder deco
     const ptrdiff_t channels = left < CHUNK ? left : CHUNK;
     const char *rows = (const char *)conv->weights + first_output * row_bytes;
 
+    assert(task >= 0 && strip * STRIP < all_pixels && channels > 0);
     memset(s->sums, 0, (size_t)channels * sizeof s->sums[0]);
     for (ptrdiff_t first = 0; first < length; first += DEPTH) {
         const ptrdiff_t depth = length - first < DEPTH ? length - first : DEPTH;

@@ -90,6 +90,7 @@ INLINE void NAME(depthwise_run)(const int bits, const elq_conv *conv, ptrdiff_t 
     ptrdiff_t xs[4] = {s->h * s->w * s->c, 1, s->w * s->c, s->c}, *offset = scratch;
     for (ptrdiff_t k = 0; k < p->taps; k++)
         offset[k] = (k / s->kw * s->dilation_h * p->buffer_w + k % s->kw * s->dilation_w) * p->channels;
+    assert(task >= 0 && n < conv->n && (uintptr_t)scratch % ELQ_ALIGN == 0);
     float *w = (float *)(offset + p->taps), *sums = w + p->taps * p->channels, *buffer = sums + s->q * p->channels;
     if (bits == 32) w = (float *)conv->weights;
     else

@@ -113,6 +113,7 @@ INLINE void NAME(direct_run)(const int bits, const elq_conv *conv, ptrdiff_t tas
     ptrdiff_t n = window / p->strips / p->bands, c = s->c / s->groups, outputs = s->o / s->groups;
     ptrdiff_t columns = s->q - q0 < p->columns ? s->q - q0 : p->columns;
     ptrdiff_t rows = s->p - p0 < p->rows ? s->p - p0 : p->rows;
+    assert(task >= 0 && n < p->n && (uintptr_t)scratch % ELQ_ALIGN == 0);
 
     struct NAME(run) *run = scratch;
     for (ptrdiff_t k = 0; k < p->runs; k++) {

@@ -249,6 +249,7 @@ INLINE void lookup_run(const int bits, const elq_conv *conv, ptrdiff_t task, voi
     ptrdiff_t first = piece * p->blocks, all = (s->o + LANES - 1) / LANES;
     ptrdiff_t blocks = all - first < p->blocks ? all - first : p->blocks;
     const uint32_t *codes = (const uint32_t *)conv->weights + first * p->words * LANES;
+    assert(task >= 0 && n < p->n && (uintptr_t)scratch % ELQ_ALIGN == 0);
 
     struct lookup_tap *tap = scratch;
     ptrdiff_t parts = (p->chunk + 7) / 8;

@@ -194,6 +194,7 @@ INLINE void NAME(winograd_run)(const int bits, const elq_conv *conv, ptrdiff_t t
     ptrdiff_t xs[4] = {s->h * s->w * s->c, 1, s->w * s->c, s->c};
     float *x = scratch, *w = x + NAME(PLACES) * p->x_point, *m = w + NAME(PLACES) * p->w_point;
     float *buffer = m + NAME(PLACES) * p->m_point;
+    assert(task >= 0 && n0 < conv->n && (uintptr_t)scratch % ELQ_ALIGN == 0);
     for (ptrdiff_t row = 0; row < images * rows; row++) {
         NAME(gather)(buffer, s->c, (const float *)conv->x + (n0 + row / rows) * xs[0], xs, s->c, s->h, s->w,
                      4 * (row0 + row % rows) - s->pad_h, 6, -s->pad_w, width);

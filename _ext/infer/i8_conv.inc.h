@@ -349,6 +349,7 @@ INLINE void run(const elq_conv *conv, ptrdiff_t task, void *scratch, const int w
     int8_t *panel = (int8_t *)scratch + BLOCK_BYTES;
     uint8_t *band = (uint8_t *)panel + panel_bytes(&plan, weights);
     const uint8_t *x = (const uint8_t *)conv->x + group * plan.c;
+    assert(task >= 0 && piece < split.pieces && (uintptr_t)scratch % ELQ_ALIGN == 0);
 
     /* Output rows (flat: pixels) first .. first + rows - 1 of each of `pictures` pictures from picture n on. */
     ptrdiff_t n = 0, first = 0, rows = split.rows, pictures = 1, row_pixels = g->q, band_bytes;

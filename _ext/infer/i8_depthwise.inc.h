@@ -138,6 +138,7 @@ INLINE void depthwise_run(const elq_conv *conv, ptrdiff_t task, void *scratch, c
     const struct depthwise_plan plan = depthwise_plan(g);
     const ptrdiff_t n = task / plan.bands, first = task % plan.bands * plan.rows, pitch = plan.width * g->c;
     const ptrdiff_t rows = elq_least(plan.rows, g->p - first);
+    assert(task >= 0 && n < conv->n && (uintptr_t)scratch % ELQ_ALIGN == 0);
     struct block *block = scratch;
     int32_t *w = (int32_t *)((char *)scratch + BLOCK_BYTES);
     int8_t *band = (int8_t *)(w + plan.taps * 2 * LANES);

@@ -14,6 +14,7 @@
 #ifndef ELQ_INFER_H
 #define ELQ_INFER_H
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
 

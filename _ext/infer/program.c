@@ -3,9 +3,7 @@
 #include "infer/program.h"
 #include "common/pool.h"
 
-#ifndef _WIN32
 #include <unistd.h>
-#endif
 
 enum {
     PIECE = 8192,                  /* elements that a piece of a step without a kernel handles */
@@ -20,12 +18,13 @@ typedef struct {
     ptrdiff_t first, n; /* pictures of the chunk that all share */
 } call;
 
-ptrdiff_t elq_cache_bytes(void) {
-#ifdef _SC_LEVEL2_CACHE_SIZE
-    const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    if (bytes >= 128 * 1024) return bytes;
+#ifndef _SC_LEVEL2_CACHE_SIZE
+#define _SC_LEVEL2_CACHE_SIZE -1 /* of which sysconf knows nothing */
 #endif
-    return 512 * 1024;
+
+ptrdiff_t elq_cache_bytes(void) {
+    const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    return bytes >= 128 * 1024 ? bytes : 512 * 1024;
 }
 
 static ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
@@ -103,6 +102,7 @@ void elq_program_run(const elq_program *program, const elq_schedule *s, const vo
     call c = {program, s, x, y, NULL, NULL, 0, 0};
     const size_t times = aligned((size_t)program->count * 2 * sizeof(int64_t));
     int64_t *ends = memory;
+    assert((uintptr_t)memory % ELQ_ALIGN == 0 && s->n > 0 && s->chunk > 0);
     ptrdiff_t *counts = (ptrdiff_t *)(ends + program->count);
     c.scratch = (char *)memory + times;
     c.arenas = c.scratch + (size_t)s->workers * aligned(program->scratch_bytes);
