@@ -348,9 +348,26 @@ static void check_name(const elq_kernel *kernel) {
     failures++;
 }
 
+/* Instruction sets are bits, not steps of a ladder: user, set, whether the user's bits are enough for it. */
+static void check_sets(void) {
+    static const int CASES[][3] = {
+        {ELQ_AVX512VNNI, ELQ_AVX2, 1}, {ELQ_AVX512VNNI, ELQ_AVX512, 1}, {ELQ_AVX512VNNI, ELQ_AVXVNNI, 0},
+        {ELQ_AVXVNNI, ELQ_AVX2, 1},    {ELQ_AVXVNNI, ELQ_AVX512, 0},    {ELQ_AVX512, ELQ_AVX512VNNI, 0},
+        {ELQ_SVE, ELQ_NEON, 1},        {ELQ_SVE, ELQ_DOTPROD, 0},       {ELQ_I8MM, ELQ_DOTPROD, 1},
+        {ELQ_I8MM, ELQ_SVE, 0},        {ELQ_NEON, ELQ_AVX2, 0},         {ELQ_AVX2, ELQ_NEON, 0},
+        {ELQ_AVX2, ELQ_GENERIC, 1},    {ELQ_GENERIC, ELQ_AVX2, 0},
+    };
+    for (size_t k = 0; k < sizeof CASES / sizeof *CASES; k++)
+        if (elq_isa_runs(elq_isa_needs(CASES[k][0]), CASES[k][1]) != CASES[k][2]) {
+            printf("%s and %s: wanted %d\n", elq_isa_name(CASES[k][0]), elq_isa_name(CASES[k][1]), CASES[k][2]);
+            failures++;
+        }
+}
+
 /* infer_check [WORD]: all kernels, or those with WORD in their name */
 int main(int count, char **words) {
     const elq_features features = elq_cpu_features();
+    check_sets();
     for (int index = 0; elq_infer_kernel(index); index++) {
         const elq_kernel *kernel = elq_infer_kernel(index);
         check_name(kernel);
