@@ -90,18 +90,24 @@ class BuildExt(build_ext):
     def compile(self, source: str, module: str | None) -> str:
         """The object file of a C source or, with the name of its module, of a Cython source."""
         target = Path(self.build_temp, source).with_suffix(".o")
-        made_of = target.with_suffix(".d")
-        if not self.force and up_to_date(target, made_of):
+        listed = target.with_suffix(".d")  # by the compiler: the files that it read
+        glue = target.with_suffix(".c").as_posix()
+        options = [*OPTIONS, "-O2" if module else "-O3", *isa_flags(source), "-I_ext"]
+        options += [f"-DELQ_X86={int(ARCHITECTURE == 'x86')}"]
+        if module:
+            options += [f"-I{folder}" for folder in (numpy.get_include(), *self.compiler.include_dirs)]
+            options += ["-DNPY_NO_DEPRECATED_API=NPY_1_7_API_VERSION"]
+        command = [*self.compiler.compiler_so, *options, "-MMD", "-MF", str(listed)]
+        command += ["-c", glue if module else source, "-o", str(target)]
+        made_by = target.with_suffix(".command")
+        if not self.force and up_to_date(target, listed, bool(module)) and made_by.read_text() == " ".join(command):
             return str(target)
         target.parent.mkdir(parents=True, exist_ok=True)
+        made_by.write_text("")
         if module:
-            glue = target.with_suffix(".c").as_posix()
             run([sys.executable, "-m", "cython", "-3", "-I", "_ext", "--module-name", module, source, "-o", glue])
-            source = glue
-        options = [*OPTIONS, "-O2" if module else "-O3", *isa_flags(source)]
-        options += [f"-I{folder}" for folder in ("_ext", numpy.get_include(), *self.compiler.include_dirs)]
-        options += [f"-DELQ_X86={int(ARCHITECTURE == 'x86')}", "-DNPY_NO_DEPRECATED_API=NPY_1_7_API_VERSION"]
-        run([*self.compiler.compiler_so, *options, "-MMD", "-MF", str(made_of), "-c", source, "-o", str(target)])
+        run(command)
+        made_by.write_text(" ".join(command))
         return str(target)
 
 
@@ -113,12 +119,12 @@ def run(command: list[str]) -> None:
         raise CompileError(f"{command[0]} ended with {done.returncode}")
 
 
-def up_to_date(target: Path, made_of: Path) -> bool:
-    """Whether nothing changed since `target` was made of the files that the compiler listed in `made_of`."""
-    if not target.exists() or not made_of.exists():
+def up_to_date(target: Path, listed: Path, module: bool) -> bool:
+    """Whether none of the files that `target` was made of changed since."""
+    if not target.exists() or not listed.exists():
         return False
-    listed = made_of.read_text().replace("\\\n", " ").partition(":")[2].split()
-    files = [Path(name) for name in (*listed, "setup.py", TABLE)] + list(Path("_ext").rglob("*.p[xy][dx]"))
+    files = [Path(name) for name in listed.read_text().replace("\\\n", " ").partition(":")[2].split()]
+    files += Path("_ext").rglob("*.p[xy][dx]") if module else []
     return all(file.exists() and file.stat().st_mtime <= target.stat().st_mtime for file in files)
 
 
