@@ -73,7 +73,7 @@ class Int8LayerTail(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Instruction:
-    """One instruction of an _infer.Program: a packed `layer`, or `rows`, the name of a function of infer_rows.h, with
+    """One instruction of an _infer.Program: a packed `layer`, or `rows`, the name of a function of infer/rows.h, with
     its numbers. size (H, W, C) of its operand, shape (P, Q, O) of its value.
 
     may_overwrite: those of `reads` in whose place its value may be written, if nobody reads them afterwards.
