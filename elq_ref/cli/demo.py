@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import datasets, kernels, models
 from ..datasets import Batches, Dataset
+from ..elq.plan import Plan
 from ..nn import Module
 from ..runs.folder import RunFolder
 from ..runs.quantizing import finish, run_stages, stage_line
@@ -49,12 +50,12 @@ def run(args: argparse.Namespace) -> Result:
     result: dict[str, Any] = {"float": train_float(net, batches, test, out / "float.safetensors", metadata)}
     trained = net.state_dict()
     for levels in LEVELS:
-        plan, _ = named_plan("demo", levels=levels)
+        plan, sgd = named_plan("demo", levels=levels)
         print(
             f"ELQ to {levels} weights: a1 {plan.a1}, a2 {plan.a2}, {plan.gradient}, sign {plan.sign}", file=sys.stderr
         )
         net.load_state_dict(trained)
-        result[levels] = quantize_one(net, batches, test, levels, out / levels, metadata)
+        result[levels] = quantize_one(net, batches, test, plan, sgd, out / levels, metadata)
     result["seconds"] = time.perf_counter() - start
     result["folder"] = str(out)
     agree = max(result[levels]["difference"] for levels in LEVELS) <= AGREE
@@ -85,10 +86,9 @@ def train_float(net: Module, batches: Batches, test: Dataset, path: Path, metada
 
 
 def quantize_one(
-    net: Module, batches: Batches, test: Dataset, levels: str, path: Path, metadata: dict[str, Any]
+    net: Module, batches: Batches, test: Dataset, plan: Plan, sgd: SGD, path: Path, metadata: dict[str, Any]
 ) -> dict[str, Any]:
     """ELQ, stage by stage, then from the packed file."""
-    plan, sgd = named_plan("demo", levels=levels)
     folder = RunFolder(path)
     folder.clear()
     folder.start({"plan": plan.to_json()})
