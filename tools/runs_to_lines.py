@@ -13,12 +13,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from old_plans import translated_config
+
 from elq_ref.runs.lines import add_run
 from elq_ref.runs.record import RunRecord
 
 
 def translated(folder: Path) -> None:
     """Bring what a folder has in older words into those of today."""
+    config = folder / "config.json"
+    config.write_text(json.dumps(translated_config(json.loads(config.read_text()))))
     path = folder / "layers.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
     for line in lines:
