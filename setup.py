@@ -78,7 +78,7 @@ class BuildExt(build_ext):
             with ThreadPoolExecutor(workers) as pool:
                 objects = pool.map(lambda file: self.compile(file, modules.get(file)), files)
                 made = dict(zip(files, objects, strict=True))
-        except (CompileError, OSError) as error:
+        except CompileError as error:
             self.extensions = []
             atexit.register(print, WITHOUT_C.format(error), file=sys.stderr)
             return
@@ -99,29 +99,32 @@ class BuildExt(build_ext):
             options += ["-DNPY_NO_DEPRECATED_API=NPY_1_7_API_VERSION"]
         command = [*self.compiler.compiler_so, *options, "-MMD", "-MF", str(listed)]
         command += ["-c", glue if module else source, "-o", str(target)]
-        made_by = target.with_suffix(".command")
-        if not self.force and up_to_date(target, listed, bool(module)) and made_by.read_text() == " ".join(command):
+        if not self.force and up_to_date(target, command, bool(module)):
             return str(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        made_by.write_text("")
+        target.with_suffix(".command").unlink(missing_ok=True)
         if module:
             run([sys.executable, "-m", "cython", "-3", "-I", "_ext", "--module-name", module, source, "-o", glue])
         run(command)
-        made_by.write_text(" ".join(command))
+        target.with_suffix(".command").write_text(" ".join(command))
         return str(target)
 
 
 def run(command: list[str]) -> None:
     """Run it; what it says comes out in one piece."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    except OSError as error:
+        raise CompileError(f"{command[0]}: {error.strerror}") from error
     print(" ".join(command), done.stdout, sep="\n", end="", flush=True)
     if done.returncode:
         raise CompileError(f"{command[0]} ended with {done.returncode}")
 
 
-def up_to_date(target: Path, listed: Path, module: bool) -> bool:
-    """Whether none of the files that `target` was made of changed since."""
-    if not target.exists() or not listed.exists():
+def up_to_date(target: Path, command: list[str], module: bool) -> bool:
+    """Whether this very command made `target`, and none of the files that it read changed since."""
+    made_by, listed = target.with_suffix(".command"), target.with_suffix(".d")
+    if not made_by.exists() or made_by.read_text() != " ".join(command):
         return False
     files = [Path(name) for name in listed.read_text().replace("\\\n", " ").partition(":")[2].split()]
     files += Path("_ext").rglob("*.p[xy][dx]") if module else []

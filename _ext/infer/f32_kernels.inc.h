@@ -34,9 +34,9 @@ F32_FUNCTIONS(direct, f32, 32)
 
 /* Of an elq_kernel, what does not say its name, its instruction set and its weights. */
 #define F32_OF(kind, word, runs_it)                                                                                    \
-    .activations = ELQ_F32, .runs = runs_it, .pays = NAME(kind##_pays), .weight_bytes = NAME(kind##_bytes_##word),     \
-    .pack = NAME(kind##_pack_##word), .scratch_bytes = NAME(kind##_scratch), .tasks = NAME(kind##_tasks),              \
-    .run = NAME(kind##_run_##word)
-#define F32_WINOGRAD(word) F32_OF(winograd, word, NAME(winograd_runs)), .error = ELQ_WINOGRAD
-#define F32_DEPTHWISE(word) F32_OF(depthwise, word, NAME(depthwise_runs)), .error = ELQ_DIRECT
+    .activations = ELQ_F32, .runs = runs_it, .pays = f32_##kind##_pays, .weight_bytes = f32_##kind##_bytes_##word,     \
+    .pack = f32_##kind##_pack_##word, .scratch_bytes = f32_##kind##_scratch, .tasks = f32_##kind##_tasks,              \
+    .run = f32_##kind##_run_##word
+#define F32_WINOGRAD(word) F32_OF(winograd, word, f32_winograd_runs), .error = ELQ_WINOGRAD
+#define F32_DEPTHWISE(word) F32_OF(depthwise, word, f32_depthwise_runs), .error = ELQ_DIRECT
 #define F32_DIRECT(word) F32_OF(direct, word, elq_always), .error = ELQ_DIRECT

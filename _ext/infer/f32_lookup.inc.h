@@ -16,7 +16,11 @@
  *
  * Included behind infer/f32_kernels.inc.h, by a file that defines LOOK_UP(word, table), the entries that the low 4 bits
  * of each lane name, ADD_TOO(sum, v), the same addition by another unit, and lookup_pays_t2 and lookup_pays_b1, functions
- * of a shape. */
+ * of a shape. Copying has an instance of its own here, which gcc fits to its only caller. */
+#undef NAME
+#define NAME(x) lookup_##x
+#include "infer/f32_codes.inc.h"
+#include "common/gather.inc.h"
 
 enum {
     LOOKUP_TILE = LANES > 8 ? 12 : 4,
