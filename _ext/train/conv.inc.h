@@ -8,15 +8,6 @@
  * The gradient with respect to x is the same sum over dy with transposed weights. With a stride, dx falls into
  * stride_h * stride_w lattices of pixels that see different taps: one engine call each, and no multiplication by
  * inserted zeros. The sum of a pixel is one chain of additions in the order of the taps, so tiles do not change bits. */
-#include "common/vector.inc.h"
-#include "common/gather.inc.h"
-#include "train/memory.h"
-
-#include "common/pool.h"
-#include "train/kernels.h"
-
-#include <stdlib.h>
-
 #include "train/tile.inc.h"
 #include "train/lanes.inc.h"
 #include "train/winograd.inc.h"
@@ -101,8 +92,9 @@ static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdif
     return 0;
 }
 
-int NAME(elq_conv)(const struct elq_conv *geometry, struct elq_array x, struct elq_array w, const void *bias,
+static int NAME(conv)(const struct elq_conv *geometry, struct elq_array x, struct elq_array w, const void *bias,
                    struct elq_array y) {
+    assert(y.s[1] == 1 && geometry->n > 0 && geometry->groups > 0 && geometry->p > 0 && geometry->q > 0);
     struct elq_conv dense = elq_without_strides(geometry, &x);
     const struct elq_conv *g = &dense;
     struct elq_taps *taps = elq_taps_new(g->kh, g->kw);
@@ -121,8 +113,8 @@ int NAME(elq_conv)(const struct elq_conv *geometry, struct elq_array x, struct e
 
 /* Rows a, a + stride, ... of dx see the taps i with (a + pad - i dilation) divisible by the stride, and of dy the rows
  * u + (a + pad - i dilation) / stride; columns likewise. */
-static int NAME(lattice)(struct NAME(engine) *e, const struct elq_conv *g, const struct elq_array *dy, struct elq_array dx,
-                         ptrdiff_t a, ptrdiff_t b) {
+static int NAME(lattice)(struct NAME(engine) *e, const struct elq_conv *g, const struct elq_array *dy,
+                         struct elq_array dx, ptrdiff_t a, ptrdiff_t b) {
     struct elq_taps *taps = elq_taps_new(g->kh, g->kw);
     if (!taps) return -1;
     ptrdiff_t top = elq_first_row(a + g->pad_h, g->kh, g->dilation_h, g->stride_h);
@@ -146,9 +138,10 @@ static int NAME(lattice)(struct NAME(engine) *e, const struct elq_conv *g, const
     return 0;
 }
 
-int NAME(elq_conv_dx)(const struct elq_conv *g, struct elq_array dy, struct elq_array w, struct elq_array dx) {
+static int NAME(conv_dx)(const struct elq_conv *g, struct elq_array dy, struct elq_array w, struct elq_array dx) {
     ptrdiff_t rows = g->stride_h < g->h ? g->stride_h : g->h, columns = g->stride_w < g->w ? g->stride_w : g->w;
     ptrdiff_t ready = 0, count = rows * columns;
+    assert(dx.s[1] == 1 && count > 0);
     struct NAME(engine) *all = malloc(count * sizeof *all);
     if (!all) return -1;
     while (ready < count && !NAME(lattice)(&all[ready], g, &dy, dx, ready / columns, ready % columns)) ready++;

@@ -4,7 +4,7 @@
  *
  * over all pixels of a unit (a few small images, or a band of rows of a large one) while the accumulators stay in
  * registers. Units are dealt to a fixed number of chunks, each with a sum of its own, and the chunks are added up in
- * order: which thread took which chunk leaves no trace in the bits. Includes after train/conv.inc.h. */
+ * order: which thread took which chunk leaves no trace in the bits. Included behind train/conv.inc.h. */
 
 struct NAME(dw) {
     const struct elq_conv *g;
@@ -16,7 +16,7 @@ struct NAME(dw) {
     ptrdiff_t lanes, blocks;         /* outputs a block (1 or 2 vectors; the last of a group may be 1); of all groups */
     ptrdiff_t together, parts;       /* blocks of a group that a piece of work takes together, pieces of all groups */
     ptrdiff_t channels;              /* of a buffer pixel */
-    struct NAME(rectangle) inside;   /* train/lanes_dw.inc.h: the part of the outputs that is summed first, and taps for */
+    struct elq_rectangle inside;   /* train/lanes_dw.inc.h: the part of the outputs that is summed first, and taps for */
     struct elq_taps *there;          /* reading it in x itself, or NULL */
     int x_in_place;                  /* no border, no neighbours: x needs no buffer */
     ptrdiff_t size;                  /* elements of one block's sum: taps * c * lanes */
@@ -76,6 +76,7 @@ static void NAME(dw_run)(int vectors, ptrdiff_t length, const struct NAME(sweep)
     ptrdiff_t most = vectors > 1 ? TILE2 : TILE1;
     for (ptrdiff_t tiles = (length + most - 1) / most; tiles > 0; tiles--) {
         ptrdiff_t t = (length + tiles - 1) / tiles;
+        assert(t > 0 && t <= most);
 #define CASE1(n, g, r)                                                                                                 \
     case n + 1:                                                                                                        \
         if (n < TILE1) NAME(dw_tile)(1, n + 1, n + 1, 0, a, x, dy, sum);                                               \
@@ -136,6 +137,7 @@ static struct NAME(unit) NAME(dw_unit)(const struct NAME(dw) *e, ptrdiff_t unit)
 static const REAL *NAME(dw_outputs)(const struct NAME(dw) *e, const struct NAME(unit) *u, struct NAME(sweep) *sweep,
                                     REAL *copy, ptrdiff_t o, ptrdiff_t outputs, ptrdiff_t lanes) {
     const ptrdiff_t *s = e->dy.s, q = u->pixels;
+    assert(outputs > 0 && outputs <= lanes && u->n0 + u->images <= e->g->n && u->p0 + u->rows <= e->g->p);
     const REAL *dy = (const REAL *)e->dy.data + u->n0 * s[0] + o * s[1];
     if (outputs == lanes && s[1] == 1) {
         sweep->dy_image = s[0], sweep->dy_row = s[2], sweep->dy_step = s[3];
@@ -155,6 +157,7 @@ static void NAME(dw_piece)(void *context, ptrdiff_t index, int worker) {
     ptrdiff_t per_group = e->blocks / g->groups, parts = e->parts / g->groups;
     ptrdiff_t chunk = index / e->parts, group = index % e->parts / parts, first = index % parts * e->together;
     ptrdiff_t last = first + e->together < per_group ? first + e->together : per_group;
+    assert(chunk < e->chunks && first < last);
     ptrdiff_t x_row = e->columns * g->c;
     REAL *buffer = e->scratch + worker * e->scratch_size, *copy = buffer + e->x_size;
     REAL *sums = e->sums + (chunk * e->blocks + group * per_group) * e->size;
@@ -223,7 +226,8 @@ static void NAME(dw_finish)(void *context, ptrdiff_t block, int worker) {
 #include "train/lanes_dw.inc.h"
 #include "train/winograd_dw.inc.h"
 
-int NAME(elq_conv_dw)(const struct elq_conv *geometry, struct elq_array dy, struct elq_array x, struct elq_array dw) {
+static int NAME(conv_dw)(const struct elq_conv *geometry, struct elq_array dy, struct elq_array x, struct elq_array dw) {
+    assert(geometry->n > 0 && geometry->groups > 0 && geometry->p > 0 && geometry->q > 0);
     struct elq_conv dense = elq_without_strides(geometry, &x);
     const struct elq_conv *g = &dense;
     if (NAME(winograd_dw_fits)(g)) return NAME(winograd_dw)(g, dy, x, dw);
@@ -249,6 +253,7 @@ int NAME(elq_conv_dw)(const struct elq_conv *geometry, struct elq_array dy, stru
     if (e.images > (g->n + ELQ_CHUNKS - 1) / ELQ_CHUNKS) e.images = (g->n + ELQ_CHUNKS - 1) / ELQ_CHUNKS;
     e.units = (g->n + e.images - 1) / e.images * e.bands;
     e.chunks = e.units < ELQ_CHUNKS ? e.units : ELQ_CHUNKS;
+    assert(e.images == 1 || e.bands == 1);
     while (e.chunks > 1 && e.chunks * e.blocks * e.size * (ptrdiff_t)sizeof(REAL) > ELQ_SUMS_BYTES) e.chunks /= 2;
     /* As many blocks together as leave their sums in the cache and every thread two pieces. */
     ptrdiff_t groups = by_lanes ? 1 : g->groups, per_group = e.blocks / groups;

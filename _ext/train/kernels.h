@@ -1,5 +1,6 @@
-/* The training kernels: what the glue (train/train.pyx) calls. Every function exists once per instruction set and type; the
- * one table of them is in train/table.c. All run on the pool of common/pool.h, need no GIL and return 0, or -1 without
+/* The training kernels: what the glue (train/train.pyx) calls. Every function exists once per instruction set and type, as
+ * elq_<kernel>_<f32|f64>__<instruction set>: defined in the file of its set (train/x86/avx2.c), which also holds the
+ * structs of them, from which train/table.c chooses. All run on the pool of common/pool.h, need no GIL and return 0, or -1 without
  * memory.
  *
  * The same bits come out for any number of threads and any memory alignment: a sum is cut into pieces by the shapes
@@ -67,8 +68,8 @@ struct elq_train_kernels {
 
 /* w_hat = alpha[row] * code + 0 of `rows` x `columns` weights; the code is (w > alpha/2) - (w < -alpha/2), or 1 for w >= 0
  * and -1 for others where not `ternary`. */
-void elq_quantize(int is_double, int ternary, ptrdiff_t rows, ptrdiff_t columns, const void *w, const void *alpha,
-                  void *w_hat);
+void elq_nearest_level(int is_double, int ternary, ptrdiff_t rows, ptrdiff_t columns, const void *w, const void *alpha,
+                       void *w_hat);
 
 /* The best instruction set that training kernels are written for and that runs where `features` are in use. */
 int elq_train_isa(elq_features features);

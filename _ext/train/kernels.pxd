@@ -2,6 +2,8 @@
 
 from common.shared cimport elq_features
 
+ctypedef void *pointer
+
 
 cdef extern from "train/memory.h" nogil:
     void *elq_memory_take(Py_ssize_t bytes)
@@ -48,8 +50,8 @@ cdef extern from "train/kernels.h" nogil:
         int (*max_pool_backward)(const elq_max_pool *) noexcept nogil
         int (*relu)(Py_ssize_t, const void *, const void *, void *) noexcept nogil
         int (*sums)(Py_ssize_t, Py_ssize_t, const void *, void *) noexcept nogil
-    void elq_quantize(int is_double, int ternary, Py_ssize_t rows, Py_ssize_t columns, const void *w, const void *alpha,
-                      void *w_hat)
+    void elq_nearest_level(int is_double, int ternary, Py_ssize_t rows, Py_ssize_t columns, const void *w,
+                           const void *alpha, void *w_hat)
     int elq_train_isa(elq_features features)
     Py_ssize_t elq_conv_lanes(Py_ssize_t groups, Py_ssize_t o)
     const elq_train_kernels *elq_train_select(int isa, int is_double, Py_ssize_t outputs)

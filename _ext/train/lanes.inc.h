@@ -14,8 +14,6 @@
  * A depthwise layer could read a channels-last x where it is, but for the border. With strides that is faster: the outputs
  * that see no border (`inside`) are computed from x itself, the others from a buffer. */
 
-#include "train/inside.inc.h"
-
 /* An image whose channels, c a group, are to be expanded to the lanes of outputs, o a group. */
 struct NAME(lanes) {
     ptrdiff_t c, o, groups;
@@ -133,6 +131,7 @@ INLINE void NAME(row_lanes)(const int in_place, const struct NAME(engine) *e, co
     ptrdiff_t step = e->step_w * v->pixel, panel = e->taps->count * e->c * LANES, outputs = e->groups * e->o;
     for (ptrdiff_t tiles = (pixels + NAME(MOST_PIXELS) - 1) / NAME(MOST_PIXELS); tiles > 0; tiles--) {
         ptrdiff_t t = (pixels + tiles - 1) / tiles;
+        assert(t > 0 && t <= NAME(MOST_PIXELS));
         for (ptrdiff_t b = o / LANES; b < o / LANES + blocks; b++) {
 #define CASE(n, g, r)                                                                                                  \
     case n + 1:                                                                                                        \
@@ -168,7 +167,7 @@ struct NAME(engines) {
     struct NAME(engine) *all;
     ptrdiff_t count;
     ptrdiff_t p, q, rows;                        /* of the output that has most, and rows of a piece */
-    struct NAME(rectangle) inside;               /* outputs for which x is read where it is */
+    struct elq_rectangle inside;               /* outputs for which x is read where it is */
     ptrdiff_t top, left, span_h, span_w, columns; /* of the window: as in an engine; spans of one output, of a row */
     ptrdiff_t block_size;                        /* elements of one block of lanes in the buffer */
     REAL *scratch;
@@ -178,7 +177,7 @@ struct NAME(engines) {
 /* Outputs r of image n. In the buffer the rows of a block follow each other, so that they meet in the first-level cache;
  * x itself is read, and y written, as they lie in memory. */
 INLINE void NAME(rectangle_lanes)(const int in_place, const struct NAME(engines) *s, const struct NAME(view) *v,
-                                  ptrdiff_t n, const struct NAME(rectangle) *r) {
+                                  ptrdiff_t n, const struct elq_rectangle *r) {
     const struct NAME(engine) *end = s->all + s->count;
     ptrdiff_t outputs = s->all->groups * s->all->o, together = in_place ? WHOLE(outputs) : LANES;
     for (ptrdiff_t o = 0; o < outputs; o += together)
@@ -195,11 +194,11 @@ INLINE void NAME(rectangle_lanes)(const int in_place, const struct NAME(engines)
 
 /* One function for each place, so that a buffer's steps are constants. */
 static void __attribute__((noinline)) NAME(rectangle_there)(const struct NAME(engines) *s, const struct NAME(view) *v,
-                                                            ptrdiff_t n, const struct NAME(rectangle) *r) {
+                                                            ptrdiff_t n, const struct elq_rectangle *r) {
     NAME(rectangle_lanes)(1, s, v, n, r);
 }
 static void __attribute__((noinline)) NAME(rectangle_copied)(const struct NAME(engines) *s, const struct NAME(view) *v,
-                                                             ptrdiff_t n, const struct NAME(rectangle) *r) {
+                                                             ptrdiff_t n, const struct elq_rectangle *r) {
     NAME(rectangle_lanes)(0, s, v, n, r);
 }
 
@@ -210,11 +209,12 @@ static void NAME(piece_lanes)(void *context, ptrdiff_t index, int worker) {
     ptrdiff_t bands = (s->p + s->rows - 1) / s->rows, n = index / bands, p0 = index % bands * s->rows;
     ptrdiff_t size = e->c * LANES, row = s->columns * size;
     REAL *buffer = s->scratch + worker * s->scratch_size;
-    struct NAME(rectangle) r[5];
-    int in_place, count = NAME(cut_band)(r, &in_place, &s->inside, p0, s->p - p0 < s->rows ? s->p : p0 + s->rows, s->q);
+    struct elq_rectangle r[5];
+    int in_place, count = elq_cut_band(r, &in_place, &s->inside, p0, s->p - p0 < s->rows ? s->p : p0 + s->rows, s->q);
     for (int k = 0; k < count; k++, in_place = 0) {
         ptrdiff_t row0 = r[k].p0 * e->step_h - s->top, column0 = r[k].q0 * e->step_w - s->left;
         if (in_place) {
+            assert(row0 >= 0 && column0 >= 0);
             const REAL *x = e->x + n * e->xs[0] + row0 * e->xs[2] + column0 * e->xs[3];
             const struct NAME(view) v = {x, e->xs[2], e->xs[3], e->xs[3], LANES, 1};
             NAME(rectangle_there)(s, &v, n, &r[k]);
@@ -249,12 +249,12 @@ static int NAME(run_lanes)(struct NAME(engine) *all, ptrdiff_t count, const REAL
         if (s.top - e->top + e->taps->span_h > s.span_h) s.span_h = s.top - e->top + e->taps->span_h;
         if (s.left - e->left + e->taps->span_w > s.span_w) s.span_w = s.left - e->left + e->taps->span_w;
     }
-    s.inside = (struct NAME(rectangle)){0, s.p, 0, s.q};
-    NAME(shrink)(&s.inside.p0, &s.inside.p1, all->h, all->step_h, s.top, s.span_h);
-    NAME(shrink)(&s.inside.q0, &s.inside.q1, all->w, all->step_w, s.left, s.span_w);
-    NAME(keep_if_worth)(&s.inside, count > 1 || all->step_h > 1 || all->step_w > 1, s.p, s.q);
+    s.inside = (struct elq_rectangle){0, s.p, 0, s.q};
+    elq_shrink(&s.inside.p0, &s.inside.p1, all->h, all->step_h, s.top, s.span_h);
+    elq_shrink(&s.inside.q0, &s.inside.q1, all->w, all->step_w, s.left, s.span_w);
+    elq_keep_if_worth(&s.inside, count > 1 || all->step_h > 1 || all->step_w > 1, s.p, s.q);
     const struct NAME(lanes) from = {all->c, all->o, all->groups, all->x, all->xs, all->h, all->w};
-    if (!NAME(readable)(&from)) s.inside = (struct NAME(rectangle)){0};
+    if (!NAME(readable)(&from)) s.inside = (struct elq_rectangle){0};
     s.columns = (s.q - 1) * all->step_w + s.span_w;
     s.rows = 2 * ELQ_BUFFER_BYTES / (ptrdiff_t)sizeof(REAL) / (s.columns * all->c * lanes * all->step_h) + 1;
     while (s.rows > 1 && all->n * ((s.p + s.rows - 1) / s.rows) < 2 * threads) s.rows = (s.rows + 1) / 2;

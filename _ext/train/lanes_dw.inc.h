@@ -44,13 +44,14 @@ enum { NAME(MOST) = TILE1 < 12 ? TILE1 : 12 };
 static int NAME(dw_runs_lanes)(const struct elq_run *run, int left, ptrdiff_t next, const struct NAME(sweep) *a,
                                const REAL *x, const REAL *dy, REAL *sum) {
     ptrdiff_t length = run->length / next, gap = left > 1 ? run[1].offset - run->offset : 0;
+    assert(left > 0 && length > 0);
     int two = left > 1 && 2 * length <= TILE1 && run[1].length == run->length;
     int three = two && left > 2 && 3 * length <= TILE1 && run[2].length == run->length &&
                 run[2].offset - run[1].offset == gap;
 #define CASE(R, n)                                                                                                     \
     case n:                                                                                                            \
         if (R * n <= TILE1)                                                                                            \
-            NAME(dw_tile_lanes)(R * n, n, gap, next, a, x, dy, sum);                                                         \
+            NAME(dw_tile_lanes)(R * n, n, gap, next, a, x, dy, sum);                                                   \
         break;
 #define CASE1(n) CASE(1, n)
 #define CASE2(n) CASE(2, n)
@@ -103,8 +104,8 @@ static void NAME(dw_piece_lanes)(void *context, ptrdiff_t chunk, int worker) {
     memset(sums, 0, e->blocks * e->size * sizeof(REAL));
     for (ptrdiff_t unit = chunk * e->units / e->chunks; unit < (chunk + 1) * e->units / e->chunks; unit++) {
         struct NAME(unit) u = NAME(dw_unit)(e, unit);
-        struct NAME(rectangle) r[5];
-        int first_inside, count = NAME(cut_band)(r, &first_inside, &e->inside, u.p0, u.p0 + u.rows, g->q);
+        struct elq_rectangle r[5];
+        int first_inside, count = elq_cut_band(r, &first_inside, &e->inside, u.p0, u.p0 + u.rows, g->q);
         for (int k = 0; k < count; k++) {
             ptrdiff_t row0 = r[k].p0 * g->stride_h - g->pad_h, column0 = r[k].q0 * g->stride_w - g->pad_w;
             struct NAME(unit) part = {u.n0, u.images, r[k].p0, r[k].p1 - r[k].p0, r[k].q0, r[k].q1 - r[k].q0};
@@ -147,10 +148,10 @@ static void NAME(dw_finish_lanes)(void *context, ptrdiff_t block, int worker) {
 static int NAME(dw_place_lanes)(struct NAME(dw) *e) {
     const struct elq_conv *g = e->g;
     const struct NAME(lanes) from = {g->c, g->o, g->groups, e->x.data, e->x.s, g->h, g->w};
-    e->inside = (struct NAME(rectangle)){0, g->p, 0, g->q};
-    NAME(shrink)(&e->inside.p0, &e->inside.p1, g->h, g->stride_h, g->pad_h, e->taps->span_h);
-    NAME(shrink)(&e->inside.q0, &e->inside.q1, g->w, g->stride_w, g->pad_w, e->taps->span_w);
-    NAME(keep_if_worth)(&e->inside, g->stride_h > 1 || g->stride_w > 1, g->p, g->q);
+    e->inside = (struct elq_rectangle){0, g->p, 0, g->q};
+    elq_shrink(&e->inside.p0, &e->inside.p1, g->h, g->stride_h, g->pad_h, e->taps->span_h);
+    elq_shrink(&e->inside.q0, &e->inside.q1, g->w, g->stride_w, g->pad_w, e->taps->span_w);
+    elq_keep_if_worth(&e->inside, g->stride_h > 1 || g->stride_w > 1, g->p, g->q);
     if (e->inside.p0 == e->inside.p1 || !NAME(readable)(&from)) return 0;
     e->there = elq_taps_copy(e->taps);
     if (!e->there) return -1;

@@ -1,5 +1,5 @@
-/* train/memory.h: a list of pieces, regions oldest first, the pieces of one in order of address; best fit, the first of equals, so that
- * what is in use stays together and the memory behind it is never touched.
+/* train/memory.h: a list of pieces, regions oldest first, the pieces of one in order of address; best fit, the first of
+ * equals, so that what is in use stays together and the memory behind it is never touched.
  *
  *     region  | line, block in use | line, block in use | free ................... |     a line tells the piece
  *     pieces    used                 used                 free                    -> the first of another region
@@ -10,6 +10,7 @@
  * microsecond. */
 #include "train/memory.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -119,6 +120,7 @@ static void *stray(ptrdiff_t bytes) {
 }
 
 void *elq_memory_take(ptrdiff_t bytes) {
+    assert(bytes >= 0);
     bytes = (bytes + LINE - 1) / LINE * LINE + LINE;
     if (atomic_flag_test_and_set(&all.locked)) return stray(bytes);
     struct piece *p = best_fit(bytes);
@@ -160,6 +162,7 @@ void elq_memory_give(void *block) {
         free(line->base);
         return;
     }
+    assert(atomic_load(&line->piece->used) && line->piece->start == (char *)line);
     atomic_fetch_sub(&all.out, line->piece->bytes);
     atomic_store(&line->piece->used, 0);
     if (atomic_flag_test_and_set(&all.locked)) return;

@@ -6,13 +6,6 @@
  * Lanes are channels: for sums as many as a vector has doubles, two vectors at a time, which keeps them in registers;
  * the last few channels one by one, or in the sweeps that write through load_some and store_some. The second sweep of each
  * direction begins at the end, which may still be in the cache. */
-#include "common/vector.inc.h"
-
-#include "common/pool.h"
-#include "train/memory.h"
-#include "train/kernels.h"
-
-#include <math.h>
 
 enum { NAME(CHUNKS) = 64, NAME(WIDE) = VECTOR_BYTES / sizeof(double) };
 typedef double NAME(wide) __attribute__((vector_size(VECTOR_BYTES)));
@@ -27,7 +20,7 @@ struct NAME(norm) {
     REAL *scale, *shift, *factor; /* c each; see the sweeps */
 };
 
-INLINE VEC NAME(relu)(VEC z) { return (VEC)((NAME(bits))z & ~(z < 0)); } /* keeps NaN */
+INLINE VEC NAME(rectified)(VEC z) { return (VEC)((NAME(bits))z & ~(z < 0)); } /* keeps NaN */
 
 #undef WIDEN
 #undef NARROW
@@ -88,7 +81,7 @@ static void NAME(apply)(void *context, ptrdiff_t index, int worker) {
             ptrdiff_t n = a->c - c;
             VEC z = NAME(load_some)(x + c, n) * NAME(load_some)(e->scale + c, n) + NAME(load_some)(e->shift + c, n);
             if (residual) z += NAME(load_some)(residual + c, n);
-            NAME(store_some)(y + c, a->relu ? NAME(relu)(z) : z, n);
+            NAME(store_some)(y + c, a->relu ? NAME(rectified)(z) : z, n);
         }
     }
 }
@@ -161,6 +154,7 @@ static void NAME(apply_backward)(void *context, ptrdiff_t index, int worker) {
 
 /* Memory of a call: the sums of all chunks, then three values a channel. */
 static int NAME(reserve)(struct NAME(norm) *e, const struct elq_norm *a) {
+    assert(a->pixels > 0 && a->c > 0);
     e->a = a;
     e->sums = elq_memory_take((2 * NAME(CHUNKS) + 3) * a->c * sizeof(double));
     if (!e->sums) return -1;
@@ -177,7 +171,7 @@ static void NAME(total)(struct NAME(norm) *e) {
         for (ptrdiff_t i = 0; i < n; i++) e->sums[i] += e->sums[chunk * n + i];
 }
 
-int NAME(elq_norm)(const struct elq_norm *a) {
+static int NAME(norm)(const struct elq_norm *a) {
     struct NAME(norm) e;
     if (NAME(reserve)(&e, a)) return -1;
     elq_parallel_for(NAME(CHUNKS), NAME(moments), &e);
@@ -197,7 +191,7 @@ int NAME(elq_norm)(const struct elq_norm *a) {
     return 0;
 }
 
-int NAME(elq_norm_backward)(const struct elq_norm *a) {
+static int NAME(norm_backward)(const struct elq_norm *a) {
     struct NAME(norm) e;
     if (NAME(reserve)(&e, a)) return -1;
     elq_parallel_for(NAME(CHUNKS), NAME(products), &e);
@@ -216,7 +210,7 @@ int NAME(elq_norm_backward)(const struct elq_norm *a) {
     return 0;
 }
 
-int NAME(elq_scale_shift)(const struct elq_norm *a) {
+static int NAME(scale_shift)(const struct elq_norm *a) {
     struct NAME(norm) e = {.a = a, .scale = (REAL *)a->gamma, .shift = (REAL *)a->beta};
     elq_parallel_for(NAME(CHUNKS), NAME(apply), &e);
     return 0;

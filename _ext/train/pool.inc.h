@@ -3,11 +3,6 @@
  *
  * A piece of work is a row of an image, or a stretch of elements: nothing is added across pieces but the sums, whose
  * pieces are cut by the shapes alone. */
-#include "common/vector.inc.h"
-
-#include "common/pool.h"
-#include "train/memory.h"
-#include "train/kernels.h"
 
 typedef uint8_t NAME(places) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL)), aligned(1), may_alias));
 
@@ -93,12 +88,13 @@ static void NAME(max_row_backward)(void *context, ptrdiff_t row, int worker) {
     }
 }
 
-int NAME(elq_max_pool)(const struct elq_max_pool *a) {
+static int NAME(max_pool)(const struct elq_max_pool *a) {
+    assert(a->kh * a->kw <= 256 && (a->p - 1) * a->stride_h + a->kh <= a->h && (a->q - 1) * a->stride_w + a->kw <= a->w);
     elq_parallel_for(a->n * a->p, NAME(max_row), (void *)a);
     return 0;
 }
 
-int NAME(elq_max_pool_backward)(const struct elq_max_pool *a) {
+static int NAME(max_pool_backward)(const struct elq_max_pool *a) {
     elq_parallel_for(a->n * a->h, NAME(max_row_backward), (void *)a);
     return 0;
 }
@@ -125,7 +121,7 @@ static void NAME(relu_stretch)(void *context, ptrdiff_t index, int worker) {
     }
 }
 
-int NAME(elq_relu)(ptrdiff_t count, const void *x, const void *dy, void *y) {
+static int NAME(relu)(ptrdiff_t count, const void *x, const void *dy, void *y) {
     struct NAME(relu) a = {count, x, dy, y};
     elq_parallel_for((count + NAME(STRETCH) - 1) / NAME(STRETCH), NAME(relu_stretch), &a);
     return 0;
@@ -154,7 +150,7 @@ static void NAME(sum_chunk)(void *context, ptrdiff_t chunk, int worker) {
 }
 
 /* sums[c] = sum of x over the pixels, in double. */
-int NAME(elq_sums)(ptrdiff_t pixels, ptrdiff_t c, const void *x, void *sums) {
+static int NAME(sums)(ptrdiff_t pixels, ptrdiff_t c, const void *x, void *sums) {
     struct NAME(sums) a = {pixels, c, x, elq_memory_take(NAME(SUM_CHUNKS) * c * sizeof(double))};
     if (!a.sums) return -1;
     elq_parallel_for(NAME(SUM_CHUNKS), NAME(sum_chunk), &a);

@@ -1,6 +1,7 @@
 /* train/taps.h */
 #include "train/taps.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct elq_taps *elq_taps_new(ptrdiff_t kh, ptrdiff_t kw) {
@@ -19,6 +20,7 @@ struct elq_taps *elq_taps_new(ptrdiff_t kh, ptrdiff_t kw) {
 }
 
 void elq_taps_add(struct elq_taps *taps, ptrdiff_t i, ptrdiff_t j, ptrdiff_t row, ptrdiff_t column) {
+    assert(taps->count < taps->j - taps->i && row >= 0 && column >= 0);
     int k = taps->count++;
     taps->i[k] = i;
     taps->j[k] = j;

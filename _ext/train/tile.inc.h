@@ -47,6 +47,7 @@ static void NAME(row)(int vectors, const REAL *x, ptrdiff_t step, const struct e
     ptrdiff_t most = vectors > 1 ? TILE2 : TILE1, lanes = vectors * LANES;
     for (ptrdiff_t tiles = (pixels + most - 1) / most; tiles > 0; tiles--) {
         ptrdiff_t t = (pixels + tiles - 1) / tiles;
+        assert(t > 0 && t <= most && outputs > 0);
         REAL *to = outputs < lanes ? whole : y;
         ptrdiff_t to_step = outputs < lanes ? lanes : y_step;
 #define TILE(V, T) NAME(tile)(V, T, x, step, taps, start, w, to, to_step)

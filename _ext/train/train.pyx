@@ -7,7 +7,6 @@ The functions and their meaning are those of elq_ref.kernels.numpy_ops.
 import numpy as np
 
 from . import _common
-
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.string cimport memset
@@ -16,8 +15,6 @@ from common.shared cimport elq_isa_name, elq_pool, elq_pool_link
 from train.kernels cimport *
 
 cnp.import_array()
-
-
 elq_pool_link(<const elq_pool *> PyCapsule_GetPointer(_common.pool, "elq_pool"))
 cdef int _isa = -1
 
@@ -38,12 +35,11 @@ use()
 
 
 cdef const elq_train_kernels *_kernels(tuple arrays, Py_ssize_t outputs) except NULL:
-    """The kernels for the one dtype of these arrays and so many channels in lanes."""
-    dtype = arrays[0].dtype
-    for array in arrays:
-        if array.dtype != dtype or dtype not in (np.float32, np.float64):
-            given = ", ".join(str(a.dtype) for a in arrays)
-            raise TypeError(f"wanted one dtype, float32 or float64, given {given}")
+    """The kernels for the one dtype of these arrays (or None) and so many channels in lanes."""
+    dtypes = [array.dtype for array in arrays if array is not None]
+    dtype = dtypes[0]
+    if dtype not in (np.float32, np.float64) or any(other != dtype for other in dtypes):
+        raise TypeError(f"wanted one dtype, float32 or float64, given {', '.join(map(str, dtypes))}")
     return elq_train_select(_isa, dtype == np.float64, outputs)
 
 
@@ -58,8 +54,7 @@ cdef class _Block:
 cdef _empty(tuple shape, dtype):
     """np.empty, on memory that is used again if there is much of it."""
     cdef Py_ssize_t dims[4]
-    cdef Py_ssize_t size = dtype.itemsize
-    cdef int k
+    cdef Py_ssize_t k, size = dtype.itemsize
     for k in range(len(shape)):
         dims[k] = shape[k]
         size *= dims[k]
@@ -76,11 +71,8 @@ cdef _empty(tuple shape, dtype):
 
 cdef cnp.ndarray _aligned(cnp.ndarray x):
     """x, or a copy if its elements do not lie at whole multiples of their size."""
-    cdef int k
-    for k in range(x.ndim):
-        if x.strides[k] % x.itemsize:
-            return x.copy()
-    return x if cnp.PyArray_ISALIGNED(x) else x.copy()
+    cdef bint whole = not any([stride % x.itemsize for stride in (<object> x).strides])
+    return x if whole and cnp.PyArray_ISALIGNED(x) else x.copy()
 
 
 cdef void *_data(cnp.ndarray x):
@@ -122,28 +114,26 @@ cdef _same_shape(str name, given, wanted):
         raise ValueError(f"{name} has shape {tuple(given)}, wanted {tuple(wanted)}")
 
 
-cdef _done(int status):
+cdef int _done(int status) except -1 nogil:
     if status:
-        raise MemoryError("no memory for the buffers of a kernel")
+        with gil:
+            raise MemoryError("no memory for the buffers of a kernel")
+    return 0
 
 
 def conv2d(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1, bias=None):
     """See numpy_ops.conv2d."""
     cdef elq_conv g = _geometry(x.shape, w.shape, stride, padding, dilation, groups)
-    arrays = (x, w) if bias is None else (x, w, bias)
-    cdef const elq_train_kernels *kernels = _kernels(arrays, elq_conv_lanes(g.groups, g.o))
-    cdef const void *b = NULL
+    cdef const elq_train_kernels *kernels = _kernels((x, w, bias), elq_conv_lanes(g.groups, g.o))
     x, w = _aligned(x), _aligned(w)
     if bias is not None:
         _same_shape("bias", bias.shape, w.shape[:1])
         bias = np.ascontiguousarray(bias)
-        b = _data(bias)
+    cdef const void *b = NULL if bias is None else _data(bias)
     y = _empty((g.n, g.p, g.q, groups * g.o), x.dtype).transpose(0, 3, 1, 2)
     cdef elq_array ax = _view(x), aw = _view(w), ay = _view(y)
-    cdef int status
     with nogil:
-        status = kernels.conv(&g, ax, aw, b, ay)
-    _done(status)
+        _done(kernels.conv(&g, ax, aw, b, ay))
     return y
 
 
@@ -155,10 +145,8 @@ def conv2d_dx(dy, w, x_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), in
     dy, w = _aligned(dy), _aligned(w)
     dx = _empty((g.n, g.h, g.w, groups * g.c), dy.dtype).transpose(0, 3, 1, 2)
     cdef elq_array ay = _view(dy), aw = _view(w), ax = _view(dx)
-    cdef int status
     with nogil:
-        status = kernels.conv_dx(&g, ay, aw, ax)
-    _done(status)
+        _done(kernels.conv_dx(&g, ay, aw, ax))
     return dx
 
 
@@ -170,10 +158,8 @@ def conv2d_dw(dy, x, w_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), in
     dy, x = _aligned(dy), _aligned(x)
     dw = np.empty(w_shape, x.dtype)
     cdef elq_array ay = _view(dy), ax = _view(x), aw = _view(dw)
-    cdef int status
     with nogil:
-        status = kernels.conv_dw(&g, ay, ax, aw)
-    _done(status)
+        _done(kernels.conv_dw(&g, ay, ax, aw))
     return dw
 
 
@@ -203,8 +189,7 @@ cdef elq_norm _norm(x, bint relu, double eps):
 
 def batch_norm(x, gamma, beta, double eps, residual=None, bint relu=False):
     """See numpy_ops.batch_norm."""
-    extra = () if residual is None else (residual,)
-    cdef const elq_train_kernels *kernels = _kernels((x, gamma, beta, *extra), x.shape[1])
+    cdef const elq_train_kernels *kernels = _kernels((x, gamma, beta, residual), x.shape[1])
     gamma, beta = _channels("batch_norm", x, (gamma, beta))
     shape, x = x.shape, _flat(x)
     y, mean, var = _empty(x.shape, x.dtype), np.empty_like(gamma), np.empty_like(gamma)
@@ -215,10 +200,8 @@ def batch_norm(x, gamma, beta, double eps, residual=None, bint relu=False):
         _same_shape("residual", residual.shape, shape)
         residual = _flat(residual)
         a.residual = _data(residual)
-    cdef int status
     with nogil:
-        status = kernels.norm(&a)
-    _done(status)
+        _done(kernels.norm(&a))
     return _shaped(y, shape), mean, var
 
 
@@ -235,19 +218,15 @@ def batch_norm_backward(dy, y, x, gamma, mean, var, double eps, bint residual=Fa
     a.dy, a.y, a.x = _data(dy), _data(y), _data(x)
     a.gamma, a.mean, a.var = _data(gamma), _data(mean), _data(var)
     a.dx, a.dgamma, a.dbeta = _data(dx), _data(dgamma), _data(dbeta)
-    if residual:
-        a.dresidual = _data(dresidual)
-    cdef int status
+    a.dresidual = _data(dresidual) if residual else NULL
     with nogil:
-        status = kernels.norm_backward(&a)
-    _done(status)
+        _done(kernels.norm_backward(&a))
     return _shaped(dx, shape), dgamma, dbeta, _shaped(dresidual, shape) if residual else None
 
 
 def scale_shift(x, scale, shift, residual=None, bint relu=False):
     """See numpy_ops.scale_shift."""
-    extra = () if residual is None else (residual,)
-    cdef const elq_train_kernels *kernels = _kernels((x, scale, shift, *extra), x.shape[1])
+    cdef const elq_train_kernels *kernels = _kernels((x, scale, shift, residual), x.shape[1])
     scale, shift = _channels("scale_shift", x, (scale, shift))
     shape, x = x.shape, _flat(x)
     y = _empty(x.shape, x.dtype)
@@ -268,12 +247,9 @@ def channel_sums(x):
     x = _flat(x)
     sums = np.empty(x.shape[1], x.dtype)
     cdef Py_ssize_t pixels = x.shape[0], c = x.shape[1]
-    cdef const void *given = _data(x)
-    cdef void *wanted = _data(sums)
-    cdef int status
+    cdef pointer given = _data(x), wanted = _data(sums)
     with nogil:
-        status = kernels.sums(pixels, c, given, wanted)
-    _done(status)
+        _done(kernels.sums(pixels, c, given, wanted))
     return sums
 
 
@@ -289,12 +265,10 @@ cdef _dense(x, bint last):
 
 cdef _relu(x, dy, bint last):
     """relu, or relu_backward where dy is given; x and dy as `_dense` returned them."""
-    cdef const elq_train_kernels *kernels = _kernels((x,) if dy is None else (x, dy), x.size)
+    cdef const elq_train_kernels *kernels = _kernels((x, dy), x.size)
     y = _empty((x.size,), x.dtype)
     cdef Py_ssize_t count = x.size
-    cdef const void *given = _data(x)
-    cdef const void *gradient = NULL if dy is None else _data(dy)
-    cdef void *wanted = _data(y)
+    cdef pointer given = _data(x), gradient = NULL if dy is None else _data(dy), wanted = _data(y)
     with nogil:
         kernels.relu(count, given, gradient, wanted)
     y = y.reshape(x.shape)
@@ -358,18 +332,16 @@ def max_pool_backward(dy, place, x_shape, kernel, stride):
     return dx.transpose(0, 3, 1, 2)
 
 
-def quantize(w, alpha, bint ternary):
-    """See numpy_ops.quantize."""
+def nearest_level(w, alpha, bint ternary):
+    """See numpy_ops.nearest_level."""
     _kernels((w, alpha), 1)
     if alpha.ndim != w.ndim or alpha.size != alpha.shape[0] or alpha.shape[0] not in (1, w.shape[0]):
-        raise ValueError(f"quantize: alpha has shape {alpha.shape}, w {w.shape} wants one value, or one a row")
+        raise ValueError(f"nearest_level: alpha has shape {alpha.shape}, w {w.shape} wants one value, or one a row")
     w, alpha = np.require(w, requirements="CA"), np.require(alpha, requirements="CA")
     w_hat = np.empty(w.shape, w.dtype)
     cdef Py_ssize_t rows = alpha.size, columns = w.size // rows
-    cdef const void *given = _data(w)
-    cdef const void *scales = _data(alpha)
-    cdef void *wanted = _data(w_hat)
+    cdef pointer given = _data(w), scales = _data(alpha), wanted = _data(w_hat)
     cdef bint is_double = w.dtype == np.float64
     with nogil:
-        elq_quantize(is_double, ternary, rows, columns, given, scales, wanted)
+        elq_nearest_level(is_double, ternary, rows, columns, given, scales, wanted)
     return w_hat

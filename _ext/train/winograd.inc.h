@@ -38,51 +38,18 @@ static ptrdiff_t NAME(winograd_outputs)(ptrdiff_t c, ptrdiff_t o) {
     return o < most ? o : most;
 }
 
-/* The tiles of a batch, cut into units of at most about `most` tiles, more units than `wanted` if they can be. */
-struct NAME(tiles) {
-    ptrdiff_t rows, columns;              /* of an image */
-    ptrdiff_t unit_images, unit_rows;     /* several images only with all of their rows */
-    ptrdiff_t bands, units;               /* an image's units, and all */
-};
-
-static struct NAME(tiles) NAME(cut)(ptrdiff_t n, ptrdiff_t p, ptrdiff_t q, ptrdiff_t most, ptrdiff_t wanted) {
-    struct NAME(tiles) t = {.rows = (p + 3) / 4, .columns = (q + 3) / 4};
-    t.bands = (t.rows * t.columns + most - 1) / most;
-    t.unit_images = most / (t.rows * t.columns);
-    if (t.unit_images < 1) t.unit_images = 1;
-    while (t.unit_images > 1 && (n + t.unit_images - 1) / t.unit_images < wanted) t.unit_images--;
-    while (n * t.bands < wanted && t.unit_images == 1 && t.bands < t.rows) t.bands *= 2;
-    if (t.bands > t.rows) t.bands = t.rows;
-    t.unit_rows = (t.rows + t.bands - 1) / t.bands;
-    t.bands = (t.rows + t.unit_rows - 1) / t.unit_rows;
-    t.units = (n + t.unit_images - 1) / t.unit_images * t.bands;
-    return t;
-}
-
-struct NAME(tile_unit) {
-    ptrdiff_t n0, images, row0, rows, tiles;
-};
-
-static struct NAME(tile_unit) NAME(tile_unit)(const struct NAME(tiles) *t, ptrdiff_t n, ptrdiff_t index) {
-    struct NAME(tile_unit) u = {.n0 = index / t->bands * t->unit_images, .row0 = index % t->bands * t->unit_rows};
-    u.images = n - u.n0 < t->unit_images ? n - u.n0 : t->unit_images;
-    u.rows = t->rows - u.row0 < t->unit_rows ? t->rows - u.row0 : t->unit_rows;
-    u.tiles = u.images * u.rows * t->columns;
-    return u;
-}
-
 /* Elements from one tile to the next. */
 static ptrdiff_t NAME(tile_step)(ptrdiff_t channels) { return channels % 128 ? channels : channels + LANES; }
 
 /* Elements from one point to the next, `step` elements a tile. */
-static ptrdiff_t NAME(point_size)(const struct NAME(tiles) *t, ptrdiff_t step) {
+static ptrdiff_t NAME(point_size)(const struct elq_tiles *t, ptrdiff_t step) {
     return t->unit_images * t->unit_rows * t->columns * step + LANES;
 }
 
 /* Fetch part `k` of `parts` of the pixels that a unit covers into the second-level cache while something else is
  * multiplied: `width` channels of a whole channels-last array, from x on; of others what it fetches is of no use.
  * Inline, as gcc drops calls of functions that do nothing but fetch. */
-INLINE void NAME(fetch)(struct NAME(tile_unit) u, ptrdiff_t k, ptrdiff_t parts, const REAL *x, const ptrdiff_t *xs,
+INLINE void NAME(fetch)(struct elq_tile_unit u, ptrdiff_t k, ptrdiff_t parts, const REAL *x, const ptrdiff_t *xs,
                         ptrdiff_t width, ptrdiff_t h, ptrdiff_t w) {
     ptrdiff_t rows = h - 4 * u.row0 < 4 * u.rows ? h - 4 * u.row0 : 4 * u.rows, pixels = u.images * rows * w;
     x += u.n0 * xs[0] + 4 * u.row0 * xs[2];
@@ -91,8 +58,8 @@ INLINE void NAME(fetch)(struct NAME(tile_unit) u, ptrdiff_t k, ptrdiff_t parts, 
 }
 
 /* The transformed input of a unit into v[point][tile][c]. */
-static void NAME(winograd_inputs)(REAL *v, ptrdiff_t point, REAL *buffer, const struct NAME(tiles) *t,
-                                  struct NAME(tile_unit) u, const REAL *x, const ptrdiff_t *xs, ptrdiff_t channels,
+static void NAME(winograd_inputs)(REAL *v, ptrdiff_t point, REAL *buffer, const struct elq_tiles *t,
+                                  struct elq_tile_unit u, const REAL *x, const ptrdiff_t *xs, ptrdiff_t channels,
                                   ptrdiff_t h, ptrdiff_t w, ptrdiff_t top, ptrdiff_t left) {
     ptrdiff_t width = 4 * t->columns + 2;
     for (ptrdiff_t row = 0; row < u.images * u.rows; row++) {
@@ -106,7 +73,7 @@ static void NAME(winograd_inputs)(REAL *v, ptrdiff_t point, REAL *buffer, const 
 
 struct NAME(winograd) {
     const struct NAME(engine) *e;
-    struct NAME(tiles) tiles;
+    struct elq_tiles tiles;
     ptrdiff_t o0, outputs; /* of this pass */
     const REAL *w;         /* strides so .. sj */
     ptrdiff_t so, sc, si, sj;
@@ -118,14 +85,15 @@ struct NAME(winograd) {
 static void NAME(winograd_piece)(void *context, ptrdiff_t index, int worker) {
     const struct NAME(winograd) *a = context;
     const struct NAME(engine) *e = a->e;
-    struct NAME(tile_unit) u = NAME(tile_unit)(&a->tiles, e->n, index);
+    struct elq_tile_unit u = elq_tile_unit(&a->tiles, e->n, index);
     REAL *v = a->scratch + worker * a->scratch_size, *m = v + NAME(POINTS) * a->x_point;
     NAME(winograd_inputs)(v, a->x_point, m + NAME(POINTS) * a->m_point, &a->tiles, u, e->x, e->xs, e->c, e->h, e->w,
                           e->top, e->left);
+    assert(u.tiles > 0 && u.tiles * NAME(tile_step)(e->c) <= a->x_point);
     struct elq_run run = {0, e->c};
     struct elq_taps one = {.count = 1, .runs = 1, .run = &run};
     /* Threads draw unit by unit, so this one's next is about as many further on. */
-    struct NAME(tile_unit) next = NAME(tile_unit)(&a->tiles, e->n, index + elq_num_threads());
+    struct elq_tile_unit next = elq_tile_unit(&a->tiles, e->n, index + elq_num_threads());
     ptrdiff_t ys[4] = {e->y_n, 1, e->y_h, e->y_w}, steps = (a->outputs + 2 * LANES - 1) / (2 * LANES) * NAME(POINTS);
     for (ptrdiff_t block = 0, step = 0; block < a->outputs; block += 2 * LANES) {
         ptrdiff_t lanes = a->outputs - block > LANES ? 2 * LANES : LANES;
@@ -171,8 +139,9 @@ static void NAME(winograd_weights)(void *context, ptrdiff_t vector, int worker) 
 static int NAME(winograd)(const struct NAME(engine) *e, const REAL *w, ptrdiff_t so, ptrdiff_t sc, ptrdiff_t si,
                           ptrdiff_t sj) {
     ptrdiff_t threads = elq_num_threads(), most = NAME(winograd_outputs)(e->c, e->o);
+    assert(e->c % LANES == 0 && e->o % LANES == 0 && most % LANES == 0);
     struct NAME(winograd) a = {.e = e, .w = w, .so = so, .sc = sc, .si = si, .sj = sj,
-                               .tiles = NAME(cut)(e->n, e->p, e->q, NAME(TILES), 2 * threads)};
+                               .tiles = elq_tiles_cut(e->n, e->p, e->q, NAME(TILES), 2 * threads)};
     a.x_point = NAME(point_size)(&a.tiles, NAME(tile_step)(e->c));
     a.m_point = NAME(point_size)(&a.tiles, e->o > LANES ? 2 * LANES : LANES);
     a.scratch_size = WHOLE(NAME(POINTS) * (a.x_point + a.m_point) + 6 * (4 * a.tiles.columns + 2) * e->c);

@@ -7,7 +7,7 @@ enum { NAME(CHUNK_TILES) = 64, NAME(PART) = 128 };
 struct NAME(winograd_dw) {
     const struct elq_conv *g;
     struct elq_array x, dy, dw;
-    struct NAME(tiles) tiles;
+    struct elq_tiles tiles;
     ptrdiff_t chunks;
     ptrdiff_t o0, outputs, part, parts; /* of this pass; of a piece, pieces of a chunk */
     ptrdiff_t size;                     /* of a chunk */
@@ -17,8 +17,8 @@ struct NAME(winograd_dw) {
 };
 
 /* The transformed gradient of a unit into d[point][block][tile][lanes], of `outputs` channels of dy. */
-static void NAME(winograd_gradients)(REAL *d, ptrdiff_t point, REAL *buffer, const struct NAME(tiles) *t,
-                                     struct NAME(tile_unit) u, const REAL *dy, const ptrdiff_t *s, ptrdiff_t outputs,
+static void NAME(winograd_gradients)(REAL *d, ptrdiff_t point, REAL *buffer, const struct elq_tiles *t,
+                                     struct elq_tile_unit u, const REAL *dy, const ptrdiff_t *s, ptrdiff_t outputs,
                                      ptrdiff_t p, ptrdiff_t q) {
     ptrdiff_t width = 4 * t->columns;
     for (ptrdiff_t row = 0; row < u.images * u.rows; row++) {
@@ -45,11 +45,12 @@ static void NAME(winograd_dw_piece)(void *context, ptrdiff_t index, int worker) 
     memset(sums, 0, NAME(weight_size)(g->c, outputs) * sizeof(REAL));
     ptrdiff_t end = (chunk + 1) * a->tiles.units / a->chunks;
     for (ptrdiff_t unit = chunk * a->tiles.units / a->chunks; unit < end; unit++) {
-        struct NAME(tile_unit) u = NAME(tile_unit)(&a->tiles, g->n, unit);
+        struct elq_tile_unit u = elq_tile_unit(&a->tiles, g->n, unit);
+        assert(u.tiles > 0 && u.tiles * NAME(tile_step)(g->c) <= a->x_point && u.tiles * outputs <= a->dy_point);
         NAME(winograd_inputs)(v, a->x_point, buffer, &a->tiles, u, a->x.data, a->x.s, g->c, g->h, g->w, g->pad_h,
                               g->pad_w);
         NAME(winograd_gradients)(d, a->dy_point, buffer, &a->tiles, u, dy, a->dy.s, outputs, g->p, g->q);
-        struct NAME(tile_unit) next = NAME(tile_unit)(&a->tiles, g->n, unit + 1);
+        struct elq_tile_unit next = elq_tile_unit(&a->tiles, g->n, unit + 1);
         for (ptrdiff_t point = 0; point < NAME(POINTS); point++) {
             NAME(fetch)(next, point, NAME(POINTS), a->x.data, a->x.s, g->c, g->h, g->w);
             NAME(fetch)(next, point, NAME(POINTS), dy, a->dy.s, outputs, g->p, g->q);
@@ -100,7 +101,7 @@ static int NAME(winograd_dw)(const struct elq_conv *g, struct elq_array dy, stru
     while (chunks > 1 && (tiles < chunks * NAME(CHUNK_TILES) || chunks * bytes > ELQ_SUMS_BYTES)) chunks /= 2;
     struct NAME(winograd_dw) a = {.g = g, .x = x, .dy = dy, .dw = dw, .size = size, .chunks = chunks,
                                   .part = most < NAME(PART) ? most : NAME(PART),
-                                  .tiles = NAME(cut)(g->n, g->p, g->q, NAME(TILES), chunks)};
+                                  .tiles = elq_tiles_cut(g->n, g->p, g->q, NAME(TILES), chunks)};
     if (a.chunks > a.tiles.units) a.chunks = a.tiles.units;
     a.x_point = NAME(point_size)(&a.tiles, NAME(tile_step)(g->c));
     a.dy_point = NAME(point_size)(&a.tiles, a.part);

@@ -315,18 +315,18 @@ static void check_pool(int isa, int is_double, const struct elq_max_pool *shape)
 
 /* ----------------------------------------------------------------------------------------- weights on levels */
 
-static void check_quantize(int is_double, int ternary, ptrdiff_t rows, ptrdiff_t columns) {
+static void check_nearest_level(int is_double, int ternary, ptrdiff_t rows, ptrdiff_t columns) {
     struct buffer w = buffer_new(rows * columns, is_double, 1), alpha = buffer_new(rows, is_double, 2);
     struct buffer w_hat = buffer_new(rows * columns, is_double, 3);
     fill(w, is_double), fill(alpha, is_double);
     for (ptrdiff_t r = 0; r < rows; r++) put(alpha.data, is_double, r, fabs(get(alpha.data, is_double, r)));
-    elq_quantize(is_double, ternary, rows, columns, w.data, alpha.data, w_hat.data);
+    elq_nearest_level(is_double, ternary, rows, columns, w.data, alpha.data, w_hat.data);
     for (ptrdiff_t i = 0; i < rows * columns; i++) {
         double a = get(alpha.data, is_double, i / columns), v = get(w.data, is_double, i);
         double code = ternary ? (v > a / 2 ? 1 : v < -a / 2 ? -1 : 0) : v >= 0 ? 1 : -1;
-        near("quantize", ELQ_GENERIC, get(w_hat.data, is_double, i), a * code, 0);
+        near("nearest level", ELQ_GENERIC, get(w_hat.data, is_double, i), a * code, 0);
     }
-    if (!(buffer_end(w) & buffer_end(alpha) & buffer_end(w_hat))) failures++, printf("a canary of quantize is gone\n");
+    if (!(buffer_end(w) & buffer_end(alpha) & buffer_end(w_hat))) failures++, printf("a canary of nearest_level is gone\n");
 }
 
 static const struct elq_max_pool POOLS[] = {
@@ -349,7 +349,7 @@ int main(void) {
         }
         printf("%s checked\n", elq_isa_name(isa));
     }
-    for (int k = 0; k < 8; k++, checks++) check_quantize(k & 1, k & 2, k & 4 ? 5 : 1, k & 4 ? 37 : 40000);
+    for (int k = 0; k < 8; k++, checks++) check_nearest_level(k & 1, k & 2, k & 4 ? 5 : 1, k & 4 ? 37 : 40000);
     printf("%d checks, %d failures\n", checks, failures);
     return failures > 0;
 }

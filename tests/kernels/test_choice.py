@@ -58,9 +58,9 @@ def test_mixed_types_and_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="dy has shape"):
         _train.relu_backward(x, x[:1])
     with pytest.raises(ValueError, match=r"alpha has shape \(2,\), w \(6, 2, 3, 3\)"):
-        _train.quantize(w, np.ones(2, np.float32), True)
+        _train.nearest_level(w, np.ones(2, np.float32), True)
     with pytest.raises(TypeError, match="float32, float64"):
-        _train.quantize(w, np.ones((1, 1, 1, 1)), True)
+        _train.nearest_level(w, np.ones((1, 1, 1, 1)), True)
 
 
 def test_info_says_what_runs():

@@ -1,10 +1,12 @@
-/* What = alpha * codes in one sweep (train/kernels.h). Bound by memory, so every instruction set shares this one. */
+/* W_hat = alpha * codes in one sweep (train/kernels.h). Bound by memory, so every instruction set shares this one. */
 #include "common/pool.h"
 #include "train/kernels.h"
 
+#include <assert.h>
+
 enum { STRETCH = 1 << 14 };
 
-struct quantize {
+struct levels {
     ptrdiff_t rows, columns, stretches; /* of a row */
     int is_double, ternary;
     const void *w, *alpha;
@@ -14,7 +16,7 @@ struct quantize {
 /* The codes are numbers, multiplied and not chosen: an alpha of infinity gives what it gives in NumPy. Adding 0 makes
  * every zero +0. */
 #define SWEEP(type)                                                                                                    \
-    static void sweep_##type(const struct quantize *a, ptrdiff_t row, ptrdiff_t from, ptrdiff_t to) {                   \
+    static void sweep_##type(const struct levels *a, ptrdiff_t row, ptrdiff_t from, ptrdiff_t to) {                   \
         const type *restrict w = (const type *)a->w + row * a->columns, alpha = ((const type *)a->alpha)[row];          \
         type *restrict w_hat = (type *)a->w_hat + row * a->columns, half = alpha / 2;                                   \
         if (a->ternary)                                                                                                \
@@ -26,7 +28,7 @@ SWEEP(float)
 SWEEP(double)
 
 static void stretch(void *context, ptrdiff_t index, int worker) {
-    const struct quantize *a = context;
+    const struct levels *a = context;
     ptrdiff_t row = index / a->stretches, from = index % a->stretches * STRETCH;
     ptrdiff_t to = from + STRETCH < a->columns ? from + STRETCH : a->columns;
     (void)worker;
@@ -34,8 +36,9 @@ static void stretch(void *context, ptrdiff_t index, int worker) {
     else sweep_float(a, row, from, to);
 }
 
-void elq_quantize(int is_double, int ternary, ptrdiff_t rows, ptrdiff_t columns, const void *w, const void *alpha,
-                  void *w_hat) {
-    struct quantize a = {rows, columns, (columns + STRETCH - 1) / STRETCH, is_double, ternary, w, alpha, w_hat};
+void elq_nearest_level(int is_double, int ternary, ptrdiff_t rows, ptrdiff_t columns, const void *w, const void *alpha,
+                       void *w_hat) {
+    assert(rows > 0 && columns >= 0 && w && alpha && w_hat);
+    struct levels a = {rows, columns, (columns + STRETCH - 1) / STRETCH, is_double, ternary, w, alpha, w_hat};
     elq_parallel_for(rows * a.stretches, stretch, &a);
 }
