@@ -24,11 +24,14 @@ class Normalization:
                 f"mean is {self.mean}, std {self.std}: wanted one finite number a channel each and std > 0"
             )
 
-    def apply(self, images: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
-        """images (N, C, H, W) uint8 -> input of a network, float32 or float64, each value rounded once."""
+    def table(self, dtype: Any = np.float32) -> np.ndarray:
+        """(C, 256): what each value of each channel becomes, float32 or float64, computed in float64, rounded once."""
         mean, std = np.array(self.mean)[:, None], np.array(self.std)[:, None]
-        table = ((np.arange(256) / 255 - mean) / std).astype(dtype)  # (C, 256)
+        return ((np.arange(256) / 255 - mean) / std).astype(dtype)
+
+    def apply(self, images: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
+        """images (N, C, H, W) uint8 -> input of a network: for every pixel its value of `table`."""
         y = np.empty(images.shape, dtype)
-        for channel, values in enumerate(table):
+        for channel, values in enumerate(self.table(dtype)):
             y[:, channel] = values[images[:, channel]]
         return y

@@ -201,11 +201,8 @@ def _batches(
     network: PackedNetwork, pictures: np.ndarray, watch: Callable[[Iterable[int]], Iterable[int]]
 ) -> Iterator[np.ndarray]:
     """The network's float32 input for BATCH pictures at a time."""
-    mean, std = (np.array(v)[:, None] for v in (network.metadata.mean, network.metadata.std))
-    table = ((np.arange(256) / 255 - mean) / std).astype(np.float32)  # (C, 256)
-    channel = np.arange(len(table))[:, None, None]
     for first in watch(range(0, len(pictures), BATCH)):
-        yield table[channel, pictures[first : first + BATCH]]
+        yield network.metadata.normalization.apply(pictures[first : first + BATCH])
 
 
 def _check(network: PackedNetwork, pictures: np.ndarray) -> None:

@@ -81,8 +81,7 @@ def derive(
 
 def input_table(network: PackedNetwork, scale: float) -> np.ndarray:
     """int8 (C, 256): what a uint8 of each channel becomes, clamp(floor((v / 255 - mean) / std / scale + 1/2))."""
-    mean, std = (np.array(v)[:, None] for v in (network.metadata.mean, network.metadata.std))
-    return to_int8((np.arange(256) / 255 - mean) / std, scale)
+    return to_int8(network.metadata.normalization.table(np.float64), scale)
 
 
 def _sums(node: Node, scale: float, int8: np.ndarray | None, shapes: Mapping[str, tuple[int, ...]]) -> tuple:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..graph.nodes import Graph, Node, Weight
 from ..graph.shapes import infer_shapes
-from ..preprocessing import RESIZE_RULES
+from ..preprocessing import RESIZE_RULES, Normalization
 from .integer import IntegerNetwork
 from .kernels import kernel_name
 
@@ -56,6 +56,11 @@ class Metadata:
         except (TypeError, ValueError) as error:
             raise ValueError(f"method does not fit JSON: {error}") from None
         object.__setattr__(self, "method", plain)
+
+    @property
+    def normalization(self) -> Normalization:
+        """mean and std as what is done to a picture."""
+        return Normalization(self.mean, self.std)
 
 
 @dataclass(frozen=True, eq=False)

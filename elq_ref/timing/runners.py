@@ -43,8 +43,7 @@ def missing(name: str) -> list[str]:
 
 def normalized(network: PackedNetwork, pictures: np.ndarray) -> np.ndarray:
     """The network's input float32 (N, C, H, W) of pictures uint8."""
-    mean, std = (np.array(v)[:, None, None] for v in (network.metadata.mean, network.metadata.std))
-    return ((pictures / 255 - mean) / std).astype(np.float32)
+    return network.metadata.normalization.apply(pictures)
 
 
 def _elq(activations: str) -> Callable[[PackedNetwork, int], Ready]:
