@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jobs import Job, exploring, kept_runs, work_off, write_table
 
-from elq_ref.cli.common import table as aligned
+from elq_ref.cli.output import table as aligned
 from elq_ref.runs.record import RunRecord
 
 PASSES = 3.0

@@ -13,7 +13,7 @@ from pathlib import Path
 from jobs import Job, Places, add_options, kept_runs, work_off, write_table
 from result_text import made_by
 
-from elq_ref.cli.common import table as aligned
+from elq_ref.cli.output import table as aligned
 from elq_ref.runs.comparison import grouped, table
 from elq_ref.runs.recipes import PASSES
 

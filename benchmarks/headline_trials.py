@@ -10,7 +10,7 @@ import sys
 
 from jobs import Job, exploring, kept_runs, work_off, write_table
 
-from elq_ref.cli.common import table as aligned
+from elq_ref.cli.output import table as aligned
 
 PASSES = 12.0
 LEVELS = ("ternary", "binary")

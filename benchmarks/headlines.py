@@ -14,7 +14,7 @@ from pathlib import Path
 from jobs import Job, add_options, kept_runs, work_off, write_table
 from result_text import made_by
 
-from elq_ref.cli.common import table as aligned
+from elq_ref.cli.output import table as aligned
 from elq_ref.files import atomic_write
 from elq_ref.runs.record import RunRecord
 

@@ -16,7 +16,7 @@ from result_text import keep, made_by
 
 from elq_ref import datasets
 from elq_ref.deploy import derive
-from elq_ref.deploy.calibration import METHODS, histograms, scale
+from elq_ref.deploy.calibration import RULES, histograms, scale
 from elq_ref.runtime import PackedNetwork, Session
 from elq_ref.runtime.format import to_bytes
 from elq_ref.training.state import environment
@@ -35,7 +35,7 @@ def rows(path: str, train: datasets.Dataset, test: datasets.Dataset, count: int)
     wanted = logits(Session(network), test.images)
     right = int((wanted.argmax(1) == test.labels).sum())
     lines = [f"{Path(path).name}: float32 activations {right} of {len(test)} right; {len(to_bytes(network)):,} bytes"]
-    for method in METHODS:
+    for method in RULES:
         program = derive(network, {name: scale(h, method) for name, h in found.items()}, {"method": method})
         calibrated = replace(network, int8=program)
         got = logits(Session(calibrated, activations="int8"), test.images)

@@ -12,7 +12,7 @@ import sys
 from cifar10_comparison import METHODS
 from jobs import Job, exploring, kept_runs, work_off, write_table
 
-from elq_ref.cli.common import table as aligned
+from elq_ref.cli.output import table as aligned
 
 RATES, PASSES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), 3.0
 

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> Result:
             most = batch * work / float(times[0]) / 1e9 if times else None
             result["runs"] += [entry(timed, found[0], threads, batch, work, most) for timed in found]
             result["layers"] += layers(found[0], threads, batch, most)
-    return result, report(result, network), 0
+    return result, tables(result, network), 0
 
 
 def entry(timed: Timed, ours: Timed, threads: int, batch: int, work: int, most: float | None) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def layers(ours: Timed, threads: int, batch: int, most: float | None) -> list[di
     return found
 
 
-def report(result: dict[str, Any], network: PackedNetwork) -> str:
+def tables(result: dict[str, Any], network: PackedNetwork) -> str:
     """The tables."""
     shape = "x".join(map(str, network.graph.input_shape))
     versions = dict(result["versions"])
@@ -133,8 +133,8 @@ def report(result: dict[str, Any], network: PackedNetwork) -> str:
         ready = f"{1000 * r['load_seconds']:.1f} ms"
         lines.append(f"{name}: ready in {ready}, peak memory {peak} ({before} before loading)")
         if r["weights_in_memory_bytes"] is not None:
-            held = r["weights_in_memory_bytes"], r["activations_in_memory_bytes"]
-            lines[-1] += "; weights {:,} bytes, activations of a picture {:,}".format(*held)
+            sizes = r["weights_in_memory_bytes"], r["activations_in_memory_bytes"]
+            lines[-1] += "; weights {:,} bytes, activations of a picture {:,}".format(*sizes)
     lines += [f"{name} did not run: {why}" for name, why in result["not_run"].items()]
     for threads, batch in sorted({(s["threads"], s["batch"]) for s in result["layers"]}):
         lines += ["", steps_table(result["layers"], threads, batch)]

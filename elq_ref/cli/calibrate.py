@@ -7,7 +7,7 @@ import argparse
 import numpy as np
 
 from .. import datasets
-from ..deploy.calibration import METHODS, ErrorOfValue, calibrate, report
+from ..deploy.calibration import RULES, ErrorOfValue, calibrate, value_errors
 from ..pictures import read_picture
 from ..runtime import PackedNetwork
 from .output import Result, progress, table
@@ -26,7 +26,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     source.add_argument("--pictures", nargs="+", help="pictures like those it was trained on, or folders of them")
     command.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
     words = "where a value saturates: at its maximum, at its 99.99th percentile, where the squared error is least (mse)"
-    command.add_argument("--method", choices=METHODS, default="mse", help=f"{words}; default mse")
+    command.add_argument("--method", choices=RULES, default="mse", help=f"{words}; default mse")
     command.add_argument("--count", type=int, default=512, help="pictures to use, at most (default 512)")
     command.add_argument("-o", "--output", required=True, help="calibrated network to write (.elq)")
     command.set_defaults(run=run)
@@ -36,13 +36,13 @@ def run(args: argparse.Namespace) -> Result:
     if args.count < 1:
         raise ValueError(f"--count is {args.count}, wanted at least 1")
     packed = PackedNetwork.load(args.network)
-    pictures = _pictures(args, packed)
+    pictures = _sample(args, packed)
 
     def watch(label: str):
         return lambda batches: progress(batches, len(batches), label)
 
     calibrated = calibrate(packed, pictures, args.method, watch("calibrate"))
-    errors = report(calibrated, pictures[_spread(len(pictures), REPORTED)], watch("compare"))
+    errors = value_errors(calibrated, pictures[_spread(len(pictures), REPORTED)], watch("compare"))
     calibrated.save(args.output)
     result = {
         "file": args.output,
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> Result:
     return result, f"{text}\n{args.output}", 0
 
 
-def _pictures(args: argparse.Namespace, packed: PackedNetwork) -> np.ndarray:
+def _sample(args: argparse.Namespace, packed: PackedNetwork) -> np.ndarray:
     """uint8 (N, C, H, W), evenly spread over what there is."""
     shape, metadata = packed.graph.input_shape, packed.metadata
     if args.pictures:

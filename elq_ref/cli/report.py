@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..runs.record import RunRecord
-from .common import Result
+from .output import Result
 
 
 def add(commands: argparse._SubParsersAction) -> None:

@@ -19,7 +19,7 @@ from .derive import derive, scaled_values
 
 BINS = 4096
 BATCH = 32
-METHODS = ("min-max", "percentile", "mse")
+RULES = ("min-max", "percentile", "mse")
 PERCENTILE = 99.99
 
 
@@ -97,8 +97,8 @@ _CHOOSE: dict[str, Callable[[Histogram], float]] = {"min-max": min_max, "percent
 
 def scale(h: Histogram, method: str) -> float:
     """The scale of a value: limit / 127; 1 / 127 for one that was always 0."""
-    if method not in METHODS:
-        raise ValueError(f"the method is {method!r}, wanted one of {', '.join(METHODS)}")
+    if method not in RULES:
+        raise ValueError(f"the method is {method!r}, wanted one of {', '.join(RULES)}")
     return (_CHOOSE[method](h) if h.largest > 0 else 1.0) / HIGH
 
 
@@ -153,7 +153,7 @@ class ErrorOfValue:
     saturated: float
 
 
-def report(
+def value_errors(
     network: PackedNetwork, pictures: np.ndarray, watch: Callable[[Iterable[int]], Iterable[int]] = iter
 ) -> list[ErrorOfValue]:
     """The errors of every scaled value of a calibrated network, and of its logits (named "logits", scale 1), on

@@ -13,7 +13,7 @@ from runtime_nets import network, normalized, random_pictures, small, weighted
 from elq_ref import datasets
 from elq_ref.cli import main
 from elq_ref.deploy import calibrate, derive
-from elq_ref.deploy.calibration import BATCH, BINS, METHODS, Histogram, histograms, report, scale
+from elq_ref.deploy.calibration import BATCH, BINS, RULES, Histogram, histograms, scale, value_errors
 from elq_ref.deploy.derive import scaled_values
 from elq_ref.runtime import Node, PackedNetwork, interpret_int8
 from elq_ref.runtime.interpreter import values
@@ -73,12 +73,12 @@ def test_the_scales_that_the_methods_choose(seed):
     assert error(scale(h, "mse") * 127) <= 1.02 * best
     assert error(scale(h, "mse") * 127) < 0.7 * error(size[-1])  # so that the choice matters
 
-    for method in METHODS:  # in other units it is another number for the same
+    for method in RULES:  # in other units it is another number for the same
         assert scale(Histogram.of(x * np.float32(2.0**-30)), method) == pytest.approx(scale(h, method) * 2.0**-30)
 
 
 def test_what_is_always_0_has_a_scale_and_another_method_is_named():
-    for method in METHODS:
+    for method in RULES:
         assert scale(Histogram.of(np.zeros(3)), method) == 1 / 127
     with pytest.raises(ValueError, match="'entropy', wanted one of min-max, percentile, mse"):
         scale(Histogram.of(np.ones(3)), "entropy")
@@ -96,7 +96,7 @@ def test_histograms_of_a_network_are_those_of_its_values():
         assert h.largest == pytest.approx(np.abs(known[name]).max(), rel=1e-5)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RULES)
 def test_a_calibrated_network_is_near_the_float_one(method):
     rng = np.random.default_rng(71)
     net = small(rng)
@@ -108,7 +108,7 @@ def test_a_calibrated_network_is_near_the_float_one(method):
     logits = interpret_int8(calibrated.int8, pictures).logits
     ratio = np.square(float_logits).sum() / np.square(float_logits - logits).sum()
     assert ratio > 10**2.5
-    assert report(calibrated, pictures)[-1].total == pytest.approx(10 * np.log10(ratio), abs=0.05)
+    assert value_errors(calibrated, pictures)[-1].total == pytest.approx(10 * np.log10(ratio), abs=0.05)
 
 
 def test_the_report_against_the_values_themselves():
@@ -118,7 +118,7 @@ def test_the_report_against_the_values_themselves():
     known = values(net.graph, normalized(net, pictures))
     narrow = {name: float(np.abs(known[name]).max()) / 200 for name in scaled_values(net)}  # so that all saturate
     calibrated = replace(net, int8=derive(net, narrow))
-    found = {error.name: error for error in report(calibrated, pictures)}
+    found = {error.name: error for error in value_errors(calibrated, pictures)}
     assert list(found) == [*scaled_values(net), "logits"]
     int8 = interpret_int8(calibrated.int8, pictures).values
     for name, step in narrow.items():
@@ -139,7 +139,7 @@ def test_pictures_of_another_shape_or_none_are_named():
         with pytest.raises(ValueError, match=r"wanted uint8 \(N, 2, 7, 6\) with N >= 1"):
             calibrate(net, np.zeros(shape, dtype))
     with pytest.raises(ValueError, match="no int8 program"):
-        report(net, random_pictures(rng, net))
+        value_errors(net, random_pictures(rng, net))
 
 
 @pytest.fixture
