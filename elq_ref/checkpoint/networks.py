@@ -114,9 +114,18 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def load(net: Module, path: str | os.PathLike[str]) -> Checkpoint:
-    """Assign the tensors of a checkpoint to `net`, and give back all that the file says.
+    """Assign the tensors of a checkpoint to `net`, converted to its dtype, and give back all that the file says.
 
-    Raises what `read` and `Checkpoint.load_into` raise.
+    A safetensors file or one of PyTorch's, with its names and without PyTorch. Raises what `read` and
+    `Checkpoint.load_into` raise.
+
+    >>> info = elq.NetworkInfo((1, 28, 28), tuple("0123456789"), elq.datasets.Normalization((0.13,), (0.31,)), "lenet5")
+    >>> elq.save(elq.models.lenet5(), "lenet5.safetensors", info)
+    >>> elq.load(elq.models.lenet5(seed=1), "lenet5.safetensors").info == info
+    True
+    >>> elq.load(elq.models.digits_cnn(), "lenet5.safetensors")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: lenet5.safetensors: the tensors do not fit DigitsCNN: missing: bn1.weight (32,), ...
     """
     file = read(path)
     file.load_into(net)
@@ -133,9 +142,17 @@ def save(
 ) -> None:
     """Write a network to a safetensors file, atomically, with all that is needed to use it without its data.
 
-    info: a NetworkInfo, or the data set it was trained on, which does not say the model's name;
+    info: a NetworkInfo, or the data set that the network was trained on, which does not say the model's name.
     codes: (codes int8, alpha) of the quantized weights by name, kept beside W_hat; plan: how they came about, JSON
     values. `load` and the commands read the file.
+
+    >>> train, test = elq.datasets.digits()
+    >>> net, again = elq.models.digits_cnn(seed=1), elq.models.digits_cnn(seed=2)
+    >>> elq.save(net, "net.safetensors", train)
+    >>> elq.load(again, "net.safetensors").info.input_shape
+    (1, 8, 8)
+    >>> elq.accuracy(again, test) == elq.accuracy(net, test)
+    True
     """
     tensors = net.state_dict()
     for name, (code, alpha) in (codes or {}).items():

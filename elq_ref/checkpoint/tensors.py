@@ -52,8 +52,9 @@ def parse(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     Tensors are in the order of the file; bfloat16 becomes float32; arrays may be read-only. Metadata is what was
     written, {} for others' files. Raises FormatError for bytes that are damaged, hostile or of another kind.
     """
+    metadata: dict[str, Any] = {}
     if content.startswith((torch_reader.ZIP_MAGIC, torch_reader.OLD_MAGIC)):
-        tensors, metadata = torch_reader.tensors(content), {}
+        tensors = torch_reader.tensors(content)
     else:
         names, metadata = _header(content)
         found = _tensors(content)
@@ -86,7 +87,7 @@ def _header(content: bytes) -> tuple[list[str], dict[str, Any]]:
 def _tensors(content: bytes) -> dict[str, np.ndarray]:
     """The tensors of a safetensors file, which checks every size and place against the file's."""
     try:
-        entries = safetensors.deserialize(content)
+        entries = safetensors.deserialize(content)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise FormatError(f"damaged or cut off: {one_line(error)}") from None
     tensors = {}

@@ -8,6 +8,7 @@ from dataclasses import replace
 from .. import datasets, models
 from ..checkpoint import Checkpoint
 from ..datasets import Dataset
+from ..datasets.sources import Split
 from ..graph.info import Described, NetworkInfo
 from ..nn import Module
 
@@ -19,7 +20,7 @@ def add_data(command: argparse.ArgumentParser, *, required: bool = True, when: s
     command.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
 
 
-def load_data(args: argparse.Namespace, file: Checkpoint, split: str) -> Dataset:
+def load_data(args: argparse.Namespace, file: Checkpoint, split: Split) -> Dataset:
     """`split` of --data for the network of `file`, which says what an image folder is read as."""
     if file.stated.keys() >= {"input_shape", "classes"}:
         shape, classes = file.stated["input_shape"], file.stated["classes"]

@@ -86,8 +86,10 @@ def run(args: argparse.Namespace) -> Result:
         "sgd": asdict(sgd),
         "command": _command(args),
     }
-    about = {"test": test, "judge": judge, "info": info, "config": config}
-    result = carry_out(Run(args.output, net, batches, plan, sgd, **about, every_pass=True), resume=args.resume)
+    result = carry_out(
+        Run(args.output, net, batches, plan, sgd, test=test, judge=judge, info=info, config=config, every_pass=True),
+        resume=args.resume,
+    )
     what = f"{args.recipe}, {args.method if levels == 'float' else f'{levels} by {args.method}'}, seed {args.seed}"
     return result, result_text(result, what, args.method, "held-out" if subject.hold_out else "test"), 0
 

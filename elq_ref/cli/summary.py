@@ -57,6 +57,6 @@ def packed_summary(packed: PackedNetwork) -> Result:
         packed.summary(),
         f"reads pictures {'x'.join(map(str, shape))} ({meta.resize}), mean {list(meta.mean)}, std {list(meta.std)}",
         f"{len(classes)} classes: {named}",
-        f"{result['macs'] / 1e6:,.1f} million multiply-adds a picture",
+        f"{sum(work.values()) / 1e6:,.1f} million multiply-adds a picture",
     ]
     return result, "\n".join(lines), 0

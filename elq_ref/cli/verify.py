@@ -7,6 +7,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def _data(args: argparse.Namespace, file: Checkpoint | None = None) -> Dataset:
     return random_pictures(shape, len(stated.get("classes", range(10))), PICTURES)
 
 
-def _entry(line: Line) -> dict:
+def _entry(line: Line) -> dict[str, Any]:
     return {**vars(line), "deviation": line.deviation if np.isfinite(line.deviation) else None, "holds": line.holds}
 
 

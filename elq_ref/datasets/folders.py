@@ -10,7 +10,7 @@ import numpy as np
 
 from ..preprocessing import Normalization
 from .base import Dataset, check_fit
-from .sources import is_unknown_folder, load
+from .sources import Split, is_unknown_folder, load
 
 
 def image_folder(
@@ -49,7 +49,7 @@ def image_folder(
 def load_for(
     data: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None,
-    split: str,
+    split: Split,
     input_shape: tuple[int, int, int],
     classes: Sequence[str],
     resize: str = "stretch",

@@ -22,7 +22,7 @@ from typing import Any, TextIO
 try:
     import fcntl
 except ImportError:  # Windows has none: there nobody notices two processes in one folder
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 from .. import checkpoint
 from ..errors import FormatError

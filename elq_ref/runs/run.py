@@ -32,16 +32,22 @@ Record = dict[str, Any]
 class Run:
     """Quantizes `net` in place, keeps everything in a folder, and goes on from there when it was stopped.
 
-        run = Run("runs/first", net, batches, plan, SGD(0.03), test=test)
-        for stage in run.start():                                 # or run.resume()
-            print(stage["stage"], stage["frozen"], stage["top1_hat"])
-        run.result()["top1"]                                      # of runs/first/net.elq, on test
-
     path: of the folder (elq_ref.runs.folder says what lies in it). batches: what trains. test: what the packed file is
     measured on, once, at the end. judge: what every stage is measured on (default: test). info: which pictures the
     network reads and what its outputs mean (default: as the pictures of `batches`). config: what was asked for, JSON
     values, "plan" among them; only a run of the same is resumed (default: plan, sgd, and what the batches are).
     every_pass: measure after every pass over the data, too.
+
+    >>> train, test = elq.datasets.digits()
+    >>> net, batches = elq.models.digits_cnn(), elq.Batches(train, 128)
+    >>> run = elq.Run("first", net, batches, elq.Plan(sigma2=(0.0,), epochs=(1, 1)), elq.SGD(0.03), test=test)
+    >>> for stage in run.start():  # or run.resume()
+    ...     print(f"stage {stage['stage']}: {stage['frozen']:.0%} frozen")
+    stage 0: 0% frozen
+    stage 1: 100% frozen
+    >>> packed = elq.PackedNetwork.load(run.result()["packed"])
+    >>> packed.weight_bytes < packed.float_bytes / 15
+    True
     """
 
     def __init__(

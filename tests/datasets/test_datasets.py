@@ -48,6 +48,17 @@ def test_subset_and_adapted():
     np.testing.assert_array_equal(part.images[0], data.images[7])
     other = datasets.adapted(data, replace(NetworkInfo.of(data), normalization=Normalization((0.5,), (0.25,))))
     np.testing.assert_allclose(other.normalized([3]), (data.images[[3]] / 255 - 0.5) / 0.25, rtol=1e-6, atol=1e-6)
+    for change, said in (
+        ({"input_shape": (1, 5, 4)}, r"the network reads pictures \(1, 5, 4\), n has \(1, 4, 5\)"),
+        ({"classes": ("a", "b")}, "the network knows 2 classes, n has 10"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            datasets.adapted(data, replace(NetworkInfo.of(data), **change))
+
+
+def test_a_data_set_shows_what_it_is_in_a_line():
+    assert repr(numbered(channels=3)) == "Dataset(n: 10 pictures 3x4x5, 10 classes)"
+    assert repr(datasets.digits()[0]) == "Dataset(digits: 1,297 pictures 1x8x8, 10 classes)"
 
 
 @pytest.mark.parametrize(
