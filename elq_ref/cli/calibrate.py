@@ -11,7 +11,7 @@ from ..deploy.calibration import RULES, ErrorOfValue, calibrate, value_errors
 from ..pictures import read_picture
 from ..runtime import PackedNetwork
 from .output import Result, progress, table
-from .run import listed
+from .picture_files import listed
 
 REPORTED = 128  # pictures that the report of errors is made on, at most
 
