@@ -40,7 +40,7 @@ class Session:
         self._classes = len(self.metadata.classes)
         self._layers = {name: (w.levels, w.shape, w.size) for name, w in network.layers.items()}
         if activations == "float32":
-            table = self.metadata.normalization.table(np.float32)
+            table = self.metadata.normalization.table()
         else:
             table, self._factor = network.int8.table, network.int8.factor.astype(np.float64)
             self._scale = network.int8.scales[network.graph.input]
