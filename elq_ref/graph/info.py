@@ -26,6 +26,11 @@ class NetworkInfo:
 
     model: a name in elq_ref.models, None for a network of one's own. Checked when it is made: ValueError says what was
     given and what was wanted. `of` takes it from a data set, `checkpoint.read` from a file.
+
+    >>> info = elq.NetworkInfo((3, 32, 32), ("cat", "dog"), elq.datasets.Normalization((0.5,) * 3, (0.25,) * 3))
+    >>> train, _ = elq.datasets.digits()
+    >>> elq.NetworkInfo.of(train).input_shape
+    (1, 8, 8)
     """
 
     input_shape: tuple[int, int, int]
