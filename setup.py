@@ -73,5 +73,5 @@ setup(
     cmdclass={"build_ext": BuildExt},
     packages=[*find_packages(include=["elq_ref", "elq_ref.*"]), "elq_ref._bundled"],
     package_dir={"elq_ref._bundled": "data"},
-    package_data={"elq_ref._bundled": ["*"], "elq_ref": ["py.typed"]},
+    package_data={"elq_ref._bundled": ["*"], "elq_ref": ["py.typed", "*.pyi"]},
 )

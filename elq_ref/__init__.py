@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Tensor": "tensor",
     "no_grad": "tensor",
+    "record": "tensor",
     "check_grads": "gradcheck",
     "SGD": "training.sgd",
     "Plan": "elq.plan",
@@ -24,7 +25,7 @@ _HOME = {
     "Batches": "datasets",
     "NetworkInfo": "graph",
     "load": "checkpoint",
-    "save": "checkpoint",
+    "save": "checkpoint.networks",
     "accuracy": "training.evaluate",
     "fit": "training.float_training",
     "Run": "runs.run",

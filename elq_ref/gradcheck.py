@@ -28,6 +28,13 @@ def check_grads(
 
     arguments: float64 arrays; all of them are checked. Raises TypeError for another dtype, GradientError naming
     argument and index where they differ, ValueError at a kink.
+
+    >>> elq.check_grads(elq.ops.mul, [np.array([1.0, 2.0]), np.array([-3.0, 0.5])]) < 1e-8
+    True
+    >>> wrong = lambda x: elq.record("wrong", x.data**2, (x,), lambda dy: [dy * x.data])  # it is 2 x dy
+    >>> elq.check_grads(wrong, [np.array([3.0])])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    elq_ref.gradcheck.GradientError: argument 0 at (0,): analytic 0.377190663, numeric 0.754381327, ...
     """
     arguments = [np.array(a) for a in arguments]
     for position, array in enumerate(arguments):
@@ -57,7 +64,7 @@ def check_grads(
                     f"argument {position} at {index} = {kept} sits on a kink: slopes {left:.4g} and {right:.4g}"
                 )
             numeric = (above - below) / (2 * step)
-            deviation = abs(numeric - analytic[index]) / (1 + abs(numeric))
+            deviation = float(abs(numeric - analytic[index]) / (1 + abs(numeric)))
             worst = max(worst, deviation)
             if not deviation <= tolerance:
                 raise GradientError(

@@ -1,20 +1,44 @@
-"""Modules: where weights live. Parameter names, order and shapes are PyTorch's."""
+"""Modules: where weights live. Names, order and shapes of parameters are PyTorch's, and so are the arguments.
+
+A layer draws its weights from the generator `rng`. One that is given none has a stream of its own: layer k of a process
+(k counts the layers that were given none) draws stream k, so that no two start equal and the same program always
+starts with the same weights. What else the program built before counts too: where a network must start equal wherever
+it is built, give its layers one generator, as elq_ref.models does from `seed`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import count
+from typing import Any, overload
 
 import numpy as np
 
 from . import ops
 from .tensor import Tensor
 
+Pair = int | tuple[int, int]
+_streams = count()  # one number for every layer that was given no generator
+
 
 class Module:
     """A part of a network: Tensors set as attributes are its parameters, Modules its children, in order of assignment.
 
     `buffers` names the NumPy arrays that are saved with it but not trained. `training` decides what BatchNorm does.
+
+    >>> class Doubled(elq.nn.Module):
+    ...     def __init__(self):
+    ...         self.fc = elq.nn.Linear(3, 2)
+    ...     def forward(self, x):
+    ...         y = self.fc(x)
+    ...         return y + y
+    >>> net = Doubled()
+    >>> net(elq.Tensor(np.ones((5, 3), np.float32))).shape, list(net.quantizable())
+    ((5, 2), ['fc.weight'])
+    >>> print(net.summary())
+    fc.weight  2x3  6
+    fc.bias      2  2
+    total           8
     """
 
     buffers: tuple[str, ...] = ()
@@ -75,7 +99,7 @@ class Module:
         Raises ValueError that lists what is missing, unexpected or of another shape; then nothing was assigned.
         """
         parameters, buffers = dict(self.named_parameters()), dict(self.named_buffers())
-        own = {name: v.shape for name, v in (*parameters.items(), *buffers.items())}
+        own = {n: p.shape for n, p in parameters.items()} | {n: b.shape for n, b in buffers.items()}
         problems = {
             "missing": [f"{n} {own[n]}" for n in own if n not in state],
             "unexpected": [f"{n} {np.shape(state[n])}" for n in sorted(state) if n not in own],
@@ -130,43 +154,66 @@ def _shortened(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _kaiming(rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+def _kaiming(rng: np.random.Generator | None, shape: tuple[int, ...]) -> Tensor:
     """Normal with variance 2 / fan_in (He et al. 2015), which keeps the variance of activations through ReLUs."""
+    if rng is None:
+        rng = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(next(_streams),)))
     std = np.sqrt(2 / np.prod(shape[1:]))
     return Tensor((rng.standard_normal(shape) * std).astype(np.float32), requires_grad=True)
 
 
+def _zeros(outputs: int) -> Tensor:
+    return Tensor(np.zeros(outputs, np.float32), requires_grad=True)
+
+
 class Conv2d(Module):
-    """ops.conv2d with a weight (O, C/groups, KH, KW) and an optional bias (O)."""
+    """ops.conv2d with a weight (O, C/groups, KH, KW), drawn from `rng`, and a bias (O) of zeros or none.
+
+    ValueError unless `groups` divides both numbers of channels.
+
+    >>> layer = elq.nn.Conv2d(3, 16, 3, padding=1, rng=np.random.default_rng(0))
+    >>> layer.weight.shape, layer(elq.Tensor(np.ones((1, 3, 8, 8), np.float32))).shape
+    ((16, 3, 3, 3), (1, 16, 8, 8))
+    """
 
     def __init__(
         self,
-        rng: np.random.Generator,
-        channels: int,
-        outputs: int,
-        kernel: int | tuple[int, int],
-        *,
-        stride: int = 1,
-        padding: int | tuple[int, int] = 0,
-        dilation: int = 1,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        dilation: Pair = 1,
         groups: int = 1,
         bias: bool = True,
+        *,
+        rng: np.random.Generator | None = None,
     ) -> None:
-        size = (kernel, kernel) if isinstance(kernel, int) else kernel
-        self.weight = _kaiming(rng, (outputs, channels // groups, *size))
-        self.bias = Tensor(np.zeros(outputs, np.float32), requires_grad=True) if bias else None
-        self.geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError(f"{groups} groups of {in_channels} to {out_channels} channels: wanted a divisor of both")
+        size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+        self.weight = _kaiming(rng, (out_channels, in_channels // groups, *size))
+        self.bias = _zeros(out_channels) if bias else None
+        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.conv2d(x, self.weight, self.bias, **self.geometry)
+        window = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        return ops.conv2d(x, self.weight, self.bias, groups=self.groups, **window)
 
 
 class Linear(Module):
-    """ops.linear with a weight (O, C) and a bias (O)."""
+    """ops.linear with a weight (O, C), drawn from `rng`, and a bias (O) of zeros or none.
 
-    def __init__(self, rng: np.random.Generator, inputs: int, outputs: int) -> None:
-        self.weight = _kaiming(rng, (outputs, inputs))
-        self.bias = Tensor(np.zeros(outputs, np.float32), requires_grad=True)
+    >>> layer = elq.nn.Linear(64, 10, bias=False)
+    >>> layer.weight.shape, layer.bias is None
+    ((10, 64), True)
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, rng: np.random.Generator | None = None
+    ) -> None:
+        self.weight = _kaiming(rng, (out_features, in_features))
+        self.bias = _zeros(out_features) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.linear(x, self.weight, self.bias)
@@ -176,17 +223,23 @@ class BatchNorm2d(Module):
     """ops.batch_norm with its parameters and running statistics.
 
     `momentum` None in training leaves the running statistics alone (the pass at W of an ELQ step).
+
+    >>> norm = elq.nn.BatchNorm2d(1)
+    >>> x = elq.Tensor(np.array([1, 3], np.float32).reshape(2, 1, 1, 1))
+    >>> norm(x).data.ravel().round(3), norm.running_mean, norm.running_var  # unbiased: 1 + 0.1 (2 - 1)
+    (array([-1.,  1.], dtype=float32), array([0.2], dtype=float32), array([1.1], dtype=float32))
+    >>> norm.eval()(x).data.ravel().round(3)
+    array([0.763, 2.67 ], dtype=float32)
     """
 
     buffers = ("running_mean", "running_var")
 
-    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
-        self.weight = Tensor(np.ones(channels, np.float32), requires_grad=True)
-        self.bias = Tensor(np.zeros(channels, np.float32), requires_grad=True)
-        self.running_mean = np.zeros(channels, np.float32)
-        self.running_var = np.ones(channels, np.float32)
-        self.momentum: float | None = momentum
-        self.eps = eps
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
+        self.weight = Tensor(np.ones(num_features, np.float32), requires_grad=True)
+        self.bias = _zeros(num_features)
+        self.running_mean = np.zeros(num_features, np.float32)
+        self.running_var = np.ones(num_features, np.float32)
+        self.eps, self.momentum = eps, momentum
 
     def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
         return ops.batch_norm(
@@ -204,44 +257,114 @@ class BatchNorm2d(Module):
 
 
 class ReLU(Module):
-    """ops.relu."""
+    """ops.relu.
+
+    >>> elq.nn.ReLU()(elq.Tensor(np.array([-1.0, 2.0]))).data
+    array([0., 2.])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.relu(x)
 
 
 class MaxPool2d(Module):
-    """ops.max_pool."""
+    """ops.max_pool; `stride` None is the window's size.
 
-    def __init__(self, kernel: int, stride: int | None = None) -> None:
-        self.kernel, self.stride = kernel, stride
+    >>> elq.nn.MaxPool2d(2)(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4))).data[0, 0]
+    array([[ 5.,  7.],
+           [13., 15.]])
+    """
+
+    def __init__(self, kernel_size: Pair, stride: Pair | None = None) -> None:
+        self.kernel_size, self.stride = kernel_size, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.max_pool(x, self.kernel, self.stride)
+        return ops.max_pool(x, self.kernel_size, self.stride)
+
+
+class AvgPool2d(Module):
+    """ops.avg_pool; `stride` None is the window's size.
+
+    >>> elq.nn.AvgPool2d(2)(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4))).data[0, 0]
+    array([[ 2.5,  4.5],
+           [10.5, 12.5]])
+    """
+
+    def __init__(self, kernel_size: Pair, stride: Pair | None = None) -> None:
+        self.kernel_size, self.stride = kernel_size, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.avg_pool(x, self.kernel_size, self.stride)
+
+
+class AdaptiveAvgPool2d(Module):
+    """The mean of every channel as a picture of one pixel, (N, C, H, W) -> (N, C, 1, 1); no other `output_size`.
+
+    >>> elq.nn.AdaptiveAvgPool2d(1)(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4))).data
+    array([[[[7.5]]]])
+    """
+
+    def __init__(self, output_size: Pair) -> None:
+        if output_size not in (1, (1, 1)):
+            raise ValueError(f"output_size is {output_size}, wanted 1: other sizes are not here")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.avg_pool(x, (x.shape[2], x.shape[3]))
 
 
 class GlobalAvgPool(Module):
-    """ops.global_avg_pool."""
+    """ops.global_avg_pool: (N, C, H, W) -> (N, C), what AdaptiveAvgPool2d(1) and Flatten() are together.
+
+    >>> elq.nn.GlobalAvgPool()(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4))).data
+    array([[7.5]])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.global_avg_pool(x)
 
 
 class Flatten(Module):
-    """(N, ...) -> (N, everything else)."""
+    """(N, ...) -> (N, everything else).
+
+    >>> elq.nn.Flatten()(elq.Tensor(np.ones((2, 3, 4, 4)))).shape
+    (2, 48)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.reshape(x, (x.shape[0], -1))
 
 
 class Sequential(Module):
-    """Modules one after the other, named "0", "1", ..."""
+    """Modules one after the other, named "0", "1", ...; it has a length, an order and places, as a list has.
+
+    >>> from elq_ref.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
+    >>> net = Sequential(Conv2d(1, 8, 3, padding=1), ReLU(), MaxPool2d(2), Flatten(), Linear(8 * 4 * 4, 10))
+    >>> net(elq.Tensor(np.ones((2, 1, 8, 8), np.float32))).shape
+    (2, 10)
+    >>> len(net), net[-1].weight.shape, [name for name, _ in net.named_parameters()]
+    (5, (10, 128), ['0.weight', '0.bias', '4.weight', '4.bias'])
+    """
 
     def __init__(self, *modules: Module) -> None:
         for position, module in enumerate(modules):
             setattr(self, str(position), module)
 
     def forward(self, x: Tensor) -> Tensor:
-        for _, module in self.children():
+        for module in self:
             x = module(x)
         return x
+
+    def __iter__(self) -> Iterator[Module]:
+        return (module for _, module in self.children())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.children())
+
+    @overload
+    def __getitem__(self, place: int) -> Module: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequential: ...
+    def __getitem__(self, place: int | slice) -> Module:
+        """The module at `place`; of a slice, a Sequential of the very same modules."""
+        modules = list(self)
+        return Sequential(*modules[place]) if isinstance(place, slice) else modules[place]

@@ -20,10 +20,10 @@ import numpy as np
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 Backward = Callable[[np.ndarray], Sequence["np.ndarray | None"]]
-Trace = Callable[[str, "tuple[Tensor, ...]", "Tensor", dict[str, Any]], None]
+Watcher = Callable[[str, "tuple[Tensor, ...]", "Tensor", dict[str, Any]], None]
 
 _grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
-_tracer: ContextVar[Trace | None] = ContextVar("tracer", default=None)
+_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 
 class _Node:
@@ -43,6 +43,12 @@ class Tensor:
     `grad` (an array of the same shape and dtype, or None) is filled by `backward` on leaves with `requires_grad`, and
     adds up over calls until it is set to None. Integers and float16 are refused rather than converted: precision is
     the caller's decision. Python's floats are float64, as in NumPy.
+
+    >>> w = elq.Tensor(np.array([1.0, -2.0]), requires_grad=True)
+    >>> y = w * w + w
+    >>> y.backward(np.ones(2))  # the sum of y, differentiated
+    >>> w.grad
+    array([ 3., -3.])
     """
 
     __slots__ = ("_array", "_node", "_version", "grad", "requires_grad")
@@ -95,7 +101,7 @@ class Tensor:
 
     def item(self) -> float:
         """The value of a tensor of one element."""
-        return self._array.item()
+        return float(self._array.item())
 
     def backward(self, dy: np.ndarray | None = None) -> None:
         """Add d(sum(dy * self))/d(leaf) to the `grad` of every leaf that this tensor depends on.
@@ -205,11 +211,17 @@ def _check_usable(tensor: Tensor) -> None:
 
 
 def record(name: str, y: np.ndarray, parents: Sequence[Tensor], backward: Backward, **attrs: Any) -> Tensor:
-    """Wrap the result `y` of operation `name` and put its `backward` on the tape.
+    """An operation of one's own: the Tensor of its result `y`, with `backward` on the tape.
 
     `backward(dy)` runs at most once and returns one gradient (or None) per parent, in their order: new arrays, dy
     itself or views of it, never an array that is kept elsewhere, since sums are made in place. `attrs` describe the
-    operation to a tracer (`tracing`). All parents share one dtype, else TypeError: precisions are never mixed silently.
+    operation `name` to whoever watches (`watched`). All parents share one dtype, else TypeError: precisions are never
+    mixed silently. `check_grads` says whether `backward` is the gradient.
+
+    >>> def softplus(x):  # y = log(1 + exp(x)), dy/dx = 1 / (1 + exp(-x))
+    ...     return elq.record("softplus", np.logaddexp(0, x.data), (x,), lambda dy: [dy / (1 + np.exp(-x.data))])
+    >>> elq.check_grads(softplus, [np.linspace(-3, 3, 5)]) < 1e-8
+    True
     """
     operands = tuple(parents)
     if len({parent.dtype for parent in operands}) > 1:
@@ -218,9 +230,9 @@ def record(name: str, y: np.ndarray, parents: Sequence[Tensor], backward: Backwa
     if _grad_enabled.get() and any(parent.requires_grad for parent in operands):
         out.requires_grad = True
         out._node = _Node(name, operands, backward)
-    tracer = _tracer.get()
-    if tracer is not None:
-        tracer(name, operands, out, attrs)
+    watcher = _watcher.get()
+    if watcher is not None:
+        watcher(name, operands, out, attrs)
     return out
 
 
@@ -230,20 +242,35 @@ def _same_shape(op: str, a: Tensor, b: Tensor) -> None:
 
 
 def add(a: Tensor, b: Tensor) -> Tensor:
-    """y = a + b, equal shapes (no broadcasting: a residual that does not fit is a mistake)."""
+    """y = a + b, equal shapes (no broadcasting: a residual that does not fit is a mistake).
+
+    >>> elq.ops.add(elq.Tensor(np.array([1.0, 2.0])), elq.Tensor(np.array([10.0, 20.0]))).data
+    array([11., 22.])
+    """
     _same_shape("add", a, b)
     return record("add", a.data + b.data, (a, b), lambda dy: (dy, dy))
 
 
 def mul(a: Tensor, b: Tensor) -> Tensor:
-    """y = a * b elementwise, equal shapes."""
+    """y = a * b elementwise, equal shapes.
+
+    >>> elq.ops.mul(elq.Tensor(np.array([1.0, 2.0])), elq.Tensor(np.array([10.0, 20.0]))).data
+    array([10., 40.])
+    """
     _same_shape("mul", a, b)
     return record("mul", a.data * b.data, (a, b), lambda dy: (dy * b.data, dy * a.data))
 
 
 @contextmanager
 def no_grad() -> Iterator[None]:
-    """Operations inside leave nothing on the tape."""
+    """Operations inside leave nothing on the tape.
+
+    >>> w = elq.Tensor(np.ones(2), requires_grad=True)
+    >>> with elq.no_grad():
+    ...     y = w * w
+    >>> y.requires_grad
+    False
+    """
     token = _grad_enabled.set(False)
     try:
         yield
@@ -252,10 +279,10 @@ def no_grad() -> Iterator[None]:
 
 
 @contextmanager
-def tracing(callback: Trace) -> Iterator[None]:
+def watched(callback: Watcher) -> Iterator[None]:
     """Call `callback(name, operands, result, attrs)` after every operation inside."""
-    token = _tracer.set(callback)
+    token = _watcher.set(callback)
     try:
         yield
     finally:
-        _tracer.reset(token)
+        _watcher.reset(token)

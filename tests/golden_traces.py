@@ -18,11 +18,11 @@ class SmallCNN(Module):
     def __init__(self, weights: dict[str, np.ndarray]) -> None:
         rng = np.random.default_rng(0)
         (a, _, _, _), (b, _, _, _) = weights["conv1.weight"].shape, weights["conv2.weight"].shape
-        self.conv1 = Conv2d(rng, 1, a, 3, padding=1, bias=False)
+        self.conv1 = Conv2d(1, a, 3, padding=1, bias=False, rng=rng)
         self.bn1 = BatchNorm2d(a)
-        self.conv2 = Conv2d(rng, a, b, 3, padding=1, stride=2, bias=False)
+        self.conv2 = Conv2d(a, b, 3, padding=1, stride=2, bias=False, rng=rng)
         self.bn2 = BatchNorm2d(b)
-        self.fc = Linear(rng, *weights["fc.weight"].shape[::-1])
+        self.fc = Linear(*weights["fc.weight"].shape[::-1], rng=rng)
 
     def forward(self, x: Tensor) -> Tensor:
         x = ops.max_pool(ops.relu(self.bn1(self.conv1(x))), 2)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from elq_ref.runtime import kernels as runtime_kernels
+from elq_ref.runtime import native
 
-infer = runtime_kernels._infer
+infer = native._infer
 needs_infer = pytest.mark.skipif(infer is None, reason="the extension _infer is not built")
 KERNELS = [] if infer is None else infer.kernels()
 U = 2.0**-24

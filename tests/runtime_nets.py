@@ -9,7 +9,9 @@ import safetensors.numpy
 from elq_ref.deploy import derive
 from elq_ref.deploy.derive import scaled_values
 from elq_ref.graph.codes import pack_codes
+from elq_ref.preprocessing import Normalization
 from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight
+from elq_ref.runtime.format import from_bytes, to_bytes
 from elq_ref.runtime.interpreter import run_node, values
 
 U = 2.0**-24  # half the distance from 1 to the next float32
@@ -43,8 +45,9 @@ def network(nodes, input_shape, classes):
     channels = input_shape[0]
     metadata = Metadata(
         tuple(f"class {k}" for k in range(classes)),
-        tuple(0.4 + 0.01 * c for c in range(channels)),
-        tuple(0.2 + 0.01 * c for c in range(channels)),
+        Normalization(
+            tuple(0.4 + 0.01 * c for c in range(channels)), tuple(0.2 + 0.01 * c for c in range(channels))
+        ),
         method={"name": "test", "sigma2": [0.4, 0.2, 0.0], "keep": None},
     )
     return PackedNetwork(Graph("input", tuple(input_shape), tuple(nodes), nodes[-1].name), metadata)
@@ -85,36 +88,16 @@ def random_pictures(rng, network, count=4):
 
 def normalized(network, pictures):
     """float32 input of `network` for uint8 pictures: (x / 255 - mean) / std."""
-    mean, std = (np.array(v)[:, None, None] for v in (network.metadata.mean, network.metadata.std))
+    rule = network.metadata.normalization
+    mean, std = (np.array(v)[:, None, None] for v in (rule.mean, rule.std))
     return ((pictures / 255 - mean) / std).astype(np.float32)
 
 
 def with_int8(network, rng):
-    """`network` with an int8 program: scales from the largest values on random pictures."""
+    """`network` with an IntegerNetwork: scales from the largest values on random pictures."""
     known = values(network.graph, normalized(network, random_pictures(rng, network)))
     scales = {name: float(np.abs(known[name]).max()) / 127 or 1.0 for name in scaled_values(network)}
     return replace(network, int8=derive(network, scales, {"method": "test"}))
-
-
-def version1(network):
-    """The content of the file of format version 1 that a `network` without an int8 program had."""
-    tensors, nodes = {}, []
-    for node in network.graph.nodes:
-        entry = {"op": node.op, "name": node.name, "inputs": node.inputs} | dict(node.attributes)
-        if node.weight is not None:
-            entry |= {"levels": node.weight.levels, "shape": node.weight.shape}
-            tensors[node.name + (".weight" if node.weight.levels == "float" else ".codes")] = node.weight.data
-            if node.weight.alpha is not None:
-                tensors[f"{node.name}.alpha"] = node.weight.alpha
-        if node.scale is not None:
-            tensors |= {f"{node.name}.scale": node.scale, f"{node.name}.bias": node.bias}
-        nodes.append(entry)
-    meta, graph = network.metadata, network.graph
-    text = {"format": 1, "arithmetic": 1, "activations": "float32", "library": meta.library, "classes": meta.classes}
-    text |= {"method": meta.method, "nodes": nodes, "output": graph.output}
-    text["input"] = {"name": graph.input, "shape": graph.input_shape, "resize": meta.resize}
-    text["input"] |= {"mean": meta.mean, "std": meta.std}
-    return safetensors.numpy.save(tensors, {"elq": json.dumps(text)})
 
 
 def gamma(n):
@@ -157,13 +140,13 @@ def error_bounds(graph, x):
     return bound
 
 
-def opened(content):
+def decoded(content):
     """The tensors and the JSON object of a file's content, read by safetensors itself."""
     text = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["elq"]
     return safetensors.numpy.load(content), json.loads(text)
 
 
-def closed(tensors, text):
+def encoded(tensors, text):
     """The file's content of tensors and a JSON object, or its text."""
     return safetensors.numpy.save(tensors, {"elq": text if isinstance(text, str) else json.dumps(text)})
 
@@ -198,3 +181,13 @@ def block(rng, readers=(), swapped=False):
         chain.append(Node("add", f"total {k}", (last, f"zero {k}")))
         last = f"total {k}"
     return network(chain, (3, 8, 9), 7)
+
+
+def packed(content):
+    """The network of an .elq file's content."""
+    return PackedNetwork(*from_bytes(content))
+
+
+def content_of(network):
+    """The content of a network's .elq file."""
+    return to_bytes(network.graph, network.metadata, network.int8)

@@ -10,7 +10,7 @@ from elq_ref.nn import BatchNorm2d, Conv2d, Flatten, Linear, Module, ReLU, Seque
 def small_net(seed: int = 0) -> Module:
     rng = np.random.default_rng(seed)
     return Sequential(
-        Conv2d(rng, 1, 5, 3, padding=1, bias=False), BatchNorm2d(5), ReLU(), Flatten(), Linear(rng, 5 * 36, 3)
+        Conv2d(1, 5, 3, padding=1, bias=False, rng=rng), BatchNorm2d(5), ReLU(), Flatten(), Linear(5 * 36, 3, rng=rng)
     )
 
 

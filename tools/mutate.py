@@ -42,7 +42,8 @@ TESTS = [
     "tests/test_docs.py",
     "tests/statements/test_statements.py::test_every_statement_holds",
 ]
-NEAREST = dict.fromkeys(("gradients", "plan"), "elq/test_objective") | dict.fromkeys(("elq", "state"), "training/test_stages")
+NEAREST = dict.fromkeys(("gradients", "plan"), "elq/test_objective")
+NEAREST |= dict.fromkeys(("elq", "state"), "training/test_stages")
 TIMEOUT = 40  # seconds for a test file
 
 

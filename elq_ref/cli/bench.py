@@ -94,7 +94,7 @@ def entry(timed: Timed, ours: Timed, threads: int, batch: int, work: int, most: 
 def layers(ours: Timed, threads: int, batch: int, most: float | None) -> list[dict[str, Any]]:
     """Our steps, as JSON values."""
     found = []
-    for step, op, kernel, seconds, work in ours.steps[batch] or []:
+    for step, op, kernel, seconds, work in ours.profile[batch] or []:
         rate = batch * work / seconds / 1e9 if work else None
         row = {"step": step, "op": op, "kernel": kernel, "seconds": seconds, "macs": work, "gmacs": rate}
         found.append({"threads": threads, "batch": batch, **row, "share_of_limit": most and rate and rate / most})

@@ -7,20 +7,22 @@ import argparse
 from ..files import atomic_write
 from ..runs.comparison import differences, grouped, half_interval, reference, unlike
 from ..runs.comparison import table as rows_of
-from ..runs.record import RunRecord
+from ..runs.record import read_runs
 from .output import Result, table
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("compare", help="means of finished runs over seeds, and paired differences")
-    command.add_argument("runs", nargs="+", metavar="RUN_DIR", help="of elq reproduce or elq quantize")
+    command.add_argument(
+        "runs", nargs="+", metavar="RUN", help="folder of a run, or FILE.jsonl#NAME, which may have * and ?"
+    )
     command.add_argument("--against", metavar="LABEL", help="whom differences are taken from (default: float)")
     command.add_argument("-o", "--output", help="file to write the table to as well")
     command.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Result:
-    groups = grouped([RunRecord.read(path) for path in args.runs])
+    groups = grouped(read_runs(args.runs))
     against = reference(groups, args.against)
     text = table(rows_of(groups, against))
     if args.output:

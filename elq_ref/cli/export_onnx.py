@@ -7,10 +7,10 @@ import inspect
 from pathlib import Path
 
 from .. import checkpoint, models
+from ..deploy import pack
 from ..exchange.onnx_export import BATCH, OPSET, export_onnx
 from ..graph.info import NetworkInfo
 from ..preprocessing import Normalization
-from ..runs.run import pack_network
 from ..runtime import PackedNetwork
 from .networks import model_name, open_network
 from .output import Result, is_packed
@@ -39,7 +39,7 @@ def from_checkpoint(path: str, model: str | None) -> PackedNetwork:
     """The network of a checkpoint with all weights float; what the file does not say is as the model's defaults."""
     file = checkpoint.read(path)
     net, info = open_network(file, model, file.info or usual(model_name(file, model), file.stated.get("input_shape")))
-    return pack_network(net, info, {})
+    return pack(net, info, quantized={})
 
 
 def usual(model: str, input_shape: tuple[int, int, int] | None) -> NetworkInfo:

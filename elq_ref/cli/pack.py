@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .. import checkpoint, datasets
-from ..runs.run import pack_network
+from ..deploy import pack
 from .networks import add_data, open_network
 from .output import Result
 
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> Result:
     file = checkpoint.read(args.checkpoint)
     pictures = datasets.load(args.data, args.data_dir, "test") if args.data and file.info is None else None
     net, info = open_network(file, args.model, pictures)
-    packed = pack_network(net, info, file.codes, file.plan)
+    packed = pack(net, info, quantized=file.codes, metadata={} if file.plan is None else {"plan": file.plan})
     packed.save(args.output)
     result = {"file": args.output, "weight_bytes": packed.weight_bytes, "float_bytes": packed.float_bytes}
     text = f"{packed.summary()}\n{args.output}"

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import argparse
 
-from ..runs.record import RunRecord
+from ..runs.record import read_runs
 from .output import Result
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("report", help="draw finished runs: one page, its pictures also as PNG")
-    command.add_argument("runs", nargs="+", metavar="RUN_DIR", help="of elq reproduce or elq quantize")
+    command.add_argument(
+        "runs", nargs="+", metavar="RUN", help="folder of a run, or FILE.jsonl#NAME, which may have * and ?"
+    )
     command.add_argument("--against", metavar="LABEL", help="whom differences are taken from (default: float)")
     command.add_argument("-o", "--output", default="elq-report", help="folder to write (default: elq-report)")
     command.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Result:
-    records = [RunRecord.read(path) for path in args.runs]
+    records = read_runs(args.runs)
     try:
         from ..runs.report import write_report
     except ModuleNotFoundError as error:

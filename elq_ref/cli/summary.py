@@ -34,17 +34,18 @@ def run(args: argparse.Namespace) -> Result:
 
 def packed_summary(packed: PackedNetwork) -> Result:
     """What a packed network reads, computes and holds."""
-    meta, work, program = packed.metadata, packed.macs, packed.int8
+    meta, work, int8 = packed.metadata, packed.macs, packed.int8
     shape, classes = packed.graph.input_shape, meta.classes
+    mean, std = list(meta.normalization.mean), list(meta.normalization.std)
     result = {
         "kind": "packed",
         "input_shape": list(shape),
-        "mean": list(meta.mean),
-        "std": list(meta.std),
+        "mean": mean,
+        "std": std,
         "resize": meta.resize,
         "classes": list(classes),
         "method": meta.method,
-        "int8": None if program is None else dict(program.calibration),
+        "int8": None if int8 is None else dict(int8.calibration),
         "macs": sum(work.values()),
         "weight_bytes": packed.weight_bytes,
         "float_bytes": packed.float_bytes,
@@ -55,7 +56,7 @@ def packed_summary(packed: PackedNetwork) -> Result:
     named = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
     lines = [
         packed.summary(),
-        f"reads pictures {'x'.join(map(str, shape))} ({meta.resize}), mean {list(meta.mean)}, std {list(meta.std)}",
+        f"reads pictures {'x'.join(map(str, shape))} ({meta.resize}), mean {mean}, std {std}",
         f"{len(classes)} classes: {named}",
         f"{sum(work.values()) / 1e6:,.1f} million multiply-adds a picture",
     ]

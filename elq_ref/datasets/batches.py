@@ -37,6 +37,14 @@ class Batches:
     """The batches of every epoch of `dataset`, all of its pictures in each; the last one may be smaller.
 
     shuffle: in another random order every epoch, or as they lie in `dataset`. seed: 0 to 2^64 - 1.
+
+    >>> train, test = elq.datasets.digits()
+    >>> batches = elq.Batches(train, 64, augment=elq.datasets.default_augment(train), seed=3)
+    >>> len(batches)
+    21
+    >>> x, labels = next(batches.epoch(0))
+    >>> x.shape, x.dtype, labels.shape
+    ((64, 1, 8, 8), dtype('float32'), (64,))
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """Calibration: the scale of every int8 value, chosen from what a network's float values are on pictures.
 
-pictures -> histograms -> scales -> derive -> the same network with an int8 program, and a report of its errors
+pictures -> histograms -> scales -> derive -> the same network with an IntegerNetwork
+value_errors: what that adds to the error of every value
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def calibrate(
     method: str = "mse",
     watch: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> PackedNetwork:
-    """`network` with an int8 program whose scales are chosen by `method` on pictures uint8 (N, C, H, W).
+    """`network` with an IntegerNetwork whose scales are chosen by `method` on pictures uint8 (N, C, H, W).
 
     Pictures like those that the network was trained on; no labels are wanted. watch: wraps the iterator over
     batches, to show progress. Raises ValueError for a wrong shape, dtype or method, and where `derive` does.
@@ -160,17 +161,17 @@ def value_errors(
     pictures uint8 (N, C, H, W).
     """
     _check(network, pictures)
-    program = network.int8
-    if program is None:
-        raise ValueError("the network has no int8 program: calibrate it")
+    int8 = network.int8
+    if int8 is None:
+        raise ValueError("the network is not calibrated for int8 activations")
     sums: dict[str, np.ndarray] = {}
-    ops = {network.graph.input: "input"} | {node.name: node.op for node in program.nodes}
+    ops = {network.graph.input: "input"} | {node.name: node.op for node in int8.nodes}
     first = 0
     for x in _batches(network, pictures, watch):
         known = values(network.graph, x)
-        result = interpret_int8(program, pictures[first : first + len(x)])
+        result = interpret_int8(int8, pictures[first : first + len(x)])
         first += len(x)
-        for name, step in program.scales.items():
+        for name, step in int8.scales.items():
             v = known[name].astype(np.float64)
             own = v - step * to_int8(v, step)
             total = v - step * result.values[name]
@@ -184,7 +185,7 @@ def value_errors(
         ErrorOfValue(
             name,
             ops.get(name, "output"),
-            program.scales.get(name, 1.0),
+            int8.scales.get(name, 1.0),
             _decibels(signal, own),
             _decibels(signal, total),
             float(beyond / size),

@@ -1,6 +1,6 @@
-"""The integers of an int8 program from a network and the scales of its values, computed once, in float64.
+"""The integers of a network on int8 activations from a network and the scales of its values, computed once, in float64.
 
-docs/arithmetic.md has the formulas. Nothing that runs a program computes them again: a file holds their results.
+docs/arithmetic.md has the formulas. Nothing that runs one computes them again: a file holds their results.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.nodes import Node
+from ..graph.nodes import Node, Weight, required
+from ..graph.shapes import Shape
 from ..runtime.integer import (
     CONSTANT_SHIFT,
     HIGH,
@@ -23,7 +24,7 @@ from ..runtime.integer import (
     Requantize,
     averaged,
     check_scales,
-    fuse,
+    fuse_relus,
     integer_weight,
     needs_weights,
     to_int8,
@@ -34,15 +35,15 @@ from ..runtime.packed import PackedNetwork
 def scaled_values(network: PackedNetwork) -> list[str]:
     """Names of the values that have a scale of their own, in order: the input, then those of the ops in SCALED."""
     graph = network.graph
-    return [graph.input, *(name for node, name in fuse(graph) if node.op in SCALED)]
+    return [graph.input, *(name for node, name in fuse_relus(graph) if node.op in SCALED)]
 
 
 def derive(
     network: PackedNetwork, scales: Mapping[str, float], calibration: Mapping[str, Any] | None = None
 ) -> IntegerNetwork:
-    """The int8 program of `network` for the scales of its `scaled_values`: real number = scale * int8.
+    """`network` on int8 activations for the scales of its `scaled_values`: real number = scale * int8.
 
-    calibration: how the scales were found, kept with the program.
+    calibration: how the scales were found, kept with it.
     Raises ValueError for a scale that is missing or not a float from 1e-28 to 1e28, and one that names the layer whose
     sums could leave 32 bits, or whose scales lie too far apart.
     """
@@ -52,7 +53,7 @@ def derive(
     constants: dict[str, Constants] = {}
     weights: dict[str, np.ndarray] = {}
     units: dict[str, np.ndarray] = {}
-    for node, name in fuse(graph):
+    for node, name in fuse_relus(graph):
         try:
             if node.op == "add":
                 constants[name] = _add(*(of[i] / of[name] for i in node.inputs))
@@ -61,8 +62,8 @@ def derive(
                     weights[node.name] = _int8(node)
                 unit, bias, sums = _sums(node, of[node.inputs[0]], weights.get(node.name), shapes)
                 lo = LOW if name == node.name else 0
-                constants[name] = _reto_int8(unit / of[name], bias / of[name], sums, lo)
-                units[name] = np.where(constants[name].constant, of[name], unit)
+                requantize = constants[name] = _requantize(unit / of[name], bias / of[name], sums, lo)
+                units[name] = np.where(requantize.constant, of[name], unit)
             else:
                 of[name] = of[node.inputs[0]]
         except ValueError as error:
@@ -84,31 +85,37 @@ def input_table(network: PackedNetwork, scale: float) -> np.ndarray:
     return to_int8(network.metadata.normalization.table(np.float64), scale)
 
 
-def _sums(node: Node, scale: float, int8: np.ndarray | None, shapes: Mapping[str, tuple[int, ...]]) -> tuple:
+def _sums(
+    node: Node, scale: float, int8: np.ndarray | None, shapes: Mapping[str, Shape]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(what 1 in a sum is worth, bias, sum |w|), each float64 or int64 (O) or (1), for an operand of `scale`."""
     if node.op in ("avg_pool", "global_avg_pool"):
         count = averaged(node, shapes)
         return np.array([scale / count]), np.zeros(1), np.array([count])
-    factor, bias = np.abs(node.scale.astype(np.float64)), node.bias.astype(np.float64)
+    factor, bias = np.abs(required(node.scale).astype(np.float64)), required(node.bias).astype(np.float64)
     sums = integer_weight(node, int8).absolute_sums()
     if node.op == "scale_shift":
         return scale * factor / STEPS, bias, sums
-    alpha = _row_scale(node) if int8 is not None else node.weight.alpha.astype(np.float64)
+    weight = required(node.weight)
+    alpha = _row_scale(weight) if int8 is not None else required(weight.alpha).astype(np.float64)
     return scale * alpha * factor, bias, sums
 
 
-def _row_scale(node: Node) -> np.ndarray:
+def _row_scale(weight: Weight) -> np.ndarray:
     """What 1 of an int8 weight is worth, float64 (O): max |w_o| / 127."""
-    return np.abs(node.weight.data.astype(np.float64)).reshape(len(node.scale), -1).max(1) / HIGH
+    largest: np.ndarray = np.abs(weight.data.astype(np.float64)).reshape(len(weight.data), -1).max(1)
+    return largest / HIGH
 
 
 def _int8(node: Node) -> np.ndarray:
     """A float weight as int8 in its shape, -127 to 127, one scale a channel; negated where the node's scale is."""
-    column = (-1, *(1,) * (len(node.weight.shape) - 1))
-    step = _row_scale(node)
-    sign = np.where(node.scale < 0, -1.0, 1.0)
+    weight = required(node.weight)
+    column = (-1, *(1,) * (len(weight.shape) - 1))
+    step = _row_scale(weight)
+    sign = np.where(required(node.scale) < 0, -1.0, 1.0)
     per_step = np.divide(sign, step, out=np.zeros_like(step), where=step > 0)
-    return np.floor(node.weight.data * per_step.reshape(column) + 0.5).clip(-HIGH, HIGH).astype(np.int8)
+    steps: np.ndarray = np.floor(weight.data * per_step.reshape(column) + 0.5)
+    return steps.clip(-HIGH, HIGH).astype(np.int8)
 
 
 def _mantissa(m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +126,7 @@ def _mantissa(m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(full, 1 << 30, q), e + full
 
 
-def _reto_int8(m: np.ndarray, bias: np.ndarray, sums: np.ndarray, lo: int) -> Requantize:
+def _requantize(m: np.ndarray, bias: np.ndarray, sums: np.ndarray, lo: int) -> Requantize:
     """The integers for y = m sum + bias, m and bias in steps of y, |sum| <= 128 `sums`."""
     if not np.isfinite(m).all() or not np.isfinite(bias).all():
         raise ValueError("its scales lie too far apart")
@@ -149,8 +156,9 @@ def _add(m1: float, m2: float) -> AddScales:
     larger = max(m1, m2)
     s = 22 - int(np.frexp(larger)[1])
 
-    def rounded(s: int) -> list[int]:
-        return [int(np.floor(np.ldexp(m, s) + 0.5)) for m in (m1, m2)]
+    def rounded(s: int) -> tuple[int, int]:
+        q1, q2 = (int(np.floor(np.ldexp(m, s) + 0.5)) for m in (m1, m2))
+        return q1, q2
 
     if max(rounded(s)) >= 1 << 22:
         s -= 1

@@ -1,184 +1,191 @@
-"""A trained network as a PackedNetwork: traced, BatchNorm folded beside the codes, weights packed."""
+"""A trained network as a PackedNetwork: its graph, with codes in the place of the weights that stand on levels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from .. import __version__
 from ..graph.codes import pack_codes
-from ..graph.nodes import Graph, Node, Weight
+from ..graph.info import Described, NetworkInfo
+from ..graph.nodes import Weight
+from ..graph_builder import to_graph
 from ..nn import Module
-from ..runtime.packed import Metadata, PackedNetwork
-from ..tracing import INPUT, Traced, trace
+from ..preprocessing import Normalization
+from ..runtime.metadata import Metadata
+from ..runtime.packed import PackedNetwork
 
 Codes = tuple[np.ndarray, np.ndarray]
+MeanStd = tuple[Sequence[float], Sequence[float]]
 
 
+@overload
 def pack(
     net: Module,
-    quantized: Mapping[str, Codes],
+    about: Described,
     *,
+    quantized: Mapping[str, Codes] | None = None,
+    resize: str = "stretch",
+    metadata: Mapping[str, Any] | None = None,
+) -> PackedNetwork: ...
+@overload
+def pack(
+    net: Module,
+    about: Mapping[str, Codes] | None = None,
+    *,
+    quantized: Mapping[str, Codes] | None = None,
     input_shape: tuple[int, int, int],
-    normalization: tuple[Sequence[float], Sequence[float]],
+    normalization: Normalization | MeanStd,
     classes: Sequence[str],
     resize: str = "stretch",
     metadata: Mapping[str, Any] | None = None,
+) -> PackedNetwork: ...
+def pack(
+    net: Module,
+    about: Described | Mapping[str, Codes] | None = None,
+    *,
+    quantized: Mapping[str, Codes] | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    normalization: Normalization | MeanStd | None = None,
+    classes: Sequence[str] | None = None,
+    resize: str = "stretch",
+    metadata: Mapping[str, Any] | None = None,
 ) -> PackedNetwork:
-    """The network `net` with the weights of `quantized` as codes, ready to save and to run.
+    """The network `net` with its quantized weights as codes, ready to save and to run.
 
-    quantized: parameter name -> (codes int8 in the parameter's shape, alpha float32, one or one per output
-    channel); a layer without a zero code takes 1 bit a weight, another one 2. A conv or linear weight that
-    it does not name stays float32. Everything else (biases, BatchNorm with its running statistics) is taken
-    from `net`, a float32 network: scale_o = gamma_o / sqrt(var_o + eps), bias_o = (b_o - mean_o) scale_o +
-    beta_o, computed in float64. input_shape (C, H, W); normalization (mean, std), one per channel, on x /
-    255; metadata: how the weights came about, anything that JSON can hold.
+    about: a data set or a NetworkInfo, which say input shape, normalization and classes; or these three by keyword:
+    input_shape (C, H, W), normalization (a Normalization, or mean and std on x / 255, one a channel), classes.
+    quantized: parameter name -> (codes int8 in the parameter's shape, alpha float32, one or one an output channel), as
+    `State.codes` gives; in the place of `about` too. Without it the weights say it themselves: what stands on levels
+    {-a, 0, a}, one a for the layer or one an output channel, becomes codes that give it back bit for bit (a zero as
+    +0.0). Where nothing stands on levels, ValueError; {} packs a float network as it is.
+    A layer without a zero code takes 1 bit a weight, another quantized one 2; the other conv and linear weights stay
+    float32, and so does all else (`to_graph`). resize: what is done to pictures of another size (docs/format.md).
+    metadata: how the weights came about, anything that JSON can hold.
     Raises ValueError if the network computes what a packed graph cannot hold, or names and shapes do not fit;
-    TypeError for a network that is not float32.
+    TypeError for a network that is not float32, and where `about` and the keywords say too little or say it twice.
+
+    >>> _, test = elq.datasets.digits()
+    >>> net = elq.models.digits_cnn()
+    >>> for w in net.quantizable().values():
+    ...     codes, alpha = elq.ternarize(w.data)
+    ...     w.data = alpha * codes  # what elq.quantize does, stage by stage and with training
+    >>> packed = elq.pack(net, test)
+    >>> packed.float_bytes, packed.weight_bytes
+    (224896, 14096)
+    >>> packed.save("net.elq")
+    >>> elq.Session("net.elq")(test.images[:5]).shape
+    (5, 10)
     """
-    parameters = dict(net.named_parameters())
-    wide = [name for name, p in parameters.items() if p.dtype != np.float32]
-    if wide:
-        raise TypeError(f"pack wants a float32 network, {wide[0]} is {parameters[wide[0]].dtype}")
-    builder = _Builder({name: p.data for name, p in parameters.items()}, quantized, trace(net, input_shape))
-    missing = sorted(set(quantized) - builder.packed)
+    if isinstance(about, Mapping):
+        if quantized is not None:
+            raise TypeError("pack is given codes twice: in the place of `about` and as quantized=")
+        about, quantized = None, about
+    info = _info(about, {"input_shape": input_shape, "normalization": normalization, "classes": classes})
+    graph = to_graph(net, info.input_shape)
+    parameters = {name.removesuffix(".weight"): name for name, _ in net.named_parameters()}
+    weights = {parameters[_module(n.name)]: n.weight.data for n in graph.nodes if n.weight is not None}
+    if quantized is None:
+        quantized = _found_codes(weights)
+    missing = sorted(set(quantized) - set(weights))
     if missing:
         raise ValueError(f"no conv or linear weight of the network is named {', '.join(missing)}")
-    mean, std = (tuple(map(float, values)) for values in normalization)
-    graph = Graph(INPUT, tuple(map(int, input_shape)), tuple(builder.nodes.values()), builder.output)
-    return PackedNetwork(
-        graph, Metadata(tuple(classes), mean, std, resize, dict(metadata or {}), __version__)
+    packed = {name: _weight(name, weights[name], codes) for name, codes in quantized.items()}
+    nodes = tuple(
+        n if n.weight is None else replace(n, weight=packed.get(parameters[_module(n.name)], n.weight))
+        for n in graph.nodes
     )
+    method = {} if info.model is None else {"model": info.model}
+    method |= metadata or {}
+    said = Metadata(info.classes, info.normalization, resize, method, __version__)
+    return PackedNetwork(replace(graph, nodes=nodes), said)
 
 
 def unpack(packed: PackedNetwork) -> dict[str, np.ndarray]:
-    """W_hat float32 of every conv and linear weight by parameter name, bit for bit; weights kept in float as
-    they are.
+    """W_hat float32 of every conv and linear weight by parameter name, bit for bit; float weights as they are.
+
+    >>> _, test = elq.datasets.digits()
+    >>> net = elq.models.digits_cnn()
+    >>> packed = elq.pack(net, test, quantized={"fc.weight": elq.binarize(net.fc.weight.data)})
+    >>> weights = elq.unpack(packed)
+    >>> list(weights)
+    ['conv1.weight', 'conv2.weight', 'conv3.weight', 'fc.weight']
+    >>> bool((np.sign(weights["fc.weight"]) == np.sign(net.fc.weight.data)).all())
+    True
     """
-    names = {name: name.partition("#")[0] for name in packed.layers}
+    names = {name: _module(name) for name in packed.layers}
     return {
         "weight" if names[layer] == "weight" else f"{names[layer]}.weight": weight.values()
         for layer, weight in packed.layers.items()
     }
 
 
-class _Builder:
-    """Turns traced operations into nodes, in order. `values` maps a traced value to the node that computes
-    it.
+def codes_of(w: np.ndarray) -> Codes | None:
+    """(codes int8, alpha float32) of a weight (O, ...) that stands on levels {-a, 0, a} or {-a, a}; None for another.
+
+    One a for the layer, (1), or where there is none, one an output channel, (O), 0 for a channel of zeros. Zeros that
+    lie in such channels alone get the code +1, as binary levels have them. One weight alone stands on a level whatever
+    it is, so a row of one says nothing.
     """
+    for rows in (w.reshape(1, -1), w.reshape(len(w), -1)):
+        size = np.abs(rows)
+        alpha = size.max(1)
+        if rows.shape[1] > 1 and ((size == alpha[:, None]) | (size == 0)).all():
+            codes = np.sign(rows).astype(np.int8)
+            if codes[alpha > 0].all():
+                codes[alpha == 0] = 1
+            return codes.reshape(w.shape), alpha
+    return None
 
-    def __init__(
-        self, arrays: dict[str, np.ndarray], quantized: Mapping[str, Codes], traced: list[Traced]
-    ) -> None:
-        self.arrays, self.quantized = arrays, quantized
-        self.nodes: dict[str, Node] = {}
-        self.packed: set[str] = set()
-        self.values = {INPUT: INPUT}
-        self.readers: dict[str, int] = {}
-        for op in traced:
-            for name in op.inputs:
-                self.readers[name] = self.readers.get(name, 0) + 1
-        for op in traced:
-            self.values[op.output] = self._translate(op)
-        self.output = self.values[traced[-1].output]
 
-    def _add(
-        self, op: str, name: str, inputs: tuple[str, ...], attributes: dict[str, Any], **arrays: Any
-    ) -> str:
-        """Append a node; a name that is taken gets #2, #3, ..."""
-        unique, count = name, 1
-        while unique in self.nodes or unique == INPUT:
-            count += 1
-            unique = f"{name}#{count}"
-        self.nodes[unique] = Node(op, unique, inputs, attributes, **arrays)
-        return unique
+def _info(about: Described | None, stated: dict[str, Any]) -> NetworkInfo:
+    """What the network reads and means, said either by `about` or by all of the keywords."""
+    given = [name for name, value in stated.items() if value is not None]
+    if about is not None:
+        if given:
+            raise TypeError(f"{given[0]}= is given, and a {type(about).__name__} that says it too")
+        return NetworkInfo.of(about)
+    if len(given) < len(stated):
+        missing = ", ".join(f"{name}=" for name in stated if name not in given)
+        raise TypeError(f"pack wants a data set or a NetworkInfo, or {missing}")
+    shape, normalization, classes = stated.values()
+    if not isinstance(normalization, Normalization):
+        try:
+            mean, std = (tuple(map(float, values)) for values in normalization)
+        except (TypeError, ValueError):
+            wanted = "a Normalization or a pair (mean, std) of one number a channel each"
+            raise TypeError(f"normalization is {str(normalization)[:80]}, wanted {wanted}") from None
+        normalization = Normalization(mean, std)
+    return NetworkInfo(tuple(shape), tuple(classes), normalization)
 
-    def _translate(self, op: Traced) -> str:
-        """Append the nodes of one operation; the name of the value that it computes."""
-        a = op.attributes
-        if op.op in ("conv2d", "linear"):
-            keys = ("stride", "padding", "dilation", "groups") if op.op == "conv2d" else ()
-            return self._weighted(
-                "conv" if op.op == "conv2d" else "linear", op, {key: a[key] for key in keys}
-            )
-        if op.op == "batch_norm":
-            return self._batch_norm(op)
-        inputs = tuple(self._value(name, op) for name in op.inputs)
-        if op.op in ("relu", "add", "global_avg_pool"):
-            return self._add(op.op, op.op, inputs, {})
-        if op.op in ("max_pool", "avg_pool"):
-            return self._add(op.op, op.op, inputs, {"kernel": a["kernel"], "stride": a["stride"]})
-        if op.op == "subsample":
-            return self._add(op.op, op.op, inputs, {"step": a["step"]})
-        if op.op == "pad" and len(op.shape) == 3 and a["before"][0] == a["after"][0] == 0:
-            return self._add(op.op, op.op, inputs, {"before": a["before"][1:], "after": a["after"][1:]})
-        if op.op == "reshape" and len(op.shape) == 1:
-            return self._add("flatten", "flatten", inputs, {})
-        raise ValueError(f"{op.op} to shape {op.shape} does not fit a packed graph")
 
-    def _value(self, name: str, op: Traced) -> str:
-        if name not in self.values:
-            raise ValueError(f"{op.op} reads the parameter {name}, which a packed graph does not hold")
-        return self.values[name]
+def _module(node: str) -> str:
+    """The module that a node of a weight is named after; a second node of one weight is called NAME#2."""
+    return node.partition("#")[0]
 
-    def _weighted(self, kind: str, op: Traced, attributes: dict[str, Any]) -> str:
-        name, outputs = op.inputs[1], self._array(op, 1).shape[0]
-        bias = self._array(op, 2) if len(op.inputs) > 2 else np.zeros(outputs, np.float32)
-        self.packed.add(name)
-        return self._add(
-            kind,
-            name.removesuffix(".weight"),
-            (self._value(op.inputs[0], op),),
-            attributes,
-            weight=self._weight(name),
-            scale=np.ones(outputs, np.float32),
-            bias=bias.copy(),
+
+def _found_codes(weights: Mapping[str, np.ndarray]) -> dict[str, Codes]:
+    """Codes by name of all weights that stand on levels; ValueError if none does."""
+    read = {name: codes_of(w) for name, w in weights.items()}
+    found = {name: codes for name, codes in read.items() if codes is not None}
+    if not any(alpha.any() for _, alpha in found.values()):
+        raise ValueError(
+            "no weight of the network stands on levels {-a, 0, a}: give quantized=step.state.codes() of the last step "
+            "if the method keeps other weights to the end, or quantized={} to pack a float network"
         )
+    return found
 
-    def _array(self, op: Traced, position: int) -> np.ndarray:
-        name = op.inputs[position]
-        if name not in self.arrays:
-            raise ValueError(f"{op.op} computes with {name} where a packed graph wants a parameter")
-        return self.arrays[name]
 
-    def _weight(self, name: str) -> Weight:
-        w = self.arrays[name]
-        if name not in self.quantized:
-            return Weight("float", w.shape, w.copy())
-        codes, alpha = self.quantized[name]
-        alpha = np.asarray(alpha)
-        if codes.shape != w.shape:
-            raise ValueError(f"codes of {name} have shape {codes.shape}, the weight has {w.shape}")
-        if (
-            alpha.dtype != np.float32
-            or alpha.size not in (1, len(w))
-            or (alpha.ndim and alpha.shape[0] != alpha.size)
-        ):
-            raise ValueError(
-                f"alpha of {name} is {alpha.dtype} {alpha.shape}, wanted float32, 1 or {len(w)} values"
-            )
-        levels = "ternary" if (codes == 0).any() else "binary"
-        return Weight(levels, w.shape, pack_codes(codes, levels), alpha.reshape(-1).copy())
-
-    def _batch_norm(self, op: Traced) -> str:
-        """Folded beside the codes of the convolution before it if nobody else reads that one's result."""
-        x, gamma, beta = self._value(op.inputs[0], op), self._array(op, 1), self._array(op, 2)
-        mean, var = (op.attributes[key].astype(np.float64) for key in ("mean", "var"))
-        scale = gamma / np.sqrt(var + op.attributes["eps"])  # float64: var is
-        before = self.nodes.get(x)
-        layer = op.inputs[1].removesuffix(".weight")
-        if before is not None and before.weight is not None and self.readers[op.inputs[0]] == 1:
-            bias = (before.bias - mean) * scale + beta
-            scale = before.scale * scale
-            self.nodes[x] = replace(before, scale=scale.astype(np.float32), bias=bias.astype(np.float32))
-        else:
-            shift = (beta - mean * scale).astype(np.float32)
-            x = self._add("scale_shift", layer, (x,), {}, scale=scale.astype(np.float32), bias=shift)
-        if len(op.inputs) > 3:
-            x = self._add("add", f"{layer}.add", (x, self._value(op.inputs[3], op)), {})
-        if op.attributes["relu"]:
-            x = self._add("relu", f"{layer}.relu", (x,), {})
-        return x
+def _weight(name: str, w: np.ndarray, quantized: Codes) -> Weight:
+    """The weight `w` of parameter `name` as these codes."""
+    codes, alpha = quantized
+    alpha = np.asarray(alpha)
+    if codes.shape != w.shape:
+        raise ValueError(f"codes of {name} have shape {codes.shape}, the weight has {w.shape}")
+    if alpha.dtype != np.float32 or alpha.size not in (1, len(w)) or (alpha.ndim and alpha.shape[0] != alpha.size):
+        raise ValueError(f"alpha of {name} is {alpha.dtype} {alpha.shape}, wanted float32, 1 or {len(w)} values")
+    levels = "ternary" if (codes == 0).any() else "binary"
+    return Weight(levels, w.shape, pack_codes(codes, levels), alpha.reshape(-1).copy())

@@ -26,6 +26,10 @@ def partition(
     bound factors]: a band around the decision boundary alpha/2, so the most ambiguous weights freeze first. Binary: the
     boundary is 0 and the band |w| < (1 - 2 sigma2) alpha grows from it [C]. tail = "2alpha" adds |w| > 2 alpha [S].
     The last stage takes every free weight.
+
+    >>> w, alpha, frozen = np.array([0.1, -0.5, 0.9]), np.array([1.0]), np.zeros(3, bool)
+    >>> elq.partition(w, alpha, frozen, 0.4, "ternary")  # |w| in [0.4, 0.6)
+    array([False,  True, False])
     """
     if last:
         return ~frozen

@@ -99,6 +99,15 @@ def objective(
     -a1 s <ghat, codes> d alpha/dW (mode constant) and -2 a2 <W - W_hat, codes> d alpha/dW [D].
 
     Raises ValueError where shapes do not match.
+
+    >>> def half_square(weights):  # L(W) = sum w^2 / 2, whose gradient is W
+    ...     return elq.elq.gradients.Pass(sum(np.sum(w**2) / 2 for w in weights), list(weights), [])
+    >>> w, w_hat = [np.array([1.0, -0.25])], [np.array([0.5, -0.5])]
+    >>> seen = elq.objective(half_square, w, w_hat, elq.Plan(a1=0.5, sign="computed"))
+    >>> print(seen.loss, seen.loss_hat, seen.perturbation, seen.value)  # J = L + a1 |L - L_hat|
+    0.53125 0.25 0.28125 0.671875
+    >>> seen.weights  # (1 + a1) W - a1 W_hat
+    [array([ 1.25 , -0.125])]
     """
     for a, b in zip(w, w_hat, strict=True):
         if a.shape != b.shape:

@@ -93,12 +93,20 @@ def ternarize(w: np.ndarray, rule: str = "elq", per_channel: bool = False) -> tu
 
     w float32 or float64; codes have w's shape, alpha w's dtype and shape (1, 1, ...), or (O, 1, ...) per channel.
     ValueError for an unknown rule.
+
+    >>> codes, alpha = elq.ternarize(np.array([[2.0, -1.0, 0.5, 0.5]]))
+    >>> codes, alpha  # alpha = mean|w| + 0.05 max|w|
+    (array([[ 1, -1,  0,  0]], dtype=int8), array([[1.1]]))
     """
     alpha = scale(w, "ternary", rule, per_channel)
     return nearest(w, alpha, "ternary"), alpha
 
 
 def binarize(w: np.ndarray, per_channel: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """(codes int8 in {-1, 1}, alpha = mean|w|) of weights w; shapes and dtypes as of `ternarize`."""
+    """(codes int8 in {-1, 1}, alpha = mean|w|) of weights w; shapes and dtypes as of `ternarize`.
+
+    >>> elq.binarize(np.array([[1.0, -3.0]]))
+    (array([[ 1, -1]], dtype=int8), array([[2.]]))
+    """
     alpha = scale(w, "binary", "elq", per_channel)
     return nearest(w, alpha, "binary"), alpha

@@ -55,6 +55,13 @@ class Plan:
         0 for stage 0 leaves it out.
     restart: share of the learning rate of stage 0 with which every later stage starts, > 0 [C].
     keep_float: names of weights that are not quantized, e.g. ("conv1.weight",).
+
+    >>> plan = elq.Plan("binary", sigma2=(0.3, 0.0), epochs=(2, 1, 1))
+    >>> plan.stages, plan.spread(60).epochs
+    (3, (30.0, 15.0, 15.0))
+    >>> elq.Plan(sigma2=(0.3, 0.4))
+    Traceback (most recent call last):
+    ValueError: sigma2 is (0.3, 0.4), wanted falling numbers in [0, 0.5]
     """
 
     levels: str = "ternary"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..files import atomic_write
-from ..graph.nodes import Graph, Node
+from ..graph.nodes import Graph, Node, required
 from ..runtime.packed import PackedNetwork
 
 OPSET, IR = 17, 8  # of 2022: what every runtime of today reads
@@ -67,7 +67,8 @@ class _Writer:
         body = helper.make_graph(self.nodes, "elq_ref", inputs, outputs, self.arrays)
         opset = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(body, opset_imports=opset, ir_version=IR, producer_name="elq_ref")
-        about = {"classes": meta.classes, "mean": meta.mean, "std": meta.std, "resize": meta.resize}
+        mean, std = meta.normalization.mean, meta.normalization.std
+        about = {"classes": meta.classes, "mean": mean, "std": std, "resize": meta.resize}
         helper.set_model_props(model, {"elq": json.dumps(about)})
         return model
 
@@ -83,10 +84,10 @@ class _Writer:
 
     def weighted(self, node: Node) -> tuple[str, str]:
         """The names of the weights scale_o W_hat and of the bias of a conv or linear node."""
-        what = node.weight.values().astype(np.float64)
-        scaled = what * node.scale.reshape(-1, *(1,) * (what.ndim - 1))
+        w_hat = required(node.weight).values().astype(np.float64)
+        scaled = w_hat * required(node.scale).reshape(-1, *(1,) * (w_hat.ndim - 1))
         weight = self.array(f"{node.name}.weight", scaled.astype(np.float32))
-        return weight, self.array(f"{node.name}.bias", node.bias)
+        return weight, self.array(f"{node.name}.bias", required(node.bias))
 
 
 def padded_maxima(graph: Graph) -> dict[str, str]:
@@ -116,7 +117,7 @@ def _conv(writer: _Writer, node: Node) -> None:
         "Conv",
         node,
         *writer.weighted(node),
-        kernel_shape=node.weight.shape[2:],
+        kernel_shape=required(node.weight).shape[2:],
         strides=a["stride"],
         pads=a["padding"] * 2,
         dilations=a["dilation"],
@@ -131,8 +132,8 @@ def _linear(writer: _Writer, node: Node) -> None:
 def _scale_shift(writer: _Writer, node: Node) -> None:
     channels = (-1, *(1,) * (len(writer.network.shapes[node.name]) - 1))
     scaled = f"{node.name}.scaled"
-    scale = writer.array(f"{node.name}.scale", node.scale.reshape(channels))
-    bias = writer.array(f"{node.name}.bias", node.bias.reshape(channels))
+    scale = writer.array(f"{node.name}.scale", required(node.scale).reshape(channels))
+    bias = writer.array(f"{node.name}.bias", required(node.bias).reshape(channels))
     writer.nodes.append(writer.onnx.helper.make_node("Mul", [node.inputs[0], scale], [scaled], scaled))
     writer.add("Add", node, bias, source=scaled)
 

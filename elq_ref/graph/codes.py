@@ -27,14 +27,14 @@ def row_bytes(levels: str, length: int) -> int:
     return -(-length * BITS[levels] // 8)
 
 
-def rows(shape: tuple[int, ...]) -> int:
+def row_length(shape: tuple[int, ...]) -> int:
     """Weights in one row of a weight of `shape` (O, I, KH, KW) or (O, I)."""
     return math.prod(shape[1:])
 
 
 def to_rows(weight: np.ndarray) -> np.ndarray:
     """A weight (O, I, KH, KW) or (O, I) as rows (O, KH * KW * I) in canonical order."""
-    return np.moveaxis(weight, 1, -1).reshape(len(weight), rows(weight.shape))
+    return np.moveaxis(weight, 1, -1).reshape(len(weight), row_length(weight.shape))
 
 
 def from_rows(table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -65,7 +65,8 @@ def _pack_fields(fields: np.ndarray) -> np.ndarray:
     if length % 4:
         fields = np.concatenate([fields, np.zeros((count, -length % 4), np.uint8)], axis=1)
     four = np.ascontiguousarray(fields).view("<u4")  # a field in the low bits of each byte
-    return (four | four >> 6 | four >> 12 | four >> 18).astype(np.uint8)
+    packed: np.ndarray = four | four >> 6 | four >> 12 | four >> 18
+    return packed.astype(np.uint8)
 
 
 def trit_bytes(count: int) -> int:
@@ -78,7 +79,8 @@ def pack_trits(packed: np.ndarray, length: int) -> np.ndarray:
     trits = unpack_rows(packed, "ternary", length).ravel() % np.int8(3)  # 0, 1, 2 for 0, +1, -1
     whole = np.zeros(_TRITS * trit_bytes(trits.size), np.uint8)
     whole[: trits.size] = trits
-    return (whole.reshape(-1, _TRITS) * _POWERS).sum(1, dtype=np.uint8)
+    values: np.ndarray = (whole.reshape(-1, _TRITS) * _POWERS).sum(1, dtype=np.uint8)
+    return values
 
 
 def unpack_trits(trits: np.ndarray, outputs: int, length: int) -> np.ndarray:
@@ -102,10 +104,13 @@ def unpack_trits(trits: np.ndarray, outputs: int, length: int) -> np.ndarray:
 
 def unpack_rows(packed: np.ndarray, levels: str, length: int) -> np.ndarray:
     """uint8 (O, row_bytes) -> codes int8 (O, length), in canonical order."""
+    codes: np.ndarray
     if levels == "binary":
-        return 1 - 2 * np.unpackbits(packed, axis=1, count=length, bitorder="little").view(np.int8)
-    fields = packed[:, :, None] >> np.array([0, 2, 4, 6], np.uint8) & 3
-    return _TERNARY[fields.reshape(len(packed), -1)[:, :length]]
+        codes = 1 - 2 * np.unpackbits(packed, axis=1, count=length, bitorder="little").view(np.int8)
+    else:
+        fields = packed[:, :, None] >> np.array([0, 2, 4, 6], np.uint8) & 3
+        codes = _TERNARY[fields.reshape(len(packed), -1)[:, :length]]
+    return codes
 
 
 def check_codes(packed: np.ndarray, levels: str, length: int) -> None:
@@ -133,4 +138,5 @@ def nonzeros(packed: np.ndarray, levels: str, length: int) -> np.ndarray:
     """How many codes of each row are not 0, int64 (O)."""
     if levels == "binary":
         return np.full(len(packed), length)
-    return np.bitwise_count(packed & 0x55).sum(1, dtype=np.int64)
+    counts: np.ndarray = np.bitwise_count(packed & 0x55).sum(1, dtype=np.int64)
+    return counts

@@ -10,13 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 
-from .codes import BITS, check_codes, from_rows, row_bytes, rows, unpack_rows
+from .codes import BITS, check_codes, from_rows, row_bytes, row_length, unpack_rows
 
 LEVELS = (*BITS, "float")
-Attribute = int | tuple[int, ...]
+T = TypeVar("T")
+
+
+def required(value: T | None) -> T:
+    """`value`, which the op of a checked node has."""
+    assert value is not None
+    return value
 
 
 def frozen_array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
@@ -38,7 +45,7 @@ def frozen_array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ..
 class Weight:
     """The weight of a conv (O, I/groups, KH, KW) or linear (O, I) node.
 
-    levels "ternary" or "binary": `data` are packed codes, uint8 (O, row_bytes) (see runtime.codes), and
+    levels "ternary" or "binary": `data` are packed codes, uint8 (O, row_bytes) (see graph.codes), and
     `alpha` float32 (1) or (O), finite and >= 0: W_hat = alpha_o * code. levels "float": `data` are the
     float32 weights, alpha None.
     """
@@ -56,9 +63,9 @@ class Weight:
                 raise ValueError("a float weight has no alpha")
             object.__setattr__(self, "data", frozen_array("weight", self.data, np.float32, self.shape))
             return
-        wanted = (self.shape[0], row_bytes(self.levels, rows(self.shape)))
+        wanted = (self.shape[0], row_bytes(self.levels, row_length(self.shape)))
         object.__setattr__(self, "data", frozen_array("codes", self.data, np.uint8, wanted))
-        check_codes(self.data, self.levels, rows(self.shape))
+        check_codes(self.data, self.levels, row_length(self.shape))
         if self.alpha is None or self.alpha.shape not in ((1,), (self.shape[0],)):
             given = None if self.alpha is None else self.alpha.shape
             raise ValueError(f"alpha has shape {given}, wanted (1,) or ({self.shape[0]},)")
@@ -69,7 +76,7 @@ class Weight:
     @property
     def size(self) -> int:
         """Number of weights."""
-        return self.shape[0] * rows(self.shape)
+        return self.shape[0] * row_length(self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -80,18 +87,19 @@ class Weight:
         """Codes int8 in the shape of the weight; ValueError for a float weight, which has none."""
         if self.levels == "float":
             raise ValueError("a float weight has no codes")
-        return from_rows(unpack_rows(self.data, self.levels, rows(self.shape)), self.shape)
+        return from_rows(unpack_rows(self.data, self.levels, row_length(self.shape)), self.shape)
 
     def values(self) -> np.ndarray:
         """W_hat float32 in the shape of the weight: alpha_o * code, every zero +0.0."""
         if self.alpha is None:
             return self.data
-        return self.alpha.reshape(-1, *(1,) * (len(self.shape) - 1)) * self.codes() + np.float32(0)
+        values: np.ndarray = self.alpha.reshape(-1, *(1,) * (len(self.shape) - 1)) * self.codes()
+        return values + np.float32(0)
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One computation: `name` = op(`inputs`), with the attributes that runtime.shapes lists for its op.
+    """One computation: `name` = op(`inputs`), with the attributes that graph.shapes lists for its op.
 
     conv and linear: y_o = scale_o * (W_hat * x)_o + bias_o, scale and bias float32 (O): BatchNorm folded
     beside the codes, not into them. scale_shift: y_c = scale_c * x_c + bias_c.
@@ -100,7 +108,7 @@ class Node:
     op: str
     name: str
     inputs: tuple[str, ...]
-    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)  # integers, or tuples of them
     weight: Weight | None = None
     scale: np.ndarray | None = None
     bias: np.ndarray | None = None
@@ -111,9 +119,7 @@ class Node:
             array = getattr(self, name)
             if array is not None:
                 outputs = array.shape if self.weight is None else self.weight.shape[:1]
-                object.__setattr__(
-                    self, name, frozen_array(f"{self.name} {name}", array, np.float32, outputs)
-                )
+                object.__setattr__(self, name, frozen_array(f"{self.name} {name}", array, np.float32, outputs))
 
 
 @dataclass(frozen=True, eq=False)

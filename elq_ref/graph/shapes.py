@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .nodes import Graph, Node
+from .nodes import Graph, Node, required
 
 MAX_NODES = 4096
 MAX_NAME = 200
@@ -51,23 +51,19 @@ def _rank(shape: Shape, wanted: int) -> None:
         raise ValueError(f"reads a value of shape {shape}, wanted {axes}")
 
 
-def _windows(
-    size: Shape, kernel: Shape, stride: Shape, padding: Shape = (0, 0), dilation: Shape = (1, 1)
-) -> Shape:
+def _windows(size: Shape, kernel: Shape, stride: Shape, padding: Shape = (0, 0), dilation: Shape = (1, 1)) -> Shape:
     """floor((n + 2 padding - dilation (kernel - 1) - 1) / stride) + 1 for rows and columns."""
     out = tuple(
         (n + 2 * p - d * (k - 1) - 1) // s + 1
         for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
     )
     if min(out) < 1:
-        raise ValueError(
-            f"a window of {kernel}, dilation {dilation}, does not fit {size} padded by {padding}"
-        )
+        raise ValueError(f"a window of {kernel}, dilation {dilation}, does not fit {size} padded by {padding}")
     return out
 
 
 def _conv(node: Node, operands: list[Shape]) -> Shape:
-    (x,), a, weight = operands, node.attributes, node.weight.shape
+    (x,), a, weight = operands, node.attributes, required(node.weight).shape
     _rank(x, 3)
     if len(weight) != 4 or x[0] != weight[1] * a["groups"] or weight[0] % a["groups"]:
         raise ValueError(f"weight {weight} in {a['groups']} group(s) does not fit a value of shape {x}")
@@ -75,7 +71,7 @@ def _conv(node: Node, operands: list[Shape]) -> Shape:
 
 
 def _linear(node: Node, operands: list[Shape]) -> Shape:
-    (x,), weight = operands, node.weight.shape
+    (x,), weight = operands, required(node.weight).shape
     _rank(x, 1)
     if len(weight) != 2 or x[0] != weight[1]:
         raise ValueError(f"weight {weight} does not fit a value of shape {x}")
@@ -83,9 +79,9 @@ def _linear(node: Node, operands: list[Shape]) -> Shape:
 
 
 def _scale_shift(node: Node, operands: list[Shape]) -> Shape:
-    (x,) = operands
-    if node.scale.shape != x[:1]:
-        raise ValueError(f"scale of shape {node.scale.shape} does not fit a value of shape {x}")
+    (x,), scale = operands, required(node.scale).shape
+    if scale != x[:1]:
+        raise ValueError(f"scale of shape {scale} does not fit a value of shape {x}")
     return x
 
 
@@ -173,13 +169,11 @@ def _check_node(node: Node, known: dict[str, Shape]) -> None:
             raise ValueError(f"{name} is {str(value)[:40]}, wanted {count} integer(s)")
         if not all(least <= v <= most for v in values):
             raise ValueError(f"{name} is {str(value)[:40]}, wanted {least} to {most}")
-    if op.weighted != (node.weight is not None) or op.scaled != (
-        node.scale is not None and node.bias is not None
-    ):
+    if op.weighted != (node.weight is not None) or op.scaled != (node.scale is not None and node.bias is not None):
         raise ValueError(f"{node.op} {'wants' if op.scaled else 'has no'} weight, scale and bias")
     if node.weight is not None:
         check_weight_shape(node.op, node.weight.shape)
-    elif op.scaled and node.scale.shape != node.bias.shape:
+    elif node.scale is not None and node.bias is not None and node.scale.shape != node.bias.shape:
         raise ValueError(f"scale has shape {node.scale.shape}, bias {node.bias.shape}")
 
 
@@ -192,9 +186,7 @@ def infer_shapes(graph: Graph) -> dict[str, Shape]:
     """
     check_name(graph.input)
     check_name(graph.output)
-    if len(graph.input_shape) != 3 or not all(
-        type(n) is int and 1 <= n <= MAX_LENGTH for n in graph.input_shape
-    ):
+    if len(graph.input_shape) != 3 or not all(type(n) is int and 1 <= n <= MAX_LENGTH for n in graph.input_shape):
         raise ValueError(f"input shape is {graph.input_shape}, wanted (C, H, W) from 1 to {MAX_LENGTH}")
     if not 1 <= len(graph.nodes) <= MAX_NODES:
         raise ValueError(f"the graph has {len(graph.nodes)} nodes, wanted 1 to {MAX_NODES}")

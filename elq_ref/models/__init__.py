@@ -15,7 +15,11 @@ MODELS: dict[str, Callable[..., Module]] = {
 
 
 def build(name: str, input_shape: tuple[int, int, int], classes: int = 10, seed: int = 0) -> Module:
-    """The model `name` for pictures of `input_shape` (C, H, W); ValueError lists the names there are."""
+    """The model `name` for pictures of `input_shape` (C, H, W); ValueError lists the names there are.
+
+    >>> elq.models.build("lenet5", (3, 32, 32), classes=100).fc3.weight.shape
+    (100, 84)
+    """
     if name not in MODELS:
         raise ValueError(f"there is no model {name!r}; there are: {', '.join(MODELS)}")
     return MODELS[name](input_shape=input_shape, classes=classes, seed=seed)

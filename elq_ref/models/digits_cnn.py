@@ -15,13 +15,13 @@ class DigitsCNN(Module):
         if min(height, width) < 2:
             raise ValueError(f"digits_cnn wants pictures of at least 2x2, given {height}x{width}")
         rng = np.random.default_rng(seed)
-        self.conv1 = Conv2d(rng, channels, 32, 3, padding=1, bias=False)
+        self.conv1 = Conv2d(channels, 32, 3, padding=1, bias=False, rng=rng)
         self.bn1 = BatchNorm2d(32)
-        self.conv2 = Conv2d(rng, 32, 64, 3, padding=1, bias=False)
+        self.conv2 = Conv2d(32, 64, 3, padding=1, bias=False, rng=rng)
         self.bn2 = BatchNorm2d(64)
-        self.conv3 = Conv2d(rng, 64, 64, 3, padding=1, bias=False)
+        self.conv3 = Conv2d(64, 64, 3, padding=1, bias=False, rng=rng)
         self.bn3 = BatchNorm2d(64)
-        self.fc = Linear(rng, 64, classes)
+        self.fc = Linear(64, classes, rng=rng)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn1(self.conv1(x), relu=True)
@@ -31,5 +31,10 @@ class DigitsCNN(Module):
 
 
 def digits_cnn(input_shape: tuple[int, int, int] = (1, 8, 8), classes: int = 10, seed: int = 0) -> DigitsCNN:
-    """The demo's network with random weights from `seed`: 0.057 million parameters."""
+    """The demo's network with random weights from `seed`: 0.057 million parameters.
+
+    >>> net = elq.models.digits_cnn()
+    >>> len(net.quantizable()), sum(p.data.size for _, p in net.named_parameters())
+    (4, 56554)
+    """
     return DigitsCNN(input_shape, classes, seed)

@@ -24,11 +24,11 @@ class LeNet5(Module):
         size = [height, width]
         for p in pads:
             size = [(n + 2 * p - 4) // 2 for n in size]
-        self.conv1 = Conv2d(rng, channels, 6, 5, padding=pads[0])
-        self.conv2 = Conv2d(rng, 6, 16, 5, padding=pads[1])
-        self.fc1 = Linear(rng, 16 * size[0] * size[1], 120)
-        self.fc2 = Linear(rng, 120, 84)
-        self.fc3 = Linear(rng, 84, classes)
+        self.conv1 = Conv2d(channels, 6, 5, padding=pads[0], rng=rng)
+        self.conv2 = Conv2d(6, 16, 5, padding=pads[1], rng=rng)
+        self.fc1 = Linear(16 * size[0] * size[1], 120, rng=rng)
+        self.fc2 = Linear(120, 84, rng=rng)
+        self.fc3 = Linear(84, classes, rng=rng)
 
     def forward(self, x: Tensor) -> Tensor:
         x = ops.max_pool(ops.relu(self.conv1(x)), 2)
@@ -38,5 +38,10 @@ class LeNet5(Module):
 
 
 def lenet5(input_shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10, seed: int = 0) -> LeNet5:
-    """LeNet-5 with random weights from `seed`."""
+    """LeNet-5 with random weights from `seed`.
+
+    >>> net = elq.models.lenet5()
+    >>> len(net.quantizable()), sum(p.data.size for _, p in net.named_parameters())
+    (5, 61706)
+    """
     return LeNet5(input_shape, classes, seed)

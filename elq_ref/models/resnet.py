@@ -19,13 +19,13 @@ class BasicBlock(Module):
     """
 
     def __init__(self, rng: np.random.Generator, channels: int, outputs: int, stride: int) -> None:
-        self.conv1 = Conv2d(rng, channels, outputs, 3, stride=stride, padding=1, bias=False)
+        self.conv1 = Conv2d(channels, outputs, 3, stride=stride, padding=1, bias=False, rng=rng)
         self.bn1 = BatchNorm2d(outputs)
-        self.conv2 = Conv2d(rng, outputs, outputs, 3, padding=1, bias=False)
+        self.conv2 = Conv2d(outputs, outputs, 3, padding=1, bias=False, rng=rng)
         self.bn2 = BatchNorm2d(outputs)
         self.downsample = None
         if stride != 1 or channels != outputs:
-            projection = Conv2d(rng, channels, outputs, 1, stride=stride, bias=False)
+            projection = Conv2d(channels, outputs, 1, stride=stride, bias=False, rng=rng)
             self.downsample = Sequential(projection, BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -37,16 +37,21 @@ class BasicBlock(Module):
 class ResNet(Module):
     """conv 7x7/2 - max pool 3x3/2 - four groups of two blocks with 64, 128, 256, 512 channels - mean - linear."""
 
+    layer1: Sequential
+    layer2: Sequential
+    layer3: Sequential
+    layer4: Sequential
+
     def __init__(self, input_shape: tuple[int, int, int], classes: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
         width = CHANNELS[0]
-        self.conv1 = Conv2d(rng, input_shape[0], width, 7, stride=2, padding=3, bias=False)
+        self.conv1 = Conv2d(input_shape[0], width, 7, stride=2, padding=3, bias=False, rng=rng)
         self.bn1 = BatchNorm2d(width)
         for group, outputs in enumerate(CHANNELS, 1):
             first = BasicBlock(rng, width, outputs, 1 if group == 1 else 2)
             setattr(self, f"layer{group}", Sequential(first, BasicBlock(rng, outputs, outputs, 1)))
             width = outputs
-        self.fc = Linear(rng, width, classes)
+        self.fc = Linear(width, classes, rng=rng)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn1(self.conv1(x), relu=True)
@@ -58,5 +63,10 @@ class ResNet(Module):
 
 
 def resnet18(input_shape: tuple[int, int, int] = (3, 224, 224), classes: int = 1000, seed: int = 0) -> ResNet:
-    """ResNet-18: 11.69 million parameters, 1.81 billion multiply-adds on 224x224."""
+    """ResNet-18: 11.69 million parameters, 1.81 billion multiply-adds on 224x224.
+
+    >>> net = elq.models.resnet18()
+    >>> len(net.quantizable()), sum(p.data.size for _, p in net.named_parameters())
+    (21, 11689512)
+    """
     return ResNet(input_shape, classes, seed)

@@ -18,10 +18,10 @@ class VGGSmall(Module):
             raise ValueError(f"vgg_small wants pictures of at least 8x8, given {height}x{width}")
         rng = np.random.default_rng(seed)
         for position, outputs in enumerate(CHANNELS, 1):
-            setattr(self, f"conv{position}", Conv2d(rng, channels, outputs, 3, padding=1, bias=False))
+            setattr(self, f"conv{position}", Conv2d(channels, outputs, 3, padding=1, bias=False, rng=rng))
             setattr(self, f"bn{position}", BatchNorm2d(outputs))
             channels = outputs
-        self.fc = Linear(rng, channels * (height // 8) * (width // 8), classes)
+        self.fc = Linear(channels * (height // 8) * (width // 8), classes, rng=rng)
 
     def forward(self, x: Tensor) -> Tensor:
         for position in range(1, len(CHANNELS) + 1):
@@ -32,5 +32,10 @@ class VGGSmall(Module):
 
 
 def vgg_small(input_shape: tuple[int, int, int] = (3, 32, 32), classes: int = 10, seed: int = 0) -> VGGSmall:
-    """VGG-small with random weights from `seed`: 4.7 million parameters, 0.6 billion multiply-adds on 32x32."""
+    """VGG-small with random weights from `seed`: 4.7 million parameters, 0.6 billion multiply-adds on 32x32.
+
+    >>> net = elq.models.vgg_small()
+    >>> len(net.quantizable()), sum(p.data.size for _, p in net.named_parameters())
+    (7, 4660106)
+    """
     return VGGSmall(input_shape, classes, seed)

@@ -21,6 +21,12 @@ def conv2d(
 
     x (N, C, H, W), w (O, C/groups, KH, KW), b (O) or None -> y (N, O, P, Q); zero padding; cross-correlation, as in
     every framework. Raises ValueError with the shapes where they do not fit.
+
+    >>> x, w = elq.Tensor(np.arange(9.0).reshape(1, 1, 3, 3)), elq.Tensor(np.array([[[[1.0, -1.0]]]]))
+    >>> elq.ops.conv2d(x, w).data[0, 0]  # each pixel minus the one to its right
+    array([[-1., -1.],
+           [-1., -1.],
+           [-1., -1.]])
     """
     rank("conv2d", x, 4, "N C H W")
     rank("conv2d weight", w, 4, "O C/groups KH KW")
@@ -44,7 +50,12 @@ def conv2d(
 
 
 def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
-    """y = x w^T + b: x (N, C), w (O, C), b (O) or None -> y (N, O)."""
+    """y = x w^T + b: x (N, C), w (O, C), b (O) or None -> y (N, O).
+
+    >>> x, w = elq.Tensor(np.array([[1.0, 2.0]])), elq.Tensor(np.array([[1.0, 1.0], [0.5, -1.0]]))
+    >>> elq.ops.linear(x, w).data
+    array([[ 3. , -1.5]])
+    """
     rank("linear", x, 2, "N C")
     rank("linear weight", w, 2, "O C")
     if x.shape[1] != w.shape[1]:

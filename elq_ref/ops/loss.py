@@ -7,7 +7,12 @@ from ._check import rank
 
 
 def softmax_cross_entropy(logits: Tensor, labels: np.ndarray) -> Tensor:
-    """L = mean_n( log sum_k exp(z[n,k]) - z[n, labels[n]] ): logits z (N, K), integer labels (N) in 0..K-1 -> ()."""
+    """L = mean_n( log sum_k exp(z[n,k]) - z[n, labels[n]] ): logits z (N, K), integer labels (N) in 0..K-1 -> ().
+
+    >>> loss = elq.ops.softmax_cross_entropy(elq.Tensor(np.zeros((2, 4))), np.array([0, 3]))
+    >>> round(loss.item(), 6) == round(float(np.log(4)), 6)
+    True
+    """
     rank("softmax_cross_entropy", logits, 2, "N K")
     z, labels = logits.data, np.asarray(labels)
     if labels.shape != z.shape[:1] or not np.issubdtype(labels.dtype, np.integer) or labels.size == 0:

@@ -1,5 +1,7 @@
 """Batch normalization, with the residual sum and the ReLU that follow it in a ResNet."""
 
+from typing import Any
+
 import numpy as np
 
 from .. import kernels
@@ -24,6 +26,11 @@ def batch_norm(
     x (N, C, H, W) or (N, C), gamma, beta, running_mean, running_var (C), residual like x or None. In training, mean and
     var are those of the batch (biased), and unless `momentum` is None the running arrays are updated in place as
     PyTorch does: running += momentum (batch - running), with the unbiased variance. Otherwise they are used.
+
+    >>> x, one, zero = elq.Tensor(np.array([[1.0], [3.0]])), elq.Tensor(np.ones(1)), elq.Tensor(np.zeros(1))
+    >>> elq.ops.batch_norm(x, one, zero, np.zeros(1), np.ones(1), training=True, eps=0.0).data
+    array([[-1.],
+           [ 1.]])
     """
     channels = x.shape[1:2]
     for name, array in (("gamma", gamma), ("beta", beta), ("running_mean", running_mean), ("running_var", running_var)):
@@ -51,7 +58,18 @@ def batch_norm(
     return record("batch_norm", y, parents, backward, **attrs)
 
 
-def _fixed(x, gamma, beta, mean, var, eps, residual, relu, parents, attrs) -> Tensor:
+def _fixed(
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    mean: np.ndarray,
+    var: np.ndarray,
+    eps: float,
+    residual: Tensor | None,
+    relu: bool,
+    parents: tuple[Tensor, ...],
+    attrs: dict[str, Any],
+) -> Tensor:
     """With given statistics the operation is linear in x before the ReLU."""
     axes = (0, *range(2, len(x.shape)))
     column = (-1,) + (1,) * (len(x.shape) - 2)

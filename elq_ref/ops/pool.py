@@ -1,5 +1,7 @@
 """Maximum and mean over windows."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from .. import kernels
@@ -8,9 +10,13 @@ from ._check import Pair, pair, rank, window
 
 
 def max_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
-    """y[n,c,p,q] = max over the window at (p*stride, q*stride); x (N, C, H, W).
+    """y[n,c,p,q] = max over the window at (p * stride, q * stride); x (N, C, H, W).
 
     No padding, an incomplete window is dropped. The gradient goes to the first maximum in row order.
+
+    >>> elq.ops.max_pool(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4)), 2).data[0, 0]
+    array([[ 5.,  7.],
+           [13., 15.]])
     """
     rank("max_pool", x, 4, "N C H W")
     kernel = pair("kernel", kernel, 1)
@@ -24,7 +30,9 @@ def max_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
     return record("max_pool", y, (x,), backward, kernel=kernel, stride=stride)
 
 
-def _taps(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], out: tuple[int, int]):
+def _taps(
+    x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], out: tuple[int, int]
+) -> Iterator[tuple[slice, ...]]:
     """For every place in the window, the slice of x (N, C, H, W) that it sees: KH * KW index tuples of P x Q."""
     for i in range(kernel[0]):
         for j in range(kernel[1]):
@@ -33,7 +41,12 @@ def _taps(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], out: 
 
 
 def avg_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
-    """y[n,c,p,q] = mean over the window at (p*stride, q*stride); x (N, C, H, W); no padding."""
+    """y[n,c,p,q] = mean over the window at (p * stride, q * stride); x (N, C, H, W); no padding.
+
+    >>> elq.ops.avg_pool(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4)), 2).data[0, 0]
+    array([[ 2.5,  4.5],
+           [10.5, 12.5]])
+    """
     rank("avg_pool", x, 4, "N C H W")
     kernel = pair("kernel", kernel, 1)
     stride = kernel if stride is None else pair("stride", stride, 1)
@@ -56,7 +69,11 @@ def avg_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
 
 
 def global_avg_pool(x: Tensor) -> Tensor:
-    """y[n,c] = mean over rows and columns: (N, C, H, W) -> (N, C)."""
+    """y[n,c] = mean over rows and columns: (N, C, H, W) -> (N, C).
+
+    >>> elq.ops.global_avg_pool(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4))).data
+    array([[7.5]])
+    """
     rank("global_avg_pool", x, 4, "N C H W")
     share = x.dtype.type(1 / (x.shape[2] * x.shape[3]))
 

@@ -40,10 +40,10 @@ def grouped(runs: Sequence[RunRecord]) -> list[Group]:
         first = members[0]
         for run in members[1:]:
             if what := ", ".join(changes(first.config, run.config, apart=("seed",))):
-                raise ValueError(f"{first.path} and {run.path} are both {label}, but differ in their {what}")
+                raise ValueError(f"{first.place} and {run.place} are both {label}, but differ in their {what}")
         seeds = [run.seed for run in members]
         if len(set(seeds)) < len(seeds):
-            raise ValueError(f"{label} is given twice for one seed: {', '.join(str(run.path) for run in members)}")
+            raise ValueError(f"{label} is given twice for one seed: {', '.join(run.place for run in members)}")
     judged = {(run.config.get("recipe") or run.config.get("data"), run.result["total"]) for run in runs}
     if len(judged) > 1:
         found = ", ".join(f"{total:,} of {name}" for name, total in sorted(judged, key=str))

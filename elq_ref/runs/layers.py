@@ -16,7 +16,7 @@ def layer_records(state: State) -> dict[str, dict[str, Any]]:
     """A record of plain values a quantized layer, by name.
 
     weights: how many there are; alpha: mean over their scales; levels: the values of W_hat in units of alpha, rising;
-    shares: of the weights on each of them in W_hat; held: the part of these that is frozen; error: ||W - W_hat||^2 /
+    shares: of the weights on each of them in W_hat; frozen: the part of these that is frozen; error: ||W - W_hat||^2 /
     ||W||^2; free: `BINS` counts of w / alpha over the weights that are free, of `WIDTH` each; empty if none is.
     """
     return {name: _record(layer, state.method.quantize(layer)) for name, layer in state.layers.items()}
@@ -25,7 +25,7 @@ def layer_records(state: State) -> dict[str, dict[str, Any]]:
 def _record(layer: Any, w_hat: np.ndarray) -> dict[str, Any]:
     w, alpha = layer.w.astype(np.float64), np.where(layer.alpha > 0, layer.alpha, 1).astype(np.float64)
     levels, code = np.unique(np.round(w_hat / alpha, 6).ravel(), return_inverse=True)
-    on, held = (np.bincount(codes, minlength=len(levels)) / w.size for codes in (code, code[layer.frozen.ravel()]))
+    on, frozen = (np.bincount(codes, minlength=len(levels)) / w.size for codes in (code, code[layer.frozen.ravel()]))
     place = np.clip(np.floor(w / alpha / WIDTH).astype(int) + BINS // 2, 0, BINS - 1)
     free = np.bincount(place[~layer.frozen], minlength=BINS)
     power = float(np.sum(w**2))
@@ -34,7 +34,7 @@ def _record(layer: Any, w_hat: np.ndarray) -> dict[str, Any]:
         "alpha": float(layer.alpha.mean()),
         "levels": levels.tolist(),
         "shares": np.round(on, 6).tolist(),
-        "held": np.round(held, 6).tolist(),
+        "frozen": np.round(frozen, 6).tolist(),
         "error": round(float(np.sum((w - w_hat) ** 2)) / power, 6) if power else 0.0,
         "free": free.tolist() if free.any() else [],
     }

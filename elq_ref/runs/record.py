@@ -1,37 +1,40 @@
-"""What a finished run left behind, read for reports; and the small part of it worth keeping."""
+"""What a finished run left behind, read for comparisons and reports: from its folder, or from a line of a file of runs.
+
+A file of runs (NAME.jsonl, written by runs.lines) has a run a line, an object with "name", "config" and "result" as the
+run's folder has them, "stages" and "passes" as lists; and "steps" and "layers" of the runs whose curves are drawn.
+"""
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from ..elq.plan import Plan
 from ..errors import FormatError
-from ..files import atomic_write
 
-BLOCKS = 120  # lines of steps.jsonl that `keep` leaves, each the mean of as many steps
-_MEASURED = ("lr", "loss", "loss_hat", "perturbation", "error", "objective", "frozen")
-_NEEDED = {
-    "steps.jsonl": ("step", "stage", *_MEASURED),
-    "stages.jsonl": ("step", "stage", "frozen", "top1", "top1_hat"),
-    "layers.jsonl": ("step", "stage", "layers"),
-    "passes.jsonl": ("step", "stage", "top1", "top1_hat"),
+MEASURED = ("lr", "loss", "loss_hat", "perturbation", "error", "objective", "frozen")  # of a step
+LOGS = {  # name: what each of its lines has
+    "steps": ("step", "stage", *MEASURED),
+    "stages": ("step", "stage", "frozen", "top1", "top1_hat"),
+    "layers": ("step", "stage", "layers"),
+    "passes": ("step", "stage", "top1", "top1_hat"),
 }
-
-_LAYER = ("weights", "levels", "shares", "held", "error", "free")
+_LAYER = ("weights", "levels", "shares", "frozen", "error", "free")
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A finished run: config, plan, result, and the lines of its logs (runs.folder, runs.quantizing)."""
+    """A finished run: config, plan, result, and the lines of its logs (runs.folder, runs.run).
 
-    path: Path
+    place: where it was read, a folder or FILE#NAME. A run has no steps or layers where these were not kept.
+    """
+
+    place: str
     config: dict[str, Any]
     plan: Plan
     result: dict[str, Any]
@@ -41,28 +44,16 @@ class RunRecord:
     passes: list[dict[str, Any]]
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> RunRecord:
-        """The run of a folder.
+    def read(cls, place: str | os.PathLike[str]) -> RunRecord:
+        """The run of a folder, or of FILE#NAME, a line of a file of runs.
 
-        FileNotFoundError if there is none, ValueError if it is not finished, FormatError if it is damaged.
+        FileNotFoundError if there is none, ValueError if it is not finished or if there are several, FormatError if it
+        is damaged.
         """
-        path = Path(path)
-        if not (path / "config.json").is_file():
-            raise FileNotFoundError(f"there is no run in {path}: it has no config.json")
-        config = _object(path / "config.json", ("plan",))
-        if not (path / "result.json").is_file():
-            raise ValueError(f"the run in {path} is not finished: go on with --resume")
-        result = _object(path / "result.json", ("correct", "total", "top1"))
-        try:
-            plan = Plan.from_json(config["plan"])
-        except (ValueError, TypeError, AttributeError) as error:
-            raise FormatError(f"{path / 'config.json'} has no plan that can be read: {error}") from error
-        logs = {name.partition(".")[0]: _lines(path / name, keys) for name, keys in _NEEDED.items()}
-        names = {tuple(line["layers"]) for line in logs["layers"] if isinstance(line["layers"], dict)}
-        records = [r for line in logs["layers"] for r in (line["layers"].values() if names else [None])]
-        if len(names) > 1 or not all(isinstance(r, dict) and set(_LAYER) <= set(r) for r in records):
-            raise FormatError(f"{path / 'layers.jsonl'} wants {', '.join(_LAYER)} of the same layers in every line")
-        return cls(path, config, plan, result, **logs)
+        runs = read_runs([place])
+        if len(runs) != 1:
+            raise ValueError(f"{os.fspath(place)} has {len(runs)} runs, wanted the name of one: FILE#NAME")
+        return runs[0]
 
     @property
     def method(self) -> str:
@@ -99,74 +90,110 @@ class RunRecord:
         """What is compared over seeds: method, levels, and what departs from quantizing every layer."""
         words = [self.method] if self.levels == "float" else [self.method, self.levels]
         words += ["(headline plan)"] if self.config.get("headline") else []
-        kept = self.config.get("first_last_float") and self.levels != "float"
-        words += ["(first, last layer float)"] if kept else []
+        in_float = self.config.get("first_last_float") and self.levels != "float"
+        words += ["(first, last layer float)"] if in_float else []
         return " ".join(words)
 
-    def keep(self, folder: str | os.PathLike[str]) -> None:
-        """Write to `folder` what a report needs: the logs, with means over blocks of steps, and a small packed file.
 
-        It reads as the run does.
-        """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        logs = {"steps": _thinned(self.steps), "stages": self.stages, "layers": self.layers, "passes": self.passes}
-        for name, lines in logs.items():
-            _write(folder / f"{name}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-        packed = self.path / "net.elq"
-        if packed.is_file() and self.result.get("weight_bytes", 0) < self.result.get("float_bytes", 0) / 2:
-            with atomic_write(folder / "net.elq") as temporary:
-                shutil.copyfile(packed, temporary)
-        _write(folder / "config.json", json.dumps(self.config, indent=2) + "\n")
-        _write(folder / "result.json", json.dumps(self.result, indent=2) + "\n")  # last: it says that the rest is there
+def read_runs(places: Iterable[str | os.PathLike[str]]) -> list[RunRecord]:
+    """The runs of all places, in their order.
 
-
-def _thinned(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Means over blocks of steps of one stage, placed at the block's last step; "steps" says of how many."""
-    size = max(1, len(steps) // BLOCKS)
-    thinned = []
-    for stage, lines in itertools.groupby(steps, lambda step: step["stage"]):
-        members = list(lines)
-        for part in blocks(len(members), size):
-            block = members[part]
-            place = {"step": block[-1]["step"], "stage": stage, "steps": len(block)}
-            thinned.append(place | {key: _mean(step[key] for step in block) for key in _MEASURED})
-    return thinned
+    A place is the folder of a run; a file of runs, for all of them; or FILE#PATTERN, for those whose names fit, where
+    * stands for any characters and ? for one: "runs.jsonl#comparison/*-seed0". Errors as in `RunRecord.read`, and
+    FileNotFoundError for a pattern that no name fits.
+    """
+    runs: list[RunRecord] = []
+    for place in map(os.fspath, places):
+        file, _, pattern = place.rpartition("#")
+        if Path(place).is_file():
+            runs += _of_file(Path(place), "*")
+        elif Path(file).is_file() and not Path(place).is_dir():
+            runs += _of_file(Path(file), pattern)
+        else:
+            runs.append(_of_folder(Path(place)))
+    return runs
 
 
-def blocks(count: int, size: int) -> list[slice]:
-    """`count` things cut into blocks of about `size`, as equal as can be: no short rest that a mean would jump in."""
-    parts = max(1, round(count / size))
-    ends = [count * (i + 1) // parts for i in range(parts)]
-    return [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+def names_in(file: str | os.PathLike[str]) -> list[str]:
+    """The names of the runs of a file, in its order; none where there is no file."""
+    return [line["name"] for line in _objects(Path(file))] if Path(file).is_file() else []
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    seen = [v for v in values if v is not None]
-    return round(sum(seen) / len(seen), 6) if seen else None
+def _of_folder(path: Path) -> RunRecord:
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no run {path}: wanted the folder of one, or FILE.jsonl#NAME")
+    if not (path / "config.json").is_file():
+        raise FileNotFoundError(f"there is no run in {path}: it has no config.json")
+    if not (path / "result.json").is_file():
+        raise ValueError(f"the run in {path} is not finished: go on with --resume")
+    parts: dict[str, Any] = {name: _parsed(_text(path / f"{name}.json"), path / f"{name}.json") for name in _OBJECTS}
+    for name in LOGS:
+        file = path / f"{name}.jsonl"  # one that is not there is empty: a run that measured nothing of its kind
+        lines = _text(file).splitlines() if file.is_file() else []
+        parts[name] = [_parsed(line, f"{file} line {n}") for n, line in enumerate(lines, 1)]
+    return _checked(str(path), parts, {name: f"{path / name}.json{'l' * (name in LOGS)}" for name in parts})
 
 
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(text)
+def _of_file(file: Path, pattern: str) -> list[RunRecord]:
+    chosen = [line for line in _objects(file) if fnmatchcase(line["name"], pattern)]
+    if not chosen:
+        raise FileNotFoundError(f"no run in {file} is called {pattern}")
+    return [_of_line(file, line) for line in chosen]
 
 
-def _object(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    return _checked(path.read_text(errors="replace"), keys, str(path))
+def _of_line(file: Path, line: dict[str, Any]) -> RunRecord:
+    place = f"{file}#{line['name']}"
+    parts = {name: line.get(name) for name in _OBJECTS} | {name: line.get(name, []) for name in LOGS}
+    if missing := [name for name in LOGS if not isinstance(parts[name], list)]:
+        raise FormatError(f"{place}: {', '.join(missing)}: wanted lists")
+    return _checked(place, parts, {name: f"{place}: {name}" for name in parts})
 
 
-def _lines(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Lines of a log; one that is not there is empty (a run that measured nothing of its kind)."""
-    text = path.read_text(errors="replace") if path.is_file() else ""
-    return [_checked(line, keys, f"{path} line {n}") for n, line in enumerate(text.splitlines(), 1)]
+def _objects(file: Path) -> list[dict[str, Any]]:
+    """The lines of a file of runs; FormatError unless each is an object with a name of its own."""
+    lines = [_parsed(text, f"{file} line {n}") for n, text in enumerate(_text(file).splitlines(), 1)]
+    for n, line in enumerate(lines, 1):
+        if not isinstance(line, dict) or not isinstance(line.get("name"), str):
+            raise FormatError(f"{file} line {n} has no name: it is no line of a file of runs")
+    names = [line["name"] for line in lines]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise FormatError(f"{file} has {', '.join(sorted(twice))} twice")
+    return lines
 
 
-def _checked(text: str, keys: tuple[str, ...], where: str) -> dict[str, Any]:
+_OBJECTS = {"config": ("plan",), "result": ("correct", "total", "top1")}  # name: what it has
+
+
+def _checked(place: str, parts: dict[str, Any], called: dict[str, str]) -> RunRecord:
+    """The run of its parts; FormatError names one that is damaged as it is `called`."""
+    for name, keys in _OBJECTS.items():
+        _want(parts[name], keys, called[name])
+    for name, keys in LOGS.items():
+        for n, line in enumerate(parts[name], 1):
+            _want(line, keys, f"{called[name]} line {n}")
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{where} is no JSON: {error}") from None
+        plan = Plan.from_json(parts["config"]["plan"])
+    except (ValueError, TypeError, AttributeError) as error:
+        raise FormatError(f"{called['config']} has no plan that can be read: {error}") from error
+    names = {tuple(line["layers"]) for line in parts["layers"] if isinstance(line["layers"], dict)}
+    records = [r for line in parts["layers"] for r in (line["layers"].values() if names else [None])]
+    if len(names) > 1 or not all(isinstance(r, dict) and set(_LAYER) <= set(r) for r in records):
+        raise FormatError(f"{called['layers']} wants {', '.join(_LAYER)} of the same layers in every line")
+    return RunRecord(place, parts.pop("config"), plan, **parts)
+
+
+def _want(value: Any, keys: tuple[str, ...], where: str) -> None:
     missing = keys if not isinstance(value, dict) else [key for key in keys if key not in value]
     if missing:
         raise FormatError(f"{where} lacks {', '.join(missing)}")
-    return value
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _parsed(text: str, where: object) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{where} is no JSON: {error}") from None

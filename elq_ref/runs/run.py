@@ -154,7 +154,7 @@ class Run:
             parameters[name].data = w_hat
         reestimate(self.net, self.batches, REESTIMATION_BATCHES)
         checkpoint.save(self.net, self.files["checkpoint"], self.info, codes=codes, plan=plan)
-        pack_network(self.net, self.info, codes, plan).save(self.files["packed"])
+        pack(self.net, self.info, quantized=codes, metadata={"plan": plan}).save(self.files["packed"])
         packed = PackedNetwork.load(self.files["packed"])
         correct, total = count_correct_packed(packed, self.test)
         result = {
@@ -169,19 +169,3 @@ class Run:
             "environment": environment(),
         }
         self.folder.write_json("result.json", result)
-
-
-def pack_network(
-    net: Module, info: NetworkInfo, codes: Mapping[str, checkpoint.Codes], plan: Mapping[str, Any] | None = None
-) -> PackedNetwork:
-    """`pack` of a network that `info` describes, in evaluation mode; the file says its model and plan."""
-    how = {key: value for key, value in (("model", info.model), ("plan", plan)) if value is not None}
-    norm = info.normalization
-    return pack(
-        net.eval(),
-        codes,
-        input_shape=info.input_shape,
-        normalization=(norm.mean, norm.std),
-        classes=info.classes,
-        metadata=how,
-    )

@@ -9,11 +9,12 @@ import os
 from typing import Any
 
 from ..graph.nodes import Graph, Node, Weight
-from . import kernels
+from . import native
 from .integer import IntegerNetwork
 from .integer_interpreter import interpret_int8
 from .interpreter import interpret
-from .packed import Metadata, PackedNetwork
+from .metadata import Metadata
+from .packed import PackedNetwork
 from .session import Session
 
 
@@ -25,7 +26,7 @@ def load(path: str | os.PathLike[str]) -> PackedNetwork:
 def info() -> dict[str, Any]:
     """What runs packed layers: kernel ("C avx512" or "NumPy"), the names of all kernels that this CPU can use, threads,
     and the reason for NumPy or None."""
-    infer = kernels._infer
+    infer = native._infer
     if infer is None:
         return {"kernel": "NumPy", "kernels": [], "threads": 1, "reason": "the extension elq_ref._infer is not built"}
     return {"kernel": f"C {infer.isa()}", "kernels": infer.kernels(), "threads": infer.threads(), "reason": None}

@@ -1,4 +1,4 @@
-"""Where the values of a program lie: one block of memory in which those that live at different times share places."""
+"""Where the values of a network lie: one block of memory in which those that live at different times share places."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ ALIGN = 64  # bytes; that of the kernels
 
 @dataclass(frozen=True)
 class Value:
-    """A value of `size` bytes that is written in step `first` and read for the last time in step `last` >= first.
+    """A value of `size` bytes that is written by instruction `first` and read for the last time by `last` >= first.
 
-    over: the name of a value, read for the last time in step `first`, in whose place it may be written.
+    over: the name of a value, read for the last time by `first`, in whose place it may be written.
     """
 
     name: str
@@ -24,13 +24,13 @@ class Value:
 def plan(values: list[Value]) -> tuple[dict[str, int], int]:
     """The offset of every value by name, and the size of the arena; all multiples of ALIGN.
 
-    Two values whose steps overlap never overlap in memory, but for one that is `over` the other. First fit, the
+    Two values that live at the same time never overlap in memory, but for one that is `over` the other. First fit, the
     largest first: no optimum, but of ResNets' values it finds one.
     """
     root: dict[str, str] = {}
     blocks: dict[str, Value] = {}
     for value in values:
-        below = blocks.get(root.get(value.over, ""))
+        below = blocks.get(root.get(value.over or "", ""))
         if below is not None and below.size >= value.size:
             root[value.name] = below.name
             blocks[below.name] = Value(below.name, below.size, below.first, max(below.last, value.last))

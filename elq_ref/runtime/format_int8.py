@@ -5,49 +5,51 @@ IntegerNetwork checks their ranges and proves the headroom of every sum; here ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..errors import FormatError
-from .container import Tensors, integers, items, members, number
-from .integer import REQUANTIZED, SCALED, AddScales, Constants, IntegerNetwork, Requantize, fuse, needs_weights
-from .packed import PackedNetwork
+from ..graph.nodes import Graph, required
+from ..graph.reading import Tensors, integers, items, members, number
+from ..graph.shapes import Shape
+from .integer import REQUANTIZED, SCALED, AddScales, Constants, IntegerNetwork, Requantize, fuse_relus, needs_weights
 
 _NUMBERS = {"b": np.int32, "q": np.int32, "s": np.uint8}
 
 
-def write_int8(program: IntegerNetwork, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The JSON object of `program`; its tensors are added to `tensors`."""
+def write_int8(network: IntegerNetwork, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The JSON object of `network`; its tensors are added to `tensors`."""
     values = []
     requantized = []
-    for node in program.nodes:
+    for node in network.nodes:
         if node.op not in SCALED:
             continue
-        entry: dict[str, Any] = {"name": node.name, "scale": program.scales[node.name]}
+        entry: dict[str, Any] = {"name": node.name, "scale": network.scales[node.name]}
         if node.requantize is not None:
             entry["l"] = node.requantize.l
             requantized.append(node.requantize)
         else:
-            entry |= {"q": [node.add.q1, node.add.q2], "s": node.add.s}
+            add = required(node.add)
+            entry |= {"q": [add.q1, add.q2], "s": add.s}
         values.append(entry)
     for kind in _NUMBERS:
         if requantized:
             tensors[kind] = np.concatenate([getattr(r, kind) for r in requantized])
-    tensors |= {"table": program.table, "factor": program.factor}
-    tensors |= {f"{name}.int8": weight for name, weight in program.weights.items()}
+    tensors |= {"table": network.table, "factor": network.factor}
+    tensors |= {f"{name}.int8": weight for name, weight in network.weights.items()}
     return {
-        "calibration": program.calibration,
-        "scale": program.scales[program.graph.input],
+        "calibration": network.calibration,
+        "scale": network.scales[network.graph.input],
         "values": values,
     }
 
 
-def read_int8(entry: Any, network: PackedNetwork, tensors: Tensors) -> IntegerNetwork:
-    """The program of `network` from its JSON object and tensors; ValueError for anything wrong."""
+def read_int8(entry: Any, graph: Graph, shapes: Mapping[str, Shape], tensors: Tensors) -> IntegerNetwork:
+    """The integers of `graph` from their JSON object and tensors; ValueError for anything wrong."""
     members("int8", entry, ("calibration", "scale", "values"))
-    graph, shapes = network.graph, network.shapes
-    fused = fuse(graph)
+    fused = fuse_relus(graph)
     scaled = [(node, name) for node, name in fused if node.op in SCALED]
     values = items("values of int8", entry["values"])
     if len(values) != len(scaled):
@@ -66,14 +68,14 @@ def read_int8(entry: Any, network: PackedNetwork, tensors: Tensors) -> IntegerNe
                 b, q, s = (tensors.next(kind, dtype, count) for kind, dtype in _NUMBERS.items())
                 constants[name] = Requantize(value["l"], b, q, s)
             else:
-                q = integers("q", value["q"])
-                if len(q) != 2:
-                    raise FormatError(f"q is {q}, wanted two integers")
-                constants[name] = AddScales(*q, value["s"])
+                factors = integers("q", value["q"])
+                if len(factors) != 2:
+                    raise FormatError(f"q is {factors}, wanted two integers")
+                constants[name] = AddScales(factors[0], factors[1], value["s"])
         except ValueError as error:
             raise FormatError(f"int8 value {name!r}: {error}") from None
     weights = {
-        node.name: tensors.whole(f"{node.name}.int8", np.int8, node.weight.shape)
+        node.name: tensors.whole(f"{node.name}.int8", np.int8, required(node.weight).shape)
         for node, _ in fused
         if needs_weights(node)
     }

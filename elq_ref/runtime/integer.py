@@ -1,8 +1,8 @@
-"""The int8 program of a network as a value: its integers, checked. docs/arithmetic.md defines what they mean.
+"""A network on int8 activations as a value: its integers, checked. docs/arithmetic.md defines what they mean.
 
 graph + constants -> IntegerNetwork -> integer_interpreter (the definition), or the kernels of a Session
 
-A program follows its graph node by node, with one difference: a ReLU that alone reads what a conv, linear,
+An IntegerNetwork follows its graph node by node, with one difference: a ReLU that alone reads what a conv, linear,
 scale_shift, add or average computes becomes the lower bound of that node's clamp. Every value is int8 with one
 scale: real number = scale * integer. relu, max_pool, subsample, pad and flatten leave the scale as it is; every
 other op and the input have a scale of their own.
@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.codes import flip_rows, nonzeros, row_bytes, rows, to_rows, unpack_rows
-from ..graph.nodes import Attribute, Graph, Node, frozen_array
+from ..graph.codes import flip_rows, nonzeros, row_bytes, row_length, to_rows, unpack_rows
+from ..graph.nodes import Graph, Node, frozen_array, required
 from ..graph.shapes import infer_shapes
 
 ARITHMETIC_VERSION = 1
@@ -37,7 +37,7 @@ CONSTANT_SHIFT = 33  # s_o of a constant channel
 class IntegerWeight:
     """The integers w that a conv (O, C/groups, KH, KW), linear (O, C) or scale_shift (C) multiplies by.
 
-    levels "ternary", "binary": `data` uint8 (O, row_bytes) is packed as in runtime.codes, the channels with a
+    levels "ternary", "binary": `data` uint8 (O, row_bytes) is packed as in graph.codes, the channels with a
     negative scale already flipped. levels "int8": `data` int8 in `shape`, -127 to 127.
     """
 
@@ -51,7 +51,7 @@ class IntegerWeight:
             if (self.data == LOW).any():
                 raise ValueError(f"an int8 weight is {LOW}, wanted {-HIGH} to {HIGH}")
         else:
-            length = rows(self.shape)
+            length = row_length(self.shape)
             wanted = (self.shape[0], row_bytes(self.levels, length))
             object.__setattr__(self, "data", frozen_array("codes", self.data, np.uint8, wanted))
 
@@ -59,13 +59,14 @@ class IntegerWeight:
         """w as int8 (O, K) in canonical order, K = KH * KW * C / groups."""
         if self.levels == "int8":
             return to_rows(self.data)
-        return unpack_rows(self.data, self.levels, rows(self.shape))
+        return unpack_rows(self.data, self.levels, row_length(self.shape))
 
     def absolute_sums(self) -> np.ndarray:
         """sum |w| of each output channel, int64 (O)."""
         if self.levels == "int8":
-            return np.abs(self.data.astype(np.int64)).reshape(self.shape[0], -1).sum(1)
-        return nonzeros(self.data, self.levels, rows(self.shape))
+            sums: np.ndarray = np.abs(self.data.astype(np.int64)).reshape(self.shape[0], -1).sum(1)
+            return sums
+        return nonzeros(self.data, self.levels, row_length(self.shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,13 +96,8 @@ class Requantize:
     @property
     def constant(self) -> np.ndarray:
         """Which channels are constant, bool (O)."""
-        return self.q == 0
-
-    def rounding(self) -> np.ndarray:
-        """r int32 (O), with which y = clamp((high32(((sum + b) << l) * q) + r) >> (s - 32), lo, hi) for every
-        channel, constant or not: 2^(s - 33), or 2 * value in a constant channel.
-        """
-        return np.where(self.constant, 2 * self.b.clip(LOW, HIGH), np.int32(1) << (self.s.astype(np.int32) - 33))
+        constant: np.ndarray = self.q == 0
+        return constant
 
     def prove(self, sums: np.ndarray, lo: int) -> None:
         """Refuse (ValueError) what could leave int32: (sum|w| * 128 + |b|) * 2^l < 2^31 for every channel; and a
@@ -146,13 +142,12 @@ class IntegerNode:
     name: str
     source: str
     inputs: tuple[str, ...]
-    attributes: Mapping[str, Attribute]
+    attributes: Mapping[str, Any]
     shape: tuple[int, ...]
     weight: IntegerWeight | None = None
     requantize: Requantize | None = None
     add: AddScales | None = None
     lo: int = LOW
-    hi: int = HIGH
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +171,7 @@ class IntegerNetwork:
     nodes: tuple[IntegerNode, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        fused = fuse(self.graph)
+        fused = fuse_relus(self.graph)
         _check_names("int8 weights", self.weights, [node.name for node, _ in fused if needs_weights(node)])
         _check_names("constants", self.constants, [name for node, name in fused if node.op in SCALED])
         check_scales(self.scales, [self.graph.input, *self.constants])
@@ -199,20 +194,24 @@ class IntegerNetwork:
 
     def _node(self, node: Node, name: str, shapes: Mapping[str, tuple[int, ...]]) -> IntegerNode:
         lo = LOW if name == node.name else 0
-        requantize = add = weight = None
+        weight: IntegerWeight | None = None
+        requantize: Requantize | None = None
+        add: AddScales | None = None
         try:
             if node.weight is not None or node.op == "scale_shift":
                 weight = integer_weight(node, self.weights.get(node.name))
             if node.op in REQUANTIZED:
-                requantize = self.constants[name]
+                constants = self.constants[name]
                 sums = weight.absolute_sums() if weight else np.array([averaged(node, shapes)])
-                if not isinstance(requantize, Requantize) or requantize.q.shape != sums.shape:
+                if not isinstance(constants, Requantize) or constants.q.shape != sums.shape:
                     raise ValueError(f"wants b, q and s of {sums.shape}")
-                requantize.prove(sums, lo)
+                constants.prove(sums, lo)
+                requantize = constants
             elif node.op == "add":
-                add = self.constants[name]
-                if not isinstance(add, AddScales):
+                constants = self.constants[name]
+                if not isinstance(constants, AddScales):
                     raise ValueError("wants the constants of an add")
+                add = constants
         except ValueError as error:
             raise ValueError(f"node {node.name!r} in int8: {error}") from None
         return IntegerNode(
@@ -220,8 +219,8 @@ class IntegerNetwork:
         )
 
 
-def fuse(graph: Graph) -> list[tuple[Node, str]]:
-    """The nodes that a program computes, each with the name of its value: its own, or that of the ReLU behind it
+def fuse_relus(graph: Graph) -> list[tuple[Node, str]]:
+    """The nodes that run, each with the name of its value: its own, or that of the ReLU behind it
     that went into its clamp (nobody else reads the node, and it has a scale of its own).
     """
     readers = Counter([graph.output, *(name for node in graph.nodes for name in node.inputs)])
@@ -236,19 +235,20 @@ def fuse(graph: Graph) -> list[tuple[Node, str]]:
 
 
 def needs_weights(node: Node) -> bool:
-    """Whether a node's weights are float, so that a program has int8 weights for them."""
+    """Whether a node's weights are float, so that an IntegerNetwork has int8 ones for them."""
     return node.weight is not None and node.weight.levels == "float"
 
 
 def integer_weight(node: Node, int8: np.ndarray | None = None) -> IntegerWeight:
     """The integers that a node multiplies by; `int8`: those of a float layer."""
-    negative = node.scale < 0
+    negative: np.ndarray = required(node.scale) < 0
     if node.op == "scale_shift":
-        return IntegerWeight("int8", node.scale.shape, np.where(negative, -STEPS, STEPS).astype(np.int8))
+        return IntegerWeight("int8", negative.shape, np.where(negative, -STEPS, STEPS).astype(np.int8))
+    weight = required(node.weight)
+    levels, shape = weight.levels, weight.shape
     if int8 is not None:
-        return IntegerWeight("int8", node.weight.shape, int8)
-    levels, shape = node.weight.levels, node.weight.shape
-    return IntegerWeight(levels, shape, flip_rows(node.weight.data, levels, rows(shape), negative))
+        return IntegerWeight("int8", shape, int8)
+    return IntegerWeight(levels, shape, flip_rows(weight.data, levels, row_length(shape), negative))
 
 
 def averaged(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:

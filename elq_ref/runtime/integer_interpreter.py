@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..graph.codes import from_rows
+from ..graph.nodes import required
 from . import interpreter
 from .integer import HIGH, REQUANTIZED, IntegerNetwork, IntegerNode
 
@@ -21,7 +23,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What a program computes for N pictures.
+    """What an IntegerNetwork computes for N pictures.
 
     values: int8 (N, C, H, W) or (N, C) by name. raw int32 (N, classes): sum + b of the output node, its constant in a
     constant channel, at least 0 behind a ReLU; where it has no sum, its int8. logits float32 (N, classes):
@@ -34,44 +36,45 @@ class Outputs:
     logits: Array
 
 
-def interpret_int8(program: IntegerNetwork, x: Array) -> Outputs:
-    """Run `program` on pictures x uint8 (N, C, H, W), or on int8: the input's value itself."""
-    if x.shape[1:] != program.graph.input_shape or x.dtype not in (np.uint8, np.int8):
-        shape = ", ".join(map(str, program.graph.input_shape))
+def interpret_int8(network: IntegerNetwork, x: Array) -> Outputs:
+    """Run `network` on pictures x uint8 (N, C, H, W), or on int8: the input's value itself."""
+    if x.shape[1:] != network.graph.input_shape or x.dtype not in (np.uint8, np.int8):
+        shape = ", ".join(map(str, network.graph.input_shape))
         raise ValueError(f"the input is {x.dtype} {x.shape}, wanted uint8 or int8 (N, {shape})")
     if x.dtype == np.uint8:
-        x = program.table[np.arange(x.shape[1])[:, None, None], x]
-    values = {program.graph.input: x}
+        x = network.table[np.arange(x.shape[1])[:, None, None], x]
+    values = {network.graph.input: x}
     raw = None
-    for node in program.nodes:
+    for node in network.nodes:
         operands = [values[name] for name in node.inputs]
         if node.op in REQUANTIZED:
             sums = accumulate(node, *operands)
             values[node.name] = requantize(node, sums)
-            if node.name == program.graph.output:
+            if node.name == network.graph.output:
                 raw = np.maximum(sums, 0) if node.lo == 0 else sums
         elif node.op == "add":
             values[node.name] = _add(node, *operands)
         else:  # moves values or chooses among them, as in the float graph
             values[node.name] = interpreter.run_node(node, *operands)
-    raw = (values[program.graph.output] if raw is None else raw).astype(np.int32)
-    return Outputs(values, raw, (raw * program.factor.astype(np.float64)).astype(np.float32))
+    raw = (values[network.graph.output] if raw is None else raw).astype(np.int32)
+    return Outputs(values, raw, (raw * network.factor.astype(np.float64)).astype(np.float32))
 
 
 def accumulate(node: IntegerNode, x: Array) -> Array:
     """sum + b of a node with a requantization, int64 (N, O, P, Q) or (N, O); in a constant channel its value."""
-    r = node.requantize
+    r = required(node.requantize)
     most = 128 * (1 if node.weight is None else int(node.weight.absolute_sums().max()))
-    sums = _SUMS[node.op](node, x.astype(np.float32 if most <= 1 << 24 else np.float64)).astype(np.int64)
-    return np.where(_column(r.constant, sums), 0, sums) + _column(r.b.astype(np.int64), sums)
+    sums: Array = _SUMS[node.op](node, x.astype(np.float32 if most <= 1 << 24 else np.float64)).astype(np.int64)
+    total: Array = np.where(_column(r.constant, sums), 0, sums) + _column(r.b.astype(np.int64), sums)
+    return total
 
 
 def requantize(node: IntegerNode, sums: Array) -> Array:
     """int8 from sum + b: clamp(((sums << l) * q + 2^(s - 1)) >> s, lo, hi), or sums itself in a constant channel."""
-    r = node.requantize
+    r = required(node.requantize)
     q, s = (_column(v.astype(np.int64), sums) for v in (r.q, r.s))
     y = ((sums << r.l) * q + (1 << s - 1)) >> s
-    return np.where(_column(r.constant, sums), sums, y).clip(node.lo, node.hi).astype(np.int8)
+    return np.where(_column(r.constant, sums), sums, y).clip(node.lo, HIGH).astype(np.int8)
 
 
 def _column(values: Array, like: Array) -> Array:
@@ -79,13 +82,18 @@ def _column(values: Array, like: Array) -> Array:
     return values.reshape(-1, *(1,) * (like.ndim - 2))
 
 
+def _weight(node: IntegerNode, dtype: Any) -> Array:
+    weight = required(node.weight)
+    return from_rows(weight.rows(), weight.shape).astype(dtype)
+
+
 def _conv(node: IntegerNode, x: Array) -> Array:
-    w = from_rows(node.weight.rows(), node.weight.shape).astype(x.dtype)
-    return interpreter.convolve(w, node.attributes, x)
+    return interpreter.convolve(_weight(node, x.dtype), node.attributes, x)
 
 
 def _linear(node: IntegerNode, x: Array) -> Array:
-    return x @ from_rows(node.weight.rows(), node.weight.shape).astype(x.dtype).T
+    y: Array = x @ _weight(node, x.dtype).T
+    return y
 
 
 def _windows(node: IntegerNode, x: Array) -> Array:
@@ -95,8 +103,8 @@ def _windows(node: IntegerNode, x: Array) -> Array:
 
 
 def _add(node: IntegerNode, a: Array, b: Array) -> Array:
-    add = node.add
-    total = a.astype(np.int64) * add.q1 + b.astype(np.int64) * add.q2
+    add = required(node.add)
+    total: Array = a.astype(np.int64) * add.q1 + b.astype(np.int64) * add.q2
     return ((total + (1 << add.s - 1)) >> add.s).clip(node.lo, HIGH).astype(np.int8)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.nodes import Graph, Node
+from ..graph.nodes import Graph, Node, required
+from .integer import IntegerNode
 
 Array = np.ndarray
 
@@ -24,16 +25,14 @@ def interpret(graph: Graph, x: Array, dtype: Any = np.float32) -> Array:
 def values(graph: Graph, x: Array, dtype: Any = np.float32) -> dict[str, Array]:
     """Every value of the graph by name, each (N, C, H, W) or (N, C), for the input `x` (N, C, H, W)."""
     if x.shape[1:] != graph.input_shape:
-        raise ValueError(
-            f"the input has shape {x.shape}, wanted (N, {', '.join(map(str, graph.input_shape))})"
-        )
+        raise ValueError(f"the input has shape {x.shape}, wanted (N, {', '.join(map(str, graph.input_shape))})")
     known = {graph.input: np.asarray(x, dtype)}
     for node in graph.nodes:
         known[node.name] = run_node(node, *(known[name] for name in node.inputs))
     return known
 
 
-def run_node(node: Node, *operands: Array) -> Array:
+def run_node(node: Node | IntegerNode, *operands: Array) -> Array:
     """The value of one node for the values that it reads, in their dtype."""
     return _OPS[node.op](node, *operands)
 
@@ -47,13 +46,15 @@ def _multiplicand(node: Node, dtype: Any) -> tuple[Array, Array]:
     """The numbers that x is multiplied by, and the factor (O) that the sums get: codes and alpha scale, or
     w and scale.
     """
-    if node.weight.alpha is None:
-        return node.weight.data.astype(dtype), node.scale.astype(dtype)
-    return node.weight.codes().astype(dtype), node.weight.alpha.astype(dtype) * node.scale.astype(dtype)
+    weight, scale = required(node.weight), required(node.scale).astype(dtype)
+    if weight.alpha is None:
+        return weight.data.astype(dtype), scale
+    return weight.codes().astype(dtype), weight.alpha.astype(dtype) * scale
 
 
 def _finish(node: Node, sums: Array, factor: Array) -> Array:
-    return _per_channel(factor, sums) * sums + _per_channel(node.bias, sums)
+    y: Array = _per_channel(factor, sums) * sums + _per_channel(required(node.bias), sums)
+    return y
 
 
 def convolve(w: Array, attributes: Mapping[str, Any], x: Array) -> Array:
@@ -90,7 +91,7 @@ def _linear(node: Node, x: Array) -> Array:
 
 
 def _scale_shift(node: Node, x: Array) -> Array:
-    return _per_channel(node.scale, x) * x + _per_channel(node.bias, x)
+    return _finish(node, x, required(node.scale))
 
 
 def _pool(reduce: Callable[..., Array]) -> Callable[[Node, Array], Array]:

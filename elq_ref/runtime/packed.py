@@ -2,91 +2,53 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from ..graph.nodes import Graph, Node, Weight
-from ..graph.shapes import infer_shapes
-from ..preprocessing import RESIZE_RULES, Normalization
+from ..files import atomic_write
+from ..graph.nodes import Graph, Node, Weight, required
+from ..graph.shapes import Shape, infer_shapes
+from .container import reading
+from .format import from_bytes, to_bytes
 from .integer import IntegerNetwork
-from .kernels import kernel_name
-
-MAX_CLASSES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """How pictures become the input, what the outputs mean, and where the weights come from.
-
-    mean, std: one float per input channel; input = (picture / 255 - mean) / std for a uint8 picture.
-    resize: what is done to a picture of another size: "exact" refuses it, "stretch" scales rows and columns
-    to the input's, "crop" scales it by one factor until it covers the input and cuts out the centre.
-    method: how the weights were made, anything that JSON can hold. library: version that wrote the file.
-    """
-
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    resize: str = "stretch"
-    method: Mapping[str, Any] = field(default_factory=dict)
-    library: str = ""
-
-    def __post_init__(self) -> None:
-        if not all(isinstance(name, str) and name.isprintable() for name in (*self.classes, self.library)):
-            raise ValueError("class names and library are printable text")
-        if not 1 <= len(self.classes) <= MAX_CLASSES:
-            raise ValueError(f"{len(self.classes)} class names, wanted 1 to {MAX_CLASSES}")
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if not all(isinstance(v, float) and math.isfinite(v) for v in values):
-                raise ValueError(f"{name} is {values}, wanted finite floats")
-        if not all(v > 0 for v in self.std):
-            raise ValueError(f"std is {self.std}, wanted more than 0")
-        if self.resize not in RESIZE_RULES:
-            raise ValueError(f"resize is {str(self.resize)[:40]!r}, wanted one of {', '.join(RESIZE_RULES)}")
-        if not isinstance(self.method, Mapping):
-            raise ValueError("method is not a mapping")
-        try:  # through JSON once, so that what is read back equals what was given
-            plain = json.loads(json.dumps(dict(self.method), allow_nan=False))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"method does not fit JSON: {error}") from None
-        object.__setattr__(self, "method", plain)
-
-    @property
-    def normalization(self) -> Normalization:
-        """mean and std as what is done to a picture."""
-        return Normalization(self.mean, self.std)
+from .metadata import Metadata
+from .native import kernel_name
 
 
 @dataclass(frozen=True, eq=False)
 class PackedNetwork:
     """A network whose weights are codes in 1 or 2 bits; what `Session` runs and an .elq file holds.
 
-    int8: the program that runs `graph` on int8 activations; None before `elq calibrate` (deploy.calibrate).
+    int8: what runs `graph` on int8 activations; None before `elq calibrate` (deploy.calibrate).
     Checked when it is made: ValueError names the node that is wrong.
+
+    >>> _, test = elq.datasets.digits()
+    >>> net = elq.models.digits_cnn()
+    >>> elq.pack(net, test, quantized={"fc.weight": elq.ternarize(net.fc.weight.data)}).save("net.elq")
+    >>> packed = elq.PackedNetwork.load("net.elq")
+    >>> packed.layers["fc"].levels, packed.codes("fc").shape, packed.alpha("fc").shape, packed.layers["conv1"].levels
+    ('ternary', (10, 64), (1,), 'float')
     """
 
     graph: Graph
     metadata: Metadata
     int8: IntegerNetwork | None = None
-    shapes: Mapping[str, tuple[int, ...]] = field(init=False, repr=False)
+    shapes: Mapping[str, Shape] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shapes", infer_shapes(self.graph))
         output, classes = self.shapes[self.graph.output], len(self.metadata.classes)
         if output != (classes,):
             raise ValueError(f"the output has shape {output}, {classes} class name(s) want ({classes},)")
-        channels = self.graph.input_shape[0]
-        means, stds = len(self.metadata.mean), len(self.metadata.std)
-        if not means == stds == channels:
-            raise ValueError(f"{means} mean(s) and {stds} std(s) for {channels} channel(s)")
+        channels, means = self.graph.input_shape[0], len(self.metadata.normalization.mean)
+        if means != channels:
+            raise ValueError(f"{means} mean(s) and std(s) for {channels} channel(s)")
         if self.int8 is not None and self.int8.graph is not self.graph:
-            raise ValueError("the int8 program is that of another graph")
+            raise ValueError("int8 is that of another graph")
 
     @property
     def layers(self) -> dict[str, Weight]:
@@ -127,16 +89,15 @@ class PackedNetwork:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the .elq file (docs/format.md), atomically; the same network gives the same bytes."""
-        from .format import write
-
-        write(self, path)
+        content = to_bytes(self.graph, self.metadata, self.int8)
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(content)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PackedNetwork:
         """Read an .elq file; FormatError says in one line what is wrong with it."""
-        from .format import read
-
-        return read(path)
+        with reading(path) as content:
+            return cls(*from_bytes(content))
 
     def summary(self) -> str:
         """A table: for every layer name, op, shape, levels, bits a weight, bytes, zeros, and the kernel
@@ -151,8 +112,7 @@ class PackedNetwork:
         right = {4, 5, 6}
         lines = [
             "  ".join(
-                f"{t:>{w}}" if i in right else f"{t:<{w}}"
-                for i, (t, w) in enumerate(zip(row, widths, strict=True))
+                f"{t:>{w}}" if i in right else f"{t:<{w}}" for i, (t, w) in enumerate(zip(row, widths, strict=True))
             )
             for row in table
         ]
@@ -163,9 +123,9 @@ class PackedNetwork:
         return "\n".join(line.rstrip() for line in lines)
 
 
-def _row(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
-    weight = node.weight
-    zeros = weight.codes() == 0 if weight.alpha is not None else weight.data == 0
+def _row(node: Node, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
+    weight = required(node.weight)
+    zeros: np.ndarray = weight.codes() == 0 if weight.alpha is not None else weight.data == 0
     return (
         node.name,
         node.op,

@@ -6,11 +6,12 @@ import os
 
 import numpy as np
 
-from . import kernels
+from ..graph.nodes import required
+from . import native
+from .c_backend import CBackend
 from .integer import to_int8
-from .numpy_program import NumpyProgram
+from .numpy_backend import NumpyBackend
 from .packed import PackedNetwork
-from .program import Program
 
 ACTIVATIONS = ("float32", "int8")
 
@@ -27,6 +28,12 @@ class Session:
     the number of threads nor on the other pictures of the call. The first call with more pictures than ever takes
     memory, which later ones use again.
     Raises TypeError and ValueError that name the dtype or shape given and wanted.
+
+    >>> _, test = elq.datasets.digits()
+    >>> session = elq.Session(elq.pack(elq.models.digits_cnn(), test, quantized={}))
+    >>> logits = session(test.images[:3])
+    >>> bool(np.allclose(logits, session(test.normalized(slice(3)))))
+    True
     """
 
     def __init__(self, network: PackedNetwork | str | os.PathLike[str], activations: str = "float32") -> None:
@@ -35,17 +42,18 @@ class Session:
         if activations not in ACTIVATIONS:
             raise ValueError(f"activations are {activations!r}, wanted one of {', '.join(ACTIVATIONS)}")
         if activations == "int8" and network.int8 is None:
-            raise ValueError("this network has no int8 program: `elq calibrate` makes one")
+            raise ValueError("this network is not calibrated for int8 activations: `elq calibrate` does that")
         self.activations, self.metadata, self.input_shape = activations, network.metadata, network.graph.input_shape
         self._classes = len(self.metadata.classes)
         self._layers = {name: (w.levels, w.shape, w.size) for name, w in network.layers.items()}
         if activations == "float32":
             table = self.metadata.normalization.table()
         else:
-            table, self._factor = network.int8.table, network.int8.factor.astype(np.float64)
-            self._scale = network.int8.scales[network.graph.input]
-        kind = NumpyProgram if kernels._infer is None else Program
-        self._program = kind(network, activations, table)
+            int8 = required(network.int8)
+            table, self._factor = int8.table, int8.factor.astype(np.float64)
+            self._scale = int8.scales[network.graph.input]
+        backend = NumpyBackend if native._infer is None else CBackend
+        self._backend = backend(network, activations, table)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         if self.activations == "float32":
@@ -59,44 +67,44 @@ class Session:
         return self._run(x)
 
     def profile(self, x: np.ndarray) -> list[tuple[str, str, str, float, int]]:
-        """Run x once and say where the time went: (step, op, kernel, seconds, multiply-adds a picture) of every
-        step, in order. Several threads share each step, even where a call would give them pictures of their own.
+        """Run x once and say where the time went: (value, op, kernel, seconds, multiply-adds a picture) of every
+        instruction, in order. Several threads share each one, even where a call would give them pictures of their own.
         """
-        seconds = np.zeros(len(self._program.steps))
+        seconds = np.zeros(len(self._backend.instructions))
         self._run(x, seconds)
         return [
-            (step.name, step.op, step.runs, float(t), step.macs)
-            for step, t in zip(self._program.steps, seconds, strict=True)
+            (instruction.name, instruction.op, instruction.runs, float(t), instruction.macs)
+            for instruction, t in zip(self._backend.instructions, seconds, strict=True)
         ]
 
     @property
     def kernels(self) -> dict[str, str]:
         """What runs each convolution and fully connected layer, by name."""
-        if self.activations == "int8" and isinstance(self._program, NumpyProgram):
+        if self.activations == "int8" and isinstance(self._backend, NumpyBackend):
             return dict.fromkeys(self._layers, "NumPy")
-        return {step.source: step.runs for step in self._program.steps if step.macs}
+        return {i.source: i.runs for i in self._backend.instructions if i.macs}
 
     @property
     def weight_bytes(self) -> int:
         """Bytes of the weights as they lie in memory."""
-        return sum(self._program.layer_bytes.values())
+        return sum(self._backend.layer_bytes.values())
 
     @property
     def arena_bytes(self) -> int:
         """Bytes of the activations of one picture that live at the same time (0: NumPy, which plans nothing)."""
-        return self._program.arena_bytes
+        return self._backend.arena_bytes
 
     def summary(self) -> str:
         """A table: for every layer name, shape, levels, bits a weight and bytes in memory, multiply-adds a
         picture, and the kernel that runs it.
         """
         rows = [("layer", "shape", "levels", "bits/weight", "bytes", "MMAC", "kernel")]
-        macs = {step.source: step.macs for step in self._program.steps}
+        macs = {i.source: i.macs for i in self._backend.instructions}
         for name, kernel in self.kernels.items():
             levels, shape, size = self._layers[name]
-            held = self._program.layer_bytes[name]
+            size_here = self._backend.layer_bytes[name]
             work = f"{macs[name] / 1e6:,.2f}" if name in macs else ""
-            row = name, "x".join(map(str, shape)), levels, f"{8 * held / size:.2f}", f"{held:,}", work, kernel
+            row = name, "x".join(map(str, shape)), levels, f"{8 * size_here / size:.2f}", f"{size_here:,}", work, kernel
             rows.append(row)
         work, arena = f"{sum(macs.values()) / 1e6:,.2f}", f"{self.arena_bytes:,} bytes of activations"
         rows.append(("total", "", "", "", f"{self.weight_bytes:,}", work, arena))
@@ -115,4 +123,4 @@ class Session:
             x = to_int8(x, self._scale)
         if not len(x):
             return np.empty((0, self._classes), np.float32 if self.activations == "float32" else np.int32)
-        return self._program.run(np.ascontiguousarray(x), seconds)
+        return self._backend.run(np.ascontiguousarray(x), seconds)

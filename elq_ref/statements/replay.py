@@ -51,7 +51,7 @@ def lines() -> Iterator[Line]:
     batches = Doubles(train.subset(np.arange(96)), 32)
     for name, (plan, sgd) in CASES.items():
         rng = np.random.default_rng(4)
-        net = Sequential(Flatten(), Linear(rng, 64, 10)).astype(np.float64)
+        net = Sequential(Flatten(), Linear(64, 10, rng=rng)).astype(np.float64)
         net.load_state_dict({"1.weight": 0.3 * rng.standard_normal((10, 64)), "1.bias": 0.1 * rng.standard_normal(10)})
         states = by_hand(net.state_dict(), batches, plan, sgd)
         worst, signs = [], set()

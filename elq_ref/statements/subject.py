@@ -15,7 +15,7 @@ from ..elq.gradients import Pass
 from ..elq.levels import scale
 from ..nn import BatchNorm2d, Conv2d, Linear, Module
 from ..preprocessing import Normalization
-from ..tensor import Tensor, no_grad, tracing
+from ..tensor import Tensor, no_grad, watched
 from ..training.stages import running_averages_kept
 
 LEVEL_SET = {"ternary": (-1.0, 0.0, 1.0), "binary": (-1.0, 1.0)}
@@ -26,11 +26,11 @@ class SmoothCNN(Module):
 
     def __init__(self, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
-        self.conv1 = Conv2d(rng, 1, 4, 3, padding=1, bias=False)
+        self.conv1 = Conv2d(1, 4, 3, padding=1, bias=False, rng=rng)
         self.bn1 = BatchNorm2d(4)
-        self.conv2 = Conv2d(rng, 4, 6, 3, stride=2, padding=1, bias=False)
+        self.conv2 = Conv2d(4, 6, 3, stride=2, padding=1, bias=False, rng=rng)
         self.bn2 = BatchNorm2d(6)
-        self.fc = Linear(rng, 6, 10)
+        self.fc = Linear(6, 10, rng=rng)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn1(self.conv1(x))
@@ -122,7 +122,7 @@ class Subject:
                 windows = np.lib.stride_tricks.sliding_window_view(operands[0].data, (kh, kw), (2, 3))[:, :, ::sh, ::sw]
                 seen.append(windows.reshape(*windows.shape[:4], -1).argmax(-1).astype(np.uint8).tobytes())
 
-        with tracing(watch):
+        with watched(watch):
             self.loss(parameters)
         return b"".join(seen)
 

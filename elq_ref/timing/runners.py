@@ -13,19 +13,20 @@ from typing import Any
 import numpy as np
 
 from ..runtime import PackedNetwork, Session
-from ..runtime.kernels import _infer
+from ..runtime.native import _infer
 
 Call = Callable[[], np.ndarray]  # computes the logits (N, classes) of the pictures that it was made for
+Profile = Callable[[np.ndarray], list[tuple[str, str, str, float, int]]]  # `Session.profile`, and its like
 
 
 @dataclass(frozen=True)
 class Ready:
     """A network made ready to run: prepare(pictures uint8 (N, C, H, W)) -> Call; `about`, JSON values, says what runs;
-    profile(pictures) -> rows of (step, op, kernel, seconds, multiply-adds), where the runner can tell."""
+    profile(pictures) -> rows of (value, op, kernel, seconds, multiply-adds), where the runner can tell."""
 
     prepare: Callable[[np.ndarray], Call]
     about: dict[str, Any]
-    profile: Callable[[np.ndarray], list[tuple[str, str, str, float, int]]] | None = None
+    profile: Profile | None = None
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,13 @@ def missing(name: str) -> list[str]:
     return [p for p in RUNNERS[name].packages if importlib.util.find_spec(p) is None]
 
 
-def normalized(network: PackedNetwork, pictures: np.ndarray) -> np.ndarray:
-    """The network's input float32 (N, C, H, W) of pictures uint8."""
-    return network.metadata.normalization.apply(pictures)
-
-
 def _elq(activations: str) -> Callable[[PackedNetwork, int], Ready]:
     def make(network: PackedNetwork, threads: int) -> Ready:
         session = Session(network, activations)
 
         def feed(pictures: np.ndarray) -> np.ndarray:
             # int8: the table that normalizes pictures also quantizes them
-            return pictures if activations == "int8" else normalized(network, pictures)
+            return pictures if activations == "int8" else network.metadata.normalization.apply(pictures)
 
         def prepare(pictures: np.ndarray) -> Call:
             x = feed(pictures)
@@ -74,14 +70,14 @@ def _onnxruntime(int8: bool) -> Callable[[PackedNetwork, int], Ready]:
             path = Path(folder, "float.onnx")
             export_onnx(network, path)
             if int8:
-                path = _quantized(network, path)
+                path = int8_onnx(network, path)
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
             session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
 
         def prepare(pictures: np.ndarray) -> Call:
-            x = normalized(network, pictures)
+            x = network.metadata.normalization.apply(pictures)
             return lambda: session.run(None, {name: x})[0]
 
         return Ready(prepare, {"version": onnxruntime.__version__})
@@ -89,21 +85,25 @@ def _onnxruntime(int8: bool) -> Callable[[PackedNetwork, int], Ready]:
     return make
 
 
-def _quantized(network: PackedNetwork, path: Path, batches: int = 4) -> Path:
+def int8_onnx(network: PackedNetwork, path: Path, batches: int = 4) -> Path:
     """The ONNX file with uint8 activations and int8 weights (QDQ, a scale for each output channel), onnxruntime's
-    fastest form; calibrated on random pictures, as time does not depend on the values."""
+    fastest form; calibrated on random pictures, as time does not depend on the values.
+
+    The weights are -64 to 64 (reduce_range): without VNNI onnxruntime adds pairs of products in 16 bits (vpmaddubsw),
+    and 2 * 255 * 127 saturates there, so that the same file would compute something else on another CPU.
+    """
     import logging
 
     from onnxruntime import quantization
 
     logging.getLogger().setLevel(logging.ERROR)  # it recommends another pre-processing, which changes nothing here
 
-    class Reader(quantization.CalibrationDataReader):
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             rng = np.random.default_rng(1)
             shape = (1, *network.graph.input_shape)
             pictures = (rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(batches))
-            self.inputs = iter([{network.graph.input: normalized(network, p)} for p in pictures])
+            self.inputs = iter([{network.graph.input: network.metadata.normalization.apply(p)} for p in pictures])
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self.inputs, None)
@@ -117,7 +117,7 @@ def _quantized(network: PackedNetwork, path: Path, batches: int = 4) -> Path:
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
         per_channel=True,
-        reduce_range=False,
+        reduce_range=True,
     )
     return result
 

@@ -19,12 +19,12 @@ from .runners import environment
 @dataclass
 class Timed:
     """A runner's times: `about` is what it said when it was ready; turns[batch] the seconds of the calls of each turn;
-    steps[batch] the rows of its profile, None where it has none; memory the peak of its process in bytes."""
+    profile[batch] the rows of its profile, None where it has none; memory the peak of its process in bytes."""
 
     runner: str
     about: dict[str, Any]
     turns: dict[int, list[list[float]]] = field(default_factory=dict)
-    steps: dict[int, list[list[Any]] | None] = field(default_factory=dict)
+    profile: dict[int, list[list[Any]] | None] = field(default_factory=dict)
     memory: int | None = None
 
     def seconds(self, batch: int) -> np.ndarray:
@@ -66,7 +66,8 @@ class Worker:
         assert self.process.stdout
         for line in self.process.stdout:
             if line.startswith("{"):
-                return json.loads(line)
+                answer: dict[str, Any] = json.loads(line)
+                return answer
         self.process.wait()
         self.errors.seek(0)
         said = self.errors.read().strip().splitlines() or ["no error was printed"]
@@ -120,7 +121,7 @@ def take_turns(
                     timed.turns[batch].append(answer["seconds"])
                     timed.memory = answer["memory"]
             for worker, timed in order:
-                timed.steps[batch] = worker.ask(batch=batch, profile=True)["steps"]
+                timed.profile[batch] = worker.ask(batch=batch, profile=True)["profile"]
     finally:
         for worker in workers:
             worker.close()

@@ -1,7 +1,7 @@
 """The process of one runner: python -m elq_ref.timing.worker RUNNER FILE THREADS CPUS.
 
 Prints one JSON line when it is ready, then one for every line it reads. {"batch": n, "seconds": s}: the seconds of each
-call on n pictures, called until s seconds have passed. {"batch": n, "profile": true}: the steps of such a call.
+call on n pictures, called until s seconds have passed. {"batch": n, "profile": true}: the profile of one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from ..machine import peak_memory
 from ..runtime import PackedNetwork
-from .runners import RUNNERS, Ready
+from .runners import RUNNERS, Profile
 
 PROFILES = 15
 
@@ -47,7 +47,7 @@ def main(name: str, file: str, threads: str, cpus: str) -> None:
         asked = json.loads(line)
         batch = asked["batch"]
         if asked.get("profile"):
-            answer({"steps": profiled(ready, pictures(shape, batch)) if ready.profile else None})
+            answer({"profile": profiled(ready.profile, pictures(shape, batch)) if ready.profile else None})
             continue
         if batch not in calls:
             calls[batch] = ready.prepare(pictures(shape, batch))
@@ -58,7 +58,8 @@ def main(name: str, file: str, threads: str, cpus: str) -> None:
 
 def timed(call: Any, seconds: float) -> list[float]:
     """The time of each of as many calls as fill `seconds`, at least one."""
-    found, end = [], time.perf_counter() + seconds
+    found: list[float] = []
+    end = time.perf_counter() + seconds
     while not found or time.perf_counter() < end:
         start = time.perf_counter()
         call()
@@ -66,9 +67,9 @@ def timed(call: Any, seconds: float) -> list[float]:
     return found
 
 
-def profiled(ready: Ready, x: np.ndarray) -> list[list[Any]]:
-    """The rows of a profile, with the least time of each step over a few calls: the first are slower."""
-    runs = [[list(row) for row in ready.profile(x)] for _ in range(PROFILES)]
+def profiled(profile: Profile, x: np.ndarray) -> list[list[Any]]:
+    """The rows of a profile, with the least time of each row over a few calls: the first are slower."""
+    runs = [[list(row) for row in profile(x)] for _ in range(PROFILES)]
     for row, *others in zip(*runs, strict=True):
         row[3] = min(row[3], *(other[3] for other in others))
     return runs[0]

@@ -35,7 +35,14 @@ def evaluate(net: Module, dataset: Dataset, batch_size: int = 250) -> tuple[int,
 
 
 def accuracy(net: Module, dataset: Dataset) -> float:
-    """Share of `dataset` that `net` classifies correctly, 0 to 1."""
+    """Share of `dataset` that `net` classifies correctly, 0 to 1.
+
+    >>> _, test = elq.datasets.digits()
+    >>> net = elq.models.digits_cnn()
+    >>> net.fc.bias.data = np.array([0, 99] + 8 * [0], np.float32)  # so that it sees a 1 everywhere
+    >>> bool(elq.accuracy(net, test) == (test.labels == 1).mean())
+    True
+    """
     return count_correct(net, dataset) / len(dataset)
 
 

@@ -44,6 +44,10 @@ class SGD:
     """Stochastic gradient descent as in PyTorch: d = dw + weight_decay w; v <- momentum v + d; w <- w - lr u,
 
     with u = d + momentum v for Nesterov and v otherwise. `lr` is the value at the start of the schedule.
+
+    >>> w, velocity = elq.SGD(momentum=0.5).update(w=np.array([1.0]), dw=np.array([2.0]), velocity=np.ones(1), lr=0.1)
+    >>> w, velocity
+    (array([0.75]), array([2.5]))
     """
 
     lr: float = 0.01

@@ -69,6 +69,16 @@ def quantize(
     machine, threads, kernels and versions, since batches are functions of (seed, epoch, sample). At the end every
     quantized weight stands on a level, unless the plan has no freezing stage.
     Raises ValueError if a resumed state was made with other batches or another plan.
+
+    >>> train, _ = elq.datasets.digits()
+    >>> net, batches = elq.models.lenet5((1, 8, 8)), elq.Batches(train.subset(slice(64)), 32)
+    >>> for step in elq.quantize(net, batches, elq.Plan("ternary", sigma2=(0.0,), epochs=(1, 1))):
+    ...     if step.ends_stage:
+    ...         print(step.stage, step.frozen)
+    0 0.0
+    1 1.0
+    >>> np.unique(net.fc3.weight.data / np.abs(net.fc3.weight.data).max())
+    array([-1.,  0.,  1.], dtype=float32)
     """
     if state is None:
         state = State.start(net, plan, sgd or SGD(), batches)

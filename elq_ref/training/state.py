@@ -40,6 +40,17 @@ class State:
     net holds the weights as they stand (W); `layers` the quantized ones with their alpha and frozen sets; `velocity`
     the momentum of every parameter by name. `stage` and `index` say what comes next: step `index` of `stage`, whose
     freeze happens before its step 0; `step` counts all updates so far.
+
+    >>> train, _ = elq.datasets.digits()
+    >>> batches = elq.Batches(train.subset(slice(64)), 32)
+    >>> for step in elq.quantize(elq.models.lenet5((1, 8, 8)), batches, elq.Plan(sigma2=(0.0,), epochs=(1, 1))):
+    ...     step.state.save("run.safetensors")
+    ...     break
+    >>> net = elq.models.lenet5((1, 8, 8))
+    >>> state = elq.State.load("run.safetensors", net)
+    >>> rest = list(elq.quantize(net, batches, state.plan, state=state))
+    >>> len(rest), state.done, state.share_frozen()
+    (3, True, 1.0)
     """
 
     net: Module

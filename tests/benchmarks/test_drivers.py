@@ -1,8 +1,7 @@
-"""The drivers under benchmarks/: jobs that are stopped, moved to another machine, resumed and skipped; their tables."""
+"""The drivers of benchmarks/accuracy: jobs that are stopped, resumed and skipped, their lines and their tables."""
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -16,19 +15,20 @@ from elq_ref.cli import main
 from elq_ref.cli.plan_options import changed
 from elq_ref.runs.recipes import SUBJECTS, Subject, recipe
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-if not BENCHMARKS.is_dir():
-    pytest.skip("benchmarks/ is not here (tests run from an installed copy)", allow_module_level=True)
-sys.path.insert(0, str(BENCHMARKS))
+ROOT = Path(__file__).parents[2]
+if not (ROOT / "benchmarks").is_dir():
+    pytest.skip("benchmarks/ is not here (tests run from a copy)", allow_module_level=True)
+sys.path.append(str(ROOT))  # at the end: an elq_ref that is installed goes before the checkout's
 
-import ablation  # noqa: E402
-import batchnorm_statistics  # noqa: E402
-import cifar10_comparison  # noqa: E402
-import headline_trials  # noqa: E402
-import headlines  # noqa: E402
-import jobs as driver  # noqa: E402
-import result_text  # noqa: E402
-import tuning  # noqa: E402
+from benchmarks.accuracy import (  # noqa: E402
+    ablation,
+    batchnorm_statistics,
+    cifar10_comparison,
+    headline_trials,
+    headlines,
+    tuning,
+)
+from benchmarks.accuracy import jobs as driver  # noqa: E402
 
 WEIGHTS = ("conv1.weight", "conv2.weight", "fc.weight")
 
@@ -46,28 +46,35 @@ def this_package(monkeypatch):
         monkeypatch.setenv(name, value)
 
 
-def top1_of(folder: Path) -> float:
-    return json.loads((folder / "result.json").read_text())["top1"]
+def top1_of(results: Path, name: str) -> float:
+    (line,) = (line for line in map(json.loads, results.read_text().splitlines()) if line["name"] == name)
+    return line["result"]["top1"]
 
 
-def test_stopped_jobs_go_on_elsewhere_and_finished_ones_are_skipped(trained, tmp_path, monkeypatch, capsys):
+def without_time(results: Path) -> list[dict]:
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    for line in lines:
+        del line["result"]["seconds"]
+    return lines
+
+
+def test_stopped_jobs_go_on_and_finished_ones_are_skipped(trained, tmp_path, monkeypatch, capsys):
     words = ("digits", trained, "--passes", "5", "--method")
     jobs = [driver.Job("elq", (*words, "elq")), driver.Job("float", (*words, "float"))]
-    here = driver.Places(tmp_path / "runs", tmp_path / "kept")
+    here = driver.Series("e", tmp_path / "runs", tmp_path / "results" / "runs.jsonl", curves=True)
     with monkeypatch.context() as patch:  # the time is over when the first stage of ELQ is
-        saved = tmp_path / "runs" / "elq" / "state.safetensors"
+        saved = here.folder(jobs[0]) / "state.safetensors"
         patch.setattr(driver.time, "monotonic", lambda: 100.0 * saved.exists())
         assert not driver.run_jobs(jobs, here, processes=2, minutes=1)
-    assert (tmp_path / "kept" / "unfinished" / "elq" / "state.safetensors").is_file(), capsys.readouterr().out
-    shutil.rmtree(tmp_path / "runs")  # another machine
+    assert "elq" not in here.finished(jobs), capsys.readouterr().out
     assert driver.run_jobs(jobs, here, processes=2)
-    assert not any((tmp_path / "kept" / "unfinished").iterdir())
-    whole = driver.Places(tmp_path / "whole", tmp_path / "whole-kept")
+    whole = driver.Series("e", tmp_path / "whole", tmp_path / "whole.jsonl", curves=True)
     assert driver.run_jobs(jobs, whole)
-    for name in ("config.json", "steps.jsonl", "stages.jsonl", "layers.jsonl", "passes.jsonl"):
-        for job in jobs:
-            assert (here.kept / job.name / name).read_bytes() == (whole.kept / job.name / name).read_bytes()
-    assert (here.kept / "elq" / "net.elq").read_bytes() == (whole.kept / "elq" / "net.elq").read_bytes()
+    assert without_time(here.results) == without_time(whole.results)
+    assert [line["name"] for line in without_time(here.results)] == ["e/elq", "e/float"]
+    packed = [place.folder(jobs[0]) / "net.elq" for place in (here, whole)]
+    assert packed[0].read_bytes() == packed[1].read_bytes()
+    assert list(here.results.parent.iterdir()) == [here.results]  # nothing of an unfinished run
     capsys.readouterr()
     assert driver.run_jobs(jobs, here)
     assert capsys.readouterr().out == ""  # nothing is left to start
@@ -78,47 +85,60 @@ def test_a_job_that_fails_says_why_and_the_others_run(trained, tmp_path, capsys)
         driver.Job("wrong", ("digits", str(tmp_path / "nothing"))),
         driver.Job("right", ("digits", trained, "--passes", "0.2", "--method", "float")),
     ]
-    places = driver.Places(tmp_path / "runs", tmp_path / "kept")
-    assert not driver.run_jobs(jobs, places)
+    place = driver.Series("e", tmp_path / "runs", tmp_path / "runs.jsonl")
+    assert not driver.run_jobs(jobs, place)
     said = capsys.readouterr().out
     assert f"wrong: elq: there is no checkpoint {tmp_path / 'nothing'}" in said
     assert "right: finished" in said
-    assert list(driver.kept_runs(jobs, places)) == ["right"]
+    assert list(place.finished(jobs)) == ["right"]
+    assert not driver.Series("other", tmp_path / "runs", place.results).finished(jobs)
 
 
 def test_a_driver_that_is_told_to_end_leaves_nobody_behind(trained, tmp_path):
     code = f"""
-import sys; sys.path.insert(0, {str(BENCHMARKS)!r})
-import jobs
+import sys; sys.path.append({str(ROOT)!r})
+from benchmarks.accuracy import jobs
 from pathlib import Path
-places = jobs.Places(Path("runs"), Path("kept"))
-jobs.run_jobs([jobs.Job("long", ("digits", {trained!r}, "--passes", "500"))], places)
+place = jobs.Series("e", Path("runs"), Path("runs.jsonl"))
+jobs.run_jobs([jobs.Job("long", ("digits", {trained!r}, "--passes", "500"))], place)
 """
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    while not (tmp_path / "runs" / "long" / "steps.jsonl").exists():
+    folder = tmp_path / "runs" / "e" / "long"
+    while not (folder / "steps.jsonl").exists():
         time.sleep(0.02)
     process.terminate()
     assert "long: elq: interrupted" in process.communicate(timeout=60)[0]
-    assert (tmp_path / "kept" / "unfinished" / "long" / "state.safetensors").is_file()
+    assert (folder / "state.safetensors").is_file()
+    assert not (tmp_path / "runs.jsonl").exists()
 
 
-def test_what_cannot_be_kept_is_said_and_the_others_run(trained, tmp_path, capsys):
+def test_what_cannot_be_added_is_said_and_the_others_run(trained, tmp_path, monkeypatch, capsys):
     words = ("digits", trained, "--passes", "0.2", "--method", "float")
-    places = driver.Places(tmp_path / "runs", tmp_path / "kept")
-    places.kept.mkdir()
-    (places.kept / "first").write_text("in the way")
-    assert not driver.run_jobs([driver.Job(name, words) for name in ("first", "second")], places)
+    place = driver.Series("e", tmp_path / "runs", tmp_path / "runs.jsonl")
+    jobs = [driver.Job(name, words) for name in ("first", "second")]
+    add_run = driver.add_run
+
+    def full_disk_at_first(file, name, run, **more):
+        if name == "e/first":
+            raise OSError(28, "No space left on device", str(file))
+        add_run(file, name, run, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "add_run", full_disk_at_first)
+        assert not driver.run_jobs(jobs, place)
     said = capsys.readouterr().out
-    assert "first: finished, but not kept: " in said
-    assert str(places.kept / "first") in said
+    assert f"first: finished, but not added to {place.results}: [Errno 28] No space left" in said
     assert "second: finished" in said
+    assert list(place.finished(jobs)) == ["second"]
+    assert driver.run_jobs(jobs, place)  # the run is not made again
+    assert list(place.finished(jobs)) == ["first", "second"]
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--only", "nosuch", "nor"], "no run has nosuch or nor in its name"),
-        (["--table", "--results", "{dir}/nothing"], "no run is finished in {dir}/nothing"),
+        (["--table", "--results", "{dir}/no.jsonl"], "no run of cifar10-resnet20 is finished in {dir}/no.jsonl"),
         (["--processes", "0"], "wanted at least 1"),
     ],
 )
@@ -130,24 +150,16 @@ def test_a_driver_refuses_what_leads_nowhere(words, message, tmp_path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
-def test_results_begin_with_the_command_that_made_them(tmp_path, monkeypatch):
-    monkeypatch.setenv("ELQ_ISA", "avx2")
-    monkeypatch.setattr(sys, "argv", ["/somewhere/roofline.py", "--only", "a b", "-o", "x.txt", "--threads", "2"])
-    result_text.keep(tmp_path / "x.txt", "found")
-    text = (tmp_path / "x.txt").read_text()
-    assert text == "    ELQ_ISA=avx2 python benchmarks/roofline.py --only 'a b' --threads 2\n\nfound\n"
-
-
 def test_the_comparison_writes_its_table(trained, tmp_path, monkeypatch, capsys):
-    results = tmp_path / "results" / "compared"
+    results = tmp_path / "runs.jsonl"
     arguments = ["x", "--recipe", "digits", "--checkpoint", trained, "--quick", "--seeds", "0", "1"]
     arguments += ["--only", "float", "elq-ternary", "elq-binary-seed"]
-    arguments += ["--runs", str(tmp_path / "runs"), "--results", str(results)]
+    arguments += ["--runs", str(tmp_path / "runs"), "--results", str(results), "--name", "compared"]
     monkeypatch.setattr(sys, "argv", arguments)
     assert cifar10_comparison.main() == 0
-    text = results.with_suffix(".txt").read_text()
+    text = (tmp_path / "compared.txt").read_text()
     assert "8 of 22 runs are done" in text
-    tops = [top1_of(results / f"float-seed{seed}") for seed in (0, 1)]
+    tops = [top1_of(results, f"compared/float-seed{seed}") for seed in (0, 1)]
     row = next(line for line in text.splitlines() if line.startswith("float"))
     assert row.split()[1:4] == ["1", "2", f"{sum(tops) / 2:.2f}"]
     assert "elq reproduce digits --method elq --seed 1 --levels ternary --quick:" in text
@@ -168,11 +180,12 @@ def test_the_ablation_and_the_trials_write_their_tables(trained, tmp_path, monke
     random = ("--set", "partition=random", ablation.SHARES)
     monkeypatch.setattr(ablation, "VARIANTS", {"baseline": (), "random": random})
     monkeypatch.setattr(tuning, "PASSES", 0.2)
-    common = ["--recipe", "digits", "--network", trained, "--runs", str(tmp_path / "runs")]
-    monkeypatch.setattr(sys, "argv", ["x", *common, "--results", str(tmp_path / "a")])
+    results = tmp_path / "runs.jsonl"
+    common = ["--recipe", "digits", "--network", trained, "--runs", str(tmp_path / "runs"), "--results", str(results)]
+    monkeypatch.setattr(sys, "argv", ["x", *common])
     assert ablation.main() == 0
-    text = (tmp_path / "a.txt").read_text()
-    top1 = {name: top1_of(tmp_path / "a" / f"{name}-seed0") for name in ("baseline", "random")}
+    text = (tmp_path / "ablation.txt").read_text()
+    top1 = {name: top1_of(results, f"ablation/{name}-seed0") for name in ("baseline", "random")}
     rows = {line.split()[0]: line.split()[1:4] for line in text.splitlines() if line.startswith(tuple(top1))}
     rows.pop("random:")  # its settings
     assert rows == {
@@ -180,18 +193,18 @@ def test_the_ablation_and_the_trials_write_their_tables(trained, tmp_path, monke
         "random": ["1", f"{top1['random']:.2f}", f"{top1['random'] - top1['baseline']:+.2f}"],
     }
     only = ["--only", "twn-ternary-lr0.003", "float-lr0.01"]
-    monkeypatch.setattr(sys, "argv", ["x", *common, "--results", str(tmp_path / "t"), *only])
+    monkeypatch.setattr(sys, "argv", ["x", *common, *only])
     assert tuning.main() == 0
-    text = (tmp_path / "t.txt").read_text()
+    text = (tmp_path / "tuning.txt").read_text()
     assert "2 of 54 runs are done" in text
     line = next(line for line in text.splitlines() if line.startswith("twn"))
-    assert line.split()[3] == f"{top1_of(tmp_path / 't' / 'twn-ternary-lr0.003'):.2f}"
+    assert line.split()[3] == f"{top1_of(results, 'tuning/twn-ternary-lr0.003'):.2f}"
     monkeypatch.setattr(headline_trials, "PASSES", 0.3)
-    monkeypatch.setattr(sys, "argv", ["x", *common, "--results", str(tmp_path / "h"), "--only", "binary-lr-0.03"])
+    monkeypatch.setattr(sys, "argv", ["x", *common, "--only", "binary-lr-0.03"])
     assert headline_trials.main() == 0
-    text = (tmp_path / "h.txt").read_text()
+    text = (tmp_path / "headline_trials.txt").read_text()
     line = next(line for line in text.splitlines() if line.startswith("lr 0.03"))
-    assert line.split()[2:] == ["-", f"{top1_of(tmp_path / 'h' / 'binary-lr-0.03'):.2f}"]
+    assert line.split()[2:] == ["-", f"{top1_of(results, 'headline_trials/binary-lr-0.03'):.2f}"]
 
 
 @pytest.mark.parametrize("name", ablation.SETTINGS)
@@ -215,11 +228,12 @@ def test_names_of_jobs_are_unlike_and_fit_a_folder():
 
 
 def test_the_headlines_leave_packed_files_that_give_their_numbers(trained, tmp_path, monkeypatch, capsys):
-    results = tmp_path / "results" / "digits"
+    results = tmp_path / "runs.jsonl"
     arguments = ["x", "--recipe", "digits", "--checkpoint", trained, "--passes", "0.3", "--only", "binary"]
-    monkeypatch.setattr(sys, "argv", [*arguments, "--runs", str(tmp_path / "runs"), "--results", str(results)])
+    arguments += ["--runs", str(tmp_path / "runs"), "--results", str(results), "--name", "digits"]
+    monkeypatch.setattr(sys, "argv", arguments)
     assert headlines.main() == 0
-    text = results.with_suffix(".txt").read_text()
+    text = (tmp_path / "digits.txt").read_text()
     assert "2 of 4 runs are done" in text
     capsys.readouterr()
     for name in ("binary", "binary-firstlast"):
@@ -227,7 +241,7 @@ def test_the_headlines_leave_packed_files_that_give_their_numbers(trained, tmp_p
         assert main(["eval", str(packed), "--data", "digits", "--json"]) == 0
         right = json.loads(capsys.readouterr().out)["correct"]
         (row,) = (line.split() for line in text.splitlines() if line.startswith(f"{name} "))
-        assert row[1:3] == [str(right), f"{top1_of(results / name):.2f}"]
+        assert row[1:3] == [str(right), f"{top1_of(results, f'digits/{name}'):.2f}"]
         assert row[4] == packed.name
     sizes = [results.with_name(f"digits-{name}.elq").stat().st_size for name in ("binary", "binary-firstlast")]
     assert sizes[0] < sizes[1]
@@ -244,7 +258,8 @@ def test_statistics_of_batchnorm_are_compared_on_held_out_pictures(trained, tmp_
     assert batchnorm_statistics.main() == 0
     head, row = (re.split(r"  +", line) for line in capsys.readouterr().out.splitlines()[:2])
     cells = dict(zip(head, row, strict=True))
-    assert cells["50 batches"] == f"{top1_of(tmp_path / 'held'):.2f}"  # what the run measured on its packed file
+    result = json.loads((tmp_path / "held" / "result.json").read_text())
+    assert cells["50 batches"] == f"{result['top1']:.2f}"  # what the run measured on its packed file
     assert float(cells["float network's"]) < float(cells["running averages"])
     monkeypatch.setattr(sys, "argv", ["x", all_digits, "--network", trained])
     with pytest.raises(SystemExit, match="holds no training images out"):

@@ -138,7 +138,7 @@ def test_pictures_of_another_shape_or_none_are_named():
     for shape, dtype in (((1, 3, 7, 6), np.uint8), ((1, 2, 7, 6), np.float32), ((0, 2, 7, 6), np.uint8)):
         with pytest.raises(ValueError, match=r"wanted uint8 \(N, 2, 7, 6\) with N >= 1"):
             calibrate(net, np.zeros(shape, dtype))
-    with pytest.raises(ValueError, match="no int8 program"):
+    with pytest.raises(ValueError, match="not calibrated"):
         value_errors(net, random_pictures(rng, net))
 
 
@@ -178,15 +178,15 @@ def test_the_command_calibrates_from_a_data_set(tmp_path, capsys):
     out = tmp_path / "int8.elq"
     assert main(["calibrate", str(tmp_path / "net.elq"), "--data", "digits", "--count", "30", "-o", str(out)]) == 0
     capsys.readouterr()
-    program = PackedNetwork.load(out).int8
-    assert program.calibration == {"method": "mse", "pictures": 30}
+    int8 = PackedNetwork.load(out).int8
+    assert int8.calibration == {"method": "mse", "pictures": 30}
     train = datasets.load("digits", None, "train")
     chosen = np.arange(30) * len(train) // 30
-    assert program.scales == calibrate(PackedNetwork.load(out), train.images[chosen]).int8.scales
+    assert int8.scales == calibrate(PackedNetwork.load(out), train.images[chosen]).int8.scales
 
     assert main(["eval", str(out), "--data", "digits", "--activations", "int8", "--json"]) == 0
     test = datasets.load("digits", None, "test")
-    correct = int((interpret_int8(program, test.images).logits.argmax(1) == test.labels).sum())
+    correct = int((interpret_int8(int8, test.images).logits.argmax(1) == test.labels).sum())
     assert json.loads(capsys.readouterr().out)["correct"] == correct
     assert main(["eval", str(tmp_path / "net.elq"), "--data", "digits", "--activations", "int8"]) == 2
     assert "calibrate" in capsys.readouterr().err

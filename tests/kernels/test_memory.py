@@ -20,8 +20,8 @@ from elq_ref.nn import BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Se
 
 keep = json.loads(sys.argv[1])
 rng = np.random.default_rng(0)
-layers = Conv2d(rng, 1, 16, 3, padding=1), BatchNorm2d(16), ReLU(), MaxPool2d(2), Flatten(), Linear(rng, 256, 10)
-net = Sequential(*layers).train()
+first, last = Conv2d(1, 16, 3, padding=1, rng=rng), Linear(256, 10, rng=rng)
+net = Sequential(first, BatchNorm2d(16), ReLU(), MaxPool2d(2), Flatten(), last).train()
 images = Tensor(rng.standard_normal((16, 1, 8, 8), dtype=np.float32))  # of 64 KB after a layer, the least that is cut
 labels = rng.integers(0, 10, 16)
 sgd = SGD(0.01, 0.9, 1e-4)

@@ -1,12 +1,14 @@
 """Modules, models, schedules."""
 
+import inspect
 import math
 
 import numpy as np
 import pytest
+from children import run_python
 
-from elq_ref import SGD, Tensor, models, no_grad
-from elq_ref.nn import Linear
+from elq_ref import SGD, Session, Tensor, models, nn, no_grad, ops, pack
+from elq_ref.nn import Conv2d, Linear, Sequential
 from elq_ref.training.sgd import Schedule
 
 
@@ -91,8 +93,111 @@ def test_astype_converts_everything():
 
 
 def test_summary_lists_and_adds_up():
-    text = Linear(np.random.default_rng(0), 3, 2).summary()
+    text = Linear(3, 2, rng=np.random.default_rng(0)).summary()
     assert [line.split()[-1] for line in text.splitlines()] == ["6", "2", "8"]
+
+
+def test_layers_that_are_given_no_generator_never_start_equal():
+    made = [Conv2d(4, 4, 1) for _ in range(50)] + [Linear(4, 4) for _ in range(50)]
+    assert len({layer.weight.data.tobytes() for layer in made}) == 100
+    weights = np.concatenate([layer.weight.data.ravel() for layer in made])
+    assert abs(weights.std() - math.sqrt(2 / 4)) < 0.05  # 1600 of them: five standard errors are 0.06
+    assert (Linear(4, 4).weight.data != Linear(4, 4, rng=np.random.default_rng(0)).weight.data).all()
+
+
+STARTS = """
+from elq_ref.nn import Conv2d, Linear
+print([float(w) for layer in (Conv2d(2, 3, 3), Linear(5, 2), Conv2d(2, 3, 3)) for w in layer.weight.data.flat])
+"""
+
+
+def test_the_same_program_starts_with_the_same_weights():
+    others = "import elq_ref; elq_ref.models.lenet5()\n"  # layers with a generator are not counted
+    first, second = (run_python(program) for program in (STARTS, others + STARTS))
+    assert first.stdout == second.stdout != ""
+
+
+def test_a_generator_decides_the_weights():
+    a, b, c = (Linear(3, 2, rng=np.random.default_rng(seed)).weight.data for seed in (7, 7, 8))
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).all()
+    wanted = np.random.default_rng(7).standard_normal((2, 3)) * math.sqrt(2 / 3)
+    np.testing.assert_array_equal(a, wanted.astype(np.float32))
+
+
+def test_a_sequential_is_a_list():
+    modules = Linear(3, 4), nn.ReLU(), Linear(4, 2, bias=False)
+    net = Sequential(*modules)
+    assert len(net) == 3
+    assert list(net) == list(modules)
+    assert net[0] is modules[0]
+    assert net[-1] is modules[2]
+    assert list(net[1:]) == list(modules[1:])
+    assert list(net.state_dict()) == ["0.weight", "0.bias", "2.weight"]
+    with pytest.raises(IndexError):
+        net[3]
+
+
+@pytest.mark.parametrize(
+    ("module", "wanted"),
+    [
+        (nn.MaxPool2d(2), lambda x: ops.max_pool(x, 2, 2)),
+        (nn.MaxPool2d((2, 3), 1), lambda x: ops.max_pool(x, (2, 3), (1, 1))),
+        (nn.AvgPool2d(3, (1, 2)), lambda x: ops.avg_pool(x, (3, 3), (1, 2))),
+        (nn.AvgPool2d(3), lambda x: ops.avg_pool(x, (3, 3), (3, 3))),
+        (nn.Flatten(), lambda x: ops.reshape(x, (2, 60))),
+        (nn.GlobalAvgPool(), ops.global_avg_pool),
+    ],
+)
+def test_modules_are_their_operations(module, wanted):
+    x = Tensor(np.random.default_rng(1).standard_normal((2, 3, 4, 5)))
+    np.testing.assert_array_equal(module(x).data, wanted(x).data)
+
+
+def test_adaptive_avg_pool_is_the_mean_of_a_channel():
+    x = Tensor(np.arange(48.0).reshape(2, 2, 3, 4))
+    np.testing.assert_allclose(nn.AdaptiveAvgPool2d(1)(x).data[..., 0, 0], [[5.5, 17.5], [29.5, 41.5]])
+    with pytest.raises(ValueError, match="output_size is 7, wanted 1"):
+        nn.AdaptiveAvgPool2d(7)
+
+
+def test_groups_that_do_not_divide_are_refused():
+    with pytest.raises(ValueError, match="2 groups of 3 to 4 channels"):
+        Conv2d(3, 4, 3, groups=2)
+
+
+@pytest.mark.torch
+def test_arguments_are_pytorchs_in_its_order():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    for name in ("Conv2d", "Linear", "BatchNorm2d", "ReLU", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d"):
+        ours, theirs = (list(inspect.signature(getattr(m, name)).parameters.values()) for m in (nn, torch.nn))
+        ours = [p for p in ours if p.name != "rng"]
+        assert [(p.name, p.default) for p in ours] == [(p.name, p.default) for p in theirs[: len(ours)]], name
+
+
+WORDS = """Sequential(
+    Conv2d(3, 8, 3, 1, 1, bias=False), BatchNorm2d(8, 1e-3), ReLU(), MaxPool2d(3, 2), Conv2d(8, 8, (1, 3), groups=2),
+    AvgPool2d((2, 1)), Sequential(Conv2d(8, 6, 1, stride=1, dilation=2), ReLU()), AdaptiveAvgPool2d(1), Flatten(),
+    Linear(6, 5, bias=False), ReLU(), Linear(5, 4),
+)"""
+
+
+@pytest.mark.torch
+def test_a_network_in_pytorchs_words_is_pytorchs_network():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    ours, theirs = eval(WORDS, dict(vars(nn))), eval(WORDS, dict(vars(torch.nn)))
+    rng = np.random.default_rng(2)
+    for _, module in ours.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean[:], module.running_var[:] = rng.standard_normal(8), rng.uniform(0.5, 2, 8)
+    theirs.load_state_dict({n: torch.tensor(w) for n, w in ours.state_dict().items()}, strict=False)
+    x = rng.standard_normal((4, 3, 11, 10))
+    with torch.no_grad():
+        wanted = theirs.double().eval()(torch.tensor(x)).numpy()
+    packed = pack(ours, {}, input_shape=x.shape[1:], normalization=([0.0] * 3, [1.0] * 3), classes="abcd")
+    np.testing.assert_allclose(Session(packed)(x.astype(np.float32)), wanted, rtol=1e-4, atol=1e-5)
+    with no_grad():
+        np.testing.assert_allclose(ours.astype(np.float64).eval()(Tensor(x)).data, wanted, rtol=1e-12, atol=1e-13)
 
 
 def test_schedules():

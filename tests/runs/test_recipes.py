@@ -207,8 +207,8 @@ def test_layer_records_are_counts_of_the_weights():
     assert record["free"] == free
     assert record["levels"] == [-1, 0, 1]
     assert record["shares"][1] == pytest.approx(zeros / layer.w.size, abs=1e-6)
-    assert record["held"][1] == pytest.approx(held_zeros / layer.w.size, abs=1e-6)
-    assert sum(record["held"]) == pytest.approx(layer.frozen.mean(), abs=3e-6)
+    assert record["frozen"][1] == pytest.approx(held_zeros / layer.w.size, abs=1e-6)
+    assert sum(record["frozen"]) == pytest.approx(layer.frozen.mean(), abs=3e-6)
     assert record["error"] == pytest.approx(error / power, abs=1e-6)
     layer.frozen[:] = True
     assert layer_records(state)["conv2.weight"]["free"] == []

@@ -1,13 +1,15 @@
-"""Reports and comparisons: what a run's folder is read as, statistics against SciPy, pages, refusals."""
+"""Reports and comparisons: what a run is read as, statistics against SciPy, pages, refusals."""
 
 import base64
 import json
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import children
 import numpy as np
 import pytest
 
@@ -15,7 +17,8 @@ from elq_ref import Plan
 from elq_ref.cli import main
 from elq_ref.errors import FormatError
 from elq_ref.runs.comparison import differences, grouped, half_interval, reference, t_quantile, table
-from elq_ref.runs.record import RunRecord, blocks
+from elq_ref.runs.lines import add_run, blocks
+from elq_ref.runs.record import RunRecord, names_in, read_runs
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def records(tops: dict[str, list[float]]) -> list[RunRecord]:
         for seed, top1 in enumerate(values):
             config = {"method": method, "levels": "float" if method == "float" else "ternary", "seed": seed}
             result = {"top1": top1, "total": 100, "correct": round(top1)}
-            made.append(RunRecord(Path(method, str(seed)), config, Plan(), result, [], [], [], []))
+            made.append(RunRecord(f"{method}/{seed}", config, Plan(), result, [], [], [], []))
     return made
 
 
@@ -145,28 +148,33 @@ def test_compare_prints_and_writes_a_table(runs, tmp_path, capsys):
     assert {"difference", "half_interval"} <= set(result["ttq ternary"])
 
 
-def test_what_is_kept_of_a_run_reads_as_the_run(runs, tmp_path):
+def test_a_line_of_a_run_reads_as_its_folder(runs, tmp_path):
+    file = tmp_path / "sub" / "runs.jsonl"
+    for name in ("ttq", "elq", "float"):
+        add_run(file, f"digits/{name}", RunRecord.read(runs[name]), curves=name == "elq")
+    assert names_in(file) == ["digits/elq", "digits/float", "digits/ttq"]
     for name in ("elq", "ttq", "float"):
-        run = RunRecord.read(runs[name])
-        run.keep(tmp_path / name)
-        kept = RunRecord.read(tmp_path / name)
-        assert (kept.stages, kept.layers, kept.passes) == (run.stages, run.layers, run.passes)
-        assert kept.config == run.config
-        assert kept.result == run.result
-        assert str(runs[name].parent) not in (tmp_path / name / "result.json").read_text()
-        assert (tmp_path / name / "net.elq").exists() == (name == "elq")
-        assert len(kept.steps) <= 120 + len(run.stages)
-        assert kept.steps[-1]["step"] == run.steps[-1]["step"]
+        run, line = RunRecord.read(runs[name]), RunRecord.read(f"{file}#digits/{name}")
+        assert (line.stages, line.passes, line.plan, line.result) == (run.stages, run.passes, run.plan, run.result)
+        assert line.config == run.config
+        assert line.layers == (run.layers if name == "elq" else [])
+        assert bool(line.steps) == (name == "elq")
+    kept = RunRecord.read(f"{file}#digits/elq").steps
+    assert len(kept) <= 120 + 5
+    assert kept[-1]["step"] == RunRecord.read(runs["elq"]).steps[-1]["step"]
+    assert str(runs["elq"].parent) not in file.read_text()
 
 
-def test_kept_steps_are_means_of_blocks_within_a_stage(tmp_path, runs):
+def test_steps_of_a_line_are_means_of_blocks_within_a_stage(tmp_path, runs):
     run = RunRecord.read(runs["elq"])
     steps = [
         {**run.steps[0], "step": n, "stage": int(n > 250), "loss": None if n < 4 else float(n), "error": 2.0 * n}
         for n in range(1, 501)
     ]
-    RunRecord(run.path, run.config, run.plan, run.result, steps, [], [], []).keep(tmp_path)
-    kept = RunRecord.read(tmp_path).steps
+    file = tmp_path / "runs.jsonl"
+    add_run(file, "made", replace(run, steps=steps), curves=True)
+    read = RunRecord.read(f"{file}#made")
+    kept = read.steps
     assert [line["step"] for line in kept[:3]] == [4, 8, 12]
     assert [line["step"] for line in kept if line["stage"] == 0][-1] == 250
     assert sum(line["steps"] for line in kept) == 500
@@ -174,6 +182,57 @@ def test_kept_steps_are_means_of_blocks_within_a_stage(tmp_path, runs):
     assert kept[0]["loss"] == 4.0  # steps without a pass at W do not count
     assert kept[1]["loss"] == np.mean([5, 6, 7, 8])
     assert kept[0]["error"] == 2 * np.mean([1, 2, 3, 4])
+    add_run(file, "again", read, curves=True)
+    assert RunRecord.read(f"{file}#again").steps == kept
+
+
+def test_runs_of_a_file_are_chosen_by_their_names(tmp_path):
+    file = tmp_path / "a#b.jsonl"
+    for run, name in zip(records({"elq": [1.0, 2.0, 3.0]}), ("x/one", "x/two", "y/one"), strict=True):
+        add_run(file, name, run)
+    assert [run.top1 for run in read_runs([file])] == [1, 2, 3]
+    assert [run.top1 for run in read_runs([f"{file}#y/one", f"{file}#x/*"])] == [3, 1, 2]
+    assert [run.place for run in read_runs([f"{file}#?/one"])] == [f"{file}#x/one", f"{file}#y/one"]
+    with pytest.raises(ValueError, match=r"jsonl#x/\* has 2 runs, wanted the name of one"):
+        RunRecord.read(f"{file}#x/*")
+    with pytest.raises(FileNotFoundError, match=r"no run in .*a#b\.jsonl is called z"):
+        RunRecord.read(f"{file}#z")
+    with pytest.raises(FileNotFoundError, match=r"there is no run .*no\.jsonl#x: wanted the folder"):
+        RunRecord.read(tmp_path / "no.jsonl#x")
+    assert names_in(tmp_path / "no.jsonl") == []
+
+
+def test_a_file_of_runs_is_never_half_written(tmp_path, monkeypatch):
+    file = tmp_path / "runs.jsonl"
+    one, two = records({"elq": [1.0, 2.0]})
+    add_run(file, "one", one)
+    before = file.read_bytes()
+    with pytest.raises(ValueError, match="has a run one already"):
+        add_run(file, "one", two)
+    with monkeypatch.context() as patch:
+        patch.setattr("elq_ref.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "no space left")))
+        with pytest.raises(OSError, match="no space left"):
+            add_run(file, "two", two)
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_two_processes_that_add_to_one_file_lose_no_run(tmp_path):
+    code = """
+import sys
+from elq_ref import Plan
+from elq_ref.runs.lines import add_run
+from elq_ref.runs.record import RunRecord
+result = {"top1": 1.0, "total": 100, "correct": 1}
+for n in range(20):
+    add_run(sys.argv[1], f"{sys.argv[2]}{n}", RunRecord("", {}, Plan(), result, [], [], [], []))
+"""
+    pytest.importorskip("fcntl")
+    file = tmp_path / "runs.jsonl"
+    command = [sys.executable, "-c", code, str(file)]
+    both = [subprocess.Popen([*command, name], cwd=tmp_path, env=children.environment()) for name in "ab"]
+    assert [process.wait() for process in both] == [0, 0]
+    assert sorted(names_in(file)) == sorted(f"{name}{n}" for name in "ab" for n in range(20))
 
 
 def test_blocks_are_as_equal_as_can_be_and_about_the_size_asked_for():
@@ -202,14 +261,14 @@ def test_a_report_holds_its_pictures(runs, tmp_path, capsys):
         assert f"<td>{label}</td>" in page
 
 
-def test_a_report_of_a_plain_quantization_and_of_what_was_kept(runs, tmp_path):
+def test_a_report_of_a_plain_quantization_and_of_a_line(runs, tmp_path):
     pytest.importorskip("matplotlib")
     trained = str(runs["elq"].parent / "float.safetensors")
     out = str(tmp_path / "run")
     assert main(["quantize", trained, "--data", "digits", "--method", "inq", "--epochs", "1", "-o", out]) == 0
     assert main(["report", out, "-o", str(tmp_path / "a")]) == 0
-    RunRecord.read(runs["elq"]).keep(tmp_path / "kept")
-    assert main(["report", str(tmp_path / "kept"), "-o", str(tmp_path / "b")]) == 0
+    add_run(tmp_path / "runs.jsonl", "kept", RunRecord.read(runs["elq"]), curves=True)
+    assert main(["report", f"{tmp_path}/runs.jsonl#kept", "-o", str(tmp_path / "b")]) == 0
     assert len(list((tmp_path / "b").glob("*.png"))) == 5
 
 
@@ -218,7 +277,7 @@ def test_a_report_names_the_band_of_the_next_freeze():
     from elq_ref.runs.report.weights import _next_band
 
     def band(stage, **options):
-        run = RunRecord(Path(), {}, Plan(**options), {}, [], [], [], [])
+        run = RunRecord("", {}, Plan(**options), {}, [], [], [], [])
         return _next_band(run, stage)
 
     assert [band(stage) for stage in range(-1, 5)] == [None, (0.4, 0.6), (0.3, 0.7), (0.2, 0.8), None, None]
@@ -277,7 +336,39 @@ def test_a_record_says_which_error_it_is(runs, tmp_path):
     with pytest.raises(FormatError, match=r"steps\.jsonl line 1"):
         RunRecord.read(damaged(tmp_path, runs["elq"], "steps.jsonl", "x"))
     with pytest.raises(FileNotFoundError, match=r"no config\.json"):
-        RunRecord.read(tmp_path / "nowhere")
+        RunRecord.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        (None, '{"name": "x"', "runs.jsonl line 1 is no JSON"),
+        (None, "[1]", "runs.jsonl line 1 has no name"),
+        ("name", 3, "runs.jsonl line 1 has no name"),
+        ("config", None, "runs.jsonl#x: config lacks plan"),
+        ("config", {"plan": {"a9": 1}}, "runs.jsonl#x: config has no plan that can be read: no such option: a9"),
+        ("result", {"top1": 3}, "runs.jsonl#x: result lacks correct, total"),
+        ("stages", [{"step": 1}], "runs.jsonl#x: stages line 1 lacks stage, frozen"),
+        ("passes", {"step": 1}, "runs.jsonl#x: passes: wanted lists"),
+    ],
+)
+def test_a_damaged_line_is_one_line(tmp_path, part, value, words, capsys):
+    file = tmp_path / "runs.jsonl"
+    add_run(file, "x", records({"elq": [1.0]})[0])
+    line = json.loads(file.read_text())
+    file.write_text(value if part is None else json.dumps(line | {part: value}))
+    assert main(["compare", f"{file}#*"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert len(error.splitlines()) == 1
+    assert words in error
+
+
+def test_a_name_twice_is_noticed(tmp_path):
+    file = tmp_path / "runs.jsonl"
+    add_run(file, "x", records({"elq": [1.0]})[0])
+    file.write_text(2 * file.read_text())
+    with pytest.raises(FormatError, match="has x twice"):
+        read_runs([file])
 
 
 def test_no_two_of_many_look_alike():

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runtime_nets import error_bounds, random_pictures, small, version1, with_int8
+from runtime_nets import content_of, error_bounds, packed, random_pictures, small, with_int8
 
 from elq_ref.errors import FormatError
 from elq_ref.runtime import Session, interpret_int8, load
-from elq_ref.runtime.format import from_bytes, to_bytes
 from elq_ref.runtime.interpreter import values
 
 pytestmark = pytest.mark.kernels
@@ -70,11 +69,11 @@ MEMORY = 64 << 20  # that loading a file of a few kilobytes may take
 SECONDS = 5  # likewise; a load takes milliseconds, and the machine may be busy
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["version 1", "version 2 with int8"])
+@pytest.fixture(scope="module", params=[False, True], ids=["float", "with int8"])
 def content(request):
     rng = np.random.default_rng(30)
     net = small(rng)
-    return version1(net) if request.param == 1 else to_bytes(with_int8(net, rng))
+    return content_of(with_int8(net, rng) if request.param else net)
 
 
 @contextmanager
@@ -207,45 +206,45 @@ def mutated(rng, text, paths):
     return wrong
 
 
-def opened(content):
+def split(content):
     """(safetensors' header, the JSON text in it, the bytes of the tensors)."""
     length = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:length])
     return header, json.loads(header["__metadata__"]["elq"]), content[length:]
 
 
-def closed(header, data):
+def joined(header, data):
     raw = json.dumps(header).encode()
     return len(raw).to_bytes(8, "little") + raw + data
 
 
 def test_members_of_the_text_replaced_dropped_or_doubled(content, tmp_path):
     rng = np.random.default_rng(34)
-    header, text, data = opened(content)
+    header, text, data = split(content)
     paths = list(places(text))[1:]
     loaded = 0
     for _ in range(1200):
         wrong = dict(header, __metadata__={"elq": json.dumps(mutated(rng, text, paths))})
-        loaded += outcome(tmp_path / "m.elq", closed(wrong, data))
+        loaded += outcome(tmp_path / "m.elq", joined(wrong, data))
     assert loaded  # other names of classes, for one
 
 
 def test_members_of_the_header_replaced_dropped_or_doubled(content, tmp_path):
     """Types, shapes and offsets of tensors, which safetensors itself reads."""
     rng = np.random.default_rng(35)
-    header, _, data = opened(content)
+    header, _, data = split(content)
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
     paths = list(places(tensors))[1:]
     for _ in range(600):
         wrong = mutated(rng, tensors, paths)
-        outcome(tmp_path / "h.elq", closed({"__metadata__": header["__metadata__"]} | wrong, data))
+        outcome(tmp_path / "h.elq", joined({"__metadata__": header["__metadata__"]} | wrong, data))
 
 
 def test_numbers_of_the_int8_part(tmp_path):
-    """Every integer that a program computes with, set to the ends of its type or of its range, or near them."""
+    """Every integer that int8 inference computes with, set to the ends of its type or of its range, or near them."""
     rng = np.random.default_rng(38)
-    content = to_bytes(with_int8(small(rng), rng))
-    header, _, data = opened(content)
+    content = content_of(with_int8(small(rng), rng))
+    header, _, data = split(content)
     numbers = [0, 1, 32, 33, 34, 62, 63, 255, -1, -128, 127, 2**30 - 1, 2**30, 2**31 - 1, -(2**31)]
     kinds = {"b": "<i4", "q": "<i4", "s": "u1", "table": "i1", "fc2.int8": "i1", "factor": "<i4", "conv1.trits": "u1"}
     loaded = 0
@@ -255,16 +254,16 @@ def test_numbers_of_the_int8_part(tmp_path):
             first, last = header[name]["data_offsets"]
             array = np.frombuffer(wrong, np.uint8)[first:last].view(kinds[name])
             array[rng.integers(len(array))] = np.array(numbers[rng.integers(len(numbers))]).astype(kinds[name])
-        loaded += outcome(tmp_path / "n.elq", closed(header, bytes(wrong)))
+        loaded += outcome(tmp_path / "n.elq", joined(header, bytes(wrong)))
     assert 0 < loaded < 600
 
 
 @pytest.fixture(scope="module")
 def resnet20():
-    path = Path(__file__).parents[2] / "benchmarks" / "results" / "resnet20-ternary-6passes.elq"
+    path = Path(__file__).parents[1] / "data" / "resnet20-ternary.elq"
     net = load(path)
     rng = np.random.default_rng(39)
-    return [path.read_bytes(), to_bytes(with_int8(net, rng))]
+    return [path.read_bytes(), content_of(with_int8(net, rng))]
 
 
 def test_a_real_network(resnet20, tmp_path):
@@ -283,4 +282,4 @@ def test_a_real_network(resnet20, tmp_path):
                 continue
             for activations in ("float32", "int8")[: 1 if net.int8 is None else 2]:
                 assert Session(net, activations)(np.zeros((1, 3, 32, 32), np.uint8)).shape == (1, 10)
-    assert from_bytes(resnet20[1]).int8 is not None
+    assert packed(resnet20[1]).int8 is not None

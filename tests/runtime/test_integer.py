@@ -12,6 +12,7 @@ from runtime_nets import network, random_pictures, small, weighted, with_int8
 from elq_ref.deploy import derive
 from elq_ref.deploy.derive import scaled_values
 from elq_ref.graph.codes import pack_codes
+from elq_ref.preprocessing import Normalization
 from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight, interpret_int8
 from elq_ref.runtime.integer import AddScales, IntegerNode, Requantize, to_int8
 from elq_ref.runtime.integer_interpreter import requantize
@@ -41,13 +42,13 @@ def test_the_layer_that_the_page_computes_by_hand():
     rows = example()
     codes = np.array(rows["codes"], int).reshape(3, 4)
     net = linear(codes, [3 / 8], [float(a) for a in rows["A"]], [float(b) for b in rows["B"]])
-    program = derive(net, {"input": 1 / 16, "fc": 1 / 8})
-    node = program.nodes[-1]
+    int8 = derive(net, {"input": 1 / 16, "fc": 1 / 8})
+    node = int8.nodes[-1]
     for key in "qsb":
         assert getattr(node.requantize, key).tolist() == rows[key]
     assert {node.requantize.l} == set(rows["l"])
     x = np.array(rows["x"], np.int8).reshape(1, 4, 1, 1)
-    outputs = interpret_int8(program, x)
+    outputs = interpret_int8(int8, x)
     assert outputs.raw[0].tolist() == rows["acc"]
     assert outputs.values["fc"][0].tolist() == rows["y"]
     assert rows["m"][:2] == [Fraction(1, 16) * Fraction(3, 8) * abs(a) * 8 for a in rows["A"][:2]]
@@ -132,21 +133,21 @@ def test_the_constants_of_means_and_of_a_scale_shift():
         Node("global_avg_pool", "g", ("norm",)),
     ]
     scales = {"input": 0.02, "mean": 0.013, "norm": 0.041, "g": 0.037}
-    program = derive(network(nodes, (3, 5, 7), 3), scales)
+    int8 = derive(network(nodes, (3, 5, 7), 3), scales)
     exact = {name: Fraction(s) for name, s in scales.items()}
     m = {
         "mean": [exact["input"] / 6 / exact["mean"]],
         "norm": [exact["mean"] * abs(Fraction(float(a))) / 64 / exact["norm"] for a in scale],
         "g": [exact["norm"] / (4 * 5) / exact["g"]],
     }
-    for node in program.nodes:
+    for node in int8.nodes:
         r = node.requantize
         for o, wanted in enumerate(m[node.name]):
             assert abs(int(r.q[o]) * Fraction(2) ** (r.l - int(r.s[o])) / wanted - 1) < Fraction(1, 2**30)
             steps = Fraction(float(bias[o])) / exact["norm"] / wanted if node.name == "norm" else 0
             assert abs(int(r.b[o]) - steps) <= HALF
-    assert program.nodes[1].weight.data.tolist() == [64, -64, 64]
-    np.testing.assert_allclose(program.factor, [0.041 / 20] * 3, rtol=1e-6)
+    assert int8.nodes[1].weight.data.tolist() == [64, -64, 64]
+    np.testing.assert_allclose(int8.factor, [0.041 / 20] * 3, rtol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -158,9 +159,9 @@ def test_every_result_is_as_near_as_the_page_says(seed):
     a, b = rng.standard_normal((2, outputs)) * np.exp(rng.uniform(-4, 3, (2, outputs)))
     net = linear(codes, [0.0371], a, b)
     s_in, s_out = 0.0217, 0.0713
-    program = derive(net, {"input": s_in, "fc": s_out})
+    int8 = derive(net, {"input": s_in, "fc": s_out})
     x = rng.integers(-128, 128, (64, inputs, 1, 1)).astype(np.int8)
-    y = interpret_int8(program, x).values["fc"]
+    y = interpret_int8(int8, x).values["fc"]
     sums = x[:, :, 0, 0].astype(int) @ codes.T
     alpha, (node,) = float(net.alpha("fc")[0]), net.graph.nodes[1:]
     inside = 0
@@ -192,14 +193,13 @@ def test_extreme_sums_through_both_forms_of_the_requantization(l):
     sums = np.stack([np.full(count, v) for v in ends] + [rng.integers(-most, most + 1, count) for _ in range(20)])
     sums[:, q == 0] = b[q == 0]
     got = requantize(node, sums)
-    rounding = r.rounding()
-    assert rounding.dtype == np.int32
+    rounding = [2 * int(b[o]) if q[o] == 0 else 1 << int(s[o]) - 33 for o in range(count)]
     for n, o in np.ndindex(*sums.shape):
         acc, qo, so = int(sums[n, o]), int(q[o]), int(s[o])
         exact = min(max(((acc << l) * qo + (1 << so - 1)) >> so, -128), 127) if qo else int(b[o])
         high = ((acc << l) * qo) >> 32
-        assert -(2**31) <= high + int(rounding[o]) < 2**31
-        assert int(got[n, o]) == exact == min(max((high + int(rounding[o])) >> (so - 32), -128), 127)
+        assert -(2**31) <= high + rounding[o] < 2**31
+        assert int(got[n, o]) == exact == min(max((high + rounding[o]) >> (so - 32), -128), 127)
 
 
 def test_quantize_rounds_half_up_saturates_and_knows_nan():
@@ -210,7 +210,7 @@ def test_quantize_rounds_half_up_saturates_and_knows_nan():
 
 
 def test_the_table_of_the_input():
-    metadata = Metadata(("a", "b"), (0.25, 0.5), (0.5, 0.25))
+    metadata = Metadata(("a", "b"), Normalization((0.25, 0.5), (0.5, 0.25)))
     net = PackedNetwork(Graph("input", (2, 1, 1), (Node("global_avg_pool", "g", ("input",)),), "g"), metadata)
     table = derive(net, {"input": 1 / 64, "g": 1.0}).table
     for c, (mean, std) in enumerate([(Fraction(1, 4), HALF), (HALF, Fraction(1, 4))]):
@@ -326,8 +326,8 @@ def test_which_relu_goes_into_a_clamp():
         Node("relu", "end", ("g",)),
     ]
     net = with_int8(network(nodes, (2, 2, 2), 2), rng)
-    program = net.int8
-    assert [(n.name, n.source, n.lo) for n in program.nodes] == [
+    int8 = net.int8
+    assert [(n.name, n.source, n.lo) for n in int8.nodes] == [
         ("into", "c", 0),
         ("again", "again", -128),
         ("d", "d", -128),
@@ -337,7 +337,7 @@ def test_which_relu_goes_into_a_clamp():
         ("of", "of", -128),
         ("end", "g", 0),
     ]
-    outputs = interpret_int8(program, random_pictures(rng, net))
+    outputs = interpret_int8(int8, random_pictures(rng, net))
     assert min(outputs.values[name].min() for name in ("into", "beside", "after", "end")) >= 0
     assert outputs.raw.min() >= 0
 
@@ -354,14 +354,14 @@ def test_an_output_that_a_relu_reads_too_is_not_cut():
 def test_raw_sums_are_finer_than_int8_logits():
     """Two classes that one int8 step joins are told apart by their sums; of equal ones the first is meant."""
     net = linear([[1, 1, 0], [1, 1, 1], [1, 1, 1]], [0.01], [1.0] * 3, [0.0] * 3)
-    program = derive(net, {"input": 1.0, "fc": 1.0})
-    outputs = interpret_int8(program, np.array([60, 60, 1], np.int8).reshape(1, 3, 1, 1))
+    int8 = derive(net, {"input": 1.0, "fc": 1.0})
+    outputs = interpret_int8(int8, np.array([60, 60, 1], np.int8).reshape(1, 3, 1, 1))
     assert outputs.values["fc"].tolist() == [[1, 1, 1]]
     assert outputs.raw.tolist() == [[120, 121, 121]]
     assert outputs.raw[0].argmax() == outputs.logits[0].argmax() == 1
 
 
-def test_a_program_is_checked_when_it_is_made():
+def test_an_integer_network_is_checked_when_it_is_made():
     rng = np.random.default_rng(10)
     net = with_int8(small(rng), rng)
     p = net.int8

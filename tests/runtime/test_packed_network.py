@@ -8,6 +8,7 @@ import pytest
 from runtime_nets import network, small, weighted, with_int8
 
 from elq_ref.graph.shapes import MAX_VALUES
+from elq_ref.preprocessing import Normalization
 from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Session
 
 pytestmark = pytest.mark.kernels
@@ -33,13 +34,12 @@ def test_memory_is_bounded_before_it_is_taken():
 def test_metadata_must_fit_the_graph():
     rng = np.random.default_rng(24)
     graph = Graph("input", (2, 4, 4), (Node("global_avg_pool", "g", ("input",)),), "g")
-    meta = Metadata(("a", "b"), (0.0, 0.0), (1.0, 1.0))
+    meta = Metadata(("a", "b"), Normalization((0.0, 0.0), (1.0, 1.0)))
     assert PackedNetwork(graph, meta).shapes == {"input": (2, 4, 4), "g": (2,)}
     for wrong, message in (
         ({"classes": ()}, "0 class names"),
         ({"classes": ("a",)}, "1 class name"),
-        ({"mean": (0.0,)}, "1 mean"),
-        ({"std": (1.0, -1.0)}, "more than 0"),
+        ({"normalization": Normalization((0.0,), (1.0,))}, "1 mean"),
         ({"method": {"x": np.nan}}, "JSON"),
         ({"method": {"x": object()}}, "JSON"),
     ):

@@ -11,7 +11,7 @@ from children import run_python
 from runtime_nets import error_bounds, gamma, magnitudes, network, roundings, small, weighted
 
 from elq_ref.graph.shapes import infer_shapes
-from elq_ref.runtime import Graph, Node, Session, interpret, kernels, numpy_program
+from elq_ref.runtime import Graph, Node, Session, interpret, native, numpy_backend
 
 pytestmark = pytest.mark.kernels
 
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.kernels
 def backend(request, monkeypatch):
     """Both ways to run a layer."""
     if request.param == "NumPy":
-        monkeypatch.setattr(kernels, "_infer", None)
-    elif kernels._infer is None:
+        monkeypatch.setattr(native, "_infer", None)
+    elif native._infer is None:
         pytest.skip("the extension _infer is not built")
     return request.param
 
@@ -119,7 +119,7 @@ def test_from_a_file_as_from_the_network_and_several_pictures_as_each_alone(back
     np.testing.assert_array_equal(Session(tmp_path / "net.elq")(x), y)
     np.testing.assert_array_equal(Session(net)(np.asfortranarray(x)), y)
     assert Session(net)(x[:0]).shape == (0, 3)
-    monkeypatch.setattr(numpy_program, "MAX_FLOATS", 2000)  # a few pictures in a pass
+    monkeypatch.setattr(numpy_backend, "MAX_FLOATS", 2000)  # a few pictures in a pass
     if backend == "C":
         np.testing.assert_array_equal(Session(net)(x), y)
         np.testing.assert_array_equal(np.concatenate([Session(net)(x[k : k + 1]) for k in range(37)]), y)
@@ -131,7 +131,7 @@ def test_pictures_are_normalized_by_the_rule_of_the_file(backend):
     rng = np.random.default_rng(12)
     net = small(rng)
     pictures = rng.integers(0, 256, (3, 2, 7, 6)).astype(np.uint8)
-    mean, std = (np.reshape(v, (-1, 1, 1)) for v in (net.metadata.mean, net.metadata.std))
+    mean, std = (np.reshape(v, (-1, 1, 1)) for v in (net.metadata.normalization.mean, net.metadata.normalization.std))
     x = ((pictures / 255 - mean) / std).astype(np.float32)
     np.testing.assert_array_equal(Session(net)(pictures), Session(net)(x))
 
@@ -190,7 +190,7 @@ print(hashlib.sha256(Session(net)(x).tobytes()).hexdigest())
 
 
 def test_the_same_bits_for_any_number_of_threads():
-    if kernels._infer is None:
+    if native._infer is None:
         pytest.skip("the extension _infer is not built")
     runs = [
         run_python(THREADS_SCRIPT, str(Path(__file__).parents[1]), ELQ_NUM_THREADS=str(n)) for n in (1, 2, 3, 7)
@@ -202,7 +202,7 @@ def test_the_same_bits_for_any_number_of_threads():
 
 @pytest.mark.parametrize(("name", "value"), [("ELQ_ISA", "mmx"), ("ELQ_NUM_THREADS", "many")])
 def test_an_unknown_setting_is_refused_clearly(name, value):
-    if kernels._infer is None:
+    if native._infer is None:
         pytest.skip("the extension _infer is not built")
     run = run_python("import elq_ref.runtime", **{name: value})
     assert run.returncode

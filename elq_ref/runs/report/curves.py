@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ..record import RunRecord, blocks
+from ..lines import blocks
+from ..record import RunRecord
 from .style import FROZEN, GRAY, W_HAT, W, styled
 
 BLOCKS = 80  # points of a smoothed loss curve

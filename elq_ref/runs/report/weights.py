@@ -61,10 +61,10 @@ def _histogram(axes: Axes, layers: list[Record], band: tuple[float, float] | Non
     """Free weights as a density, frozen ones as bars on their levels, W_hat's levels as lines."""
     weights = sum(layer["weights"] for layer in layers)
     free = sum((np.array(layer["free"]) for layer in layers if layer["free"]), np.zeros(BINS)) / weights
-    held: dict[float, float] = {}
+    frozen: dict[float, float] = {}
     for layer in layers:
-        for level, share in zip(layer["levels"], layer["held"], strict=True):
-            held[level] = held.get(level, 0.0) + share * layer["weights"] / weights
+        for level, share in zip(layer["levels"], layer["frozen"], strict=True):
+            frozen[level] = frozen.get(level, 0.0) + share * layer["weights"] / weights
     top = np.sort(free[1:-1])[-4]  # a narrow peak, of dead weights or of what lies beyond, is cut
     if band is not None and free.any():
         for low, high in {band, (-band[1], -band[0])}:
@@ -73,7 +73,7 @@ def _histogram(axes: Axes, layers: list[Record], band: tuple[float, float] | Non
     limit = (EDGES[0], EDGES[-1])
     for level in {round(level, 1 if len(layers) > 1 else 6) for layer in layers for level in layer["levels"]}:
         axes.axvline(level, color=W_HAT, linewidth=0.8, linestyle=":")
-    bars = {level: share for level, share in held.items() if share > 0}
+    bars = {level: share for level, share in frozen.items() if share > 0}
     if bars:
         side = axes.twinx()  # shares of all weights: a level holds many times more than a bin
         side.bar(list(bars), list(bars.values()), width=0.12, color=FROZEN, zorder=3)
@@ -125,7 +125,7 @@ def shares(run: RunRecord) -> Figure:
         layers = [line["layers"][name] for line in run.layers]
         colour = colormaps["viridis"](i / max(1, len(names) - 1) * 0.92)
         style = {"color": colour, "linewidth": 0.9, "marker": "o", "markersize": 2.2}
-        frozen.plot(x, [100 * sum(layer["held"]) for layer in layers], **style)
+        frozen.plot(x, [100 * sum(layer["frozen"]) for layer in layers], **style)
         error.plot(x, [layer["error"] for layer in layers], **style)
         zeros.plot(x, [100 * _zeros(layer) for layer in layers], **style)
     frozen.set_title("frozen weights %")
@@ -150,9 +150,9 @@ def sparsity(run: RunRecord) -> Figure:
     axes = figure.subplots()
     x = np.arange(len(layers))
     below = np.zeros(len(layers))
-    for label, colour, keep in (("negative", W, -1), ("zero", "#DDDDDD", 0), ("positive", W_HAT, 1)):
+    for label, colour, sign in (("negative", W, -1), ("zero", "#DDDDDD", 0), ("positive", W_HAT, 1)):
         heights = [
-            100 * sum(s for v, s in zip(layer["levels"], layer["shares"], strict=True) if np.sign(v) == keep)
+            100 * sum(s for v, s in zip(layer["levels"], layer["shares"], strict=True) if np.sign(v) == sign)
             for layer in layers.values()
         ]
         axes.bar(x, heights, bottom=below, color=colour, width=0.8, label=label)

@@ -1,0 +1,1 @@
+"""How fast it is, beside other runtimes and the limits of the machine; how much memory it takes."""

@@ -1,0 +1,8 @@
+"""The entry: python -m benchmarks.speed NAME ..., --list names them."""
+
+import sys
+
+from ..entry import run
+
+if __name__ == "__main__":
+    sys.exit(run("speed"))

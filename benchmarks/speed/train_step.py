@@ -1,0 +1,118 @@
+"""Time the training step (float32: forward, backward, SGD) of three networks of elq_ref beside PyTorch.
+
+    python -m benchmarks.speed train_step [--networks resnet20 lenet5 vgg_small] [--threads 1 2] [-o FILE]
+
+Each peer is a process of its own; they start from the same weights, see the same batch, and take turns of some steps,
+so that what the machine does meanwhile hits all. Printed: the median of a step with its quartiles over the rounds,
+images a second, the median of the paired ratios with its quartiles, and the loss of each after the same number of
+steps. PyTorch is channels_last, eager and through torch.compile (its first steps, which compile, are not timed); the
+verdict is against the better of the two. Without PyTorch elq_ref is timed alone. Run it on an idle machine: the load
+average is printed too.
+"""
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+from ..result_text import add_output, write_result
+from .peers import Peer, PeerFailed, heading, quartiles
+from .steps import COMPILED, NETWORKS, OURS, PEERS, make_step
+
+WARM_UP = 3
+TURNS = {"resnet20": (12, 2), "lenet5": (15, 10), "vgg_small": (7, 1)}  # (rounds, steps of a turn)
+
+
+def work(peer: str, network: str, threads: int) -> None:
+    """A peer's process: reads lines with a number of steps, answers each with seconds a step and the loss."""
+    try:
+        step = make_step(peer, network, threads)
+        for line in sys.stdin:
+            start = time.perf_counter()
+            for _ in range(int(line)):
+                loss = step()
+            print(json.dumps({"seconds": (time.perf_counter() - start) / int(line), "loss": loss}), flush=True)
+    except Exception as error:
+        print(json.dumps({"error": f"{type(error).__name__}: {error}".splitlines()[0]}), flush=True)
+
+
+def start(network: str, threads: int) -> tuple[dict[str, Peer], dict[str, float], list[str]]:
+    """(processes after their first steps, their losses, a line for what does not work here)."""
+    peers, losses, failed = {}, {}, []
+    for name in PEERS:
+        peer = Peer(["train_step", "--peer", name, "--networks", network, "--threads", str(threads)], threads)
+        try:
+            losses[name] = peer.ask(WARM_UP)["loss"]
+        except PeerFailed as error:
+            if name != COMPILED:
+                raise SystemExit(f"{name} failed: {error}") from None
+            failed.append(f"{threads:7d}  {name}: failed ({error})")
+            peer.close()
+        else:
+            peers[name] = peer
+    return peers, losses, failed
+
+
+def compare(network: str, threads: int) -> tuple[str, dict[str, Any]]:
+    """The lines and the figures of one network and number of threads."""
+    peers, losses, lines = start(network, threads)
+    figures: dict[str, Any] = {"network": network, "threads": threads, "batch": NETWORKS[network].batch}
+    rounds, steps = TURNS[network]
+    seconds: dict[str, list[float]] = {name: [] for name in peers}
+    for turn in range(rounds):
+        names = list(peers)
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            seconds[name].append(peers[name].ask(steps)["seconds"])
+    for name, peer in peers.items():
+        peer.close()
+        middle, low, high = quartiles(seconds[name])
+        figures[name] = {"seconds": (middle, low, high), "loss": losses[name]}
+        lines.append(
+            f"{threads:7d}  {name:<30} {1e3 * middle:7.1f} ({1e3 * low:7.1f} .. {1e3 * high:7.1f})"
+            f"  {NETWORKS[network].batch / middle:8.1f}  {losses[name]:.5f}"
+        )
+    others = {
+        name: quartiles([b / a for a, b in zip(seconds[OURS], seconds[name], strict=True)])
+        for name in peers
+        if name != OURS
+    }
+    for name, ratio in others.items():
+        figures[name]["ratio"] = ratio
+    lines += [f"{threads:7d}  images/s, elq_ref / {n}: {m:.2f} ({a:.2f} .. {b:.2f})" for n, (m, a, b) in others.items()]
+    if others:
+        worst = min(middle for middle, _, _ in others.values())
+        lines.append(f"{threads:7d}  images/s, elq_ref / the better of PyTorch: {worst:.2f}")
+    return "\n".join(lines), figures
+
+
+def main() -> None:
+    """Parse, run, print, and write the table if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    add_output(parser)
+    parser.add_argument("--peer", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.peer:
+        work(arguments.peer, arguments.networks[0], arguments.threads[0])
+        return
+
+    parts = [f"Training step, float32: forward, backward, SGD. {heading()}"]
+    print(parts[0], flush=True)
+    figures = []
+    for network in arguments.networks:
+        title, picture, batch = NETWORKS[network]
+        rounds, steps = TURNS[network]
+        part = (
+            f"\n{title}, {'x'.join(map(str, picture))}, batch {batch}, {rounds} turns of {steps} step(s)\n"
+            f"threads  {'peer':<30} ms a step (quartiles)          images/s  loss after {WARM_UP} steps"
+        )
+        print(part, flush=True)
+        parts.append(part)
+        for threads in arguments.threads:
+            text, found = compare(network, threads)
+            parts.append(text)
+            figures.append(found)
+            print(text, flush=True)
+    write_result(arguments.output, "\n".join(parts), figures)

@@ -1,0 +1,39 @@
+"""Which kernels there are: those of the extension, or NumPy where it is missing."""
+
+from __future__ import annotations
+
+from ..graph.codes import BITS
+from ..graph.nodes import Node, required
+from .integer import IntegerNode
+
+try:
+    from .. import _infer as _infer
+except ImportError:
+    _infer = None  # type: ignore[assignment]
+else:
+    _infer.isa(), _infer.threads()  # a word that ELQ_ISA or ELQ_NUM_THREADS cannot be is refused here
+
+Pair = tuple[int, int]
+
+
+def geometry(node: Node | IntegerNode) -> tuple[Pair, Pair, Pair, Pair, int]:
+    """kernel, stride, padding, dilation (rows, columns) and groups of a conv or linear; a fully connected layer is a
+    1x1 convolution of a 1x1 picture.
+    """
+    if node.op == "linear":
+        return (1, 1), (1, 1), (0, 0), (1, 1), 1
+    a = node.attributes
+    weight = node.weight
+    assert weight is not None
+    kh, kw = weight.shape[2:]
+    return (kh, kw), a["stride"], a["padding"], a["dilation"], a["groups"]
+
+
+def kernel_name(node: Node, size: tuple[int, ...]) -> str:
+    """The kernel that runs the conv or linear `node` on float32 values of shape `size` (C, H, W) or (C) here."""
+    if _infer is None:
+        return "NumPy"
+    channels, height, width = size if len(size) == 3 else (*size, 1, 1)
+    weight = required(node.weight)
+    weights = weight.levels if weight.levels in BITS else "full"
+    return _infer.kernel_for("float32", weights, (height, width, channels), weight.shape[0], *geometry(node))

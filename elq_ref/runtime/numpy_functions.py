@@ -1,0 +1,131 @@
+"""Every op in NumPy on float32 activations (N, H, W, C) or (N, C): what runs where the extension is missing.
+
+The weights stay packed; a block of output channels is decoded when its turn comes, for all pixels that use it, and
+thrown away.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from ..graph.codes import row_length, to_rows, unpack_rows
+from ..graph.nodes import Node, required
+from .native import geometry
+
+Function = Callable[..., np.ndarray]
+
+PATCH_FLOATS = 1 << 22  # of the inputs that are gathered at a time
+BLOCK = 64  # output channels that are decoded at a time
+
+
+def function(node: Node, shape: tuple[int, ...]) -> Function:
+    """The `node`, whose value has `shape` (C, H, W) or (C), as a function of the values that it reads."""
+    if node.weight is None:
+        return _FUNCTIONS[node.op](node)
+    run = _conv(node, shape)
+    return run if node.op == "conv" else lambda x: run(x[:, None, None, :])[:, 0, 0]
+
+
+def _conv(node: Node, shape: tuple[int, ...]) -> Function:
+    (kh, kw), (sh, sw), (ph, pw), (dh, dw), groups = geometry(node)
+    weight, scale, bias = required(node.weight), required(node.scale), required(node.bias)
+    factor = scale if weight.alpha is None else weight.alpha * scale
+    length, outputs, (rows_out, columns_out) = row_length(weight.shape), shape[0] // groups, shape[1:] or (1, 1)
+
+    def decode(first: int, last: int) -> np.ndarray:
+        """Rows `first` to `last` of the codes (or weights) as float32 (channels, K)."""
+        if weight.levels == "float":
+            return to_rows(weight.data[first:last])
+        return unpack_rows(weight.data[first:last], weight.levels, length).astype(np.float32)
+
+    def gather(x: np.ndarray, group: int) -> np.ndarray:
+        """The inputs (N * P * Q, K) that every output pixel of a group multiplies by its weights."""
+        channels = weight.shape[1]
+        x = x[..., group * channels : (group + 1) * channels]
+        seen = np.empty((len(x), rows_out, columns_out, kh, kw, channels), np.float32)
+        for i in range(kh):
+            for j in range(kw):
+                row, column = slice(i * dh, i * dh + sh * (rows_out - 1) + 1, sh), j * dw
+                seen[:, :, :, i, j] = x[:, row, column : column + sw * (columns_out - 1) + 1 : sw]
+        return seen.reshape(-1, length)
+
+    def run(x: np.ndarray) -> np.ndarray:
+        y = np.empty((len(x), rows_out, columns_out, shape[0]), np.float32)
+        step = max(1, PATCH_FLOATS // (rows_out * columns_out * length))
+        for first in range(0, len(x), step):
+            part = x[first : first + step]
+            if ph or pw:
+                part = np.pad(part, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
+            for group in range(groups):
+                seen = gather(part, group)
+                for o in range(group * outputs, (group + 1) * outputs, BLOCK):
+                    last = min(o + BLOCK, (group + 1) * outputs)
+                    sums = seen @ decode(o, last).T
+                    y[first : first + step, ..., o:last] = sums.reshape(len(part), rows_out, columns_out, -1)
+        y *= factor
+        y += bias
+        return y
+
+    return run
+
+
+def _scale_shift(node: Node) -> Function:
+    scale, bias = required(node.scale), required(node.bias)
+    return lambda x: x * scale + bias
+
+
+def _max_pool(node: Node) -> Function:
+    return lambda x: _reduce(node, x, np.maximum)
+
+
+def _avg_pool(node: Node) -> Function:
+    kh, kw = node.attributes["kernel"]
+    share = np.float32(1 / (kh * kw))
+    return lambda x: _reduce(node, x, np.add) * share
+
+
+def _reduce(node: Node, x: np.ndarray, combine: np.ufunc) -> np.ndarray:
+    """`combine` over all places of whole windows, one place at a time."""
+    (kh, kw), (sh, sw) = node.attributes["kernel"], node.attributes["stride"]
+    rows, columns = (x.shape[1] - kh) // sh + 1, (x.shape[2] - kw) // sw + 1
+    y: np.ndarray | None = None
+    for i in range(kh):
+        for j in range(kw):
+            seen = x[:, i : i + sh * (rows - 1) + 1 : sh, j : j + sw * (columns - 1) + 1 : sw]
+            y = seen.copy() if y is None else combine(y, seen, out=y)
+    return required(y)
+
+
+def _global_avg_pool(node: Node) -> Function:
+    return lambda x: x.mean((1, 2))
+
+
+def _subsample(node: Node) -> Function:
+    step = node.attributes["step"]
+    return lambda x: x[:, ::step, ::step]
+
+
+def _pad(node: Node) -> Function:
+    (c0, h0, w0), (c1, h1, w1) = node.attributes["before"], node.attributes["after"]
+    return lambda x: np.pad(x, ((0, 0), (h0, h1), (w0, w1), (c0, c1)))
+
+
+def _flatten(node: Node) -> Function:
+    """Elements in the order (C, H, W), as in the graph."""
+    return lambda x: (x.transpose(0, 3, 1, 2) if x.ndim == 4 else x).reshape(len(x), math.prod(x.shape[1:]))
+
+
+_FUNCTIONS: dict[str, Callable[[Node], Function]] = {
+    "scale_shift": _scale_shift,
+    "relu": lambda node: lambda x: np.maximum(x, 0),
+    "add": lambda node: np.add,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+    "global_avg_pool": _global_avg_pool,
+    "subsample": _subsample,
+    "pad": _pad,
+    "flatten": _flatten,
+}

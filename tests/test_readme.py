@@ -1,0 +1,43 @@
+"""README's Python runs as printed: its blocks, one after the other, in an empty folder."""
+
+import re
+from pathlib import Path
+
+import pytest
+from scripts import run_script
+
+README = Path(__file__).parents[1] / "README.md"
+
+# What would take minutes or data that is not here: text of a block -> what runs in its place. Nothing at present.
+STAND_INS: dict[str, str] = {}
+
+if not README.is_file():
+    pytest.skip("README.md is not here (tests run from a copy)", allow_module_level=True)
+
+
+def blocks() -> list[str]:
+    """The blocks that README marks as Python."""
+    return re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.M | re.S)
+
+
+def test_every_stand_in_stands_for_something():
+    text = "".join(blocks())
+    assert all(printed in text for printed in STAND_INS)
+
+
+def test_pythons_way_from_pictures_to_a_file_that_runs_is_shown():
+    text = "".join(blocks())
+    assert all(step in text for step in ("elq.fit(", "elq.quantize(", "elq.pack(net, test)", "elq.Session("))
+
+
+def test_the_blocks_run_as_printed(tmp_path):
+    program = "\n".join(blocks())
+    for printed, stand_in in STAND_INS.items():
+        program = program.replace(printed, stand_in)
+    (tmp_path / "readme.py").write_text(program)
+    said = run_script(tmp_path, "readme.py")
+    stages = re.findall(r"(\d+\.\d)% frozen", said)
+    assert stages[0] == "0.0"
+    assert stages[-1] == "100.0"
+    assert float(re.findall(r"^(\d+\.\d\d)%$", said, re.M)[-1]) > 94
+    assert (tmp_path / "net.elq").is_file()
