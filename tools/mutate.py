@@ -31,18 +31,20 @@ from operators import mutants
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "tools" / "mutants.json"
 FILES = [*sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "elq_ref" / "elq").glob("*.py"))]
-FILES += [f"elq_ref/{name}.py" for name in ("methods/elq", "training/sgd", "training/stages", "training/state")]
+FILES += [f"elq_ref/methods/{name}.py" for name in ("elq", "order")]
+FILES += [f"elq_ref/training/{name}.py" for name in ("sgd", "stages", "state")]
 TESTS = [
     "tests/elq/test_levels.py",
     "tests/elq/test_bands.py",
     "tests/elq/test_objective.py",
+    "tests/methods/test_order.py",
     "tests/training/test_sgd.py",
     "tests/training/test_stages.py",
     "tests/training/test_golden_run.py",
     "tests/test_docs.py",
     "tests/statements/test_statements.py::test_every_statement_holds",
 ]
-NEAREST = dict.fromkeys(("gradients", "plan"), "elq/test_objective")
+NEAREST = dict.fromkeys(("gradients", "borrowed", "plan"), "elq/test_objective")
 NEAREST |= dict.fromkeys(("elq", "state"), "training/test_stages")
 TIMEOUT = 40  # seconds for a test file
 

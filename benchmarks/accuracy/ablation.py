@@ -38,8 +38,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "gradient taylor-inner": ("gradient=taylor-inner", "sign=computed", "a1=0.5"),
     "gradient taylor-elementwise": ("gradient=taylor-elementwise", "sign=computed"),
     "gradient taylor-elementwise, a1 0.2": ("gradient=taylor-elementwise", "sign=computed", "a1=0.2"),
-    "partition magnitude": ("partition=magnitude", SHARES),
-    "partition random": ("partition=random", SHARES),
+    "partition magnitude": ("order=magnitude", SHARES),
+    "partition random": ("order=random", SHARES),
     "all free to the end": ("sigma2=", spread(1)),
     "all frozen at once": ("sigma2=0", spread(1, 1)),
     "no stage 0": (spread(0, 1, 1, 1, 1),),
@@ -54,9 +54,17 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "alpha from stage 0": ("alpha_from=stage0",),
     "momentum reset": ("momentum_at_freeze=reset",),
 }
+
+
+def _words(settings: tuple[str, ...]) -> tuple[str, ...]:
+    """What follows `elq reproduce ...` for these settings: those of an order are the method order's."""
+    method = ("--method", "order") if any(setting.startswith("order=") for setting in settings) else ()
+    return (*method, "--set", *settings)
+
+
 VARIANTS: dict[str, tuple[str, ...]] = {  # what follows `elq reproduce ...`
     "baseline": (),
-    **{name: ("--set", *settings) for name, settings in SETTINGS.items()},
+    **{name: _words(settings) for name, settings in SETTINGS.items()},
     "weight decay 1e-4": ("--weight-decay", "1e-4"),
     "weight decay 5e-4": ("--weight-decay", "5e-4"),
 }

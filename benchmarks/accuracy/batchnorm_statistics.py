@@ -15,7 +15,7 @@ from elq_ref import Batches, checkpoint, datasets
 from elq_ref.cli.networks import open_network
 from elq_ref.cli.output import table
 from elq_ref.nn import Module
-from elq_ref.runs.recipes import SUBJECTS
+from elq_ref.runs.recipes import EXPERIMENTS
 from elq_ref.runs.record import RunRecord
 from elq_ref.training.evaluate import accuracy, reestimate
 from elq_ref.training.state import State, environment
@@ -28,7 +28,7 @@ COUNTS = (1, 5, 10, 50, 200)
 def shares(folder: Path, network: str) -> list[float]:
     """Per cent of the held-out images that W_hat of a run has right, statistics by statistics."""
     run = RunRecord.read(folder)
-    subject = SUBJECTS[run.config["recipe"]]
+    subject = EXPERIMENTS[run.config["recipe"]]
     if not subject.hold_out:
         raise SystemExit(f"{folder} is a run of {run.config['recipe']}, which holds no training images out")
     train, held = datasets.hold_out(datasets.load(subject.data, None, "train"), subject.hold_out)

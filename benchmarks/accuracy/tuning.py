@@ -3,7 +3,7 @@
 python -m benchmarks.accuracy tuning --processes 2     all that is not done yet, then the table
 python -m benchmarks.accuracy tuning --table           the table of what is done
 
-The recipes (elq_ref/runs/recipes.py) take the best of each line, judged on 5,000 held-out training images
+The plans (elq_ref/training/plans.py) take the best of each line, judged on 5,000 held-out training images
 (docs/reproduce.md).
 """
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from .. import checkpoint, datasets, kernels, models
 from ..datasets import Batches, Dataset
-from ..elq.plan import Plan
 from ..graph.info import NetworkInfo
 from ..nn import Module
 from ..runs.run import Run
@@ -21,6 +20,7 @@ from ..runtime import PackedNetwork, Session
 from ..tensor import Tensor, no_grad
 from ..training.evaluate import count_correct, reestimate
 from ..training.float_training import fit
+from ..training.plans import named_plan
 from ..training.sgd import SGD, Schedule
 from .output import Result, progress, table
 from .running import carry_out
@@ -29,10 +29,7 @@ MODEL = "digits_cnn"
 FLOAT_EPOCHS = 40
 AGREE = 1e-3  # logits packed and unpacked: four layers of up to 576 float32 products in two orders, 1.4e-4, and room
 BATCH = 64
-PLANS = {
-    "ternary": Plan("ternary", sign="computed", a1=1.0, a2=1e-4, epochs=(8, 4, 4, 4, 4)),
-    "binary": Plan("binary", sign="computed", a1=1.0, a2=1e-4, epochs=(8, 4, 4, 4, 4)),
-}
+LEVELS = ("ternary", "binary")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -53,17 +50,18 @@ def run(args: argparse.Namespace) -> Result:
     print(f"Training {MODEL} in float32 on {len(train)} pictures of handwritten digits", file=sys.stderr)
     result: dict[str, Any] = {"float": train_float(net, batches, test, out / "float.safetensors", info)}
     trained = net.state_dict()
-    for levels, plan in PLANS.items():
+    for levels in LEVELS:
+        plan, sgd = named_plan("demo", levels=levels)
         print(
             f"ELQ to {levels} weights: a1 {plan.a1}, a2 {plan.a2}, {plan.gradient}, sign {plan.sign}", file=sys.stderr
         )
         net.load_state_dict(trained)
         config = {"plan": plan.to_json()}
-        run = Run(out / levels, net, batches, plan, SGD(0.05), test=test, info=info, config=config)
+        run = Run(out / levels, net, batches, plan, sgd, test=test, info=info, config=config)
         result[levels] = quantize_one(run)
     result["seconds"] = time.perf_counter() - start
     result["folder"] = str(out)
-    agree = max(result[levels]["difference"] for levels in PLANS) <= AGREE
+    agree = max(result[levels]["difference"] for levels in LEVELS) <= AGREE
     return result, closing_table(result), 0 if agree else 1
 
 
@@ -125,7 +123,7 @@ def closing_table(result: dict[str, Any]) -> str:
                 r["kernel"],
             ]
         )
-    checked = ", ".join(f"{levels} {result[levels]['difference']:.0e}" for levels in PLANS)
+    checked = ", ".join(f"{levels} {result[levels]['difference']:.0e}" for levels in LEVELS)
     return "\n".join(
         [
             table(rows),

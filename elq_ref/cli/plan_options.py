@@ -8,9 +8,9 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ..elq.plan import Plan
-from ..methods import METHODS, make
+from ..methods import METHODS, make, plan_from_json
 from ..nn import Module
-from ..runs.quantizing import recommended
+from ..training.plans import named_plan
 from ..training.sgd import SGD
 
 
@@ -27,13 +27,13 @@ def add_plan(command: argparse.ArgumentParser) -> None:
 
 def add_settings(command: argparse.ArgumentParser) -> None:
     """--set, which `changed` reads."""
-    about = "any option of elq_ref.Plan but levels and method"
+    about = "any option of the method's plan (elq_ref.Plan) but levels and method"
     command.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=about)
 
 
 def plan_of(args: argparse.Namespace, net: Module) -> tuple[Plan, SGD]:
-    """The recommended plan and SGD for the method, levels and network, changed by --set, --epochs and --lr."""
-    plan, sgd = recommended(args.levels, args.method, tuple(net.quantizable()))
+    """The default plan and SGD of the method, for these levels and the network, changed by --set, --epochs and --lr."""
+    plan, sgd = named_plan("default", args.method, args.levels, tuple(net.quantizable()))
     plan = changed(plan, args.set)
     if args.epochs is not None:
         if not args.epochs > 0:
@@ -44,15 +44,15 @@ def plan_of(args: argparse.Namespace, net: Module) -> tuple[Plan, SGD]:
 
 def changed(plan: Plan, settings: Sequence[str]) -> Plan:
     """The plan with each NAME=VALUE of `settings`; ValueError if there is no such option or the method has it not."""
-    plan = Plan.from_json({**plan.to_json(), **dict(_setting(text) for text in settings)})
+    plan = plan_from_json({**plan.to_json(), **dict(_setting(text, plan) for text in settings)})
     make(plan)
     return plan
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def _setting(text: str, plan: Plan) -> tuple[str, Any]:
     """NAME=VALUE with the value read as the type that the option's default has."""
     name, equals, value = text.partition("=")
-    kinds = {f.name: type(f.default) for f in fields(Plan) if f.name not in ("levels", "method")}  # options themselves
+    kinds = {f.name: type(f.default) for f in fields(plan) if f.name not in ("levels", "method")}  # options themselves
     if not equals or name not in kinds:
         raise ValueError(f"--set {text}: wanted NAME=VALUE with NAME one of {', '.join(kinds)}")
     kind = kinds[name]

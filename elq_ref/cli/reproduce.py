@@ -10,17 +10,17 @@ from typing import Any
 from .. import checkpoint, datasets
 from ..datasets import Batches, Dataset
 from ..runs.recipes import (
+    COMPARED,
+    EXPERIMENTS,
     HEADLINE_PASSES,
     JUDGES,
-    METHODS,
     PASSES,
     QUICK_PASSES,
-    SUBJECTS,
-    Subject,
-    levels_of,
+    Experiment,
     recipe,
 )
 from ..runs.run import Run
+from ..training.plans import levels_of
 from .networks import open_network
 from .output import Result
 from .plan_options import add_settings, changed
@@ -29,10 +29,10 @@ from .running import carry_out, result_text
 
 def add(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("reproduce", help="run a recipe of the comparison, from checkpoint to packed file")
-    command.add_argument("recipe", help=", ".join(SUBJECTS))
+    command.add_argument("recipe", help=", ".join(EXPERIMENTS))
     command.add_argument("checkpoint", nargs="?", help="trained network (default: where it lies in the data folder)")
     command.add_argument("--levels", choices=("ternary", "binary"), help="default: ternary, or what the method has")
-    command.add_argument("--method", default="elq", help=f"one of {', '.join(METHODS)} (default: elq)")
+    command.add_argument("--method", default="elq", help=f"one of {', '.join(COMPARED)} (default: elq)")
     command.add_argument("--seed", type=int, default=0, help="of the batches")
     length = command.add_mutually_exclusive_group()
     length.add_argument("--quick", action="store_true", help=f"{QUICK_PASSES:g} pass over the data, to see it work")
@@ -50,9 +50,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    if args.recipe not in SUBJECTS:
-        raise ValueError(f"there is no recipe {args.recipe!r}; there are: {', '.join(SUBJECTS)}")
-    subject, levels = SUBJECTS[args.recipe], levels_of(args.method, args.levels)
+    if args.recipe not in EXPERIMENTS:
+        raise ValueError(f"there is no recipe {args.recipe!r}; there are: {', '.join(EXPERIMENTS)}")
+    subject, levels = EXPERIMENTS[args.recipe], levels_of("comparison", args.method, args.levels)
     passes = QUICK_PASSES if args.quick else args.passes
     if passes is not None and not passes > 0:
         raise ValueError(f"--passes is {passes}, wanted a number > 0")
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> Result:
     return result, result_text(result, what, args.method, "held-out" if subject.hold_out else "test"), 0
 
 
-def _parts(subject: Subject, data_dir: str | None) -> tuple[Dataset, Dataset, Dataset]:
+def _parts(subject: Experiment, data_dir: str | None) -> tuple[Dataset, Dataset, Dataset]:
     """What trains, what the run is measured on while it goes on, and what its packed file is measured on at the end."""
     if subject.hold_out:
         train, held = datasets.hold_out(datasets.load(subject.data, data_dir, "train"), subject.hold_out)

@@ -18,8 +18,9 @@ from ..datasets import Batches
 from ..elq.gradients import Evaluated, Forward, Objective
 from ..elq.plan import Plan
 from ..files import atomic_write
-from ..methods import Descent, Layer, Method
+from ..methods import Descent, Method, QuantizedWeight
 from ..nn import Module
+from ..tensor import Tensor
 from ..training.sgd import SGD
 from ..training.stages import quantize
 from ..training.state import State, environment
@@ -34,28 +35,28 @@ class _Witness(Method):
         self.inner, self.state = inner, state
         self.seen: dict[str, np.ndarray] = {}
 
-    def begin(self, name: str, w: np.ndarray) -> Layer:
-        return self.inner.begin(name, w)
+    def begin(self, name: str, parameter: Tensor) -> QuantizedWeight:
+        return self.inner.begin(name, parameter)
 
-    def codes(self, layer: Layer) -> np.ndarray:
-        return self.inner.codes(layer)
+    def codes(self, weight: QuantizedWeight) -> np.ndarray:
+        return self.inner.codes(weight)
 
-    def quantize(self, layer: Layer) -> np.ndarray:
-        return self.inner.quantize(layer)
+    def w_hat(self, weight: QuantizedWeight) -> np.ndarray:
+        return self.inner.w_hat(weight)
 
-    def follow(self, layer: Layer, stage: int, descend: Descent) -> None:
-        self.inner.follow(layer, stage, descend)
+    def follow(self, weight: QuantizedWeight, stage: int, descend: Descent) -> None:
+        self.inner.follow(weight, stage, descend)
 
-    def select(self, layer: Layer, stage: int) -> np.ndarray:
-        return self.inner.select(layer, stage)
+    def select(self, weight: QuantizedWeight, stage: int) -> np.ndarray:
+        return self.inner.select(weight, stage)
 
     def note(self, kind: str, arrays: dict[str, np.ndarray]) -> None:
         """Keep copies under KIND/NAME."""
         self.seen |= {f"{kind}/{name}": np.array(a, order="C") for name, a in arrays.items()}
 
-    def note_pass(self, suffix: str, at: Evaluated, layers: Sequence[Layer]) -> None:
+    def note_pass(self, suffix: str, at: Evaluated, weights: Sequence[QuantizedWeight]) -> None:
         """Keep the loss and all gradients of one pass."""
-        names = [layer.name for layer in layers]
+        names = [weight.name for weight in weights]
         shared = [n for n, _ in self.state.net.named_parameters() if n not in names]
         grads = dict(zip(names, at.weights, strict=True)) | dict(zip(shared, at.shared, strict=True))
         head, _, layer = suffix.partition("/")
@@ -64,32 +65,31 @@ class _Witness(Method):
 
     def note_state(self, when: str) -> None:
         """Keep momentum, parameters and running statistics."""
-        w = {name: p.data for name, p in self.state.net.named_parameters()}
-        self.note(f"w{when}", w | {name: layer.w for name, layer in self.state.layers.items()})
+        self.note(f"w{when}", {name: p.data for name, p in self.state.net.named_parameters()})
         self.note(f"velocity{when}", self.state.velocity)
         self.note(f"buffer{when}", dict(self.state.net.named_buffers()))
 
-    def objective(self, at_w: Forward, at_hat: Forward, layers: Sequence[Layer], stage: int) -> Objective:
+    def objective(self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], stage: int) -> Objective:
         self.note_state("")
-        self.note("frozen", {layer.name: layer.frozen for layer in layers})
-        self.note("alpha", {layer.name: layer.alpha for layer in layers})
-        self.note("codes", {layer.name: self.inner.codes(layer) for layer in layers})
-        self.note("w_hat", {layer.name: self.inner.quantize(layer) for layer in layers})
+        self.note("frozen", {weight.name: weight.frozen for weight in weights})
+        self.note("alpha", {weight.name: weight.alpha for weight in weights})
+        self.note("codes", {weight.name: self.inner.codes(weight) for weight in weights})
+        self.note("w_hat", {weight.name: self.inner.w_hat(weight) for weight in weights})
 
-        def watched_hat(weights: Sequence[np.ndarray]) -> Evaluated:
-            at = at_hat(weights)
-            self.note_pass("_hat", at, layers)
-            if all(layer.frozen.all() for layer in layers):  # W is W_hat: this pass is both
-                self.note_pass("", at, layers)
+        def watched_hat(values: Sequence[np.ndarray]) -> Evaluated:
+            at = at_hat(values)
+            self.note_pass("_hat", at, weights)
+            if all(weight.frozen.all() for weight in weights):  # W is W_hat: this pass is both
+                self.note_pass("", at, weights)
             return at
 
-        def watched_w(weights: Sequence[np.ndarray]) -> Evaluated:
-            at = at_w(weights)
-            changed = [layer.name for layer, w in zip(layers, weights, strict=True) if w is not layer.w]
-            self.note_pass(f"_one/{changed[0]}" if changed else "", at, layers)
+        def watched_w(values: Sequence[np.ndarray]) -> Evaluated:
+            at = at_w(values)
+            changed = [weight.name for weight, w in zip(weights, values, strict=True) if w is not weight.w]
+            self.note_pass(f"_one/{changed[0]}" if changed else "", at, weights)
             return at
 
-        found = self.inner.objective(watched_w, watched_hat, layers, stage)
+        found = self.inner.objective(watched_w, watched_hat, weights, stage)
         scalars = {
             "sign": found.sign,
             "perturbation": found.perturbation,
@@ -99,7 +99,7 @@ class _Witness(Method):
         for kind, value in scalars.items():
             if value is not None:
                 self.seen[kind] = np.asarray(value, np.float64)
-        names = [layer.name for layer in layers]
+        names = [weight.name for weight in weights]
         shared = [n for n, _ in self.state.net.named_parameters() if n not in names]
         self.note("grad_total", dict(zip([*names, *shared], [*found.weights, *found.shared], strict=True)))
         return found
@@ -180,7 +180,7 @@ def record(
         "plan": plan.to_json(),
         "sgd": asdict(state.sgd),
         "parameters": [name for name, _ in net.named_parameters()],
-        "quantized": list(state.layers),
+        "quantized": list(state.weights),
         "bounds": {},
         "groups": groups,
         "made_by": environment(),

@@ -1,1 +1,1 @@
-"""The paper, one concept a file, in its order: levels, bands, gradients, plan, state, stages."""
+"""The paper, one concept a file, in its order: levels, bands, gradients, plan. What is not the paper's: borrowed."""

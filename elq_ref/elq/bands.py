@@ -1,12 +1,7 @@
 """Bands: which weights freeze at a stage, and what becomes of those beyond the outer levels."""
 
-import zlib
-
 import numpy as np
 
-from ..splitmix import random_bits
-
-PARTITIONS = ("interval", "magnitude", "random")
 TAILS = ("pull", "clip", "2alpha", "last")
 
 
@@ -22,6 +17,7 @@ def partition(
 ) -> np.ndarray:
     """Group 1 of a stage: a bool array of w's shape, the free weights that are frozen now.
 
+    w float32 or float64, alpha of its dtype, broadcast over w; frozen bool of w's shape; sigma2 in [0, 1/2].
     Ternary: sigma2 alpha <= |w| < (2 sigma1 - sigma2) alpha with sigma1 = 1/2  [P: figure 1 and the patent's interval
     bound factors]: a band around the decision boundary alpha/2, so the most ambiguous weights freeze first. Binary: the
     boundary is 0 and the band |w| < (1 - 2 sigma2) alpha grows from it [C]. tail = "2alpha" adds |w| > 2 alpha [S].
@@ -40,26 +36,8 @@ def partition(
         band = size < (1 - 2 * sigma2) * alpha
     if tail == "2alpha":
         band |= size > 2 * alpha
-    return band & ~frozen
-
-
-def first_in_order(key: np.ndarray, frozen: np.ndarray, share: float) -> np.ndarray:
-    """Group 1 where a stage freezes a share and not a band: bool array of key's shape.
-
-    The free weights with the least key, of equal ones the first, until round(share n) of all n are frozen. With key =
-    -|w| that is INQ's pruning-inspired partition, the largest first  [S].
-    """
-    order = np.argsort(key, axis=None, kind="stable")
-    free = order[~frozen.ravel()[order]]
-    chosen = np.zeros(key.size, bool)
-    chosen[free[: max(0, round(share * key.size) - (key.size - len(free)))]] = True
-    return chosen.reshape(key.shape)
-
-
-def random_order(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """uint64 keys for `first_in_order`: a random order of the weights of the layer `name`, the same at every stage."""
-    samples = np.arange(np.prod(shape, dtype=int))
-    return random_bits(seed, 0, zlib.crc32(name.encode()), samples).reshape(shape)
+    group: np.ndarray = band & ~frozen
+    return group
 
 
 def tail_share(tail: str, rate: float) -> float:
@@ -70,7 +48,8 @@ def tail_share(tail: str, rate: float) -> float:
 def draw_in(w: np.ndarray, alpha: np.ndarray, free: np.ndarray, share: float) -> np.ndarray:
     """w - share (w - clip(w, -alpha, alpha)) where free: a proximal step on the distance to [-alpha, alpha]  [C].
 
-    Figure 1 of the paper shows nothing beyond +-alpha before the first freeze; this is one way to get there.
+    w (float32 or float64), free (bool) and the result have one shape, alpha broadcasts over it. Figure 1 of the paper
+    shows nothing beyond +-alpha before the first freeze; this is one way to get there.
     """
     inside = np.clip(w, -alpha, alpha)
     return np.where(free & (w != inside), inside if share == 1 else w - share * (w - inside), w)

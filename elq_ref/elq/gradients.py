@@ -145,20 +145,30 @@ def _sign(plan: Plan, full: Evaluated | None, at: Evaluated) -> float:
     return min(s, 0.0) if plan.perturbation == "positive" else s
 
 
+def _made(at: Evaluated | None) -> Evaluated:
+    """A pass that was made: where none is at W, its factor is 0 and nobody asks."""
+    assert at is not None
+    return at
+
+
 def _mix(
-    plan: Plan, full: Evaluated | None, terms: list[Term], pick: Callable[[Evaluated], list[np.ndarray]], held: int = -1
+    plan: Plan,
+    full: Evaluated | None,
+    terms: list[Term],
+    pick: Callable[[Evaluated], list[np.ndarray]],
+    without: int = -1,
 ) -> list[np.ndarray]:
     """(1 + a1 sum_t s_t) g - a1 sum_t s_t ghat_t of every array that `pick` takes from a pass.
 
-    A pass with the factor 0 is not asked. Where a term quantizes the layer `held`, its ghat does not count (mode
+    A pass with the factor 0 is not asked. Of a term that quantizes the layer `without` ghat does not count (mode
     constant).
     """
     parts = [(1 + plan.a1 * sum(t.sign for t in terms), full)]
-    parts += [(-plan.a1 * t.sign, t.at) for t in terms if held not in t.layers]
-    parts = [(factor, at) for factor, at in parts if factor != 0]
-    if not parts:
+    parts += [(-plan.a1 * t.sign, t.at) for t in terms if without not in t.layers]
+    asked = [(factor, _made(at)) for factor, at in parts if factor != 0]
+    if not asked:
         return [np.zeros_like(a) for a in pick(terms[0].at)]
-    scaled = [[factor * a for a in pick(at)] for factor, at in parts]
+    scaled = [[factor * a for a in pick(at)] for factor, at in asked]
     return [sum(arrays[1:], arrays[0]) for arrays in zip(*scaled, strict=True)]
 
 
@@ -166,23 +176,28 @@ def _loss_parts(plan: Plan, full: Evaluated | None, terms: list[Term], gaps: lis
     """Gradient of L + a1 Lp for the weights of every layer, by mode."""
     if plan.gradient == "straight-through":
         return _mix(plan, full, terms, lambda at: at.weights)
-    layers = range(len(gaps))
     if plan.gradient == "constant":
-        return [_mix(plan, full, terms, lambda at, i=i: [at.weights[i]], held=i)[0] for i in layers]
+        return [_mix(plan, full, terms, _of_layer(layer), without=layer)[0] for layer in range(len(gaps))]
+    gradients = _made(full).weights
     if plan.gradient == "taylor-elementwise":
-        return [g + plan.a1 * np.abs(g) * np.sign(gap) for g, gap in zip(full.weights, gaps, strict=True)]
+        return [g + plan.a1 * np.abs(g) * np.sign(gap) for g, gap in zip(gradients, gaps, strict=True)]
     parts = []
-    for layer in layers:
+    for layer, g in enumerate(gradients):
         term = next(t for t in terms if layer in t.layers)
-        s = float(np.sign(sum(np.vdot(full.weights[i], gaps[i]) for i in term.layers)))
+        s = float(np.sign(sum(np.vdot(gradients[i], gaps[i]) for i in term.layers)))
         s = min(s, 0.0) if plan.perturbation == "positive" else s
-        parts.append((1 + plan.a1 * s) * full.weights[layer])
+        parts.append((1 + plan.a1 * s) * g)
     return parts
+
+
+def _of_layer(layer: int) -> Callable[[Evaluated], list[np.ndarray]]:
+    return lambda at: [at.weights[layer]]
 
 
 def _error_part(plan: Plan, gap: np.ndarray) -> np.ndarray:
     """Gradient of a2 E, W_hat held."""
-    return plan.a2 * (2 * gap if plan.norm == "squared" else np.sign(gap))
+    part: np.ndarray = plan.a2 * (2 * gap if plan.norm == "squared" else np.sign(gap))
+    return part
 
 
 def _moving_scale_part(
@@ -197,10 +212,20 @@ def _moving_scale_part(
         for term in terms:
             if layer in term.layers:
                 inner = inner - plan.a1 * term.sign * np.sum(term.at.weights[layer] * codes, axis=axes, keepdims=True)
-    return inner * slope
+    part: np.ndarray = inner * slope
+    return part
 
 
-def _summed(plan, full, hat, terms, gaps, sign, weights, shared) -> Objective:
+def _summed(
+    plan: Plan,
+    full: Evaluated | None,
+    hat: Evaluated,
+    terms: list[Term],
+    gaps: list[np.ndarray],
+    sign: float,
+    weights: list[np.ndarray],
+    shared: list[np.ndarray],
+) -> Objective:
     power = 2 if plan.norm == "squared" else 1
     error = float(sum(np.sum(np.abs(gap, dtype=np.float64) ** power) for gap in gaps))
     if full is None:

@@ -29,6 +29,7 @@ def scale(w: np.ndarray, levels: str, rule: str = "elq", per_channel: bool = Fal
             f"no scale rule {rule!r} for {levels!r} levels; there are {SCALES} for {LEVELS} (twn: ternary only)"
         )
     rows = np.abs(w.reshape(len(w) if per_channel else 1, -1), dtype=np.float64)
+    alpha: np.ndarray
     if levels == "binary":
         alpha = rows.mean(1)
     elif rule == "elq":
@@ -52,6 +53,7 @@ def scale_slope(w: np.ndarray, levels: str, rule: str = "elq", per_channel: bool
     """
     rows = w.reshape(len(w) if per_channel else 1, -1)
     signs, size = np.sign(rows), np.abs(rows)
+    slope: np.ndarray
     if levels == "binary" or rule == "elq":
         slope = signs / rows.shape[1]
         if levels == "ternary":
@@ -66,8 +68,8 @@ def scale_slope(w: np.ndarray, levels: str, rule: str = "elq", per_channel: bool
     return slope.reshape(w.shape).astype(w.dtype)
 
 
-def nearest(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
-    """int8 codes of the nearest level.
+def nearest_codes(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
+    """int8 codes of the nearest level, of w's shape; w float32 or float64, alpha of its dtype, broadcast over it.
 
     Ternary: +1 if w > alpha/2, -1 if w < -alpha/2, else 0 [S]; binary: +1 if w >= 0, else -1 [C]. A level is its own
     nearest level, also when alpha is 0 or denormal.
@@ -75,17 +77,19 @@ def nearest(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
     if levels == "binary":
         return np.where(w >= 0, np.int8(1), np.int8(-1))
     half = alpha / 2
-    return (w > half).astype(np.int8) - (w < -half).astype(np.int8)
+    codes: np.ndarray = (w > half).astype(np.int8) - (w < -half).astype(np.int8)
+    return codes
 
 
 def dequantize(codes: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """W_hat = alpha * codes in alpha's dtype; every zero is +0.0."""
-    return alpha * codes.astype(alpha.dtype) + alpha.dtype.type(0)
+    """W_hat = alpha * codes in alpha's dtype, of the shape of the codes (any integers); every zero is +0.0."""
+    w_hat: np.ndarray = alpha * codes.astype(alpha.dtype) + alpha.dtype.type(0)
+    return w_hat
 
 
-def quantize(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
-    """W_hat = dequantize(nearest(w, alpha, levels), alpha), to the bit, in one sweep (elq_ref.kernels)."""
-    return kernels.quantize(w, alpha, levels == "ternary")
+def nearest_level(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
+    """W_hat = dequantize(nearest_codes(w, alpha, levels), alpha), to the bit, in one sweep (elq_ref.kernels)."""
+    return kernels.nearest_level(w, alpha, levels == "ternary")
 
 
 def ternarize(w: np.ndarray, rule: str = "elq", per_channel: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -99,7 +103,7 @@ def ternarize(w: np.ndarray, rule: str = "elq", per_channel: bool = False) -> tu
     (array([[ 1, -1,  0,  0]], dtype=int8), array([[1.1]]))
     """
     alpha = scale(w, "ternary", rule, per_channel)
-    return nearest(w, alpha, "ternary"), alpha
+    return nearest_codes(w, alpha, "ternary"), alpha
 
 
 def binarize(w: np.ndarray, per_channel: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -109,4 +113,4 @@ def binarize(w: np.ndarray, per_channel: bool = False) -> tuple[np.ndarray, np.n
     (array([[ 1, -1]], dtype=int8), array([[2.]]))
     """
     alpha = scale(w, "binary", "elq", per_channel)
-    return nearest(w, alpha, "binary"), alpha
+    return nearest_codes(w, alpha, "binary"), alpha

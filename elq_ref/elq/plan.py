@@ -1,23 +1,25 @@
 """Plan: every choice of a quantization run, one frozen value.
 
-Fields marked [S] or [C] stand where the paper's text was not at hand: each is one argument, so that a reader who knows
-better changes an argument, not the code (docs/method.md lists them with their alternatives).
+What stands in `Plan` itself is ELQ, or a reading of it where the paper's text was not at hand, marked [S] or [C]: each
+is one argument, so that a reader who knows better changes an argument, not the code (docs/method.md lists them with
+their alternatives). What is taken from elsewhere stands in `Borrowed`.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from .bands import PARTITIONS, TAILS
-from .levels import LEVELS, SCALES
+from .bands import TAILS
+from .borrowed import Borrowed
+from .levels import LEVELS
+
+P = TypeVar("P", bound="Plan")
 
 _WORDS = {
     "levels": LEVELS,
-    "scale": SCALES,
     "alpha_from": ("pretrained", "stage0"),
-    "partition": PARTITIONS,
     "tail": TAILS,
     "gradient": ("straight-through", "constant", "taylor-inner", "taylor-elementwise"),
     "sign": ("computed", "assumed"),
@@ -29,20 +31,14 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Borrowed):
     """How a network is quantized. Stage 0 trains all weights; stage k >= 1 first freezes the band of sigma2[k-1].
 
     levels: "ternary" or "binary".
     method: a name in elq_ref.methods.METHODS.
-    scale, per_channel: rule for alpha (elq_ref.elq.levels.scale), one a layer or one an output channel.
     alpha_from: "pretrained" fixes alpha at the start [P]; "stage0" re-estimates it at every step of stage 0 and fixes
         it at the first freeze [C].
     sigma2: falling lower bounds of the bands in units of alpha, in [0, 1/2], the last stage freezes all that is free.
-    partition: what a stage freezes: "interval", the band of sigma2 [P]; "magnitude", the largest weights, or "random",
-        any, until each layer's share of `portions` is frozen [C: to compare with].
-    partition_seed: of the random order.
-    portions: for method "inq" and the last two partitions in the place of sigma2: the rising shares of each layer that
-        are frozen from stage 1, 2, ... on; the last is 1.
     tail, tail_rate: what happens to free weights beyond alpha (elq_ref.elq.bands) [C].
     a1, a2: weights of the loss perturbation and of the approximation error, >= 0 [C].
     gradient: how |L(W) - L(W_hat)| is differentiated (elq_ref.elq.gradients) [S, D].
@@ -51,10 +47,12 @@ class Plan:
     norm: "squared" ||W - W_hat||^2, or "absolute" sum |W - W_hat| [S].
     scope: "network": W_hat quantizes all layers in Lp; "layer": one term a layer, only that layer quantized [C].
     momentum_at_freeze: of the weights that stay free, "keep" or "reset" [C].
-    epochs: passes over the data of each stage, 1 + len(sigma2) (or portions) numbers > 0; at least one step each.
-        0 for stage 0 leaves it out.
-    restart: share of the learning rate of stage 0 with which every later stage starts, > 0 [C].
+    epochs: passes over the data of each stage, 1 + len(sigma2) numbers > 0; at least one step each. 0 for stage 0
+        leaves it out.
     keep_float: names of weights that are not quantized, e.g. ("conv1.weight",).
+
+    Raises ValueError that names the option, what was given and what was wanted. Options of `Borrowed` are given by
+    name, as all others may be.
 
     >>> plan = elq.Plan("binary", sigma2=(0.3, 0.0), epochs=(2, 1, 1))
     >>> plan.stages, plan.spread(60).epochs
@@ -66,13 +64,8 @@ class Plan:
 
     levels: str = "ternary"
     method: str = "elq"
-    scale: str = "elq"
-    per_channel: bool = False
     alpha_from: str = "pretrained"
     sigma2: tuple[float, ...] = (0.4, 0.3, 0.2, 0.0)
-    partition: str = "interval"
-    partition_seed: int = 0
-    portions: tuple[float, ...] = (0.5, 0.75, 0.875, 1.0)
     tail: str = "last"
     tail_rate: float = 0.01
     a1: float = 1.0
@@ -84,10 +77,10 @@ class Plan:
     scope: str = "network"
     momentum_at_freeze: str = "keep"
     epochs: tuple[float, ...] = (2.0, 1.0, 1.0, 1.0, 1.0)
-    restart: float = 1.0
     keep_float: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, words in _WORDS.items():
             if getattr(self, name) not in words:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, wanted one of {', '.join(words)}")
@@ -97,9 +90,6 @@ class Plan:
             )
         if any(not 0 <= s <= 0.5 for s in self.sigma2) or list(self.sigma2) != sorted(self.sigma2, reverse=True):
             raise ValueError(f"sigma2 is {self.sigma2}, wanted falling numbers in [0, 0.5]")
-        rising = list(self.portions) == sorted(self.portions)
-        if not rising or self.portions[-1:] != (1,) or self.portions[0] <= 0:
-            raise ValueError(f"portions is {self.portions}, wanted rising numbers in (0, 1], the last of them 1")
         count = 1 + len(getattr(self, self.freezes))
         needed = self.epochs[1:] if count > 1 else self.epochs
         if len(self.epochs) != count or not all(0 <= e < math.inf for e in self.epochs) or 0 in needed:
@@ -107,42 +97,37 @@ class Plan:
                 f"epochs is {self.epochs}, wanted {count} finite numbers > 0: stage 0 and one for each of "
                 f"{self.freezes}"
             )
-        if not self.restart > 0:
-            raise ValueError(f"restart is {self.restart}, wanted a share > 0 of the learning rate of stage 0")
         if self.gradient == "taylor-elementwise" and self.perturbation == "positive":
             raise ValueError("gradient taylor-elementwise bounds |L(W) - L(W_hat)|: it has no positive part")
-        if self.partition != "interval" and self.tail == "2alpha":
-            raise ValueError("tail 2alpha adds to the band of partition interval: the others freeze an exact share")
-        if self.partition_seed < 0:
-            raise ValueError(f"partition_seed is {self.partition_seed}, wanted an integer >= 0")
         if self.levels == "binary" and self.scale == "twn":
             raise ValueError("scale twn is a ternary rule")
 
     @property
     def freezes(self) -> str:
-        """The option that says how much each stage freezes: "sigma2" or "portions"."""
-        return "sigma2" if self.partition == "interval" and self.method != "inq" else "portions"
+        """The option that says, with one number a freezing stage, what freezes: "sigma2"."""
+        return "sigma2"
 
     @property
     def stages(self) -> int:
         """Number of stages, stage 0 included."""
         return len(self.epochs)
 
-    def spread(self, total: float) -> Plan:
+    def spread(self: P, total: float) -> P:
         """The same plan in `total` passes over the data, in the proportions of `epochs`."""
         share = total / sum(self.epochs)
         return replace(self, epochs=tuple(e * share for e in self.epochs))
 
     def to_json(self) -> dict[str, Any]:
-        """A dict of plain values from which `from_json` makes the same plan."""
+        """A dict of plain values from which `from_json` (for any method elq_ref.methods.plan_from_json) makes it."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Plan:
+    def from_json(cls: type[P], values: dict[str, Any]) -> P:
         """The plan of a dict; ValueError names an option that does not exist."""
         known = {f.name for f in fields(cls)}
         if not set(values) <= known:
             raise ValueError(
                 f"no such option: {', '.join(sorted(set(values) - known))}; there are: {', '.join(sorted(known))}"
             )
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**given)

@@ -30,7 +30,7 @@ scale_shift = _chosen.scale_shift
 channel_sums = _chosen.channel_sums
 relu = _chosen.relu
 relu_backward = _chosen.relu_backward
-quantize = _chosen.quantize
+nearest_level = numpy_ops.nearest_level if _train is None else _train.quantize
 
 
 def max_pool(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -226,7 +226,7 @@ def max_pool_backward(
     return dx
 
 
-def quantize(w: np.ndarray, alpha: np.ndarray, ternary: bool) -> np.ndarray:
+def nearest_level(w: np.ndarray, alpha: np.ndarray, ternary: bool) -> np.ndarray:
     """alpha * codes of the nearest levels, one or (O, 1, ...) alphas of w (O, ...): see elq_ref.elq.levels.
 
     Codes are (w > alpha/2) - (w < -alpha/2) if `ternary`, else 1 where w >= 0 and -1 elsewhere; every zero is +0.0.

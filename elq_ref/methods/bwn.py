@@ -14,4 +14,4 @@ class BWN(ELQ):
     """
 
     options = Method.options | {"per_channel"}
-    usual: ClassVar = {"levels": "binary", "alpha_from": "stage0", "sigma2": (), "epochs": (6.0,)}
+    fixed: ClassVar = {"levels": "binary", "alpha_from": "stage0", "sigma2": ()}

@@ -5,11 +5,12 @@ from dataclasses import fields
 
 import numpy as np
 
-from ..elq.bands import draw_in, first_in_order, partition, random_order, tail_share
+from ..elq.bands import draw_in, partition, tail_share
 from ..elq.gradients import Forward, Objective, objective
-from ..elq.levels import nearest, quantize, scale, scale_slope
+from ..elq.levels import nearest_codes, nearest_level, scale, scale_slope
 from ..elq.plan import Plan
-from .base import Descent, Layer, Method
+from ..tensor import Tensor
+from .base import Descent, Method, QuantizedWeight, all_free
 
 
 class ELQ(Method):
@@ -17,47 +18,43 @@ class ELQ(Method):
 
     options = frozenset(f.name for f in fields(Plan))
 
-    def begin(self, name: str, w: np.ndarray) -> Layer:
-        return Layer(name, w, self._scale(w), np.zeros(w.shape, bool))
+    def begin(self, name: str, parameter: Tensor) -> QuantizedWeight:
+        return QuantizedWeight(name, parameter, self._scale(parameter.data), all_free(parameter))
 
-    def codes(self, layer: Layer) -> np.ndarray:
-        return nearest(layer.w, layer.alpha, self.plan.levels)
+    def codes(self, weight: QuantizedWeight) -> np.ndarray:
+        return nearest_codes(weight.w, weight.alpha, self.plan.levels)
 
-    def quantize(self, layer: Layer) -> np.ndarray:
-        return quantize(layer.w, layer.alpha, self.plan.levels)
+    def w_hat(self, weight: QuantizedWeight) -> np.ndarray:
+        return nearest_level(weight.w, weight.alpha, self.plan.levels)
 
-    def objective(self, at_w: Forward, at_hat: Forward, layers: Sequence[Layer], stage: int) -> Objective:
+    def objective(self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], stage: int) -> Objective:
         plan = self.plan
         slopes = None
         if self._moves(stage):
-            slopes = [scale_slope(layer.w, plan.levels, plan.scale, plan.per_channel) for layer in layers]
+            slopes = [scale_slope(weight.w, plan.levels, plan.scale, plan.per_channel) for weight in weights]
         return objective(
             at_w,
-            [layer.w for layer in layers],
-            [self.quantize(layer) for layer in layers],
+            [weight.w for weight in weights],
+            [self.w_hat(weight) for weight in weights],
             plan,
             at_hat=at_hat,
-            frozen=[layer.frozen for layer in layers],
+            frozen=[weight.frozen for weight in weights],
             slopes=slopes,
         )
 
-    def follow(self, layer: Layer, stage: int, descend: Descent) -> None:
+    def follow(self, weight: QuantizedWeight, stage: int, descend: Descent) -> None:
         if self._moves(stage):
-            layer.alpha = self._scale(layer.w)
+            weight.alpha = self._scale(weight.w)
         share = tail_share(self.plan.tail, self.plan.tail_rate)
         if share:
-            layer.w = draw_in(layer.w, layer.alpha, ~layer.frozen, share)
+            weight.w = draw_in(weight.w, weight.alpha, ~weight.frozen, share)
 
-    def select(self, layer: Layer, stage: int) -> np.ndarray:
+    def select(self, weight: QuantizedWeight, stage: int) -> np.ndarray:
         plan = self.plan
-        if plan.partition != "interval":
-            random = plan.partition == "random"
-            key = random_order(layer.name, layer.w.shape, plan.partition_seed) if random else -np.abs(layer.w)
-            return first_in_order(key, layer.frozen, plan.portions[stage - 1])
         return partition(
-            layer.w,
-            layer.alpha,
-            layer.frozen,
+            weight.w,
+            weight.alpha,
+            weight.frozen,
             plan.sigma2[stage - 1],
             plan.levels,
             tail=plan.tail,

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 
-from ..elq.bands import first_in_order
 from ..elq.gradients import Forward, Objective
 from ..elq.levels import dequantize
-from .base import Layer, Method
+from ..tensor import Tensor
+from .base import Method, QuantizedWeight, all_free
+from .order import OrderPlan, first_in_order
 
 
 class INQ(Method):
@@ -20,27 +20,29 @@ class INQ(Method):
     With b = 2 the paper's least exponent n2 = n1 + 1 - 2^(b-1)/2 is n1. Standing: S.
     """
 
+    plan_type = OrderPlan
     options = Method.options | {"portions", "momentum_at_freeze"}
-    usual: ClassVar = {"epochs": (0.0, 1.5, 1.5, 1.5, 1.5)}
+    plan: OrderPlan
 
-    def begin(self, name: str, w: np.ndarray) -> Layer:
+    def begin(self, name: str, parameter: Tensor) -> QuantizedWeight:
+        w = parameter.data
         exponent = math.frexp(4 * float(np.abs(w).max()) / 3)[1] - 1
-        return Layer(name, w, np.full((1,) * w.ndim, 2.0**exponent, w.dtype), np.zeros(w.shape, bool))
+        return QuantizedWeight(name, parameter, np.full((1,) * w.ndim, 2.0**exponent, w.dtype), all_free(parameter))
 
-    def codes(self, layer: Layer) -> np.ndarray:
+    def codes(self, weight: QuantizedWeight) -> np.ndarray:
         """The paper's rule between the adjacent levels 0 and beta: |w| is on beta from (0 + beta) / 2 on, also above
         3 beta / 2, where there is no level."""
-        return np.where(np.abs(layer.w) >= layer.alpha / 2, np.sign(layer.w), 0).astype(np.int8)
+        return np.where(np.abs(weight.w) >= weight.alpha / 2, np.sign(weight.w), 0).astype(np.int8)
 
-    def quantize(self, layer: Layer) -> np.ndarray:
-        return dequantize(self.codes(layer), layer.alpha)
+    def w_hat(self, weight: QuantizedWeight) -> np.ndarray:
+        return dequantize(self.codes(weight), weight.alpha)
 
-    def objective(self, at_w: Forward, at_hat: Forward, layers: Sequence[Layer], stage: int) -> Objective:
-        now = at_hat([layer.w for layer in layers])
-        error = sum(float(np.sum((layer.w - self.quantize(layer)).astype(np.float64) ** 2)) for layer in layers)
+    def objective(self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], stage: int) -> Objective:
+        now = at_hat([weight.w for weight in weights])
+        error = sum(float(np.sum((weight.w - self.w_hat(weight)).astype(np.float64) ** 2)) for weight in weights)
         loss_hat = None if error else now.loss  # nobody else needs a pass at W_hat
-        weights = [np.where(layer.frozen, 0, g) for layer, g in zip(layers, now.weights, strict=True)]
-        return Objective(now.loss, loss_hat, None, error, None, 0.0, weights, now.shared)
+        dw = [np.where(weight.frozen, 0, g) for weight, g in zip(weights, now.weights, strict=True)]
+        return Objective(now.loss, loss_hat, None, error, None, 0.0, dw, now.shared)
 
-    def select(self, layer: Layer, stage: int) -> np.ndarray:
-        return first_in_order(-np.abs(layer.w), layer.frozen, self.plan.portions[stage - 1])
+    def select(self, weight: QuantizedWeight, stage: int) -> np.ndarray:
+        return first_in_order(-np.abs(weight.w), weight.frozen, self.plan.portions[stage - 1])

@@ -6,7 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from ..elq.gradients import Forward, Objective
-from .base import Descent, Layer, Method
+from ..tensor import Tensor
+from .base import Descent, Method, QuantizedWeight
 from .elq import ELQ
 
 DECAY, EPSILON = 0.999, 1e-8  # Adam's
@@ -21,27 +22,27 @@ class LAB(ELQ):
         v <- 0.999 v + 0.001 ghat^2        d = sqrt(v) + 1e-8
 
     A factor in d changes nothing, so that v needs no correction for its start at 0, where d is the same for all
-    weights. alpha is estimated anew at every step. Layer.extra has moment = v. Standing: S.
+    weights. alpha is estimated anew at every step. QuantizedWeight.extra has moment = v. Standing: S.
     """
 
     options = Method.options
-    usual: ClassVar = {"levels": "binary", "sigma2": (), "epochs": (6.0,)}
+    fixed: ClassVar = {"levels": "binary", "sigma2": ()}
 
-    def begin(self, name: str, w: np.ndarray) -> Layer:
-        layer = super().begin(name, w)
-        layer.extra["moment"] = np.zeros_like(w)
-        return layer
+    def begin(self, name: str, parameter: Tensor) -> QuantizedWeight:
+        weight = super().begin(name, parameter)
+        weight.extra["moment"] = np.zeros_like(parameter.data)
+        return weight
 
-    def objective(self, at_w: Forward, at_hat: Forward, layers: Sequence[Layer], stage: int) -> Objective:
-        seen = super().objective(at_w, at_hat, layers, stage)  # the straight-through rule: its weights' part is ghat
-        for layer, ghat in zip(layers, seen.weights, strict=True):
-            layer.extra["moment"] = DECAY * layer.extra["moment"] + (1 - DECAY) * ghat**2
+    def objective(self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], stage: int) -> Objective:
+        seen = super().objective(at_w, at_hat, weights, stage)  # the straight-through rule: its weights' part is ghat
+        for weight, ghat in zip(weights, seen.weights, strict=True):
+            weight.extra["moment"] = DECAY * weight.extra["moment"] + (1 - DECAY) * ghat**2
         return seen
 
-    def follow(self, layer: Layer, stage: int, descend: Descent) -> None:
-        curvature = np.sqrt(layer.extra["moment"], dtype=np.float64) + EPSILON
-        alpha = self.least_error(np.abs(layer.w, dtype=np.float64).ravel(), curvature.ravel())
-        layer.alpha = np.full_like(layer.alpha, alpha)
+    def follow(self, weight: QuantizedWeight, stage: int, descend: Descent) -> None:
+        curvature = np.sqrt(weight.extra["moment"], dtype=np.float64) + EPSILON
+        alpha = self.least_error(np.abs(weight.w, dtype=np.float64).ravel(), curvature.ravel())
+        weight.alpha = np.full_like(weight.alpha, alpha)
 
     def least_error(self, size: np.ndarray, d: np.ndarray) -> float:
         """alpha of the weights' magnitudes under their curvature, both 1-D float64."""

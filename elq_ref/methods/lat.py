@@ -15,7 +15,7 @@ class LAT(LAB):
     the codes.) Standing: S.
     """
 
-    usual: ClassVar = {"scale": "l2", "sigma2": (), "epochs": (6.0,)}
+    fixed: ClassVar = {"scale": "l2", "sigma2": ()}
 
     def least_error(self, size: np.ndarray, d: np.ndarray) -> float:
         order = np.argsort(-size)

@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from ..elq.gradients import Forward, Objective
-from .base import Descent, Layer, Method
+from ..tensor import Tensor
+from .base import Descent, Method, QuantizedWeight, all_free
 from .elq import ELQ
 
 
@@ -20,44 +21,43 @@ class TTQ(ELQ):
         dp = alpha sum(ghat : w > thr)      dn = -alpha sum(ghat : w < -thr)
         dW = p ghat where w > thr,          n ghat where w < -thr,           ghat between
 
-    and the same SGD for all three. Layer.extra has scales = (p, n), all axes of w, and their velocity. Standing: S.
+    and the same SGD for all three. QuantizedWeight.extra has scales = (p, n), all axes of w, and their velocity.
+    Standing: S.
     """
 
     options = Method.options
-    usual: ClassVar = {"sigma2": (), "epochs": (6.0,)}
+    fixed: ClassVar = {"sigma2": ()}
     one_scale = False
 
-    @classmethod
-    def keep_float(cls, weights: Sequence[str]) -> tuple[str, ...]:
-        """The first and the last layer, as in the paper."""
-        return tuple(dict.fromkeys([*weights[:1], *weights[-1:]]))
-
-    def begin(self, name: str, w: np.ndarray) -> Layer:
+    def begin(self, name: str, parameter: Tensor) -> QuantizedWeight:
+        w = parameter.data
         size = np.abs(w)
         unit = size[size > 0.05 * size.max()].mean(dtype=np.float64) if size.any() else 1.0
         alpha, scales = (np.full((count, *(1,) * (w.ndim - 1)), value, w.dtype) for count, value in ((1, unit), (2, 1)))
-        return Layer(name, w, alpha, np.zeros(w.shape, bool), {"scales": scales, "velocity": 0 * scales})
+        return QuantizedWeight(name, parameter, alpha, all_free(parameter), {"scales": scales, "velocity": 0 * scales})
 
-    def codes(self, layer: Layer) -> np.ndarray:
-        threshold = 0.05 * np.abs(layer.w).max()
-        return (layer.w > threshold).astype(np.int8) - (layer.w < -threshold).astype(np.int8)
+    def codes(self, weight: QuantizedWeight) -> np.ndarray:
+        threshold = 0.05 * np.abs(weight.w).max()
+        codes: np.ndarray = (weight.w > threshold).astype(np.int8) - (weight.w < -threshold).astype(np.int8)
+        return codes
 
-    def quantize(self, layer: Layer) -> np.ndarray:
-        p, n = layer.extra["scales"]
-        return layer.alpha * _by_code(self.codes(layer), p, -n, 0)
+    def w_hat(self, weight: QuantizedWeight) -> np.ndarray:
+        p, n = weight.extra["scales"]
+        w_hat: np.ndarray = weight.alpha * _by_code(self.codes(weight), p, -n, 0)
+        return w_hat
 
-    def objective(self, at_w: Forward, at_hat: Forward, layers: Sequence[Layer], stage: int) -> Objective:
-        seen = super().objective(at_w, at_hat, layers, stage)  # the straight-through rule: its weights' part is ghat
-        weights = []
-        for layer, ghat in zip(layers, seen.weights, strict=True):
-            codes, (p, n) = self.codes(layer), layer.extra["scales"]
+    def objective(self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], stage: int) -> Objective:
+        seen = super().objective(at_w, at_hat, weights, stage)  # the straight-through rule: its weights' part is ghat
+        dw = []
+        for weight, ghat in zip(weights, seen.weights, strict=True):
+            codes, (p, n) = self.codes(weight), weight.extra["scales"]
             sums = np.array([ghat[codes > 0].sum(), -ghat[codes < 0].sum()], ghat.dtype)
-            layer.extra["gradient"] = layer.alpha * sums.reshape(-1, *p.shape)
-            weights.append(_by_code(codes, p, n, 1) * ghat)
-        return replace(seen, weights=weights)
+            weight.extra["gradient"] = weight.alpha * sums.reshape(-1, *p.shape)
+            dw.append(_by_code(codes, p, n, 1) * ghat)
+        return replace(seen, weights=dw)
 
-    def follow(self, layer: Layer, stage: int, descend: Descent) -> None:
-        extra = layer.extra
+    def follow(self, weight: QuantizedWeight, stage: int, descend: Descent) -> None:
+        extra = weight.extra
         extra["scales"], extra["velocity"] = descend(extra["scales"], extra.pop("gradient"), extra["velocity"])
 
 

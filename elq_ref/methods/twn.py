@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..elq.levels import dequantize
-from .base import Layer, Method
+from .base import Method, QuantizedWeight
 from .elq import ELQ
 
 
@@ -17,13 +17,13 @@ class TWN(ELQ):
     """
 
     options = Method.options | {"per_channel"}
-    usual: ClassVar = {"scale": "twn", "alpha_from": "stage0", "sigma2": (), "epochs": (6.0,)}
+    fixed: ClassVar = {"scale": "twn", "alpha_from": "stage0", "sigma2": ()}
 
-    def codes(self, layer: Layer) -> np.ndarray:
-        w = layer.w
+    def codes(self, weight: QuantizedWeight) -> np.ndarray:
+        w = weight.w
         rows = np.abs(w.reshape(len(w) if self.plan.per_channel else 1, -1), dtype=np.float64)
         above = (rows > 0.7 * rows.mean(1, keepdims=True)).reshape(w.shape)
         return np.where(above, np.sign(w), 0).astype(np.int8)
 
-    def quantize(self, layer: Layer) -> np.ndarray:
-        return dequantize(self.codes(layer), layer.alpha)
+    def w_hat(self, weight: QuantizedWeight) -> np.ndarray:
+        return dequantize(self.codes(weight), weight.alpha)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from ..elq.plan import Plan
+from ..methods import plan_from_json
 
 
 def changes(one: dict[str, Any], other: dict[str, Any], apart: Collection[str] = ()) -> dict[str, tuple[Any, Any]]:
@@ -24,6 +24,6 @@ def changes(one: dict[str, Any], other: dict[str, Any], apart: Collection[str] =
 def _flat(config: dict[str, Any]) -> dict[str, Any]:
     flat = {key: value for key, value in config.items() if key != "plan"}
     if "plan" in config:
-        plan = Plan.from_json(config["plan"]).to_json()
+        plan = plan_from_json(config["plan"]).to_json()
         flat |= {f"plan {name}": value for name, value in plan.items()}
     return json.loads(json.dumps(flat))

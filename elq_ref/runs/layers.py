@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..methods import QuantizedWeight
 from ..training.state import State
 
 WIDTH = 0.05  # of a histogram's bin, in units of alpha
@@ -19,19 +20,19 @@ def layer_records(state: State) -> dict[str, dict[str, Any]]:
     shares: of the weights on each of them in W_hat; frozen: the part of these that is frozen; error: ||W - W_hat||^2 /
     ||W||^2; free: `BINS` counts of w / alpha over the weights that are free, of `WIDTH` each; empty if none is.
     """
-    return {name: _record(layer, state.method.quantize(layer)) for name, layer in state.layers.items()}
+    return {name: _record(weight, state.method.w_hat(weight)) for name, weight in state.weights.items()}
 
 
-def _record(layer: Any, w_hat: np.ndarray) -> dict[str, Any]:
-    w, alpha = layer.w.astype(np.float64), np.where(layer.alpha > 0, layer.alpha, 1).astype(np.float64)
+def _record(weight: QuantizedWeight, w_hat: np.ndarray) -> dict[str, Any]:
+    w, alpha = weight.w.astype(np.float64), np.where(weight.alpha > 0, weight.alpha, 1).astype(np.float64)
     levels, code = np.unique(np.round(w_hat / alpha, 6).ravel(), return_inverse=True)
-    on, frozen = (np.bincount(codes, minlength=len(levels)) / w.size for codes in (code, code[layer.frozen.ravel()]))
+    on, frozen = (np.bincount(codes, minlength=len(levels)) / w.size for codes in (code, code[weight.frozen.ravel()]))
     place = np.clip(np.floor(w / alpha / WIDTH).astype(int) + BINS // 2, 0, BINS - 1)
-    free = np.bincount(place[~layer.frozen], minlength=BINS)
+    free = np.bincount(place[~weight.frozen], minlength=BINS)
     power = float(np.sum(w**2))
     return {
         "weights": w.size,
-        "alpha": float(layer.alpha.mean()),
+        "alpha": float(weight.alpha.mean()),
         "levels": levels.tolist(),
         "shares": np.round(on, 6).tolist(),
         "frozen": np.round(frozen, 6).tolist(),

@@ -19,7 +19,7 @@ def accuracies(state: State, batches: Batches, judge: Dataset, reestimation: int
     """
     result: dict[str, float] = {}
     for end, weights in (("", {}), ("_hat", state.quantized())):
-        if end and all(layer.frozen.all() for layer in state.layers.values()):  # W is W_hat
+        if end and all(weight.frozen.all() for weight in state.weights.values()):  # W is W_hat
             result |= {f"{key}_hat": value for key, value in result.items()}
             break
         with standing_on(state.net, weights, batches, reestimation):

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..elq.plan import Plan
 from ..errors import FormatError
+from ..methods import OrderPlan, plan_from_json
 
 MEASURED = ("lr", "loss", "loss_hat", "perturbation", "error", "objective", "frozen")  # of a step
 LOGS = {  # name: what each of its lines has
@@ -88,7 +89,10 @@ class RunRecord:
     @property
     def label(self) -> str:
         """What is compared over seeds: method, levels, and what departs from quantizing every layer."""
-        words = [self.method] if self.levels == "float" else [self.method, self.levels]
+        method = self.method
+        if method == "order" and isinstance(self.plan, OrderPlan):
+            method = f"{self.plan.order} order"
+        words = [method] if self.levels == "float" else [method, self.levels]
         words += ["(headline plan)"] if self.config.get("headline") else []
         in_float = self.config.get("first_last_float") and self.levels != "float"
         words += ["(first, last layer float)"] if in_float else []
@@ -172,7 +176,7 @@ def _checked(place: str, parts: dict[str, Any], called: dict[str, str]) -> RunRe
         for n, line in enumerate(parts[name], 1):
             _want(line, keys, f"{called[name]} line {n}")
     try:
-        plan = Plan.from_json(parts["config"]["plan"])
+        plan = plan_from_json(parts["config"]["plan"])
     except (ValueError, TypeError, AttributeError) as error:
         raise FormatError(f"{called['config']} has no plan that can be read: {error}") from error
     names = {tuple(line["layers"]) for line in parts["layers"] if isinstance(line["layers"], dict)}

@@ -163,7 +163,7 @@ class Run:
             "top1": 100 * correct / total,
             "weight_bytes": packed.weight_bytes,
             "float_bytes": packed.float_bytes,
-            "packed_as_float": sorted(set(state.layers) - set(codes)),
+            "packed_as_float": sorted(set(state.weights) - set(codes)),
             "difference": largest_difference(self.net, packed, self.test),
             "seconds": round(self.folder.seconds, 1),
             "environment": environment(),

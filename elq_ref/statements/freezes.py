@@ -29,31 +29,28 @@ class _Watch:
 
     def step(self, state: State) -> None:
         """After an update: what was frozen before has neither moved nor momentum."""
-        for name, layer in state.layers.items():
+        for name, weight in state.weights.items():
             if name in self.seen:
                 frozen, w = self.seen[name]
-                self.wrong["grow"] += int((frozen & ~layer.frozen).sum())
-                self.wrong["bits"] += not same_bits(layer.w[frozen], w[frozen])
-            self.wrong["bits"] += not same_bits(layer.w, dict(state.net.named_parameters())[name].data)
-            self.wrong["momentum"] += int(np.count_nonzero(state.velocity[name][layer.frozen]))
-            self.seen[name] = (layer.frozen.copy(), layer.w.copy())
+                self.wrong["grow"] += int((frozen & ~weight.frozen).sum())
+                self.wrong["bits"] += not same_bits(weight.w[frozen], w[frozen])
+            self.wrong["momentum"] += int(np.count_nonzero(state.velocity[name][weight.frozen]))
+            self.seen[name] = (weight.frozen.copy(), weight.w.copy())
 
     def freeze(self, state: State) -> None:
         """Freeze the next stage's group; compare W_hat, L(W_hat) and E with what they were."""
         self.freezes += 1
-        before, loss, w = state.quantized(), self.deployed(state), {n: a.w for n, a in state.layers.items()}
-        free = {n: ~a.frozen for n, a in state.layers.items()}
+        before, loss, w = state.quantized(), self.deployed(state), {n: a.w for n, a in state.weights.items()}
+        free = {n: ~a.frozen for n, a in state.weights.items()}
         freeze(state)
         after = state.quantized()
-        held = state.net.quantizable()
-        self.wrong["bits"] += sum(not same_bits(layer.w, held[n].data) for n, layer in state.layers.items())
         self.wrong["what"] += sum(not same_bits(before[n], after[n]) for n in before)
         self.wrong["loss"] += loss != self.deployed(state)
         levels = state.plan.levels
-        old = math.fsum(v for n in w for v in squares(w[n] - closest(w[n], state.layers[n].alpha, levels)))
-        new = math.fsum(v for n, a in state.layers.items() for v in squares(a.w - closest(a.w, a.alpha, levels)))
-        group = math.fsum(v for n, a in state.layers.items() for v in squares((w[n] - before[n])[a.frozen & free[n]]))
-        left = math.fsum(v for n, a in state.layers.items() for v in squares((a.w - after[n])[~a.frozen]))
+        old = math.fsum(v for n in w for v in squares(w[n] - closest(w[n], state.weights[n].alpha, levels)))
+        new = math.fsum(v for n, a in state.weights.items() for v in squares(a.w - closest(a.w, a.alpha, levels)))
+        group = math.fsum(v for n, a in state.weights.items() for v in squares((w[n] - before[n])[a.frozen & free[n]]))
+        left = math.fsum(v for n, a in state.weights.items() for v in squares((a.w - after[n])[~a.frozen]))
         self.wrong["rises"] += new > old
         size = max(old, np.finfo(float).tiny)
         self.errors += [abs(new - left) / size, abs(old - group - new) / size]
@@ -64,9 +61,9 @@ class _Watch:
 
     def end(self, state: State) -> None:
         """After the last stage: everything stands on a level."""
-        for layer in state.layers.values():
-            allowed = [layer.w == layer.alpha * c for c in LEVEL_SET[state.plan.levels]]
-            self.wrong["levels"] += int((~np.any(allowed, axis=0)).sum() + (~layer.frozen).sum())
+        for weight in state.weights.values():
+            allowed = [weight.w == weight.alpha * c for c in LEVEL_SET[state.plan.levels]]
+            self.wrong["levels"] += int((~np.any(allowed, axis=0)).sum() + (~weight.frozen).sum())
 
 
 def squares(a: np.ndarray) -> list[float]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..elq.levels import dequantize, nearest, scale, scale_slope
+from ..elq.levels import dequantize, nearest_codes, scale, scale_slope
 from .arrays import adversarial
 from .line import EPS, Line, largest
 from .subject import LEVEL_SET
@@ -109,7 +109,7 @@ def _excess_of_codes(w: np.ndarray, levels: str) -> float:
     worst = []
     for alpha in (scale(w, levels), np.full((1, 1), 0.9), np.full((1, 1), 0.1)):
         best = float(((w - alpha * _codes(levels, w.shape[1])) ** 2).sum(1).min())
-        worst.append(_relative_excess(error(w, dequantize(nearest(w, alpha, levels), alpha)), best, w))
+        worst.append(_relative_excess(error(w, dequantize(nearest_codes(w, alpha, levels), alpha)), best, w))
     return largest(worst)
 
 
@@ -119,7 +119,7 @@ def _excess_of_scale(w: np.ndarray, levels: str, rule: str = "l2") -> float:
     alphas = np.maximum(codes @ w[0] / support, 0)
     best = float(((w - alphas[:, None] * codes) ** 2).sum(1).min())
     alpha = scale(w, levels, rule)
-    return abs(_relative_excess(error(w, dequantize(nearest(w, alpha, levels), alpha)), best, w))
+    return abs(_relative_excess(error(w, dequantize(nearest_codes(w, alpha, levels), alpha)), best, w))
 
 
 def _excess_over_search(w: np.ndarray, levels: str) -> float:
@@ -129,7 +129,7 @@ def _excess_over_search(w: np.ndarray, levels: str) -> float:
 
     best = at(search(at, 1e-3, float(np.abs(w).max())))
     alpha = scale(w, levels, "l2")
-    return abs(_relative_excess(error(w, dequantize(nearest(w, alpha, levels), alpha)), best, w))
+    return abs(_relative_excess(error(w, dequantize(nearest_codes(w, alpha, levels), alpha)), best, w))
 
 
 def search(function: Callable[[float], float], low: float, high: float) -> float:
@@ -150,14 +150,14 @@ def _lloyd(arrays: list[np.ndarray]) -> tuple[float, float]:
     for w in arrays:
         alpha, before = scale(w, "ternary", "twn"), np.inf
         for _ in range(30):
-            codes = nearest(w, alpha, "ternary")
+            codes = nearest_codes(w, alpha, "ternary")
             e = error(w, alpha * codes)
             rises.append((e - before) / e)
             alpha = np.reshape((w * codes).sum() / max(np.abs(codes).sum(), 1), (1, 1))
             before = error(w, alpha * codes)
             rises.append((before - e) / e)
         best = scale(w, "ternary", "l2")
-        ratios.append(before / error(w, dequantize(nearest(w, best, "ternary"), best)))
+        ratios.append(before / error(w, dequantize(nearest_codes(w, best, "ternary"), best)))
     return max(0.0, largest(rises)), largest(ratios)
 
 

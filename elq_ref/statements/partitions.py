@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..elq.bands import TAILS, draw_in, partition, tail_share
-from ..elq.levels import dequantize, nearest, scale
+from ..elq.levels import dequantize, nearest_codes, scale
 from .arrays import adversarial
 from .line import EPS, Line, largest
 from .subject import LEVEL_SET
@@ -37,15 +37,15 @@ def lines() -> Iterator[Line]:
                 before = band
                 group = partition(v, alpha, frozen, sigma2, levels, tail=tail, last=last)
                 wrong["frozen"] += int((group & frozen).sum())
-                what = dequantize(nearest(v, alpha, levels), alpha)
+                what = dequantize(nearest_codes(v, alpha, levels), alpha)
                 v = np.where(group, what, v)
-                wrong["what"] += not same_bits(what, dequantize(nearest(v, alpha, levels), alpha))
+                wrong["what"] += not same_bits(what, dequantize(nearest_codes(v, alpha, levels), alpha))
                 frozen = frozen | group
             wrong["end"] += int((~frozen).sum())
             allowed = np.stack([np.broadcast_to(alpha * c + 0.0, w.shape) for c in LEVEL_SET[levels]])
             wrong["end"] += int((~(allowed == v).any(0)).sum())
             wrong["fixed"] += sum(
-                not same_bits(np.broadcast_to(a, w.shape) + 0.0, dequantize(nearest(a, alpha, levels), alpha))
+                not same_bits(np.broadcast_to(a, w.shape) + 0.0, dequantize(nearest_codes(a, alpha, levels), alpha))
                 for a in allowed
             )
     many = f"{len(cases)} cases of random and adversarial weights x {len(TAILS)} tails x {len(SIGMAS)} stages"

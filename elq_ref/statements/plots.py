@@ -97,8 +97,8 @@ def _short_run() -> tuple[list[tuple[int, float, float, float]], list[Snapshot]]
     for step in quantize(net, batches, PLAN, SGD(0.02)):
         losses.append((step.stage, step.loss, step.loss_hat, step.objective))
         if step.ends_stage:
-            layer = step.state.layers[LAYER]
-            histograms.append(Snapshot(f"end of stage {step.stage}", layer.alpha.item(), layer.w, layer.frozen))
+            weight = step.state.weights[LAYER]
+            histograms.append(Snapshot(f"end of stage {step.stage}", weight.alpha.item(), weight.w, weight.frozen))
     return losses, histograms
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ..datasets import Batches
 from ..elq.plan import Plan
 from ..nn import Module
+from .plans import named_plan
 from .sgd import SGD
 from .stages import Step, quantize
 from .state import State
@@ -14,7 +16,8 @@ from .state import State
 
 def float_plan(net: Module, epochs: float) -> Plan:
     """A plan of one stage that quantizes nothing: what is left of the algorithm is SGD on L(W)."""
-    return Plan(sigma2=(), epochs=(epochs,), keep_float=tuple(net.quantizable()))
+    plan, _ = named_plan("comparison", "float", weights=tuple(net.quantizable()))
+    return replace(plan, epochs=(epochs,))
 
 
 def fit(
@@ -22,7 +25,7 @@ def fit(
 ) -> Iterator[Step]:
     """Train `net` in float for `epochs` passes over the data by `sgd` (default SGD()), yielding after every update.
 
-    Saved and resumed as `quantize` is.
+    Saved and resumed as `quantize` is. ValueError if epochs is not > 0.
 
     >>> from elq_ref.nn import Flatten, Linear, Sequential
     >>> train, test = elq.datasets.digits()

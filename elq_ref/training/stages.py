@@ -68,7 +68,8 @@ def quantize(
     `step.state.save(path)`; go on with `state=State.load(path, net)`, which continues to the same bits on the same
     machine, threads, kernels and versions, since batches are functions of (seed, epoch, sample). At the end every
     quantized weight stands on a level, unless the plan has no freezing stage.
-    Raises ValueError if a resumed state was made with other batches or another plan.
+    Raises ValueError if a resumed state was made with other batches or another plan, or if the network's weights were
+    replaced by other Tensors (`Module.astype`) after the run began.
 
     >>> train, _ = elq.datasets.digits()
     >>> net, batches = elq.models.lenet5((1, 8, 8)), elq.Batches(train.subset(slice(64)), 32)
@@ -124,45 +125,44 @@ def freeze(state: State) -> None:
 
     `quantize` does it before step 0 of every stage but the first; doing it again changes nothing.
     """
-    parameters = dict(state.net.named_parameters())
-    for name, layer in state.layers.items():
-        chosen = state.method.select(layer, state.stage)
-        layer.w = np.where(chosen, state.method.quantize(layer), layer.w)
-        layer.frozen = layer.frozen | chosen
-        parameters[name].data = layer.w
+    for name, weight in state.weights.items():
+        chosen = state.method.select(weight, state.stage)
+        weight.w = np.where(chosen, state.method.w_hat(weight), weight.w)
+        weight.frozen = weight.frozen | chosen
         reset = state.plan.momentum_at_freeze == "reset"
-        state.velocity[name] = np.where(layer.frozen | reset, 0, state.velocity[name])
+        state.velocity[name] = np.where(weight.frozen | reset, 0, state.velocity[name])
 
 
 def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float) -> Objective:
     """One step on one batch."""
-    net, layers = state.net, state.layers
+    net, weights = state.net, state.weights
     parameters = dict(net.named_parameters())
+    for name, weight in weights.items():
+        if parameters[name] is not weight.parameter:
+            raise ValueError(f"{name} of the network was replaced since the run began: convert it (astype) before")
+    shared = [p for name, p in parameters.items() if name not in weights]
     images = Tensor(x)
 
-    def run(weights: Sequence[np.ndarray]) -> LazyPass:
-        leaves = {n: Tensor(w, requires_grad=True) for n, w in zip(layers, weights, strict=True)}
+    def run(values: Sequence[np.ndarray]) -> LazyPass:
+        leaves = {n: Tensor(w, requires_grad=True) for n, w in zip(weights, values, strict=True)}
         with substituted(net, leaves):
             loss = ops.softmax_cross_entropy(net(images), labels)
-        return LazyPass(loss, list(leaves.values()), [p for n, p in parameters.items() if n not in layers])
+        return LazyPass(loss, list(leaves.values()), shared)
 
-    def run_aside(weights: Sequence[np.ndarray]) -> LazyPass:
+    def run_aside(values: Sequence[np.ndarray]) -> LazyPass:
         with running_averages_kept(net):
-            return run(weights)
+            return run(values)
 
-    seen = state.method.objective(run_aside, run, list(layers.values()), state.stage)
-    free = {name: ~layer.frozen for name, layer in layers.items()}
-    grads = dict(zip(layers, seen.weights, strict=True))
-    grads |= dict(zip((n for n in parameters if n not in layers), seen.shared, strict=True))
+    seen = state.method.objective(run_aside, run, list(weights.values()), state.stage)
+    grads = dict(zip(weights, seen.weights, strict=True))
+    grads |= dict(zip((n for n in parameters if n not in weights), seen.shared, strict=True))
     for name, parameter in parameters.items():
-        w = layers[name].w if name in layers else parameter.data
+        quantized = weights.get(name)
         dw = np.ascontiguousarray(grads[name])  # one memory order, so that a resumed run adds in the same order
-        w, state.velocity[name] = state.sgd.update(w, dw, state.velocity[name], lr, free.get(name))
-        if name in layers:
-            layers[name].w = w
-            state.method.follow(layers[name], state.stage, partial(state.sgd.update, lr=lr))
-            w = layers[name].w
-        parameter.data = w
+        free = None if quantized is None else ~quantized.frozen
+        parameter.data, state.velocity[name] = state.sgd.update(parameter.data, dw, state.velocity[name], lr, free)
+        if quantized is not None:
+            state.method.follow(quantized, state.stage, partial(state.sgd.update, lr=lr))
     net.zero_grad()
     return seen
 
@@ -176,12 +176,12 @@ class LazyPass:
 
     @cached_property
     def _gradients(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        weights, shared = self._leaves
-        for parameter in shared:  # they are leaves of every pass
+        for parameter in self._leaves[1]:  # they are leaves of every pass
             parameter.grad = None
         self._tape.backward()
         del self._tape
-        return tuple([np.zeros_like(p.data) if p.grad is None else p.grad for p in part] for part in (weights, shared))
+        dw, dshared = ([np.zeros_like(p.data) if p.grad is None else p.grad for p in part] for part in self._leaves)
+        return dw, dshared
 
     @property
     def weights(self) -> list[np.ndarray]:

@@ -13,8 +13,9 @@ from .. import __version__, checkpoint, kernels
 from ..datasets import Batches
 from ..elq.plan import Plan
 from ..errors import FormatError
-from ..methods import Layer, Method, make
+from ..methods import Method, QuantizedWeight, make, plan_from_json
 from ..nn import Module
+from ..tensor import Tensor
 from .sgd import SGD, Schedule
 
 KIND = "elq run"
@@ -37,9 +38,9 @@ def environment() -> dict[str, str]:
 class State:
     """A run between two steps.
 
-    net holds the weights as they stand (W); `layers` the quantized ones with their alpha and frozen sets; `velocity`
-    the momentum of every parameter by name. `stage` and `index` say what comes next: step `index` of `stage`, whose
-    freeze happens before its step 0; `step` counts all updates so far.
+    net holds all parameters as they stand; `weights` says of the quantized ones among them, by name, their alpha and
+    frozen set; `velocity` is the momentum of every parameter by name. `stage` and `index` say what comes next: step
+    `index` of `stage`, whose freeze happens before its step 0; `step` counts all updates so far.
 
     >>> train, _ = elq.datasets.digits()
     >>> batches = elq.Batches(train.subset(slice(64)), 32)
@@ -57,7 +58,7 @@ class State:
     plan: Plan
     sgd: SGD
     method: Method
-    layers: dict[str, Layer]
+    weights: dict[str, QuantizedWeight]
     velocity: dict[str, np.ndarray]
     batches: dict[str, Any]
     stage: int = 0
@@ -68,14 +69,14 @@ class State:
     @classmethod
     def start(cls, net: Module, plan: Plan, sgd: SGD, batches: Batches) -> State:
         """The state before the first step; ValueError if `plan.keep_float` names a weight that `net` has not."""
-        weights = net.quantizable()
-        unknown = set(plan.keep_float) - set(weights)
+        quantizable = net.quantizable()
+        unknown = set(plan.keep_float) - set(quantizable)
         if unknown:
-            raise ValueError(f"keep_float names {', '.join(sorted(unknown))}; the weights are {', '.join(weights)}")
+            raise ValueError(f"keep_float names {', '.join(sorted(unknown))}; the weights are {', '.join(quantizable)}")
         method = make(plan)
-        layers = {n: method.begin(n, p.data) for n, p in weights.items() if n not in plan.keep_float}
+        weights = {n: method.begin(n, p) for n, p in quantizable.items() if n not in plan.keep_float}
         velocity = {n: np.zeros(p.shape, p.dtype) for n, p in net.named_parameters()}
-        return cls(net, plan, sgd, method, layers, velocity, describe(batches))
+        return cls(net, plan, sgd, method, weights, velocity, describe(batches))
 
     @property
     def done(self) -> bool:
@@ -84,26 +85,26 @@ class State:
 
     def share_frozen(self) -> float:
         """Frozen weights / quantized weights, 0 to 1."""
-        total = sum(layer.frozen.size for layer in self.layers.values())
-        return sum(int(layer.frozen.sum()) for layer in self.layers.values()) / max(total, 1)
+        total = sum(weight.frozen.size for weight in self.weights.values())
+        return sum(int(weight.frozen.sum()) for weight in self.weights.values()) / max(total, 1)
 
     def quantized(self) -> dict[str, np.ndarray]:
-        """W_hat of every quantized layer by name."""
-        return {name: self.method.quantize(layer) for name, layer in self.layers.items()}
+        """W_hat of every quantized weight by name, of its shape and dtype."""
+        return {name: self.method.w_hat(weight) for name, weight in self.weights.items()}
 
     def codes(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """(codes int8, alpha) of every quantized layer by name, what `pack` stores; none if W_hat is no alpha codes."""
+        """(codes int8, alpha) of every quantized weight by name, for `pack`; none if W_hat is not alpha codes."""
         if not self.method.one_scale:
             return {}
-        return {name: (self.method.codes(layer), layer.alpha) for name, layer in self.layers.items()}
+        return {name: (self.method.codes(weight), weight.alpha) for name, weight in self.weights.items()}
 
     def save(self, path: str | os.PathLike[str], **metadata: Any) -> None:
         """Write the run to a safetensors file, atomically; `metadata` (JSON values) is kept beside it."""
         tensors = self.net.state_dict()
-        for name, layer in self.layers.items():
-            tensors[f"elq/alpha/{name}"] = layer.alpha
-            tensors[f"elq/frozen/{name}"] = layer.frozen
-            tensors |= {f"elq/extra/{name}/{key}": value for key, value in layer.extra.items()}
+        for name, weight in self.weights.items():
+            tensors[f"elq/alpha/{name}"] = weight.alpha
+            tensors[f"elq/frozen/{name}"] = weight.frozen
+            tensors |= {f"elq/extra/{name}/{key}": value for key, value in weight.extra.items()}
         tensors |= {f"elq/velocity/{name}": v for name, v in self.velocity.items()}
         run = {
             "plan": self.plan.to_json(),
@@ -133,17 +134,16 @@ class State:
             raise FormatError(f"{path} is a {metadata.get('kind', 'checkpoint')!r}, wanted a saved quantization run")
         try:
             run = metadata["run"]
-            plan = Plan.from_json(run["plan"])
+            plan = plan_from_json(run["plan"])
             sgd = SGD(**{**run["sgd"], "schedule": _schedule(run["sgd"]["schedule"])})
             net.load_state_dict({n: t for n, t in tensors.items() if not n.startswith("elq/")})
             method = make(plan)
-            weights = {n: p.data for n, p in net.quantizable().items() if n not in plan.keep_float}
-            layers = {n: _layer(n, w, tensors) for n, w in weights.items()}
+            weights = {n: _weight(n, p, tensors) for n, p in net.quantizable().items() if n not in plan.keep_float}
             velocity = {n: tensors[f"elq/velocity/{n}"] for n, _ in net.named_parameters()}
             now, then = environment(), run["environment"]
             changed = [f"{key} was {then.get(key)}, is {now[key]}" for key in now if then.get(key) != now[key]]
-            counters = [int(run[key]) for key in ("stage", "index", "step")]
-            return cls(net, plan, sgd, method, layers, velocity, run["batches"], *counters, changed)
+            stage, index, step = (int(run[key]) for key in ("stage", "index", "step"))
+            return cls(net, plan, sgd, method, weights, velocity, run["batches"], stage, index, step, changed)
         except (KeyError, TypeError) as error:
             raise FormatError(f"{path} lacks or misstates {error} of a quantization run") from error
 
@@ -160,16 +160,18 @@ def describe(batches: Batches) -> dict[str, Any]:
 
 
 def _schedule(values: dict[str, Any]) -> Schedule:
-    return Schedule(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return Schedule(**given)
 
 
-def _layer(name: str, w: np.ndarray, tensors: dict[str, np.ndarray]) -> Layer:
+def _weight(name: str, parameter: Tensor, tensors: dict[str, np.ndarray]) -> QuantizedWeight:
     prefix = f"elq/extra/{name}/"
     extra = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
     alpha, frozen = tensors[f"elq/alpha/{name}"], tensors[f"elq/frozen/{name}"]
+    w = parameter.data
     if frozen.shape != w.shape or frozen.dtype != bool or alpha.ndim != w.ndim or alpha.dtype != w.dtype:
         raise FormatError(
             f"{name} is {w.dtype} {w.shape}, its frozen set {frozen.dtype} {frozen.shape}, "
             f"its alpha {alpha.dtype} {alpha.shape}"
         )
-    return Layer(name, w, alpha, frozen, extra)
+    return QuantizedWeight(name, parameter, alpha, frozen, extra)

@@ -13,7 +13,7 @@ import pytest
 from elq_ref import Plan
 from elq_ref.cli import main
 from elq_ref.cli.plan_options import changed
-from elq_ref.runs.recipes import SUBJECTS, Subject, recipe
+from elq_ref.runs.recipes import EXPERIMENTS, Experiment, recipe
 
 ROOT = Path(__file__).parents[2]
 if not (ROOT / "benchmarks").is_dir():
@@ -177,7 +177,7 @@ def test_the_comparison_writes_its_table(trained, tmp_path, monkeypatch, capsys)
 
 def test_the_ablation_and_the_trials_write_their_tables(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(ablation, "PASSES", 0.3)
-    random = ("--set", "partition=random", ablation.SHARES)
+    random = ("--method", "order", "--set", "order=random", ablation.SHARES)
     monkeypatch.setattr(ablation, "VARIANTS", {"baseline": (), "random": random})
     monkeypatch.setattr(tuning, "PASSES", 0.2)
     results = tmp_path / "runs.jsonl"
@@ -248,7 +248,7 @@ def test_the_headlines_leave_packed_files_that_give_their_numbers(trained, tmp_p
 
 
 def test_statistics_of_batchnorm_are_compared_on_held_out_pictures(trained, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(SUBJECTS, "digits-held", Subject("digits_cnn", "digits", 64, hold_out=300))
+    monkeypatch.setitem(EXPERIMENTS, "digits-held", Experiment("digits_cnn", "digits", 64, hold_out=300))
     held, all_digits = str(tmp_path / "held"), str(tmp_path / "all")
     words = ["--method", "twn", "--passes", "3", "--lr", "0.1"]  # nothing freezes: W_hat is not W
     assert main(["reproduce", "digits-held", trained, *words, "-o", held]) == 0

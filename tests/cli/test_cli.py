@@ -18,6 +18,7 @@ from elq_ref.cli import main, train
 from elq_ref.datasets import bundled, digits
 from elq_ref.runtime import PackedNetwork, Session, interpret
 from elq_ref.training import evaluate
+from elq_ref.training.plans import PLANS
 
 
 def run(capsys, *args: str) -> tuple[int, dict, str]:
@@ -351,7 +352,8 @@ def test_demo_names_its_numbers(tmp_path, monkeypatch, capsys):
     from elq_ref.cli import demo
 
     monkeypatch.setattr(demo, "FLOAT_EPOCHS", 3)
-    monkeypatch.setattr(demo, "PLANS", {k: p.spread(2.5) for k, p in demo.PLANS.items()})
+    short = {key: choice._replace(plan=choice.plan.spread(2.5)) for key, choice in PLANS["demo"].items()}
+    monkeypatch.setitem(PLANS, "demo", short)
     code, result, error = run(capsys, "demo", "--out", tmp_path / "demo", "--json")
     assert code == 0
     assert {"float", "ternary", "binary", "seconds", "folder"} == set(result)

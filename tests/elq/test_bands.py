@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elq_ref import partition
-from elq_ref.elq.bands import draw_in, first_in_order, random_order, tail_share
+from elq_ref.elq.bands import draw_in, tail_share
 
 W = np.array([0.0, 0.1, 0.39, 0.4, 0.5, 0.59, 0.61, 0.9, 1.0, 1.9, 2.0, 2.1])
 W = np.concatenate([W, -W])
@@ -67,34 +67,3 @@ def test_draw_in_moves_only_free_weights_beyond_alpha():
     np.testing.assert_allclose(draw_in(w, ONE, free, 0.1), [0.5, 1.45, -2.8, 1.5])
     np.testing.assert_array_equal(draw_in(w, ONE, free, tail_share("clip", 0.1)), [0.5, 1.0, -1.0, 1.5])
     assert [tail_share(t, 0.25) for t in ("pull", "clip", "2alpha", "last")] == [0.25, 1.0, 0.0, 0.0]
-
-
-def test_the_largest_or_any_weights_freeze_in_exact_counts():
-    rng = np.random.default_rng(4)
-    w = rng.normal(size=(3, 7)).astype(np.float32)
-    for key in (-np.abs(w), random_order("conv.weight", w.shape, 5)):
-        frozen, order = np.zeros(w.shape, bool), sorted(range(21), key=lambda i, key=key: key.flat[i])
-        for share, count in ((0.3, 6), (0.3, 6), (0.5, 10), (0.9, 19), (1.0, 21)):  # 6.3, 10.5, 18.9
-            chosen = first_in_order(key, frozen, share)
-            assert not (chosen & frozen).any()
-            frozen = frozen | chosen
-            assert sorted(np.flatnonzero(frozen)) == sorted(order[:count])
-    already = np.ones(w.shape, bool)
-    assert not first_in_order(-np.abs(w), already, 0.5).any()  # more is frozen than the share
-
-
-def test_equal_keys_freeze_in_the_order_of_the_array():
-    chosen = first_in_order(np.zeros(5), np.array([False, True, False, False, False]), 0.6)
-    assert chosen.tolist() == [True, False, True, False, False]
-
-
-def test_a_random_order_is_fixed_by_seed_and_name():
-    n = 4000
-    first = random_order("a", (n // 10, 10), 0)
-    np.testing.assert_array_equal(first, random_order("a", (n // 10, 10), 0))
-    assert len(np.unique(first)) == n
-    for other in (random_order("a", (n // 10, 10), 1), random_order("b", (n // 10, 10), 0)):
-        ranks = np.argsort(np.argsort(first.ravel())), np.argsort(np.argsort(other.ravel()))
-        assert abs(np.corrcoef(*ranks)[0, 1]) < 5 / n**0.5  # five standard deviations of unrelated orders
-    half = first_in_order(first, np.zeros(first.shape, bool), 0.5)
-    assert abs(half[: n // 20].mean() - 0.5) < 5 * 0.5 / (n / 2) ** 0.5  # and unrelated to the place

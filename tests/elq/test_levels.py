@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from elq_ref import binarize, ternarize
-from elq_ref.elq.levels import dequantize, nearest, scale, scale_slope
+from elq_ref.elq.levels import dequantize, nearest_codes, scale, scale_slope
 
 CODES = {"ternary": (-1, 0, 1), "binary": (-1, 1)}
 
@@ -21,7 +21,7 @@ def test_nearest_level_has_the_least_error_of_all_codes(levels, seed):
     w = np.random.default_rng(seed).standard_normal(6)
     alpha = np.array([0.9])
     best = min(error(w, alpha, np.array(c)) for c in itertools.product(CODES[levels], repeat=6))
-    assert error(w, alpha, nearest(w, alpha, levels)) == pytest.approx(best, rel=1e-12)
+    assert error(w, alpha, nearest_codes(w, alpha, levels)) == pytest.approx(best, rel=1e-12)
 
 
 @pytest.mark.parametrize("levels", ["ternary", "binary"])
@@ -34,7 +34,7 @@ def test_l2_scale_is_the_optimum_over_all_codes_and_scales(levels, seed):
         if (c != 0).any():
             best = min(best, error(w, max(0, c @ w) / (c @ c), c))
     alpha = scale(w.reshape(1, -1), levels, "l2").ravel()
-    assert error(w, alpha, nearest(w, alpha, levels)) == pytest.approx(best, rel=1e-12)
+    assert error(w, alpha, nearest_codes(w, alpha, levels)) == pytest.approx(best, rel=1e-12)
 
 
 def test_scale_rules_are_their_formulas():
@@ -85,11 +85,11 @@ def test_one_scale_a_layer_is_the_default():
 def test_ties_signs_and_zeros():
     w = np.array([0.5, -0.5, 0.500001, -0.500001, 0.0, -0.0])
     alpha = np.array([1.0])
-    assert nearest(w, alpha, "ternary").tolist() == [0, 0, 1, -1, 0, 0]
-    assert nearest(w, alpha, "binary").tolist() == [1, -1, 1, -1, 1, 1]
+    assert nearest_codes(w, alpha, "ternary").tolist() == [0, 0, 1, -1, 0, 0]
+    assert nearest_codes(w, alpha, "binary").tolist() == [1, -1, 1, -1, 1, 1]
     for levels in CODES:
         for scale_value in (1.0, 0.0):
-            what = dequantize(nearest(w, alpha, levels), alpha * scale_value)
+            what = dequantize(nearest_codes(w, alpha, levels), alpha * scale_value)
             assert not np.signbit(what[what == 0]).any()
 
 
@@ -100,7 +100,7 @@ def test_levels_are_fixed_points_bit_for_bit(dtype, levels):
     for value in (tiny, 3 * tiny, np.finfo(dtype).tiny, 0.1, 1 / 3, np.finfo(dtype).max / 4, 0.0):
         alpha = np.array([value], dtype)
         what = dequantize(np.array(CODES[levels], np.int8), alpha)
-        again = dequantize(nearest(what, alpha, levels), alpha)
+        again = dequantize(nearest_codes(what, alpha, levels), alpha)
         if value == 0:
             assert not again.any()
         else:

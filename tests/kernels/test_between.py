@@ -10,7 +10,7 @@ import pytest
 from train_kernels import DTYPES, _train, layouts, name_of, pool, within
 
 from elq_ref import kernels
-from elq_ref.elq.levels import dequantize, nearest
+from elq_ref.elq.levels import dequantize, nearest_codes
 from elq_ref.kernels import numpy_ops
 
 pytestmark = pytest.mark.kernels
@@ -182,7 +182,7 @@ def test_channel_sums(isa, shape, dtype):
 @pytest.mark.parametrize("ternary", [True, False])
 @pytest.mark.parametrize("per_channel", [True, False])
 @pytest.mark.parametrize("scale", [0.7, 0.0, "denormal", np.inf])
-def test_quantize_is_the_nearest_level_to_the_bit(dtype, ternary, per_channel, scale):
+def test_the_nearest_level_is_that_of_its_code_to_the_bit(dtype, ternary, per_channel, scale):
     """C, its definition and the two steps of elq_ref.elq.levels, on edges and on more than one piece of work."""
     rng = np.random.default_rng(10)
     w = rng.standard_normal((3, 20_001)).astype(dtype)
@@ -190,9 +190,9 @@ def test_quantize_is_the_nearest_level_to_the_bit(dtype, ternary, per_channel, s
     alpha[0] = np.finfo(dtype).smallest_subnormal if scale == "denormal" else scale
     w[0, :8] = 0, -0.0, np.nan, alpha[0, 0] / 2, -alpha[0, 0] / 2, alpha[0, 0], -alpha[0, 0], np.inf
     with np.errstate(invalid="ignore"):
-        wanted = dequantize(nearest(w, alpha, "ternary" if ternary else "binary"), alpha)
-        results = [quantize(w, alpha, ternary) for quantize in (numpy_ops.quantize, kernels.quantize)]
-        results.append(kernels.quantize(np.asfortranarray(w), alpha, ternary))
+        wanted = dequantize(nearest_codes(w, alpha, "ternary" if ternary else "binary"), alpha)
+        results = [nearest(w, alpha, ternary) for nearest in (numpy_ops.nearest_level, kernels.nearest_level)]
+        results.append(kernels.nearest_level(np.asfortranarray(w), alpha, ternary))
     if scale == 0.7:
         row, a = wanted[0, :8], alpha[0, 0]
         np.testing.assert_array_equal(row, [0, 0, 0, 0, 0, a, -a, a] if ternary else [a, a, -a, a, -a, a, -a, a])

@@ -14,16 +14,21 @@ from elq_ref import SGD, Plan, State, Tensor, ops, quantize
 from elq_ref.cli import main
 from elq_ref.datasets import digits
 from elq_ref.elq.gradients import Pass
-from elq_ref.methods import METHODS, make, usual_plan
+from elq_ref.methods import METHODS, OrderPlan, make, plan_for, plan_from_json
 from elq_ref.runtime import PackedNetwork, interpret
+from elq_ref.training.plans import named_plan
 
-RIVALS = ("bwn", "twn", "ttq", "inq", "lab", "lat")
+RIVALS = ("bwn", "twn", "ttq", "inq", "lab", "lat", "order")
 SHORT = SGD(0.05, weight_decay=1e-3, nesterov=True)
+
+
+def default(name: str, weights: tuple[str, ...] = ()) -> Plan:
+    return named_plan("default", name, weights=weights)[0]
 
 
 def plan_of(name: str, **changes) -> Plan:
     """A short plan that quantizes both layers of the small network."""
-    return replace(usual_plan(name).spread(2.5), **changes)
+    return replace(default(name).spread(2.5), **changes)
 
 
 def weights(shape=(4, 3, 2, 2), seed=0, dtype=np.float64) -> np.ndarray:
@@ -32,12 +37,12 @@ def weights(shape=(4, 3, 2, 2), seed=0, dtype=np.float64) -> np.ndarray:
 
 def test_bwn_is_the_least_error_of_all_binary_approximations():
     w = weights((1, 8))
-    method = make(usual_plan("bwn"))
-    layer = method.begin("w", w)
+    method = make(default("bwn"))
+    weight = method.begin("w", Tensor(w))
     least = min(
         np.sum((w - max(np.mean(c * w), 0) * c) ** 2) for c in (np.array([c]) for c in product((-1, 1), repeat=8))
     )
-    assert np.sum((w - method.quantize(layer)) ** 2) == pytest.approx(least, rel=1e-12)
+    assert np.sum((w - method.w_hat(weight)) ** 2) == pytest.approx(least, rel=1e-12)
 
 
 def test_bwn_is_elq_with_these_options_bit_for_bit():
@@ -52,7 +57,7 @@ def test_bwn_is_elq_with_these_options_bit_for_bit():
 def test_twn_is_its_formulas(per_channel):
     w = weights((4, 30, 3, 3))
     method = make(plan_of("twn", per_channel=per_channel))
-    layer = method.begin("w", w)
+    weight = method.begin("w", Tensor(w))
     parts = [w[i : i + 1] for i in range(len(w))] if per_channel else [w]
     expected, outside = [], 0
     for part in parts:
@@ -61,7 +66,7 @@ def test_twn_is_its_formulas(per_channel):
         alpha = sum(above) / len(above)
         expected += [(alpha if v > 0 else -alpha) if abs(v) > delta else 0 for v in part.flat]
         outside += sum((abs(v) > delta) != (abs(v) > alpha / 2) for v in part.flat)
-    np.testing.assert_allclose(method.quantize(layer).ravel(), expected, rtol=1e-12)
+    np.testing.assert_allclose(method.w_hat(weight).ravel(), expected, rtol=1e-12)
     assert outside > 0  # its codes are not those of the nearest level
 
 
@@ -69,9 +74,9 @@ def test_twn_is_its_formulas(per_channel):
 def test_alpha_is_estimated_anew_at_every_step(name):
     seen = set()
     for step in quantize(small_net(), batches(), plan_of(name), SHORT):
-        size = np.abs(step.state.layers["4.weight"].w.astype(np.float64))
+        size = np.abs(step.state.weights["4.weight"].w.astype(np.float64))
         alpha = size.mean() if name == "bwn" else size[size > 0.7 * size.mean()].mean()
-        assert step.state.layers["4.weight"].alpha.item() == pytest.approx(alpha, rel=1e-6)
+        assert step.state.weights["4.weight"].alpha.item() == pytest.approx(alpha, rel=1e-6)
         seen.add(alpha)
     assert len(seen) > 5
 
@@ -92,40 +97,40 @@ def smooth(target: np.ndarray):
 def test_ttq_gradients_are_those_of_its_scales_and_of_its_zones():
     w = weights()
     method = make(plan_of("ttq"))
-    layer = method.begin("w", w)
-    layer.extra["scales"] = np.array([1.3, 0.6]).reshape(2, 1, 1, 1)
-    alpha, threshold = layer.alpha.item(), 0.05 * np.abs(w).max()
+    weight = method.begin("w", Tensor(w))
+    weight.extra["scales"] = np.array([1.3, 0.6]).reshape(2, 1, 1, 1)
+    alpha, threshold = weight.alpha.item(), 0.05 * np.abs(w).max()
     assert alpha == pytest.approx(np.mean([abs(v) for v in w.flat if abs(v) > threshold]), rel=1e-12)
     loss, at = smooth(weights(seed=1))
 
     def of_levels(p: float, n: float) -> float:
         return loss(np.where(w > threshold, alpha * p, np.where(w < -threshold, -alpha * n, 0)))
 
-    seen = method.objective(at, at, [layer], 0)
+    seen = method.objective(at, at, [weight], 0)
     h = 1e-5
     differences = [
         (of_levels(1.3 + h, 0.6) - of_levels(1.3 - h, 0.6)) / (2 * h),
         (of_levels(1.3, 0.6 + h) - of_levels(1.3, 0.6 - h)) / (2 * h),
     ]
     assert seen.loss_hat == pytest.approx(of_levels(1.3, 0.6), rel=1e-12)
-    np.testing.assert_allclose(layer.extra["gradient"].ravel(), differences, rtol=1e-7)
-    ghat = at([method.quantize(layer)]).weights[0]
+    np.testing.assert_allclose(weight.extra["gradient"].ravel(), differences, rtol=1e-7)
+    ghat = at([method.w_hat(weight)]).weights[0]
     zones = [1.3 if v > threshold else 0.6 if v < -threshold else 1.0 for v in w.flat]
     np.testing.assert_allclose(seen.weights[0].ravel(), zones * ghat.ravel(), rtol=1e-14)
 
 
 def test_ttq_scales_descend_with_momentum():
     method = make(plan_of("ttq"))
-    layer = method.begin("w", weights())
+    weight = method.begin("w", Tensor(weights()))
     _, at = smooth(weights(seed=1))
     p, velocity = np.ones(2), np.zeros(2)
     for _ in range(3):
-        method.objective(at, at, [layer], 0)
-        velocity = 0.9 * velocity + layer.extra["gradient"].ravel()
+        method.objective(at, at, [weight], 0)
+        velocity = 0.9 * velocity + weight.extra["gradient"].ravel()
         p = p - 0.01 * velocity
-        method.follow(layer, 0, partial(SGD(momentum=0.9).update, lr=0.01))
-    np.testing.assert_allclose(layer.extra["scales"].ravel(), p, rtol=1e-12)
-    assert set(layer.extra) == {"scales", "velocity"}
+        method.follow(weight, 0, partial(SGD(momentum=0.9).update, lr=0.01))
+    np.testing.assert_allclose(weight.extra["scales"].ravel(), p, rtol=1e-12)
+    assert set(weight.extra) == {"scales", "velocity"}
 
 
 def nearest_by_inq(v: float, top: int, least: int) -> Fraction:
@@ -147,11 +152,12 @@ def test_inq_levels_are_the_powers_of_two_of_its_rule(largest):
     w.flat[:3] = largest, largest / 3, -largest / 3
     top = next(n for n in range(20, -30, -1) if Fraction(2) ** n <= 4 * Fraction(np.abs(w).max()) / 3)
     least = top + 1 - 2 ** (2 - 1) // 2
-    method = make(usual_plan("inq"))
-    layer = method.begin("w", w)
-    layer.w = np.concatenate([w.ravel(), np.array([0.5, -0.5, 1.5, -1.5, 7, -7, 0]) * 2.0**top]).reshape(1, -1, 1, 1)
-    expected = [float(nearest_by_inq(v, top, least)) for v in layer.w.flat]
-    np.testing.assert_array_equal(method.quantize(layer).ravel(), expected)
+    method = make(default("inq"))
+    weight = method.begin("w", Tensor(w))
+    more = np.array([0.5, -0.5, 1.5, -1.5, 7, -7, 0]) * 2.0**top
+    weight.parameter = Tensor(np.concatenate([w.ravel(), more]).reshape(1, -1, 1, 1))
+    expected = [float(nearest_by_inq(v, top, least)) for v in weight.w.flat]
+    np.testing.assert_array_equal(method.w_hat(weight).ravel(), expected)
     assert {0, 2.0**top, -(2.0**top)} == set(expected)
 
 
@@ -159,17 +165,17 @@ def test_inq_freezes_the_largest_weights_in_exact_counts():
     w = weights((3, 7))
     plan = plan_of("inq", portions=(0.3, 0.6, 1.0), epochs=(0, 1, 1, 1))
     method = make(plan)
-    layer = method.begin("w", w)
+    weight = method.begin("w", Tensor(w))
     frozen: set[int] = set()
     for stage, count in ((1, 6), (2, 13), (3, 21)):  # 6.3, 12.6, 21 of 21
-        chosen = method.select(layer, stage)
-        free = sorted((i for i in range(21) if i not in frozen), key=lambda i: -abs(layer.w.flat[i]))
+        chosen = method.select(weight, stage)
+        free = sorted((i for i in range(21) if i not in frozen), key=lambda i: -abs(weight.w.flat[i]))
         wanted = free[: count - len(frozen)]
         assert set(np.flatnonzero(chosen)) == set(wanted)
         frozen |= set(wanted)
-        layer.frozen = layer.frozen | chosen
-        layer.w = layer.w + 0.05 * np.sin(np.arange(21)).reshape(3, 7)  # training changes the order of what is free
-    assert not method.select(layer, 3).any()
+        weight.frozen = weight.frozen | chosen
+        weight.w = weight.w + 0.05 * np.sin(np.arange(21)).reshape(3, 7)  # training changes the order of what is free
+    assert not method.select(weight, 3).any()
 
 
 def test_inq_trains_the_network_as_it_stands_and_never_moves_a_frozen_bit():
@@ -178,30 +184,30 @@ def test_inq_trains_the_network_as_it_stands_and_never_moves_a_frozen_bit():
     for step in quantize(net, batches(), plan, SHORT):
         if step.step == 1:
             other = small_net().train()
-            for name, layer in State.start(small_net(), plan, SHORT, batches()).layers.items():
-                half = np.argsort(-np.abs(layer.w).ravel(), kind="stable")[: round(layer.w.size / 2)]
-                w = layer.w.ravel().copy()
-                w[half] = make(plan).quantize(layer).ravel()[half]
-                other.quantizable()[name].data = w.reshape(layer.w.shape)
+            for name, weight in State.start(small_net(), plan, SHORT, batches()).weights.items():
+                half = np.argsort(-np.abs(weight.w).ravel(), kind="stable")[: round(weight.w.size / 2)]
+                w = weight.w.ravel().copy()
+                w[half] = make(plan).w_hat(weight).ravel()[half]
+                other.quantizable()[name].data = w.reshape(weight.w.shape)
             x, labels = next(stream)
             assert step.stage == 1
             assert step.loss == ops.softmax_cross_entropy(other(Tensor(x)), labels).item()
             assert step.loss_hat is None
-        for name, layer in step.state.layers.items():
-            assert layer.frozen.sum() == round(plan.portions[step.stage - 1] * layer.frozen.size)
+        for name, weight in step.state.weights.items():
+            assert weight.frozen.sum() == round(plan.portions[step.stage - 1] * weight.frozen.size)
             if name in seen:
                 frozen, w = seen[name]
-                assert layer.frozen[frozen].all()
-                assert layer.w[frozen].tobytes() == w[frozen].tobytes()
-            seen[name] = (layer.frozen.copy(), layer.w.copy())
+                assert weight.frozen[frozen].all()
+                assert weight.w[frozen].tobytes() == w[frozen].tobytes()
+            seen[name] = (weight.frozen.copy(), weight.w.copy())
     assert step.loss == step.loss_hat
 
 
 @pytest.mark.parametrize(("name", "levels"), [("lab", (-1, 1)), ("lat", (-1, 0, 1))])
 @pytest.mark.parametrize("seed", range(3))
 def test_loss_aware_scales_leave_the_least_error_under_the_curvature(name, levels, seed):
-    method, w = make(usual_plan(name)), weights((1, 7), seed)
-    layer = method.begin("w", w)
+    method, w = make(default(name)), weights((1, 7), seed)
+    weight = method.begin("w", Tensor(w))
     v = np.random.default_rng(seed).exponential(1.0, w.shape) ** 4  # spread widely: the plain scale is not the best
     candidates = np.array(list(product(levels, repeat=w.size)))
 
@@ -210,46 +216,46 @@ def test_loss_aware_scales_leave_the_least_error_under_the_curvature(name, level
         fit, mass = candidates @ (d * w[0]), np.maximum(candidates**2 @ d, 1e-300)
         return float(np.min(d @ w[0] ** 2 - np.maximum(fit, 0) ** 2 / mass))
 
-    assert np.sum((w - method.quantize(layer)) ** 2) == pytest.approx(least(np.ones(w.size)), rel=1e-12)
-    plain = layer.alpha.copy()
-    method.follow(layer, 0, None)  # before any gradient all curvatures are alike
-    np.testing.assert_allclose(layer.alpha, plain, rtol=1e-12)
-    layer.extra["moment"] = v
-    method.follow(layer, 0, None)
+    assert np.sum((w - method.w_hat(weight)) ** 2) == pytest.approx(least(np.ones(w.size)), rel=1e-12)
+    plain = weight.alpha.copy()
+    method.follow(weight, 0, None)  # before any gradient all curvatures are alike
+    np.testing.assert_allclose(weight.alpha, plain, rtol=1e-12)
+    weight.extra["moment"] = v
+    method.follow(weight, 0, None)
     d = np.sqrt(v[0]) + 1e-8
-    assert d @ (w - method.quantize(layer))[0] ** 2 == pytest.approx(least(d), rel=1e-12)
-    assert abs(layer.alpha.item() / plain.item() - 1) > 0.05
-    on = np.abs(w[0]) > layer.alpha.item() / 2 if name == "lat" else np.ones(w.size, bool)
-    assert layer.alpha.item() == pytest.approx((d * np.abs(w[0]))[on].sum() / d[on].sum(), rel=1e-12)  # the papers'
+    assert d @ (w - method.w_hat(weight))[0] ** 2 == pytest.approx(least(d), rel=1e-12)
+    assert abs(weight.alpha.item() / plain.item() - 1) > 0.05
+    on = np.abs(w[0]) > weight.alpha.item() / 2 if name == "lat" else np.ones(w.size, bool)
+    assert weight.alpha.item() == pytest.approx((d * np.abs(w[0]))[on].sum() / d[on].sum(), rel=1e-12)  # the papers'
 
 
 @pytest.mark.parametrize("name", ["lab", "lat"])
 def test_the_curvature_is_adams(name):
-    method, w = make(usual_plan(name)), weights()
-    layer = method.begin("w", w)
+    method, w = make(default(name)), weights()
+    weight = method.begin("w", Tensor(w))
     _, at = smooth(weights(seed=1))
     v = np.zeros(w.shape)
     for _ in range(4):
-        ghat = at([method.quantize(layer)]).weights[0]
-        seen = method.objective(None, at, [layer], 0)  # no pass at W is made
+        ghat = at([method.w_hat(weight)]).weights[0]
+        seen = method.objective(None, at, [weight], 0)  # no pass at W is made
         assert seen.loss is None
         np.testing.assert_allclose(seen.weights[0], ghat, rtol=1e-14)
         v = 0.999 * v + 0.001 * ghat**2
-        layer.w = layer.w - 0.05 * ghat
-        method.follow(layer, 0, None)
-    np.testing.assert_allclose(layer.extra["moment"], v, rtol=1e-12)
+        weight.w = weight.w - 0.05 * ghat
+        method.follow(weight, 0, None)
+    np.testing.assert_allclose(weight.extra["moment"], v, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", RIVALS)
 def test_every_weight_of_what_is_on_a_level_and_the_network_learns(name):
-    steps = list(quantize(small_net(), batches(), usual_plan(name).spread(12), SHORT))
+    steps = list(quantize(small_net(), batches(), default(name).spread(12), SHORT))
     losses = [step.loss_hat if step.loss is None else step.loss for step in steps]
     assert np.mean(losses[-5:]) < 0.8 * np.log(3)  # log 3: guessing one of three classes
     state = steps[-1].state
     for layer_name, w in state.quantized().items():
-        layer = state.layers[layer_name]
-        p, n = layer.extra["scales"].ravel() if name == "ttq" else (1, 1)
-        allowed = {layer.alpha.item() * np.float32(p), layer.alpha.item() * -np.float32(n)} | (
+        weight = state.weights[layer_name]
+        p, n = weight.extra["scales"].ravel() if name == "ttq" else (1, 1)
+        allowed = {weight.alpha.item() * np.float32(p), weight.alpha.item() * -np.float32(n)} | (
             {0.0} if name not in ("bwn", "lab") else set()
         )
         assert set(np.unique(w)) <= allowed
@@ -284,28 +290,36 @@ def test_a_plan_that_does_not_fit_its_method_is_refused():
         ({"method": "twn", "a1": 0.5}, "twn has no choice of a1"),
         ({"method": "ttq", "sigma2": (0.0,), "epochs": (1, 1)}, "ttq has no choice of sigma2"),
         ({"method": "inq", "scale": "l2"}, "inq has no choice of scale"),
-        ({"method": "elq", "portions": (1.0,)}, "elq has no choice of portions"),
-        ({"method": "elq", "partition_seed": 1}, "elq has no choice of partition_seed"),
-        ({"method": "elq", "partition": "magnitude", "sigma2": (0.1,)}, "elq has no choice of sigma2"),
-        ({"method": "inq", "partition": "random"}, "inq has no choice of partition"),
+        ({"method": "inq", "order": "random"}, "inq has no choice of order"),
+        ({"method": "inq", "order": "random", "order_seed": 1}, "inq has no choice of order"),
+        ({"method": "order", "sigma2": (0.1,)}, "order has no choice of sigma2"),
+        ({"method": "elq", "portions": (1.0,)}, "no such option: portions"),
+        ({"method": "elq", "order": "magnitude"}, "no such option: order"),
     ):
-        plan = Plan.from_json(usual_plan(values["method"]).to_json() | values)
         with pytest.raises(ValueError, match=words):
+            make(plan_from_json(default(values["method"]).to_json() | values))
+    for name, plan in (("inq", Plan(method="inq")), ("elq", OrderPlan(method="elq"))):
+        with pytest.raises(ValueError, match=f"method {name} has plans of (OrderPlan|Plan), given a (OrderPlan|Plan)"):
             make(plan)
-    for portions in ((), (0.5, 0.25, 1.0), (0.0, 1.0), (0.5, 0.9)):
-        with pytest.raises(ValueError, match="portions is"):
-            Plan(portions=portions)
     for epochs in ((0.0,), (1.0, 0.0), (-1.0, 1.0)):
         with pytest.raises(ValueError, match="epochs is"):
             Plan(sigma2=(0.0,) * (len(epochs) - 1), epochs=epochs)
     with pytest.raises(ValueError, match="one for each of portions"):
         plan_of("inq", epochs=(1.0,))
-    assert all(make(usual_plan(name)).plan.method == name for name in METHODS)
+    assert all(make(default(name)).plan.method == name for name in METHODS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_plan_comes_back_from_its_json_in_its_own_class(name):
+    plan = default(name, ("a", "b"))
+    back = plan_from_json(json.loads(json.dumps(plan.to_json())))
+    assert (type(back), back) == (METHODS[name].plan_type, plan)
+    assert plan_for(name, epochs=plan.epochs, keep_float=plan.keep_float) == plan
 
 
 def test_ttq_keeps_the_first_and_the_last_layer_in_float():
-    assert usual_plan("ttq", ("a", "b", "c")).keep_float == ("a", "c")
-    assert usual_plan("inq", ("a", "b", "c")).keep_float == ()
+    assert default("ttq", ("a", "b", "c")).keep_float == ("a", "c")
+    assert default("inq", ("a", "b", "c")).keep_float == ()
 
 
 @pytest.mark.parametrize("name", RIVALS)

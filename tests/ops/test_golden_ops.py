@@ -10,8 +10,8 @@ from golden_traces import FOLDER
 
 from elq_ref import SGD, Plan, Tensor, ops
 from elq_ref.crosscheck import load
-from elq_ref.elq.levels import dequantize, nearest, scale
-from elq_ref.methods import Layer, make
+from elq_ref.elq.levels import dequantize, nearest_codes, scale
+from elq_ref.methods import QuantizedWeight, make
 from elq_ref.nn import Module
 from elq_ref.training.stages import freeze
 from elq_ref.training.state import State
@@ -70,7 +70,7 @@ def test_levels(dtype: str, entry: dict) -> None:
     # A mean of n terms in any order, by either side: n u each (Higham 2002, section 4.2).
     terms = group["w"].size // alpha.size
     np.testing.assert_allclose(alpha, group["alpha"], rtol=(terms + 3) * np.finfo(dtype).eps, atol=0)
-    codes = nearest(group["w"], group["alpha"], levels)
+    codes = nearest_codes(group["w"], group["alpha"], levels)
     np.testing.assert_array_equal(codes, group["codes"])
     w_hat = dequantize(codes, group["alpha"])
     assert w_hat.tobytes() == np.ascontiguousarray(group["w_hat"]).tobytes()  # +0.0 included
@@ -89,14 +89,13 @@ def test_freeze(dtype: str, entry: dict) -> None:
     options = {k: v for k, v in told.items() if k not in ("sigma2", "last")}
     sigma2 = (0.5, told["sigma2"]) if told["last"] else (told["sigma2"], 0.0)
     plan = Plan(sigma2=sigma2, epochs=(1.0, 1.0, 1.0), **options)
-    layer = Layer("w", group["w"], group["alpha"], group["frozen"])
     net = OneWeight(group["w"])
-    state = State(net, plan, SGD(), make(plan), {"w": layer}, {"w": group["velocity"]}, {})
+    weight = QuantizedWeight("w", net.w, group["alpha"], group["frozen"])
+    state = State(net, plan, SGD(), make(plan), {"w": weight}, {"w": group["velocity"]}, {})
     state.stage = 2 if told["last"] else 1
     freeze(state)
-    np.testing.assert_array_equal(layer.frozen, group["frozen_after"])
-    assert np.ascontiguousarray(layer.w).tobytes() == np.ascontiguousarray(group["w_after"]).tobytes()
-    np.testing.assert_array_equal(net.w.data, group["w_after"])
+    np.testing.assert_array_equal(weight.frozen, group["frozen_after"])
+    assert np.ascontiguousarray(weight.w).tobytes() == np.ascontiguousarray(group["w_after"]).tobytes()
     np.testing.assert_array_equal(state.velocity["w"], group["velocity_after"])
-    assert layer.frozen.any()
-    assert layer.frozen.all() == told["last"]
+    assert weight.frozen.any()
+    assert weight.frozen.all() == told["last"]

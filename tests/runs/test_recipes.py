@@ -19,10 +19,11 @@ from elq_ref.cli import main
 from elq_ref.methods import make
 from elq_ref.runs.layers import BINS, WIDTH, layer_records
 from elq_ref.runs.measures import accuracies, count_correct_packed
-from elq_ref.runs.recipes import METHODS, PASSES, SUBJECTS, levels_of, recipe
+from elq_ref.runs.recipes import COMPARED, EXPERIMENTS, PASSES, recipe
 from elq_ref.runs.run import Run
 from elq_ref.runtime import PackedNetwork
 from elq_ref.training.evaluate import evaluate, reestimate
+from elq_ref.training.plans import levels_of
 
 WEIGHTS = ("conv1.weight", "conv2.weight", "fc.weight")
 MADE = ("net.elq", "quantized.safetensors", "steps.jsonl", "stages.jsonl", "layers.jsonl", "passes.jsonl")
@@ -50,17 +51,17 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", COMPARED)
 @pytest.mark.parametrize("first_last_float", [False, True])
 def test_every_method_gets_the_same_passes_and_layers(method, first_last_float):
-    plan, _ = recipe(method, levels_of(method), WEIGHTS, first_last_float=first_last_float)
+    plan, _ = recipe(method, levels_of("comparison", method), WEIGHTS, first_last_float=first_last_float)
     assert sum(plan.epochs) == pytest.approx(PASSES)
     make(plan)
     kept = ("conv1.weight", "fc.weight") if first_last_float else ()
     assert plan.keep_float == (WEIGHTS if method == "float" else kept)
     assert plan.levels == ("binary" if method in ("bwn", "lab") else "ternary")
     assert recipe("elq", "binary", WEIGHTS)[0].levels == "binary"
-    assert sum(recipe(method, levels_of(method), WEIGHTS, passes=3)[0].epochs) == pytest.approx(3)
+    assert sum(recipe(method, levels_of("comparison", method), WEIGHTS, passes=3)[0].epochs) == pytest.approx(3)
 
 
 def test_the_longer_runs_have_their_own_plan():
@@ -69,7 +70,7 @@ def test_the_longer_runs_have_their_own_plan():
         assert (sum(long.epochs), long.levels) == (pytest.approx(72), levels)
         assert long != recipe("elq", levels, WEIGHTS, passes=72)[0]
         assert sum(recipe("elq", levels, WEIGHTS, headline=True, passes=5)[0].epochs) == pytest.approx(5)
-    with pytest.raises(ValueError, match="no plan of a longer run for bwn; there are: elq ternary, elq binary"):
+    with pytest.raises(ValueError, match=r"no headline plan for method 'bwn'; there are: elq ternary, elq binary$"):
         recipe("bwn", "binary", WEIGHTS, headline=True)
 
 
@@ -106,7 +107,7 @@ def test_nothing_before_the_packed_file_depends_on_the_test_set(trained, finishe
 
 
 def test_where_a_part_is_held_out_it_is_judged_on_and_the_test_set_not_read(trained, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(SUBJECTS, "digits", replace(SUBJECTS["digits"], hold_out=300))
+    monkeypatch.setitem(EXPERIMENTS, "digits", replace(EXPERIMENTS["digits"], hold_out=300))
     asked, load = [], datasets.load
     monkeypatch.setattr(datasets, "load", lambda *args: asked.append(args) or load(*args))
     assert main([*command(trained, tmp_path / "run", "--json"), "--method", "float"]) == 0
@@ -182,8 +183,8 @@ def test_accuracies_are_those_of_w_and_of_what():
         right, loss = evaluate(other, judge)
         assert (seen[f"top1{end}"], seen[f"judge_loss{end}"]) == (right, loss)
     assert seen["judge_loss"] != seen["judge_loss_hat"]
-    for layer in state.layers.values():
-        layer.frozen[:] = True
+    for weight in state.weights.values():
+        weight.frozen[:] = True
     assert set(accuracies(state, batches, judge, 3)) == set(seen)
 
 
@@ -191,14 +192,14 @@ def test_layer_records_are_counts_of_the_weights():
     net = models.digits_cnn(seed=1)
     batches = datasets.Batches(datasets.digits()[0], 64)
     state = State.start(net, Plan(), None, batches)
-    layer = state.layers["conv2.weight"]
-    layer.frozen = np.random.default_rng(0).random(layer.w.shape) < 0.3
+    weight = state.weights["conv2.weight"]
+    weight.frozen = np.random.default_rng(0).random(weight.w.shape) < 0.3
     record = layer_records(state)["conv2.weight"]
     free = [0] * BINS
     zeros = held_zeros = 0
     error = power = 0.0
-    alpha = float(layer.alpha.squeeze())
-    for w, held in zip(layer.w.ravel().tolist(), layer.frozen.ravel().tolist(), strict=True):
+    alpha = float(weight.alpha.squeeze())
+    for w, held in zip(weight.w.ravel().tolist(), weight.frozen.ravel().tolist(), strict=True):
         what = 0.0 if abs(w) <= alpha / 2 else alpha if w > 0 else -alpha
         zeros, held_zeros = zeros + (what == 0), held_zeros + (held and what == 0)
         error, power = error + (w - what) ** 2, power + w**2
@@ -206,11 +207,11 @@ def test_layer_records_are_counts_of_the_weights():
             free[min(max(int(w / alpha / WIDTH + BINS / 2 + 1000) - 1000, 0), BINS - 1)] += 1
     assert record["free"] == free
     assert record["levels"] == [-1, 0, 1]
-    assert record["shares"][1] == pytest.approx(zeros / layer.w.size, abs=1e-6)
-    assert record["frozen"][1] == pytest.approx(held_zeros / layer.w.size, abs=1e-6)
-    assert sum(record["frozen"]) == pytest.approx(layer.frozen.mean(), abs=3e-6)
+    assert record["shares"][1] == pytest.approx(zeros / weight.w.size, abs=1e-6)
+    assert record["frozen"][1] == pytest.approx(held_zeros / weight.w.size, abs=1e-6)
+    assert sum(record["frozen"]) == pytest.approx(weight.frozen.mean(), abs=3e-6)
     assert record["error"] == pytest.approx(error / power, abs=1e-6)
-    layer.frozen[:] = True
+    weight.frozen[:] = True
     assert layer_records(state)["conv2.weight"]["free"] == []
 
 
@@ -336,7 +337,7 @@ def test_a_state_that_cannot_be_written_keeps_the_one_before(trained, finished, 
         (["digits"], ["digits_cnn", "name its file"]),
         (["digits", "{dir}/nothing.safetensors"], ["nothing.safetensors"]),
         (["digits", "{dir}/other.safetensors"], ["other.safetensors", "missing", "conv1.weight"]),
-        (["digits", "{trained}", "--method", "dorefa"], ["dorefa", "elq, bwn"]),
+        (["digits", "{trained}", "--method", "dorefa"], ["dorefa", "elq binary, bwn binary"]),
         (["digits", "{trained}", "--method", "twn", "--levels", "binary"], ["binary", "twn", "ternary"]),
         (["digits", "{trained}", "--passes", "0"], ["--passes is 0"]),
         (["digits", "{trained}", "--passes", "inf"], ["finite"]),

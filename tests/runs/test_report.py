@@ -16,6 +16,7 @@ import pytest
 from elq_ref import Plan
 from elq_ref.cli import main
 from elq_ref.errors import FormatError
+from elq_ref.methods import OrderPlan
 from elq_ref.runs.comparison import differences, grouped, half_interval, reference, t_quantile, table
 from elq_ref.runs.lines import add_run, blocks
 from elq_ref.runs.record import RunRecord, names_in, read_runs
@@ -276,14 +277,14 @@ def test_a_report_names_the_band_of_the_next_freeze():
     pytest.importorskip("matplotlib")
     from elq_ref.runs.report.weights import _next_band
 
-    def band(stage, **options):
-        run = RunRecord("", {}, Plan(**options), {}, [], [], [], [])
+    def band(stage, plan=Plan, **options):
+        run = RunRecord("", {}, plan(**options), {}, [], [], [], [])
         return _next_band(run, stage)
 
     assert [band(stage) for stage in range(-1, 5)] == [None, (0.4, 0.6), (0.3, 0.7), (0.2, 0.8), None, None]
     assert band(1, levels="binary") == pytest.approx((0, 0.4))
     assert band(-1, epochs=(0, 1, 1, 1, 1)) == (0.4, 0.6)
-    assert band(0, partition="random") is None
+    assert band(0, OrderPlan) is None
 
 
 def test_without_matplotlib_one_line_says_what_to_install(runs, tmp_path, monkeypatch, capsys):

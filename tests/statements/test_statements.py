@@ -12,7 +12,7 @@ import pytest
 
 from elq_ref import statements as room
 from elq_ref.cli import main
-from elq_ref.elq.levels import dequantize, nearest, scale
+from elq_ref.elq.levels import dequantize, nearest_codes, scale
 from elq_ref.statements import Line, Subject, gaussian, optimum, statements
 
 ROOT = Path(__file__).parents[2]
@@ -57,10 +57,10 @@ def test_exact_scale_is_scipys_minimum(levels, draw):
     w = getattr(np.random.default_rng(2), draw)(size=(1, 3000))
 
     def error(alpha: float) -> float:
-        return np.sum((w - alpha * nearest(w, np.array([[alpha]]), levels)) ** 2)
+        return np.sum((w - alpha * nearest_codes(w, np.array([[alpha]]), levels)) ** 2)
 
     alpha = scale(w, levels, "l2")
-    ours = np.sum((w - dequantize(nearest(w, alpha, levels), alpha)) ** 2)
+    ours = np.sum((w - dequantize(nearest_codes(w, alpha, levels), alpha)) ** 2)
     size = np.abs(w)
     found = [  # E has many shallow minima: from every quantile
         optimize.minimize_scalar(error, bounds=(0.8 * a, 1.2 * a), method="bounded", options={"xatol": 1e-12 * a}).fun
@@ -155,8 +155,8 @@ def _thaws(right):
     def wrong(state):
         right(state)
         if state.stage == 2:
-            for layer in state.layers.values():
-                layer.frozen = np.zeros_like(layer.frozen)
+            for weight in state.weights.values():
+                weight.frozen = np.zeros_like(weight.frozen)
 
     return wrong
 
@@ -166,8 +166,8 @@ def _moves(right):
 
     def wrong(state):
         right(state)
-        for layer in state.layers.values():
-            layer.w = layer.w + 0.6 * layer.alpha * layer.frozen
+        for weight in state.weights.values():
+            weight.w = weight.w + 0.6 * weight.alpha * weight.frozen
 
     return wrong
 
@@ -205,7 +205,7 @@ SABOTAGE = [
     ("taylor", "slope", lambda right: lambda s, w, d, t: right(s, w, d, 2 * t), ["2 its factor"]),
     (
         "optimum",
-        "nearest",
+        "nearest_codes",
         lambda right: lambda w, alpha, levels: right(w, 1.5 * alpha, levels),
         ["3 the nearest", "3 Lloyd"],
     ),
@@ -219,7 +219,7 @@ SABOTAGE = [
     ("partitions", "partition", _all, ["6 group 1"]),
     (
         "partitions",
-        "nearest",
+        "nearest_codes",
         lambda right: lambda w, a, levels: -right(w, a, levels),
         ["6 a freeze leaves W_hat", "6 levels"],
     ),

@@ -12,7 +12,7 @@ from golden_traces import FOLDER, GivenBatches, network, part
 
 from elq_ref import SGD, Plan
 from elq_ref.crosscheck import compare, load, record
-from elq_ref.methods import Layer, make
+from elq_ref.methods import QuantizedWeight, make
 from elq_ref.training.sgd import Schedule
 from elq_ref.training.state import State
 
@@ -43,10 +43,10 @@ def check(expected: dict, ours: dict, bounds: dict | None, may_lack: frozenset =
 
 def state_at(net, plan: Plan, sgd: SGD, batches, values: dict, suffix: str = "", alpha: dict | None = None) -> State:
     """A run that stands on recorded weights, momenta, running statistics, scales and frozen sets."""
-    w, frozen, alpha = part(values, f"w{suffix}"), part(values, "frozen"), alpha or part(values, "alpha")
+    frozen, alpha = part(values, "frozen"), alpha or part(values, "alpha")
     state = State.start(net, plan, sgd, batches)
     state.method = make(plan)
-    state.layers = {name: Layer(name, w[name], alpha[name], frozen[name]) for name in frozen}
+    state.weights = {n: QuantizedWeight(n, net.quantizable()[n], alpha[n], frozen[n]) for n in frozen}
     state.velocity = part(values, f"velocity{suffix}")
     return state
 

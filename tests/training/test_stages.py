@@ -8,12 +8,19 @@ from small_runs import batches, small_net
 
 from elq_ref import SGD, Plan, State, Tensor, checkpoint, no_grad, ops, quantize
 from elq_ref.errors import FormatError
+from elq_ref.methods import OrderPlan
 from elq_ref.models import digits_cnn
 from elq_ref.training.evaluate import reestimate, standing_on
 from elq_ref.training.float_training import fit
 from elq_ref.training.stages import freeze
 
 PLAN = Plan("ternary", sigma2=(0.3, 0.1, 0.0), epochs=(1.0, 0.5, 0.5, 0.5), sign="computed", a1=0.7, a2=1e-3)
+
+
+def ordered(**options) -> OrderPlan:
+    """PLAN, but that stages freeze by order."""
+    given = {**PLAN.to_json(), "method": "order", "sigma2": Plan().sigma2, "portions": (0.3, 0.6, 1.0)}
+    return OrderPlan(**given | options)
 
 
 def finished(plan: Plan, **options) -> State:
@@ -28,9 +35,9 @@ def test_every_weight_ends_on_a_level(levels, per_channel):
     assert state.done
     assert state.share_frozen() == 1
     for name, parameter in state.net.quantizable().items():
-        layer = state.layers[name]
+        weight = state.weights[name]
         allowed = {"ternary": (-1, 0, 1), "binary": (-1, 1)}[levels]
-        on_level = np.any([parameter.data == layer.alpha * np.float32(code) for code in allowed], axis=0)
+        on_level = np.any([parameter.data == weight.alpha * np.float32(code) for code in allowed], axis=0)
         assert on_level.all()
 
 
@@ -42,15 +49,15 @@ def test_frozen_weights_never_change_a_bit(nesterov, momentum_at_freeze):
     shares = []
     for step in quantize(small_net(), batches(), plan, SGD(0.1, nesterov=nesterov, weight_decay=0.01)):
         shares.append(step.frozen)
-        for name, layer in step.state.layers.items():
+        for name, weight in step.state.weights.items():
             if name in seen:
                 frozen, w = seen[name]
-                assert layer.frozen[frozen].all()  # the set only grows
-                assert layer.w[frozen].tobytes() == w[frozen].tobytes()
-            seen[name] = (layer.frozen.copy(), layer.w.copy())
-            assert not step.state.velocity[name][layer.frozen].any()
-            what = step.state.method.quantize(layer)
-            assert what[layer.frozen].tobytes() == layer.w[layer.frozen].tobytes()
+                assert weight.frozen[frozen].all()  # the set only grows
+                assert weight.w[frozen].tobytes() == w[frozen].tobytes()
+            seen[name] = (weight.frozen.copy(), weight.w.copy())
+            assert not step.state.velocity[name][weight.frozen].any()
+            what = step.state.method.w_hat(weight)
+            assert what[weight.frozen].tobytes() == weight.w[weight.frozen].tobytes()
     assert shares == sorted(shares)
     assert 0 < shares[len(shares) // 2] < 1
 
@@ -73,8 +80,8 @@ def test_momentum_of_what_stays_free_is_kept_or_reset():
                 break
         velocity = {n: v.copy() for n, v in step.state.velocity.items()}
         freeze(step.state)
-        for name, layer in step.state.layers.items():
-            free = ~layer.frozen
+        for name, weight in step.state.weights.items():
+            free = ~weight.frozen
             expected = velocity[name][free] if kept else 0 * velocity[name][free]
             np.testing.assert_array_equal(step.state.velocity[name][free], expected)
 
@@ -87,29 +94,27 @@ def test_a_freeze_changes_neither_what_nor_the_loss_of_what():
     state = step.state
     x, labels = next(iter(batches().epoch(5)))
 
+    def pairs(state: State):
+        return zip(state.weights.values(), state.quantized().values(), strict=True)
+
     def loss_of_what():
         with standing_on(state.net, state.quantized(), batches(), 2), no_grad():
             return ops.softmax_cross_entropy(state.net(Tensor(x)), labels).item()
 
     before, loss = {n: w.tobytes() for n, w in state.quantized().items()}, loss_of_what()
-    error = sum(
-        np.sum((layer.w - w) ** 2) for layer, w in zip(state.layers.values(), state.quantized().values(), strict=True)
-    )
+    error = sum(np.sum((weight.w - w) ** 2) for weight, w in pairs(state))
     freeze(state)
     assert state.share_frozen() > 0
     assert {n: w.tobytes() for n, w in state.quantized().items()} == before
     assert loss_of_what() == loss
-    after = sum(
-        np.sum((layer.w - w) ** 2) for layer, w in zip(state.layers.values(), state.quantized().values(), strict=True)
-    )
+    after = sum(np.sum((weight.w - w) ** 2) for weight, w in pairs(state))
     assert after < error
 
 
-@pytest.mark.parametrize("partition", ["interval", "magnitude", "random"])
-def test_resuming_anywhere_gives_the_same_bits(tmp_path, partition):
-    order = {"partition": partition, "portions": (0.3, 0.6, 1.0), "sigma2": Plan().sigma2}
-    order = {} if partition == "interval" else order
-    plan, sgd = replace(PLAN, alpha_from="stage0", tail="pull", **order), SGD(0.05, weight_decay=1e-3, nesterov=True)
+@pytest.mark.parametrize("order", [None, "magnitude", "random"])
+def test_resuming_anywhere_gives_the_same_bits(tmp_path, order):
+    plan, sgd = PLAN if order is None else ordered(order=order), SGD(0.05, weight_decay=1e-3, nesterov=True)
+    plan = replace(plan, alpha_from="stage0", tail="pull")
     whole = list(quantize(small_net(), batches(), plan, sgd))
     reference = {n: a.tobytes() for n, a in whole[-1].state.net.state_dict().items()}
     losses = [step.loss_hat for step in whole]
@@ -127,17 +132,17 @@ def test_resuming_anywhere_gives_the_same_bits(tmp_path, partition):
         assert {n: a.tobytes() for n, a in net.state_dict().items()} == reference
 
 
-def test_other_partitions_freeze_the_largest_or_what_the_seed_says():
+def test_by_order_a_stage_freezes_the_largest_or_what_the_seed_says():
     def frozen_first(**order) -> list[np.ndarray]:
-        plan = replace(PLAN, portions=(0.25, 0.5, 1.0), sigma2=Plan().sigma2, epochs=(0.0, 0.25, 0.25, 0.25), **order)
+        plan = ordered(portions=(0.25, 0.5, 1.0), epochs=(0.0, 0.25, 0.25, 0.25), **order)
         state = next(quantize(small_net(), batches(), plan, SGD(0.05))).state
-        return [layer.frozen for layer in state.layers.values()]
+        return [weight.frozen for weight in state.weights.values()]
 
-    for frozen, w in zip(frozen_first(partition="magnitude"), small_net().quantizable().values(), strict=True):
+    for frozen, w in zip(frozen_first(order="magnitude"), small_net().quantizable().values(), strict=True):
         size = np.abs(w.data)
         assert frozen.sum() == round(size.size / 4)
         assert size[frozen].min() >= size[~frozen].max()
-    zero, again, one = (frozen_first(partition="random", partition_seed=seed) for seed in (0, 0, 1))
+    zero, again, one = (frozen_first(order="random", order_seed=seed) for seed in (0, 0, 1))
     assert all((a == b).all() for a, b in zip(zero, again, strict=True))
     assert all(a.sum() == b.sum() and (a != b).any() for a, b in zip(zero, one, strict=True))
 
@@ -207,9 +212,21 @@ def test_a_run_is_resumed_only_with_its_own_batches_and_plan(tmp_path):
         State.load(path, digits_cnn())
 
 
+def test_a_weight_lives_in_the_network_alone():
+    run = quantize(small_net(), batches(), PLAN, SGD(0.05))
+    state = next(run).state
+    for name, weight in state.weights.items():
+        assert weight.parameter is state.net.quantizable()[name]
+        weight.w = 2 * weight.w
+        np.testing.assert_array_equal(state.net.state_dict()[name], weight.w)
+    state.net.astype(np.float32)  # the same numbers in other Tensors
+    with pytest.raises(ValueError, match=r"0\.weight of the network was replaced since the run began"):
+        next(run)
+
+
 def test_keep_float_leaves_a_layer_alone():
     state = finished(replace(PLAN, keep_float=("0.weight",)))
-    assert list(state.layers) == ["4.weight"]
+    assert list(state.weights) == ["4.weight"]
     assert np.unique(state.net.quantizable()["0.weight"].data).size > 3
     with pytest.raises(ValueError, match=r"nothing\.weight.*0\.weight"):
         quantize(small_net(), batches(), replace(PLAN, keep_float=("nothing.weight",)))
@@ -227,10 +244,11 @@ def test_alpha_is_fixed_from_the_start_or_from_the_first_freeze(alpha_from):
     expected = np.abs(start).mean() + 0.05 * np.abs(start).max()
     alphas = {}
     for step in quantize(small_net(), batches(), plan, SGD(0.05)):
-        layer = step.state.layers["4.weight"]
-        alphas.setdefault(step.stage, set()).add(layer.alpha.item())
+        weight = step.state.weights["4.weight"]
+        alphas.setdefault(step.stage, set()).add(weight.alpha.item())
         if step.stage == 0 and alpha_from == "stage0":
-            assert layer.alpha.item() == pytest.approx(np.abs(layer.w).mean() + 0.05 * np.abs(layer.w).max(), rel=1e-6)
+            size = np.abs(weight.w)
+            assert weight.alpha.item() == pytest.approx(size.mean() + 0.05 * size.max(), rel=1e-6)
     assert len(set.union(*(alphas[k] for k in alphas if k > 0))) == 1
     if alpha_from == "pretrained":
         assert alphas[0] == alphas[1]
@@ -244,8 +262,8 @@ def test_clip_leaves_nothing_beyond_alpha_and_last_does():
     for tail, beyond in (("clip", False), ("last", True)):
         for step in quantize(small_net(), batches(), replace(PLAN, tail=tail), SGD(0.05)):
             if step.stage == 0:
-                layer = step.state.layers["4.weight"]
-                assert (np.abs(layer.w) > layer.alpha).any() == beyond
+                weight = step.state.weights["4.weight"]
+                assert (np.abs(weight.w) > weight.alpha).any() == beyond
 
 
 def test_running_averages_follow_the_pass_at_what():

@@ -1,0 +1,79 @@
+"""Freezing by order: exact counts, the first of equals, and a random order that seed and name fix."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+from elq_ref.methods import OrderPlan
+from elq_ref.methods.order import first_in_order, random_order
+
+
+def test_the_largest_or_any_weights_freeze_in_exact_counts():
+    rng = np.random.default_rng(4)
+    w = rng.normal(size=(3, 7)).astype(np.float32)
+    for key in (-np.abs(w), random_order("conv.weight", w.shape, 5)):
+        frozen, order = np.zeros(w.shape, bool), sorted(range(21), key=lambda i, key=key: key.flat[i])
+        for share, count in ((0.3, 6), (0.3, 6), (0.5, 10), (0.9, 19), (1.0, 21)):  # 6.3, 10.5, 18.9
+            chosen = first_in_order(key, frozen, share)
+            assert not (chosen & frozen).any()
+            frozen = frozen | chosen
+            assert sorted(np.flatnonzero(frozen)) == sorted(order[:count])
+    already = np.ones(w.shape, bool)
+    assert not first_in_order(-np.abs(w), already, 0.5).any()  # more is frozen than the share
+
+
+def test_equal_keys_freeze_in_the_order_of_the_array():
+    chosen = first_in_order(np.zeros(5), np.array([False, True, False, False, False]), 0.6)
+    assert chosen.tolist() == [True, False, True, False, False]
+
+
+def test_a_random_order_is_fixed_by_seed_and_name():
+    n = 4000
+    first = random_order("a", (n // 10, 10), 0)
+    np.testing.assert_array_equal(first, random_order("a", (n // 10, 10), 0))
+    assert len(np.unique(first)) == n
+    for other in (random_order("a", (n // 10, 10), 1), random_order("b", (n // 10, 10), 0)):
+        ranks = np.argsort(np.argsort(first.ravel())), np.argsort(np.argsort(other.ravel()))
+        assert abs(np.corrcoef(*ranks)[0, 1]) < 5 / n**0.5  # five standard deviations of unrelated orders
+    half = first_in_order(first, np.zeros(first.shape, bool), 0.5)
+    assert abs(half[: n // 20].mean() - 0.5) < 5 * 0.5 / (n / 2) ** 0.5  # and unrelated to the place
+
+
+def test_a_random_order_is_the_one_that_runs_were_made_with():
+    """SplitMix64 keyed by (seed, 0, CRC-32 of the name), in Python's integers."""
+
+    def mix(z: int) -> int:
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+        return z ^ (z >> 31)
+
+    key = 0
+    for part in (7, 0, zlib.crc32(b"conv1.weight")):
+        key = mix((key + part + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    expected = [mix(((i + 1) * 0x9E3779B97F4A7C15 + key) % 2**64) for i in range(6)]
+    assert random_order("conv1.weight", (2, 3), 7).ravel().tolist() == expected
+
+
+def test_a_plan_by_order_takes_every_value_within_its_limits_and_none_beyond():
+    for fine in (
+        {"portions": (0.5, 0.5, 1.0), "epochs": (1.0,) * 4},
+        {"method": "inq", "portions": (1.0,), "epochs": (0.0, 1.0)},
+        {"order": "random", "order_seed": 3, "portions": (0.5, 1.0), "epochs": (1.0, 1.0, 1.0)},
+        {"order": "magnitude", "portions": (1.0,), "epochs": (0.0, 1.0), "sigma2": ()},
+    ):
+        OrderPlan(**fine)
+    for beyond, words in (
+        ({"order": "largest"}, "order is 'largest', wanted one of magnitude, random"),
+        ({"order": "random", "order_seed": -1}, "order_seed is -1, wanted an integer >= 0"),
+        ({"order_seed": 1}, "order_seed is 1, wanted .* 0 for order magnitude"),
+        ({"tail": "2alpha"}, "an exact share"),
+        ({"order": "random", "sigma2": (0.0,), "epochs": (1.0, 1.0)}, "wanted 5 finite numbers .* each of portions"),
+        ({"portions": ()}, "portions is"),
+        ({"portions": (0.5, 0.25, 1.0)}, "portions is"),
+        ({"portions": (0.0, 1.0)}, "portions is"),
+        ({"portions": (0.5, 0.9)}, "portions is"),
+        ({"levels": "quaternary"}, "levels is"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            OrderPlan(**beyond)

@@ -1,0 +1,55 @@
+"""The table of named plans: what the commands run by default."""
+
+import pytest
+
+from elq_ref import SGD, Plan, models
+from elq_ref.methods import METHODS, make
+from elq_ref.training.float_training import float_plan
+from elq_ref.training.plans import PLANS, levels_of, methods_of, named_plan
+
+WEIGHTS = ("a", "b", "c")
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_plan_of_the_table_can_be_run_and_is_what_its_row_says(name):
+    for method, levels in PLANS[name]:
+        plan, sgd = named_plan(name, method, levels, WEIGHTS)
+        make(plan)
+        assert sgd.lr > 0
+        assert (plan.method, plan.levels) == ((method, levels) if method != "float" else ("elq", "ternary"))
+
+
+def test_every_method_has_a_default_plan_and_one_in_the_comparison():
+    assert set(methods_of("default")) == set(METHODS)
+    assert methods_of("comparison") == (*methods_of("default"), "float")
+
+
+def test_the_defaults_are_those_that_the_documentation_states():
+    assert named_plan("default") == (Plan(), SGD(lr=0.03))
+    assert named_plan("default", levels="binary") == (Plan("binary"), SGD(lr=0.03))
+    six = {m: named_plan("default", m)[0].epochs for m in ("bwn", "twn", "ttq", "lab", "lat")}
+    assert set(six.values()) == {(6.0,)}
+    assert named_plan("default", "inq")[0].epochs == (0, 1.5, 1.5, 1.5, 1.5)
+
+
+def test_what_stays_float_is_named_by_the_weights():
+    assert named_plan("default", "ttq", weights=WEIGHTS)[0].keep_float == ("a", "c")
+    assert named_plan("default", "ttq", weights=("a",))[0].keep_float == ("a",)
+    assert named_plan("comparison", "ttq", weights=WEIGHTS)[0].keep_float == ()
+    assert named_plan("comparison", "float", weights=WEIGHTS)[0].keep_float == WEIGHTS
+
+
+def test_float_training_is_the_plan_that_quantizes_nothing():
+    net = models.digits_cnn()
+    plan = float_plan(net, 2.5)
+    assert plan == Plan(sigma2=(), epochs=(2.5,), keep_float=tuple(net.quantizable()))
+
+
+def test_what_is_not_in_the_table_is_named():
+    assert levels_of("default", "bwn") == "binary"
+    for method, levels, words in (
+        ("dorefa", None, "no default plan for method 'dorefa'; there are: elq ternary, elq binary, bwn binary"),
+        ("twn", "binary", "no default plan for method 'twn' with binary levels; there are: elq ternary"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            named_plan("default", method, levels)
