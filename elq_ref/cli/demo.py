@@ -57,8 +57,7 @@ def run(args: argparse.Namespace) -> Result:
         )
         net.load_state_dict(trained)
         config = {"plan": plan.to_json()}
-        run = Run(out / levels, net, batches, plan, sgd, test=test, info=info, config=config)
-        result[levels] = quantize_one(run)
+        result[levels] = quantize_one(Run(out / levels, net, batches, plan, sgd, test=test, info=info, config=config))
     result["seconds"] = time.perf_counter() - start
     result["folder"] = str(out)
     agree = max(result[levels]["difference"] for levels in LEVELS) <= AGREE
