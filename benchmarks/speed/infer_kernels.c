@@ -2,10 +2,10 @@
  * name must contain, one that the layer's must ("" for all), pictures, milliseconds each. Prints lines of six columns:
  * layer, kernel, microseconds a picture, GMAC/s, share of the limit in registers (of the byte dot product for int8
  * activations, of float multiply-adds for float ones), tasks. */
-#include "cpu.h"
-#include "infer.h"
-#include "infer_limit.h"
-#include "pool.h"
+#include "common/cpu.h"
+#include "infer/kernels.h"
+#include "infer/limit.h"
+#include "common/pool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,8 +57,8 @@ static void *take(size_t bytes) {
 }
 
 /* GMAC/s of one thread with every operand in a register, the best of many tries; 0 for plain C. */
-static double limit(int isa, enum elq_activations activations) {
-    const elq_limit *l = elq_infer_limit(isa, activations);
+static double limit(elq_features features, enum elq_activations activations) {
+    const elq_limit *l = elq_infer_limit(features, activations);
     double best = 0;
     for (int round = 0; l && round < 20; round++) {
         const double begin = now();
@@ -85,7 +85,7 @@ static void task(void *context, ptrdiff_t index, int worker) {
 static void measure(const elq_kernel *kernel, const layer *l, ptrdiff_t n, double seconds, double most) {
     elq_shape g = {l->h, l->w, l->c, 0, 0, l->o, l->k, l->k, l->stride, l->stride, l->pad, l->pad, 1, 1, l->groups};
     g.p = (g.h + 2 * g.pad_h - g.kh) / g.stride_h + 1, g.q = (g.w + 2 * g.pad_w - g.kw) / g.stride_w + 1;
-    if (!kernel->fits(&g)) return;
+    if (!kernel->runs(&g)) return;
     const int is_float = kernel->activations == ELQ_F32;
     const size_t item = is_float ? 4 : 1, depth = (size_t)(g.kh * g.kw * (g.c / g.groups));
     const size_t row = kernel->weights == ELQ_T2   ? (2 * depth + 7) / 8
@@ -126,16 +126,16 @@ static void measure(const elq_kernel *kernel, const layer *l, ptrdiff_t n, doubl
 
 int main(int count, char **words) {
     if (count != 5) return 2;
-    const int best = elq_isa_parse("");
+    const elq_features features = elq_cpu_features();
     const ptrdiff_t n = atol(words[3]);
-    const double limits[] = {limit(best, ELQ_F32), limit(best, ELQ_I8)}; /* of float and of int8 activations */
+    const double limits[] = {limit(features, ELQ_F32), limit(features, ELQ_I8)}; /* of float and of int8 activations */
     printf("limits of one thread: float %.1f GMAC/s, int8 %.1f GMAC/s\n", limits[0], limits[1]);
     for (size_t k = 0; k < sizeof LAYERS / sizeof *LAYERS; k++)
         for (int i = 0; elq_infer_kernel(i); i++) {
             const elq_kernel *kernel = elq_infer_kernel(i);
             if (!strstr(kernel->name, words[1]) || !strstr(LAYERS[k].name, words[2])) continue;
             const double most = limits[kernel->activations != ELQ_F32] * elq_num_threads();
-            if (elq_isa_includes(best, kernel->isa)) measure(kernel, &LAYERS[k], n, atof(words[4]) / 1e3, most);
+            if (elq_isa_runs(features, kernel->isa)) measure(kernel, &LAYERS[k], n, atof(words[4]) / 1e3, most);
         }
     return 0;
 }

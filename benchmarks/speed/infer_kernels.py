@@ -26,13 +26,8 @@ from elq_ref.machine import cpu_name
 from .. import ROOT
 from ..result_text import add_output, write_result
 
-AVX512 = "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma"
-FLAGS = {  # as setup.py has them
-    "_avx2": "-mavx2 -mfma",
-    "_avx512": AVX512,
-    "_avx512vnni": f"{AVX512} -mavx512vnni",
-    "_dotprod": "-march=armv8.2-a+dotprod",
-}
+TABLE = (ROOT / "_ext/common/isa.def").read_text(encoding="utf-8")
+FLAGS = {word: flags.split() for word, flags in re.findall(r'^ELQ_SET\((\w+),.*"(.*)"\)$', TABLE, re.M)}  # as setup.py
 
 
 def build(folder: Path) -> Path:
@@ -41,13 +36,14 @@ def build(folder: Path) -> Path:
     if not compiler:
         raise SystemExit("infer_kernels: no C compiler found (set CC)")
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    common = f"-O3 -std=gnu11 -ffp-contract=fast -fno-math-errno -DELQ_X86={int(x86)} -I{ROOT}/_ext/include".split()
-    places = [ROOT / "_ext/src" / name for name in ("generic", "x86" if x86 else "arm")]
-    sources = [p for place in places for p in place.glob("*.c") if p.name.startswith(("cpu", "pool", "infer_"))]
+    common = f"-O3 -DNDEBUG -std=gnu11 -ffp-contract=fast -fno-math-errno -DELQ_X86={int(x86)} -I{ROOT}/_ext".split()
+    folders = [ROOT / "_ext/infer" / name for name in ("", "generic", "x86" if x86 else "arm")]
+    sources = [ROOT / "_ext/common" / f"{name}.c" for name in ("cores", "cpu", "pool")]
+    sources += [path for place in folders for path in place.glob("*.c")]
 
     def compile_one(source: Path) -> Path:
-        target = folder / f"{source.stem}.o"
-        flags = FLAGS.get(f"_{source.stem.rpartition('_')[2]}", "").split()
+        target = folder / f"{source.parent.name}-{source.stem}.o"
+        flags = FLAGS.get(source.stem.rpartition("_")[2], [])
         subprocess.run([compiler, *common, *flags, "-c", str(source), "-o", str(target)], check=True)
         return target
 

@@ -84,7 +84,7 @@ def _say_what_is_missing() -> None:
     from .. import kernels
 
     if reason := kernels.info()["reason"]:
-        print(f"elq: {reason}: NumPy computes instead, more slowly", file=sys.stderr)
+        print(f"elq: {reason}: NumPy computes instead, 10 to 20 times as slowly", file=sys.stderr)
 
 
 def _say(what: str) -> None:

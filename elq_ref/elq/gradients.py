@@ -93,10 +93,11 @@ def objective(
 ) -> Objective:
     """Evaluate J and its gradients at weights w (a list of arrays, one a layer), quantized to w_hat.
 
-    at_w(weights) runs the network and returns a Pass; `at_hat`, if given, is used for the pass at the whole of W_hat
-    (a network with BatchNorm keeps its running averages from that one). frozen: bool arrays, those weights stand on
-    w_hat already. slopes: d alpha / dW where alpha still follows W (elq_ref.elq.levels.scale_slope); it adds the terms
-    -a1 s <ghat, codes> d alpha/dW (mode constant) and -2 a2 <W - W_hat, codes> d alpha/dW [D].
+    Arrays are float32 or float64; w_hat, frozen and slopes have the shapes of w. at_w(weights) runs the network and
+    returns a Pass; `at_hat`, if given, is used for the pass at the whole of W_hat (a network with BatchNorm keeps its
+    running averages from that one). frozen: bool arrays, those weights stand on w_hat already. slopes: d alpha / dW
+    where alpha still follows W (elq_ref.elq.levels.scale_slope); it adds the terms -a1 s <ghat, codes> d alpha/dW (mode
+    constant) and -2 a2 <W - W_hat, codes> d alpha/dW [D].
 
     Raises ValueError where shapes do not match.
 

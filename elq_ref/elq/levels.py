@@ -13,7 +13,7 @@ SCALES = ("elq", "twn", "l2")
 
 
 def scale(w: np.ndarray, levels: str, rule: str = "elq", per_channel: bool = False) -> np.ndarray:
-    """alpha >= 0 of weights w (O, ...), in w's dtype.
+    """alpha >= 0 of weights w (O, ...), float32 or float64, in w's dtype: (1, 1, ...), or (O, 1, ...) per channel.
 
     | rule | ternary | binary |
     |---|---|---|
@@ -22,7 +22,7 @@ def scale(w: np.ndarray, levels: str, rule: str = "elq", per_channel: bool = Fal
     | l2 | S_k / k with k = argmax S_k^2 / k | mean|w| |
 
     S_k is the sum of the k largest |w|: l2 minimises ||w - alpha codes||^2 over alpha and codes exactly. Sums are taken
-    in float64.
+    in float64. ValueError for levels or a rule that is not in this table.
     """
     if levels not in LEVELS or rule not in SCALES or (levels == "binary" and rule == "twn"):
         raise ValueError(

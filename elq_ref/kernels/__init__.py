@@ -9,16 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import extensions
 from . import numpy_ops
 
-_reason: str | None = None
-try:
-    from .. import _train
-except ImportError as error:
-    _train = None  # type: ignore[assignment]
-    missing = str(error).startswith("cannot import name")
-    _reason = "the extension elq_ref._train is not built" if missing else f"elq_ref._train does not load: {error}"
-
+_train, _reason = extensions.load("_train")
 _chosen = numpy_ops if _train is None else _train
 
 conv2d = _chosen.conv2d

@@ -28,7 +28,7 @@ def info() -> dict[str, Any]:
     and the reason for NumPy or None."""
     infer = native._infer
     if infer is None:
-        return {"kernel": "NumPy", "kernels": [], "threads": 1, "reason": "the extension elq_ref._infer is not built"}
+        return {"kernel": "NumPy", "kernels": [], "threads": 1, "reason": native.REASON}
     return {"kernel": f"C {infer.isa()}", "kernels": infer.kernels(), "threads": infer.threads(), "reason": None}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from .fusing import fuse_float, fuse_int8
 from .instructions import Instruction, Place, float_instruction, int8_instruction, read_input
 from .native import _infer
 from .packed import PackedNetwork
+
+if TYPE_CHECKING:
+    from .._infer import Program
 
 
 class CBackend:
@@ -54,7 +57,7 @@ class CBackend:
         self.instructions[0] = replace(pictures, rows=f"input_{self._act}")
         self._from_same = self._compile(graph.output, self._width)
 
-    def _compile(self, output: str, input_width: int) -> _infer.Program:
+    def _compile(self, output: str, input_width: int) -> Program:
         places, self.arena_bytes = _places(self.instructions, output, self._width)
         placed = []
         for instruction in self.instructions:

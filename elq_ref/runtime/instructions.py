@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from ..graph.shapes import Shape
 from .fusing import FusedNode
 from .integer import HIGH, IntegerNode, IntegerWeight, Requantize
 from .native import Pair, _infer, geometry
+
+if TYPE_CHECKING:
+    from .._infer import Layer
 
 Place = tuple[str, int]  # "arena", "input" or "output", and the offset there
 BLOCK_ROWS = 64  # rows of codes that are unpacked at a time to be put in another order
@@ -70,7 +73,7 @@ class Int8LayerTail(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Instruction:
-    """One instruction of an _infer.Program: a packed `layer`, or `rows`, the name of a function of infer_rows.h, with
+    """One instruction of an _infer.Program: a packed `layer`, or `rows`, the name of a function of infer/rows.h, with
     its numbers. size (H, W, C) of its operand, shape (P, Q, O) of its value.
 
     may_overwrite: those of `reads` in whose place its value may be written, if nobody reads them afterwards.
@@ -84,7 +87,7 @@ class Instruction:
     may_overwrite: tuple[str, ...] = ()
     source: str = ""  # the node of the graph
     macs: int = 0
-    layer: _infer.Layer | None = None
+    layer: Layer | None = None
     rows: str = ""
     kernel: Pair = (1, 1)
     stride: Pair = (1, 1)

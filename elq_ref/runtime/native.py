@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from .. import extensions
 from ..graph.codes import BITS
 from ..graph.nodes import Node, required
 from .integer import IntegerNode
 
-try:
-    from .. import _infer as _infer
-except ImportError:
-    _infer = None  # type: ignore[assignment]
-else:
-    _infer.isa(), _infer.threads()  # a word that ELQ_ISA or ELQ_NUM_THREADS cannot be is refused here
+_infer, REASON = extensions.load("_infer")  # REASON: why there is none, or None
 
 Pair = tuple[int, int]
 

@@ -1,11 +1,11 @@
 /* Every inference kernel of the table beside plain loops, without Python: for sanitizers and for emulated CPUs
- * (tests/c/run.sh). Integers must be equal, floats within the bound that the kernel states (infer.h).
+ * (tests/c/run.sh). Integers must be equal, floats within the bound that the kernel states (infer/kernels.h).
  *
  * Every buffer is as large as its contents and lies between two canaries, which AddressSanitizer guards against reading
  * too; x, y, residual and the tail's arrays start anywhere that their type may, scratch holds NaN. Beside the values:
  * the order of the tasks, the number of pictures and the fusing of the tail must not change a bit. */
-#include "cpu.h"
-#include "infer.h"
+#include "common/cpu.h"
+#include "infer/kernels.h"
 #include "buffers.h"
 
 #include <math.h>
@@ -22,49 +22,50 @@ typedef struct {
 } outline;
 
 static const outline OUTLINES[] = {
-    {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1},      /* one product */
-    {1, 1, 257, 65, 1, 1, 1, 1, 0, 0, 1, 1, 1},   /* fully connected */
+    {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1},    /* one product */
+    {1, 1, 257, 65, 1, 1, 1, 1, 0, 0, 1, 1, 1}, /* fully connected */
     {1, 1, 64, 10, 1, 1, 1, 1, 0, 0, 1, 1, 1},
     {1, 1, 1030, 35, 1, 1, 1, 1, 0, 0, 1, 1, 1},
     {1, 1, 4099, 19, 1, 1, 1, 1, 0, 0, 1, 1, 1},
     {1, 1, 128, 256, 1, 1, 1, 1, 0, 0, 1, 1, 1},
-    {8, 8, 16, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1},    /* 3x3, stride 1, whole vectors */
+    {8, 8, 16, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1}, /* 3x3, stride 1, whole vectors */
     {9, 7, 16, 8, 3, 3, 1, 1, 1, 1, 1, 1, 1},
     {7, 13, 32, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1},
     {6, 5, 64, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1},
     {5, 6, 128, 48, 3, 3, 1, 1, 1, 1, 1, 1, 1},
     {9, 8, 48, 80, 3, 3, 1, 1, 0, 0, 1, 1, 1},
     {11, 10, 20, 33, 3, 3, 1, 1, 1, 2, 1, 1, 1},
-    {9, 9, 16, 32, 3, 3, 2, 2, 1, 1, 1, 1, 1},    /* stride 2 */
+    {9, 9, 16, 32, 3, 3, 2, 2, 1, 1, 1, 1, 1}, /* stride 2 */
     {10, 7, 32, 64, 3, 3, 2, 2, 1, 1, 1, 1, 1},
     {9, 7, 64, 96, 1, 1, 2, 2, 0, 0, 1, 1, 1},
     {5, 9, 40, 24, 1, 1, 1, 1, 0, 0, 1, 1, 1},
     {4, 4, 100, 130, 1, 1, 1, 1, 0, 0, 1, 1, 1},
-    {17, 19, 3, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1},   /* first layers */
+    {17, 19, 3, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1}, /* first layers */
     {23, 19, 3, 64, 7, 7, 2, 2, 3, 3, 1, 1, 1},
     {12, 33, 1, 6, 5, 5, 1, 1, 2, 2, 1, 1, 1},
     {6, 6, 5, 67, 3, 3, 2, 2, 1, 1, 1, 1, 1},
     {8, 5, 3, 9, 5, 1, 3, 1, 2, 3, 1, 1, 1},
-    {11, 9, 6, 6, 3, 2, 1, 1, 1, 0, 2, 3, 3},     /* groups and dilation */
+    {11, 9, 6, 6, 3, 2, 1, 1, 1, 0, 2, 3, 3}, /* groups and dilation */
     {7, 6, 24, 40, 3, 3, 1, 1, 1, 1, 1, 1, 4},
     {5, 5, 64, 64, 3, 3, 1, 1, 1, 1, 1, 1, 2},
     {5, 5, 8, 130, 1, 1, 2, 1, 0, 0, 1, 1, 2},
     {9, 8, 16, 16, 3, 3, 1, 1, 2, 2, 2, 2, 1},
-    {5, 8, 5, 5, 3, 3, 1, 1, 1, 1, 1, 1, 5},      /* depthwise */
+    {5, 8, 5, 5, 3, 3, 1, 1, 1, 1, 1, 1, 5}, /* depthwise */
     {9, 9, 64, 64, 3, 3, 2, 2, 1, 1, 1, 1, 64},
     {6, 7, 40, 40, 5, 5, 1, 1, 2, 2, 1, 1, 40},
-    {2, 3, 33, 33, 3, 2, 1, 2, 4, 5, 2, 1, 33},   /* nearly all of it padding */
-    {3, 1, 20, 20, 1, 1, 1, 12, 0, 5, 1, 1, 20},  /* nothing but padding in a row */
+    {2, 3, 33, 33, 3, 2, 1, 2, 4, 5, 2, 1, 33},  /* nearly all of it padding */
+    {3, 1, 20, 20, 1, 1, 1, 12, 0, 5, 1, 1, 20}, /* nothing but padding in a row */
     {6, 5, 18, 36, 3, 3, 2, 1, 1, 1, 1, 1, 18},
-    {3, 4, 1, 2, 2, 2, 5, 3, 4, 5, 1, 1, 1},      /* padding larger than the kernel */
-    {1, 1, 16, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1},    /* one pixel that is all edge */
+    {3, 4, 1, 2, 2, 2, 5, 3, 4, 5, 1, 1, 1},   /* padding larger than the kernel */
+    {1, 1, 16, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1}, /* one pixel that is all edge */
     {2, 1, 32, 16, 3, 3, 1, 1, 3, 3, 1, 1, 1},
     {1, 70, 24, 20, 1, 3, 1, 1, 0, 1, 1, 1, 1},
     {70, 1, 21, 19, 3, 1, 1, 1, 1, 0, 1, 1, 1},
 };
 
 static elq_shape shape_of(const outline *s) {
-    elq_shape g = {s->h, s->w, s->c, 0, 0, s->o, s->kh, s->kw, s->stride_h, s->stride_w, s->pad_h, s->pad_w,
+    elq_shape g = {s->h,          s->w,          s->c,        0,           0,        s->o,
+                   s->kh,         s->kw,         s->stride_h, s->stride_w, s->pad_h, s->pad_w,
                    s->dilation_h, s->dilation_w, s->groups};
     g.p = (g.h + 2 * g.pad_h - g.dilation_h * (g.kh - 1) - 1) / g.stride_h + 1;
     g.q = (g.w + 2 * g.pad_w - g.dilation_w * (g.kw - 1) - 1) / g.stride_w + 1;
@@ -73,7 +74,8 @@ static elq_shape shape_of(const outline *s) {
 
 /* ---------------------------------------------------------------------------------------------------- cases */
 
-enum fill { ANY, EXTREME, NOTHING }; /* random; all at one end of their range, so that sums are as large as they get; 0 */
+/* Random; all at one end of their range, so that sums are as large as they get; 0. */
+enum fill { ANY, EXTREME, NOTHING };
 
 typedef struct {
     const elq_kernel *kernel;
@@ -192,11 +194,20 @@ static void make_tail_i8(test *t) {
             b[o] = o % 2 ? INT32_MAX : INT32_MIN, q[o] = INT32_MAX;
         }
     }
-    t->i8 = (elq_tail_i8){b, q, s, lo, hi, l, between(1, (1 << 22) - 1), between(0, (1 << 22) - 1), between(1, 31),
-                          between(0, 1) ? 0 : -128, 127};
+    t->i8 = (elq_tail_i8){b,
+                          q,
+                          s,
+                          lo,
+                          hi,
+                          l,
+                          between(1, (1 << 22) - 1),
+                          between(0, (1 << 22) - 1),
+                          between(1, 31),
+                          between(0, 1) ? 0 : -128,
+                          127};
 }
 
-/* The exact integer of infer.h in 64 bits (nothing of a constant channel), then in floors of exact halves. */
+/* The exact integer of infer/kernels.h in 64 bits (nothing of a constant channel), then in floors of exact halves. */
 static int wanted_i8(const test *t, ptrdiff_t y, const int8_t *residual) {
     const elq_tail_i8 *a = &t->i8;
     const ptrdiff_t o = y % t->g.o;
@@ -214,15 +225,22 @@ static int wanted_i8(const test *t, ptrdiff_t y, const int8_t *residual) {
 /* y of a call; tasks from the last to the first when `backwards`, with one scratch or two in turn. */
 static void *run(test *t, ptrdiff_t n, ptrdiff_t first, const void *residual, int in_place, int backwards) {
     const size_t y_bytes = (size_t)(t->out / t->n * n) * y_width(t);
-    const size_t x_offset = (size_t)(t->in / t->n * first) * width(t), y_offset = (size_t)(t->out / t->n * first) * width(t);
+    const size_t x_offset = (size_t)(t->in / t->n * first) * width(t),
+                 y_offset = (size_t)(t->out / t->n * first) * width(t);
     char *y = take(y_bytes, y_width(t) * (size_t)(1 + backwards));
     if (in_place) memcpy(y, residual, y_bytes), residual = y;
     const size_t bytes = t->kernel->scratch_bytes(&t->g);
     void *scratch[2] = {take(bytes, 0), take(bytes, 0)};
-    const elq_conv conv = {t->g, n, (char *)t->x + x_offset, residual && !in_place ? (const char *)residual + y_offset : residual,
-                           y, t->packed, t->kernel->activations == ELQ_F32 ? (void *)&t->f32 : (void *)&t->i8};
+    const elq_conv conv = {t->g,
+                           n,
+                           (char *)t->x + x_offset,
+                           residual && !in_place ? (const char *)residual + y_offset : residual,
+                           y,
+                           t->packed,
+                           t->kernel->activations == ELQ_F32 ? (void *)&t->f32 : (void *)&t->i8};
     const ptrdiff_t tasks = t->kernel->tasks(&t->g, n);
-    for (ptrdiff_t k = 0; k < tasks; k++) t->kernel->run(&conv, backwards ? tasks - 1 - k : k, scratch[backwards && k % 2]);
+    for (ptrdiff_t k = 0; k < tasks; k++)
+        t->kernel->run(&conv, backwards ? tasks - 1 - k : k, scratch[backwards && k % 2]);
     return y;
 }
 
@@ -244,7 +262,8 @@ static double largest_x(const test *t, ptrdiff_t c) {
 static void check_f32(test *t) {
     const float *y = run(t, t->n, 0, NULL, 0, 0), *r = t->residual;
     const int winograd = t->kernel->error == ELQ_WINOGRAD;
-    const double n = winograd ? (double)t->g.c + 20 : (double)t->depth + 8, u = ldexp(1, -24), gamma = n * u / (1 - n * u);
+    const double n = winograd ? (double)t->g.c + 20 : (double)t->depth + 8, u = ldexp(1, -24),
+                 gamma = n * u / (1 - n * u);
     double largest = 0;
     for (ptrdiff_t c = 0; c < t->g.c; c++) largest += largest_x(t, c);
     for (ptrdiff_t i = 0; i < t->out; i++) {
@@ -282,7 +301,8 @@ static void check_i8(test *t) {
 
 static void check_sums(test *t) {
     int32_t *wanted = take((size_t)t->out * 4, 0);
-    for (ptrdiff_t i = 0; i < t->out; i++) wanted[i] = (int32_t)((uint32_t)(int64_t)t->sum[i] + (uint32_t)t->i8.b[i % t->g.o]);
+    for (ptrdiff_t i = 0; i < t->out; i++)
+        wanted[i] = (int32_t)((uint32_t)(int64_t)t->sum[i] + (uint32_t)t->i8.b[i % t->g.o]);
     same(t, "sum", run(t, t->n, 0, NULL, 0, 0), wanted, t->out);
     same(t, "tasks in another order", run(t, t->n, 0, NULL, 0, 1), wanted, t->out);
 }
@@ -312,20 +332,54 @@ static void check(const elq_kernel *kernel, const elq_shape *shape, ptrdiff_t n,
     checks++;
 }
 
+/* The name of a kernel says what its fields say, and no other has it. */
+static void check_name(const elq_kernel *kernel) {
+    static const char *const ACTIVATIONS[] = {"f32", "i8", "i8i32"}, *const CODES[] = {"t2", "b1"};
+    const char *full = kernel->activations == ELQ_F32 ? "f32" : "i8";
+    char begin[64], end[64];
+    snprintf(begin, sizeof begin, "elq_conv_%s_%s_", ACTIVATIONS[kernel->activations],
+             kernel->weights == ELQ_FULL ? full : CODES[kernel->weights]);
+    snprintf(end, sizeof end, "__%s", elq_isa_name(kernel->isa));
+    const char *tail = strstr(kernel->name, "__");
+    int same_name = 0;
+    for (int k = 0; elq_infer_kernel(k); k++) same_name += !strcmp(elq_infer_kernel(k)->name, kernel->name);
+    if (!strncmp(kernel->name, begin, strlen(begin)) && tail && !strcmp(tail, end) && same_name == 1) return;
+    printf("%s: not the name of a kernel %s...%s, or of two\n", kernel->name, begin, end);
+    failures++;
+}
+
+/* Instruction sets are bits, not steps of a ladder: user, set, whether the user's bits are enough for it. */
+static void check_sets(void) {
+    static const int CASES[][3] = {
+        {ELQ_AVX512VNNI, ELQ_AVX2, 1}, {ELQ_AVX512VNNI, ELQ_AVX512, 1}, {ELQ_AVX512VNNI, ELQ_AVXVNNI, 0},
+        {ELQ_AVXVNNI, ELQ_AVX2, 1},    {ELQ_AVXVNNI, ELQ_AVX512, 0},    {ELQ_AVX512, ELQ_AVX512VNNI, 0},
+        {ELQ_SVE, ELQ_NEON, 1},        {ELQ_SVE, ELQ_DOTPROD, 0},       {ELQ_I8MM, ELQ_DOTPROD, 1},
+        {ELQ_I8MM, ELQ_SVE, 0},        {ELQ_NEON, ELQ_AVX2, 0},         {ELQ_AVX2, ELQ_NEON, 0},
+        {ELQ_AVX2, ELQ_GENERIC, 1},    {ELQ_GENERIC, ELQ_AVX2, 0},
+    };
+    for (size_t k = 0; k < sizeof CASES / sizeof *CASES; k++)
+        if (elq_isa_runs(elq_isa_needs(CASES[k][0]), CASES[k][1]) != CASES[k][2]) {
+            printf("%s and %s: wanted %d\n", elq_isa_name(CASES[k][0]), elq_isa_name(CASES[k][1]), CASES[k][2]);
+            failures++;
+        }
+}
+
 /* infer_check [WORD]: all kernels, or those with WORD in their name */
 int main(int count, char **words) {
-    const int best = elq_isa_parse("");
+    const elq_features features = elq_cpu_features();
+    check_sets();
     for (int index = 0; elq_infer_kernel(index); index++) {
         const elq_kernel *kernel = elq_infer_kernel(index);
+        check_name(kernel);
         if (count > 1 && !strstr(kernel->name, words[1])) continue;
-        if (!elq_isa_includes(best, kernel->isa)) {
+        if (!elq_isa_runs(features, kernel->isa)) {
             printf("%s skipped: this CPU lacks %s\n", kernel->name, elq_isa_name(kernel->isa));
             continue;
         }
         const int before = checks;
         for (size_t k = 0; k < sizeof OUTLINES / sizeof *OUTLINES; k++) {
             const elq_shape shape = shape_of(&OUTLINES[k]);
-            if (!kernel->fits(&shape)) continue;
+            if (!kernel->runs(&shape)) continue;
             check(kernel, &shape, 1, EXTREME);
             check(kernel, &shape, 2, EXTREME);
             check(kernel, &shape, k % 3 ? 3 : 2, ANY);

@@ -1,6 +1,6 @@
-/* train_memory.c under random use: several threads take, fill, check and give back; then sizes that were not there before
+/* train/memory.c under random use: several threads take, fill, check and give back; then sizes that were not there before
  * must fit where others were. The source is included, so that what it keeps can be looked at. */
-#include "../../_ext/src/generic/train_memory.c"
+#include "train/memory.c"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -8,10 +8,10 @@
 
 enum { THREADS = 4, BLOCKS = 40, TURNS = 20000 };
 
-#define WANT(condition)                                                  \
-    if (!(condition)) {                                                  \
-        fprintf(stderr, "line %d: not %s\n", __LINE__, #condition);      \
-        exit(1);                                                         \
+#define WANT(condition)                                                                                                \
+    if (!(condition)) {                                                                                                \
+        fprintf(stderr, "line %d: not %s\n", __LINE__, #condition);                                                    \
+        exit(1);                                                                                                       \
     }
 
 struct block {
@@ -20,14 +20,10 @@ struct block {
     int mark;
 };
 
-static unsigned next_random(unsigned *state) {
-    return *state = *state * 1664525u + 1013904223u;
-}
+static unsigned next_random(unsigned *state) { return *state = *state * 1664525u + 1013904223u; }
 
 /* Both ends and the middle of a block hold its mark. */
-static unsigned char *place(struct block b, int k) {
-    return b.data + k * (b.bytes - 1) / 2;
-}
+static unsigned char *place(struct block b, int k) { return b.data + k * (b.bytes - 1) / 2; }
 
 static void *use(void *seed) {
     unsigned state = (unsigned)(size_t)seed;

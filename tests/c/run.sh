@@ -6,34 +6,33 @@ set -eu
 cd "$(dirname "$0")/../.."
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-COMMON="-std=gnu11 -Wall -Wextra -ffp-contract=fast -fno-math-errno -I_ext/include"
-AVX512="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma"
+COMMON="-std=gnu11 -Wall -Wextra -ffp-contract=fast -fno-math-errno -I_ext"
 kinds=${1:-memory train infer}
 
 checks() {
     case $1 in
+        memory) echo memory_check ;;
         train) echo train_check ;;
         infer) echo infer_check steps_check ;;
     esac
 }
 
-# build KIND COMPILER FOLDER FLAGS: every source with the flags of its instruction set, as setup.py does, and the checks
+# flags_of SOURCE: those of the instruction set that its name ends in, from the table that setup.py reads too
+flags_of() {
+    word=$(basename "$1" .c)
+    sed -n "s/^ELQ_SET(${word##*_},.*\"\(.*\)\")$/\1/p" _ext/common/isa.def
+}
+
+# build KIND COMPILER FOLDER FLAGS: the sources of a room, each with the flags of its instruction set, and the checks
 build() {
     kind=$1 compiler=$2 folder=$3 flags=$4 objects= jobs=0
     x86=0
     [ "$folder" != x86 ] || x86=1
-    for source in _ext/src/generic/cpu.c _ext/src/generic/pool.c _ext/src/generic/"$kind"_*.c \
-        _ext/src/"$folder"/"$kind"_*.c; do
+    for source in _ext/common/cores.c _ext/common/cpu.c _ext/common/pool.c _ext/"$kind"/*.c _ext/"$kind"/generic/*.c \
+        _ext/"$kind"/"$folder"/*.c; do
         [ -e "$source" ] || continue
-        case $source in
-            *_avx2.c) isa="-mavx2 -mfma" ;;
-            *_avx512.c) isa=$AVX512 ;;
-            *_avx512vnni.c) isa="$AVX512 -mavx512vnni" ;;
-            *_dotprod.c) isa="-march=armv8.2-a+dotprod" ;;
-            *) isa= ;;
-        esac
-        object=$out/$(basename "$source" .c).o
-        $compiler $COMMON $flags $isa -DELQ_X86="$x86" -c "$source" -o "$object" &
+        object=$out/$(echo "$source" | tr / -).o
+        $compiler $COMMON $flags $(flags_of "$source") -DELQ_X86="$x86" -c "$source" -o "$object" &
         objects="$objects $object" jobs=$((jobs + 1))
         [ $((jobs % 4)) != 0 ] || wait
     done

@@ -1,10 +1,10 @@
-/* The steps of a program that have no kernel (infer_rows.h) beside plain loops, then a whole program in every way to
+/* The steps of a program that have no kernel (infer/rows.h) beside plain loops, then a whole program in every way to
  * schedule it, without Python: for sanitizers and for emulated CPUs (tests/c/run.sh). */
 #include "buffers.h"
-#include "cpu.h"
-#include "infer_program.h"
-#include "infer_rows.h"
-#include "pool.h"
+#include "common/cpu.h"
+#include "infer/program.h"
+#include "infer/rows.h"
+#include "common/pool.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -33,7 +33,8 @@ static double requantized(const test *t, int64_t sum, ptrdiff_t o) {
     const elq_tail_i8 *i = &t->s.i8;
     const int64_t a = sum + i->b[o];
     if (t->s.raw) return (double)a;
-    return clamp((double)((a * ((int64_t)1 << i->l) * i->q[o] + ((int64_t)1 << (i->s[o] - 1))) >> i->s[o]), i->lo[o], i->hi[o]);
+    return clamp((double)((a * ((int64_t)1 << i->l) * i->q[o] + ((int64_t)1 << (i->s[o] - 1))) >> i->s[o]), i->lo[o],
+                 i->hi[o]);
 }
 
 /* Element (n, p, q, o) of y by its definition; floats rounded as the order of operations says. */
@@ -96,7 +97,8 @@ static void check_rows(const char *name, int is_float, int raw) {
     g->h = between(1, 9), g->w = between(1, 9), g->c = between(1, 40) * between(1, 9);
     g->p = g->h, g->q = g->w, g->o = g->c, g->kh = g->kw = g->stride_h = g->stride_w = 1;
     if (strstr(name, "pool")) {
-        g->kh = between(1, (int)g->h), g->kw = between(1, (int)g->w), g->stride_h = between(1, 3), g->stride_w = between(1, 3);
+        g->kh = between(1, (int)g->h), g->kw = between(1, (int)g->w), g->stride_h = between(1, 3),
+        g->stride_w = between(1, 3);
         g->p = (g->h - g->kh) / g->stride_h + 1, g->q = (g->w - g->kw) / g->stride_w + 1;
     } else if (!strcmp(name, "subsample")) {
         g->stride_h = g->stride_w = between(1, 4);
@@ -123,8 +125,17 @@ static void check_rows(const char *name, int is_float, int raw) {
         b[o] = between(-3000, 3000), q[o] = (1 << 30) + (int32_t)(random_bits() % (1u << 30));
         s[o] = (uint8_t)between(33, 44);
     }
-    t.s.i8 = (elq_tail_i8){b, q, s, random_bytes(g->o, lo, lo), random_bytes(g->o, 127, 127), between(0, 8),
-                           between(0, (1 << 22) - 1), between(0, (1 << 22) - 1), between(1, 31), lo, 127};
+    t.s.i8 = (elq_tail_i8){b,
+                           q,
+                           s,
+                           random_bytes(g->o, lo, lo),
+                           random_bytes(g->o, 127, 127),
+                           between(0, 8),
+                           between(0, (1 << 22) - 1),
+                           between(0, (1 << 22) - 1),
+                           between(1, 31),
+                           lo,
+                           127};
     t.y = take((size_t)out * width, width);
 
     const ptrdiff_t all = PICTURES * g->p, middle = between(0, (int)all);
@@ -160,7 +171,9 @@ static void check_program(int is_float) {
         {.shape = {H, W, C, H, W, C, 3, 3, 1, 1, 1, 1, 1, 1, 1}, .x = low, .y = high},
         {.shape = {H, W, C, H, W, C, 3, 3, 1, 1, 1, 1, 1, 1, 1}, .x = high, .residual = low, .y = low},
         {.rows = elq_rows_find(is_float ? "avg_pool_f32" : "avg_pool_i8"),
-         .shape = {H, W, C, 1, 1, C, H, W, 1, 1, 0, 0, 1, 1, 1}, .x = low, .y = high},
+         .shape = {H, W, C, 1, 1, C, H, W, 1, 1, 0, 0, 1, 1, 1},
+         .x = low,
+         .y = high},
         {.shape = {1, 1, C, 1, 1, CLASSES, 1, 1, 1, 1, 0, 0, 1, 1, 1}, .x = high, .y = output},
     };
     enum { COUNT = sizeof steps / sizeof *steps };
@@ -172,8 +185,8 @@ static void check_program(int is_float) {
         uint8_t *shift = take((size_t)o, 3), *codes = take((size_t)(o * row), 1);
         for (ptrdiff_t i = 0; i < o; i++) b[i] = between(-500, 500), q[i] = INT32_MAX - between(0, 1000), shift[i] = 36;
         s->f32 = (elq_tail_f32){random_floats(o), random_floats(o), k == 2 ? 0 : -INFINITY};
-        s->i8 = (elq_tail_i8){b, q, shift, random_bytes(o, -128, -128), random_bytes(o, 127, 127), 0,
-                              1 << 20, 1 << 20, 20, 0, 127};
+        s->i8 = (elq_tail_i8){b,  q, shift, random_bytes(o, -128, -128), random_bytes(o, 127, 127), 0, 1 << 20, 1 << 20,
+                              20, 0, 127};
         if (k == 0) s->table = is_float ? random_floats(256 * C) : random_bytes(256 * C, -128, 127);
         if (s->rows) continue;
         for (ptrdiff_t i = 0; i < o * row; i++) {
@@ -181,7 +194,7 @@ static void check_program(int is_float) {
             codes[i] |= (uint8_t)((codes[i] << 1) & random_bits());
         }
         const enum elq_activations kind = is_float ? ELQ_F32 : k == COUNT - 1 ? ELQ_I8_SUMS : ELQ_I8;
-        s->kernel = elq_infer_select(elq_isa_parse(""), kind, ELQ_T2, &s->shape);
+        s->kernel = elq_infer_select(elq_cpu_features(), kind, ELQ_T2, &s->shape);
         void *packed = take(s->kernel->weight_bytes(&s->shape), 0);
         s->kernel->pack(&s->shape, codes, packed);
         s->weights = packed;
@@ -214,8 +227,8 @@ static void check_program(int is_float) {
 }
 
 int main(void) {
-    static const char *const NAMES[] = {"input", "input_u8", "relu", "add", "scale_shift", "max_pool", "avg_pool",
-                                        "subsample", "pad", "flatten"};
+    static const char *const NAMES[] = {"input",    "input_u8", "relu",      "add", "scale_shift",
+                                        "max_pool", "avg_pool", "subsample", "pad", "flatten"};
     for (size_t k = 0; k < sizeof NAMES / sizeof *NAMES; k++)
         for (int i = 0; i < 30; i++) {
             const int is_float = i % 2, sums = !strcmp(NAMES[k], "scale_shift") || !strcmp(NAMES[k], "avg_pool");

@@ -2,11 +2,11 @@
  * for emulated CPUs (tests/c/run.sh). Every buffer lies between two canaries and exactly as large as its contents.
  *
  * Bounds as in tests/kernels/test_train.py: K products a sum are within K u / (1 - K u) of it times the sum of their
- * magnitudes. Winograd's bound (train_winograd_tile.inc.h) is taken at its largest here: factors of at most 1 make the
+ * magnitudes. Winograd's bound (train/winograd_tile.inc.h) is taken at its largest here: factors of at most 1 make the
  * sums of magnitudes no more than GROWTH times the channels, GROWTH_DW times the tiles; errors of indexing exceed it by far. */
-#include "cpu.h"
-#include "train.h"
-#include "train_memory.h"
+#include "common/cpu.h"
+#include "train/kernels.h"
+#include "train/memory.h"
 
 #include <float.h>
 #include <math.h>
@@ -72,16 +72,17 @@ struct shape {
 };
 
 static const struct shape SHAPES[] = {
-    {2, 3, 7, 6, 5, 3, 3, 1, 1, 1, 1},     {1, 1, 9, 11, 2, 5, 5, 2, 2, 1, 1},    {2, 4, 8, 5, 6, 3, 2, 1, 0, 2, 2},
-    {9, 16, 6, 5, 16, 3, 3, 1, 1, 1, 1},   {2, 32, 9, 8, 48, 3, 3, 1, 1, 1, 1},   {4, 128, 6, 6, 144, 3, 3, 1, 1, 1, 1},
-    {2, 21, 6, 7, 21, 3, 3, 2, 1, 1, 21},  {1, 40, 5, 9, 40, 5, 5, 1, 2, 1, 40},  {3, 20, 6, 6, 36, 1, 1, 2, 0, 1, 1},
+    {2, 3, 7, 6, 5, 3, 3, 1, 1, 1, 1},      {1, 1, 9, 11, 2, 5, 5, 2, 2, 1, 1},   {2, 4, 8, 5, 6, 3, 2, 1, 0, 2, 2},
+    {9, 16, 6, 5, 16, 3, 3, 1, 1, 1, 1},    {2, 32, 9, 8, 48, 3, 3, 1, 1, 1, 1},  {4, 128, 6, 6, 144, 3, 3, 1, 1, 1, 1},
+    {2, 21, 6, 7, 21, 3, 3, 2, 1, 1, 21},   {1, 40, 5, 9, 40, 5, 5, 1, 2, 1, 40}, {3, 20, 6, 6, 36, 1, 1, 2, 0, 1, 1},
     {1, 3, 23, 19, 33, 11, 11, 4, 2, 1, 1}, {2, 8, 5, 5, 16, 3, 3, 1, 1, 1, 4},   {1, 37, 4, 30, 70, 1, 3, 1, 1, 1, 1},
     {2, 32, 22, 24, 32, 3, 3, 2, 1, 1, 32}, /* depthwise, mostly away from the border */
-    {2, 72, 6, 7, 72, 3, 3, 1, 1, 1, 18},  {1, 9, 6, 7, 9, 3, 2, 2, 1, 1, 3},     {2, 48, 5, 6, 96, 1, 1, 1, 0, 1, 3},
+    {2, 72, 6, 7, 72, 3, 3, 1, 1, 1, 18},   {1, 9, 6, 7, 9, 3, 2, 2, 1, 1, 3},    {2, 48, 5, 6, 96, 1, 1, 1, 0, 1, 3},
 };
 
 /* y, dx and dw, and the sums of magnitudes, by the definition; all N H W C (w O H W C). */
-static void plain(const struct elq_conv *g, int is_double, const void *x, const void *w, const void *dy, double *out[6]) {
+static void plain(const struct elq_conv *g, int is_double, const void *x, const void *w, const void *dy,
+                  double *out[6]) {
     ptrdiff_t channels = g->groups * g->c, outputs = g->groups * g->o;
     for (ptrdiff_t n = 0; n < g->n; n++)
         for (ptrdiff_t p = 0; p < g->p; p++)
@@ -111,7 +112,8 @@ static void compare(const char *what, const char *isa, int is_double, const void
         double bound = winograd > 0 ? winograd : terms * eps * magnitude[i];
         double error = fabs(get(got, is_double, i) - wanted[i]);
         if (error <= bound) continue;
-        printf("%s %s %s: element %td is off by %g, allowed %g\n", isa, is_double ? "f64" : "f32", what, i, error, bound);
+        printf("%s %s %s: element %td is off by %g, allowed %g\n", isa, is_double ? "f64" : "f32", what, i, error,
+               bound);
         failures++;
         return;
     }
@@ -122,8 +124,9 @@ static struct elq_array array(struct buffer b, ptrdiff_t c, ptrdiff_t h, ptrdiff
 }
 
 static void check_conv(int isa, int is_double, const struct shape *s) {
-    struct elq_conv g = {s->n, s->groups, s->c / s->groups, s->o / s->groups, s->h, s->w, 0, 0, s->kh, s->kw,
-                         s->stride, s->stride, s->pad, s->pad, s->dilation, s->dilation};
+    struct elq_conv g = {
+        s->n,  s->groups, s->c / s->groups, s->o / s->groups, s->h,   s->w,   0,           0,
+        s->kh, s->kw,     s->stride,        s->stride,        s->pad, s->pad, s->dilation, s->dilation};
     g.p = (s->h + 2 * s->pad - s->dilation * (s->kh - 1) - 1) / s->stride + 1;
     g.q = (s->w + 2 * s->pad - s->dilation * (s->kw - 1) - 1) / s->stride + 1;
     ptrdiff_t sizes[3] = {s->n * g.p * g.q * s->o, s->n * s->h * s->w * s->c, s->o * s->kh * s->kw * g.c};
@@ -185,12 +188,30 @@ static void check_norm(int isa, int is_double, ptrdiff_t pixels, ptrdiff_t c, in
         fill(b[k], is_double);
     }
     const struct elq_train_kernels *kernels = elq_train_select(isa, is_double, c);
-    struct elq_norm a = {.pixels = pixels, .c = c, .relu = relu, .eps = 1e-5, .x = b[X].data,
-                         .residual = b[RESIDUAL].data, .gamma = b[GAMMA].data, .beta = b[BETA].data, .y = b[Y].data,
-                         .mean = b[MEAN].data, .var = b[VAR].data};
-    struct elq_norm back = {.pixels = pixels, .c = c, .relu = relu, .eps = 1e-5, .x = b[X].data, .y = b[Y].data,
-                            .gamma = b[GAMMA].data, .mean = b[MEAN].data, .var = b[VAR].data, .dy = b[DY].data,
-                            .dx = b[DX].data, .dresidual = b[DRESIDUAL].data, .dgamma = b[DGAMMA].data,
+    struct elq_norm a = {.pixels = pixels,
+                         .c = c,
+                         .relu = relu,
+                         .eps = 1e-5,
+                         .x = b[X].data,
+                         .residual = b[RESIDUAL].data,
+                         .gamma = b[GAMMA].data,
+                         .beta = b[BETA].data,
+                         .y = b[Y].data,
+                         .mean = b[MEAN].data,
+                         .var = b[VAR].data};
+    struct elq_norm back = {.pixels = pixels,
+                            .c = c,
+                            .relu = relu,
+                            .eps = 1e-5,
+                            .x = b[X].data,
+                            .y = b[Y].data,
+                            .gamma = b[GAMMA].data,
+                            .mean = b[MEAN].data,
+                            .var = b[VAR].data,
+                            .dy = b[DY].data,
+                            .dx = b[DX].data,
+                            .dresidual = b[DRESIDUAL].data,
+                            .dgamma = b[DGAMMA].data,
                             .dbeta = b[DBETA].data};
     struct elq_norm scale = a;
     scale.y = b[Z].data;
@@ -240,7 +261,11 @@ static void check_pool(int isa, int is_double, const struct elq_max_pool *shape)
     enum { X, DX, Y, DY, PLACE, RELU, SUMS, COUNT };
     struct buffer b[COUNT];
     for (int k = 0; k < COUNT; k++) {
-        b[k] = buffer_new(k < Y || k == RELU ? in : k == SUMS ? a.c : k == PLACE ? (out + 3) / 4 : out, k == PLACE ? 0 : is_double, k % 3);
+        b[k] = buffer_new(k < Y || k == RELU ? in
+                          : k == SUMS        ? a.c
+                          : k == PLACE       ? (out + 3) / 4
+                                             : out,
+                          k == PLACE ? 0 : is_double, k % 3);
         if (k != PLACE) fill(b[k], is_double);
     }
     a.x = b[X].data, a.dx = b[DX].data, a.y = b[Y].data, a.dy = b[DY].data, a.place = b[PLACE].data;
@@ -277,7 +302,8 @@ static void check_pool(int isa, int is_double, const struct elq_max_pool *shape)
             sum += get(a.x, is_double, i);
             magnitude += fabs(get(a.x, is_double, i));
         }
-        near("sums", isa, get(b[SUMS].data, is_double, c), sum, in * (is_double ? DBL_EPSILON : FLT_EPSILON) * magnitude);
+        near("sums", isa, get(b[SUMS].data, is_double, c), sum,
+             in * (is_double ? DBL_EPSILON : FLT_EPSILON) * magnitude);
     }
     free(dx);
     for (int k = 0; k < COUNT; k++)
@@ -313,9 +339,10 @@ static const struct elq_max_pool POOLS[] = {
 int main(void) {
     int checks = 0;
     for (int isa = 0; isa < ELQ_ISA_COUNT; isa++) {
-        if (elq_isa_parse(elq_isa_name(isa)) < 0 || elq_train_isa(isa) != isa) continue;
+        if (!elq_isa_runs(elq_cpu_features(), isa) || elq_train_isa(elq_isa_needs(isa)) != isa) continue;
         for (int is_double = 0; is_double < 2; is_double++) {
-            for (size_t k = 0; k < sizeof SHAPES / sizeof *SHAPES; k++, checks++) check_conv(isa, is_double, SHAPES + k);
+            for (size_t k = 0; k < sizeof SHAPES / sizeof *SHAPES; k++, checks++)
+                check_conv(isa, is_double, SHAPES + k);
             for (int k = 0; k < 8; k++, checks++)
                 check_norm(isa, is_double, (const ptrdiff_t[]){2, 9, 65, 300}[k / 2], 5 + 12 * (k / 2), k % 2);
             for (size_t k = 0; k < sizeof POOLS / sizeof *POOLS; k++, checks++) check_pool(isa, is_double, POOLS + k);

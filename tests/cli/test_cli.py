@@ -184,7 +184,7 @@ def test_a_missing_extension_is_said_once(trained, monkeypatch, capsys):
     monkeypatch.setattr(kernels, "info", lambda: {"kernel": "NumPy", "threads": 1, "reason": "nothing is built"})
     code, _, error = run(capsys, "eval", trained, "--data", "digits", "--json")
     assert code == 0
-    assert error == "elq: nothing is built: NumPy computes instead, more slowly\n"
+    assert error == "elq: nothing is built: NumPy computes instead, 10 to 20 times as slowly\n"
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 Bounds. A sum of K products added in any order, with or without fused multiply-add, is within K u / (1 - K u)
 of the true one times the sum of the magnitudes (u = eps / 2; Higham, section 3.1).
 The reference has that error too, in float64, so K eps times the sum of magnitudes bounds their difference.
-Winograd's convolution has the bound of _ext/include/train_winograd_tile.inc.h, made of its matrices' magnitudes.
+Winograd's convolution has the bound of _ext/train/winograd_tile.inc.h, made of its matrices' magnitudes.
 """
 
 import numpy as np

@@ -100,5 +100,5 @@ def test_every_record_of_before_is_read_and_says_what_it_said():
     assert [group.label for group in grouped(variants)] == [
         "elq ternary", "magnitude order ternary", "random order ternary",
     ]  # fmt: skip
-    with pytest.raises(ValueError, match="both elq ternary, but differ in their .*plan tail"):
+    with pytest.raises(ValueError, match=r"both elq ternary, but differ in their .*plan tail"):
         grouped([seen["baseline-seed0"], seen["tail-pull-seed0"]])

@@ -1,4 +1,4 @@
-"""Winograd's kernels within the bound of every single output that infer_f32_winograd.inc.h states."""
+"""Winograd's kernels within the bound of every single output that infer/f32_winograd.inc.h states."""
 
 from fractions import Fraction
 

@@ -1,0 +1,123 @@
+/* infer/program.h. */
+#define _GNU_SOURCE /* _SC_LEVEL2_CACHE_SIZE */
+#include "infer/program.h"
+#include "common/pool.h"
+
+#include <unistd.h>
+
+enum {
+    PIECE = 8192,                  /* elements that a piece of a step without a kernel handles */
+    MOST_ALONE = 256 * 1024 * 1024 /* bytes of arenas beyond which workers share one */
+};
+
+typedef struct {
+    const elq_program *program;
+    const elq_schedule *schedule;
+    const char *x;
+    char *y, *arenas, *scratch;
+    ptrdiff_t first, n; /* pictures of the chunk that all share */
+} call;
+
+#ifndef _SC_LEVEL2_CACHE_SIZE
+#define _SC_LEVEL2_CACHE_SIZE -1 /* of which sysconf knows nothing */
+#endif
+
+ptrdiff_t elq_cache_bytes(void) {
+    const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    return bytes >= 128 * 1024 ? bytes : 512 * 1024;
+}
+
+static ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+static size_t aligned(size_t bytes) { return (bytes + ELQ_ALIGN - 1) / ELQ_ALIGN * ELQ_ALIGN; }
+
+/* Rows of y that make a piece of PIECE elements read or written. */
+static ptrdiff_t rows_of_piece(const elq_shape *g) {
+    const ptrdiff_t read = g->h * g->w * g->c / g->p, written = g->q * g->o, most = read > written ? read : written;
+    return most < PIECE ? PIECE / most : 1;
+}
+
+static ptrdiff_t pieces(const elq_step *step, ptrdiff_t n) {
+    if (step->kernel) return step->kernel->tasks(&step->shape, n);
+    return ceil_div(n * step->shape.p, rows_of_piece(&step->shape));
+}
+
+static void run_piece(const call *c, const elq_step *step, ptrdiff_t first, ptrdiff_t n, char *arena, ptrdiff_t index,
+                      int worker) {
+    const char *const bases[] = {[ELQ_NOWHERE] = NULL,
+                                 [ELQ_ARENA] = arena,
+                                 [ELQ_INPUT] = c->x + first * c->program->input_bytes,
+                                 [ELQ_OUTPUT] = c->y + first * c->program->output_bytes};
+#define AT(place) (place.where == ELQ_ARENA ? arena + n * place.offset : bases[place.where])
+    const void *x = AT(step->x), *residual = AT(step->residual);
+    void *y = (void *)AT(step->y);
+    if (step->kernel) {
+        const void *tail = step->kernel->activations == ELQ_F32 ? (const void *)&step->f32 : (const void *)&step->i8;
+        const elq_conv conv = {step->shape, n, x, residual, y, step->weights, tail};
+        step->kernel->run(&conv, index, c->scratch + (size_t)worker * aligned(c->program->scratch_bytes));
+    } else {
+        const ptrdiff_t rows = n * step->shape.p, block = rows_of_piece(&step->shape);
+        const ptrdiff_t row = index * block;
+        step->rows(step, x, residual, y, row, rows - row < block ? rows : row + block);
+    }
+}
+
+/* A whole chunk by one worker. */
+static void run_chunk(void *context, ptrdiff_t index, int worker) {
+    const call *c = context;
+    const elq_program *program = c->program;
+    const ptrdiff_t first = index * c->schedule->chunk, left = c->schedule->n - first;
+    const ptrdiff_t n = left < c->schedule->chunk ? left : c->schedule->chunk;
+    char *arena = c->arenas + worker * c->schedule->chunk * program->arena_bytes;
+    for (ptrdiff_t s = 0; s < program->count; s++) {
+        const elq_step *step = &program->steps[s];
+        const ptrdiff_t count = pieces(step, n);
+        for (ptrdiff_t k = 0; k < count; k++) run_piece(c, step, first, n, arena, k, worker);
+    }
+}
+
+/* A piece of a chunk that all share. */
+static void run_shared(void *context, ptrdiff_t step, ptrdiff_t index, int worker) {
+    const call *c = context;
+    run_piece(c, &c->program->steps[step], c->first, c->n, c->arenas, index, worker);
+}
+
+elq_schedule elq_program_schedule(const elq_program *program, ptrdiff_t n, ptrdiff_t budget, int profile) {
+    elq_schedule s = {n, 1, 0, elq_num_threads(), 0};
+    const ptrdiff_t one = program->arena_bytes > 0 ? program->arena_bytes : 1, workers = s.workers;
+    const ptrdiff_t most = budget > one ? budget / one : 1; /* pictures whose activations a core's cache holds */
+    const ptrdiff_t rounds = ceil_div(n, workers * most), chunk = ceil_div(n, workers * rounds);
+    /* Alone, the workers end together if the chunks are about as many as their rounds ask for. */
+    s.alone =
+        !profile && (workers == 1 || (10 * n >= 9 * workers * rounds * chunk && workers * chunk * one <= MOST_ALONE));
+    s.chunk = s.alone ? chunk : n < workers * most ? n : workers * most;
+    s.bytes = (size_t)((s.alone ? workers : 1) * s.chunk * program->arena_bytes);
+    s.bytes +=
+        (size_t)workers * aligned(program->scratch_bytes) + aligned((size_t)program->count * 2 * sizeof(int64_t));
+    return s;
+}
+
+void elq_program_run(const elq_program *program, const elq_schedule *s, const void *x, void *y, void *memory,
+                     double *seconds) {
+    call c = {program, s, x, y, NULL, NULL, 0, 0};
+    const size_t times = aligned((size_t)program->count * 2 * sizeof(int64_t));
+    int64_t *ends = memory;
+    assert((uintptr_t)memory % ELQ_ALIGN == 0 && s->n > 0 && s->chunk > 0);
+    ptrdiff_t *counts = (ptrdiff_t *)(ends + program->count);
+    c.scratch = (char *)memory + times;
+    c.arenas = c.scratch + (size_t)s->workers * aligned(program->scratch_bytes);
+    if (s->alone) {
+        elq_parallel_for(ceil_div(s->n, s->chunk), run_chunk, &c);
+        return;
+    }
+    for (c.first = 0; c.first < s->n; c.first += s->chunk) {
+        c.n = s->n - c.first < s->chunk ? s->n - c.first : s->chunk;
+        for (ptrdiff_t k = 0; k < program->count; k++) counts[k] = pieces(&program->steps[k], c.n);
+        int64_t before = seconds ? elq_nanoseconds() : 0;
+        elq_parallel_steps(program->count, counts, run_shared, &c, seconds ? ends : NULL);
+        for (ptrdiff_t k = 0; seconds && k < program->count; k++) {
+            seconds[k] += 1e-9 * (double)(ends[k] - before);
+            before = ends[k];
+        }
+    }
+}

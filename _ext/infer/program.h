@@ -1,0 +1,62 @@
+/* A network made ready to run: an array of steps over values in one arena, for float or for int8 activations.
+ *
+ * A value is N H W C. The arena is planned for one picture (elq_ref/runtime/arena.py); a chunk of n pictures takes n times
+ * as much, each value n times as far from the start, so that one plan serves every chunk. */
+#ifndef ELQ_INFER_PROGRAM_H
+#define ELQ_INFER_PROGRAM_H
+
+#include "infer/kernels.h"
+
+/* Where a value lies: in the arena, or in the arrays that the caller gave. */
+enum elq_where { ELQ_NOWHERE, ELQ_ARENA, ELQ_INPUT, ELQ_OUTPUT };
+
+typedef struct {
+    enum elq_where where;
+    ptrdiff_t offset; /* bytes from the start of an arena of one picture, a multiple of ELQ_ALIGN */
+} elq_place;
+
+typedef struct elq_step elq_step;
+
+/* Rows first .. last - 1 of the n * P rows of y. */
+typedef void elq_rows(const elq_step *step, const void *x, const void *residual, void *y, ptrdiff_t first,
+                      ptrdiff_t last);
+
+struct elq_step {
+    const elq_kernel *kernel; /* of a conv or linear, with weights and tail */
+    elq_rows *rows;           /* of every other op (infer/rows.h) */
+    elq_shape shape;          /* h w c of x, p q o of y; of a pool its windows; of a pad what lies before */
+    elq_place x, residual, y; /* residual: the second operand of an addition too */
+    const void *weights;
+    elq_tail_f32 f32;        /* scale and bias also of a scale_shift */
+    elq_tail_i8 i8;          /* b q s lo hi l also of a scale_shift and, with one element, of an average */
+    const void *table;       /* 256 floats or int8 for every channel of the input */
+    ptrdiff_t first_channel; /* of a pad: zero channels before */
+    int raw;                 /* int8: y is int32, the sums that would be requantized */
+};
+
+typedef struct {
+    const elq_step *steps;
+    ptrdiff_t count;
+    ptrdiff_t input_bytes, output_bytes, arena_bytes; /* of one picture */
+    size_t scratch_bytes;                             /* of a worker: the most of any step */
+} elq_program;
+
+/* How n pictures are run: in chunks of `chunk`. alone: every worker runs whole chunks, in an arena of its own; else all
+ * share the pieces of each step of one chunk after another. */
+typedef struct {
+    ptrdiff_t n, chunk;
+    int alone, workers;
+    size_t bytes; /* of memory that a call needs, at a multiple of ELQ_ALIGN */
+} elq_schedule;
+
+/* budget: bytes of activations that a core's cache holds. */
+elq_schedule elq_program_schedule(const elq_program *program, ptrdiff_t n, ptrdiff_t budget, int profile);
+
+/* Run a scheduled call. seconds: NULL, or of a schedule that is not `alone`, to which the time of every step is added. */
+void elq_program_run(const elq_program *program, const elq_schedule *schedule, const void *x, void *y, void *memory,
+                     double *seconds);
+
+/* Bytes of the second-level cache of a core, or a guess. */
+ptrdiff_t elq_cache_bytes(void);
+
+#endif

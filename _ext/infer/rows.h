@@ -1,0 +1,28 @@
+/* The operations without a kernel of their own, a row of y at a time: plain loops over channels, which compilers
+ * vectorize. Each is an elq_rows of infer/program.h; low of step->f32 and lo, hi of step->i8 clamp where a ReLU went into
+ * it.
+ *
+ *   input_<f32|i8>         the caller's pictures, N C H W, as N H W C
+ *   input_u8_<f32|i8>      the same of uint8, through step->table
+ *   relu add scale_shift   add: lo_add, hi_add; scale_shift_i8: x times step->weights, int8
+ *   max_pool avg_pool      avg_pool_f32: the sum in the order of the window, times 1 / its size
+ *   subsample pad flatten  flatten: in the order C H W, one row a picture */
+#ifndef ELQ_INFER_ROWS_H
+#define ELQ_INFER_ROWS_H
+
+#include "infer/program.h"
+
+/* clang-format off */
+#define ELQ_ROWS_OF(X, act)                                                                                            \
+    X(input_##act) X(input_u8_##act) X(relu_##act) X(add_##act) X(scale_shift_##act) X(max_pool_##act)                 \
+    X(avg_pool_##act) X(subsample_##act) X(pad_##act) X(flatten_##act)
+#define ELQ_ROWS_ALL(X) ELQ_ROWS_OF(X, f32) ELQ_ROWS_OF(X, i8)
+/* clang-format on */
+
+#define ELQ_ROWS_DECLARE(name) elq_rows elq_rows_##name;
+ELQ_ROWS_ALL(ELQ_ROWS_DECLARE)
+
+/* elq_rows_<name>, or NULL. */
+elq_rows *elq_rows_find(const char *name);
+
+#endif

@@ -1,0 +1,124 @@
+/* The operations of infer/rows.h that only move or compare values. The file that includes this one has defined the type
+ * `element`, and NAME(op) that gives a function its name. */
+
+/* The caller's N C H W as N H W C; a row of y is a row of a picture. */
+static void transpose_row(const elq_shape *g, const element *x, element *y) {
+    for (ptrdiff_t c = 0; c < g->c; c++)
+        for (ptrdiff_t j = 0; j < g->w; j++) y[j * g->c + c] = x[c * g->h * g->w + j];
+}
+
+void NAME(input)(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+    const elq_shape *g = &s->shape;
+    (void)residual;
+    for (ptrdiff_t r = first; r < last; r++) {
+        const ptrdiff_t n = r / g->h, i = r % g->h;
+        transpose_row(g, (const element *)x + (n * g->c * g->h + i) * g->w, (element *)y + r * g->w * g->c);
+    }
+}
+
+void NAME(input_u8)(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+    const elq_shape *g = &s->shape;
+    const element *table = s->table;
+    (void)residual;
+    for (ptrdiff_t r = first; r < last; r++) {
+        const ptrdiff_t n = r / g->h, i = r % g->h;
+        const ptrdiff_t channels = g->c, width = g->w; /* bytes that are stored could be anybody's: keep them here */
+        for (ptrdiff_t c = 0; c < channels; c++) {
+            const uint8_t *from = (const uint8_t *)x + ((n * channels + c) * g->h + i) * width;
+            const element *of = table + 256 * c;
+            element *to = (element *)y + r * width * channels + c;
+            for (ptrdiff_t j = 0; j < width; j++) to[j * channels] = of[from[j]];
+        }
+    }
+}
+
+/* Sixteen bytes of values side by side: SSE2, NEON or what the target has. */
+typedef element values __attribute__((vector_size(16)));
+enum { WIDE = sizeof(values) / sizeof(element) };
+
+/* a < b ? b : a, lane by lane. */
+static inline values larger(values a, values b) {
+    const __typeof__(a < b) chosen = a < b;
+    return (values)(((__typeof__(a < b))b & chosen) | ((__typeof__(a < b))a & ~chosen));
+}
+
+void NAME(max_pool)(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+    const elq_shape *g = &s->shape;
+    (void)residual;
+    for (ptrdiff_t r = first; r < last; r++)
+        for (ptrdiff_t q = 0; q < g->q; q++) {
+            const ptrdiff_t row = r / g->p * g->h + r % g->p * g->stride_h;
+            const element *window = (const element *)x + (row * g->w + q * g->stride_w) * g->c;
+            element *to = (element *)y + (r * g->q + q) * g->c;
+            ptrdiff_t c = 0;
+            for (; c + WIDE <= g->c; c += WIDE) {
+                values most, seen;
+                memcpy(&most, window + c, sizeof most);
+                for (ptrdiff_t i = 0; i < g->kh; i++)
+                    for (ptrdiff_t j = 0; j < g->kw; j++) {
+                        memcpy(&seen, window + (i * g->w + j) * g->c + c, sizeof seen);
+                        most = larger(most, seen);
+                    }
+                memcpy(to + c, &most, sizeof most);
+            }
+            for (; c < g->c; c++) {
+                element most = window[c];
+                for (ptrdiff_t i = 0; i < g->kh; i++)
+                    for (ptrdiff_t j = 0; j < g->kw; j++) {
+                        const element seen = window[(i * g->w + j) * g->c + c];
+                        most = most < seen ? seen : most;
+                    }
+                to[c] = most;
+            }
+        }
+}
+
+void NAME(subsample)(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+    const elq_shape *g = &s->shape;
+    (void)residual;
+    for (ptrdiff_t r = first; r < last; r++) {
+        const element *from = (const element *)x + (r / g->p * g->h + r % g->p * g->stride_h) * g->w * g->c;
+        element *to = (element *)y + r * g->q * g->c;
+        for (ptrdiff_t q = 0; q < g->q; q++)
+            memcpy(to + q * g->c, from + q * g->stride_w * g->c, (size_t)g->c * sizeof *to);
+    }
+}
+
+void NAME(pad)(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+    const elq_shape *g = &s->shape;
+    (void)residual;
+    for (ptrdiff_t r = first; r < last; r++) {
+        const ptrdiff_t row = r % g->p - g->pad_h;
+        element *to = (element *)y + r * g->q * g->o;
+        const element *from = (const element *)x + (r / g->p * g->h + row) * g->w * g->c;
+        const size_t before = (size_t)(g->pad_w * g->o), inside = (size_t)(g->w * g->c), all = (size_t)(g->q * g->o);
+        if (row < 0 || row >= g->h || g->c < g->o) memset(to, 0, all * sizeof *to);
+        if (row < 0 || row >= g->h) continue;
+        if (g->c == g->o) {
+            memset(to, 0, before * sizeof *to);
+            memcpy(to + before, from, inside * sizeof *to);
+            memset(to + before + inside, 0, (all - before - inside) * sizeof *to);
+            continue;
+        }
+        to += before + s->first_channel;
+        for (ptrdiff_t j = 0; j < g->w; j++) memcpy(to + j * g->o, from + j * g->c, (size_t)g->c * sizeof *to);
+    }
+}
+
+void NAME(flatten)(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+    const elq_shape *g = &s->shape;
+    const ptrdiff_t pixels = g->h * g->w, count = pixels * g->c;
+    (void)residual;
+    for (ptrdiff_t n = first; n < last; n++)
+        for (ptrdiff_t c = 0; c < g->c; c++)
+            for (ptrdiff_t i = 0; i < pixels; i++)
+                ((element *)y)[n * count + c * pixels + i] = ((const element *)x)[n * count + i * g->c + c];
+}
+
+void NAME(relu)(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+    const ptrdiff_t row = s->shape.q * s->shape.o;
+    const element *from = x;
+    element *to = y;
+    (void)residual;
+    for (ptrdiff_t i = first * row; i < last * row; i++) to[i] = from[i] < 0 ? 0 : from[i];
+}

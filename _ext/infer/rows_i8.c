@@ -1,0 +1,64 @@
+/* infer/rows.h for int8 activations. */
+#include "infer/rows.h"
+
+#include <string.h>
+
+typedef int8_t element;
+#define NAME(op) elq_rows_##op##_i8
+#include "infer/rows.inc.h"
+
+enum { AVERAGED = 256 }; /* channels whose sums are kept at a time */
+
+/* y[at] from the sum of channel o (0 for an average): the sum itself, or requantized. */
+static inline void finish(const elq_step *s, uint32_t sum, ptrdiff_t o, void *y, ptrdiff_t at) {
+    const elq_tail_i8 *tail = &s->i8;
+    const int32_t a = (int32_t)(sum + (uint32_t)tail->b[o]);
+    if (s->raw) ((int32_t *)y)[at] = a;
+    else ((int8_t *)y)[at] = (int8_t)elq_requantize(a, tail->l, tail->q[o], tail->s[o], tail->lo[o], tail->hi[o]);
+}
+
+void elq_rows_add_i8(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+    const ptrdiff_t row = s->shape.q * s->shape.o;
+    const int8_t *a = x, *b = residual;
+    const int32_t q_a = s->i8.q_v, q_b = s->i8.q_r, half = (int32_t)1 << (s->i8.s_add - 1);
+    const int shift = s->i8.s_add, lo = s->i8.lo_add, hi = s->i8.hi_add;
+    int8_t *to = y;
+    for (ptrdiff_t i = first * row; i < last * row; i++) { /* |a q_a + b q_b| <= 2^30: half fits beside it */
+        const int32_t v = (a[i] * q_a + b[i] * q_b + half) >> shift;
+        to[i] = (int8_t)(v < lo ? lo : v > hi ? hi : v);
+    }
+}
+
+void elq_rows_scale_shift_i8(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+                             ptrdiff_t last) {
+    const ptrdiff_t channels = s->shape.o, pixels = s->shape.q;
+    const int8_t *from = x, *weights = s->weights;
+    (void)residual;
+    for (ptrdiff_t i = first * pixels; i < last * pixels; i++)
+        for (ptrdiff_t o = 0; o < channels; o++) {
+            const ptrdiff_t at = i * channels + o;
+            finish(s, (uint32_t)(from[at] * weights[o]), o, y, at);
+        }
+}
+
+void elq_rows_avg_pool_i8(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+                          ptrdiff_t last) {
+    const elq_shape *g = &s->shape;
+    int32_t sums[AVERAGED];
+    (void)residual;
+    for (ptrdiff_t r = first; r < last; r++)
+        for (ptrdiff_t q = 0; q < g->q; q++)
+            for (ptrdiff_t block = 0; block < g->c; block += AVERAGED) {
+                const ptrdiff_t row = r / g->p * g->h + r % g->p * g->stride_h;
+                const int8_t *window = (const int8_t *)x + (row * g->w + q * g->stride_w) * g->c + block;
+                const ptrdiff_t channels = g->c - block < AVERAGED ? g->c - block : AVERAGED;
+                memset(sums, 0, sizeof sums);
+                for (ptrdiff_t i = 0; i < g->kh; i++)
+                    for (ptrdiff_t j = 0; j < g->kw; j++) {
+                        const int8_t *from = window + (i * g->w + j) * g->c;
+                        for (ptrdiff_t c = 0; c < channels; c++) sums[c] += from[c];
+                    }
+                for (ptrdiff_t c = 0; c < channels; c++)
+                    finish(s, (uint32_t)sums[c], 0, y, (r * g->q + q) * g->c + block + c);
+            }
+}

@@ -1,0 +1,81 @@
+/* The training kernels: what the glue (train/train.pyx) calls. Every function exists once per instruction set and type; the
+ * one table of them is in train/table.c. All run on the pool of common/pool.h, need no GIL and return 0, or -1 without
+ * memory.
+ *
+ * The same bits come out for any number of threads and any memory alignment: a sum is cut into pieces by the shapes
+ * alone and added up in one order. */
+#ifndef ELQ_TRAIN_H
+#define ELQ_TRAIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/cpu.h"
+
+/* Sizes of a convolution. c and o are channels per group, p and q rows and columns of the output. */
+struct elq_conv {
+    ptrdiff_t n, groups, c, o, h, w, p, q, kh, kw;
+    ptrdiff_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
+};
+
+/* An array N C H W (weights O C KH KW); strides count elements and may be anything. */
+struct elq_array {
+    void *data;
+    ptrdiff_t s[4];
+};
+
+/* A batch normalization over `pixels` rows of `c` contiguous channels. Pointers that an operation does not need are
+ * NULL. mean, var, gamma, ... have c elements of the type of x. */
+struct elq_norm {
+    ptrdiff_t pixels, c;
+    int relu;
+    double eps;
+    const void *x, *residual, *gamma, *beta; /* forward; scale_shift: gamma = scale, beta = shift */
+    void *y, *mean, *var;                    /* read by backward */
+    const void *dy;                          /* backward */
+    void *dx, *dresidual, *dgamma, *dbeta;
+};
+
+/* Channels that lie in lanes, of `groups` with o outputs each: those of one group; of all where a group alone would fill
+ * too few lanes. */
+ptrdiff_t elq_conv_lanes(ptrdiff_t groups, ptrdiff_t o);
+
+/* Maximum over windows without padding: x is N H W C, y and place N P Q C, all contiguous. place is the element of the
+ * window that is the maximum, of at most 256. backward reads dy and place and writes dx. */
+struct elq_max_pool {
+    ptrdiff_t n, c, h, w, p, q, kh, kw, stride_h, stride_w;
+    const void *x, *dy;
+    void *y, *dx;
+    uint8_t *place;
+};
+
+struct elq_train_kernels {
+    /* bias: NULL, or a value of every output */
+    int (*conv)(const struct elq_conv *, struct elq_array x, struct elq_array w, const void *bias, struct elq_array y);
+    int (*conv_dx)(const struct elq_conv *, struct elq_array dy, struct elq_array w, struct elq_array dx);
+    int (*conv_dw)(const struct elq_conv *, struct elq_array dy, struct elq_array x, struct elq_array dw);
+    int (*norm)(const struct elq_norm *);
+    int (*norm_backward)(const struct elq_norm *);
+    int (*scale_shift)(const struct elq_norm *);
+    int (*max_pool)(const struct elq_max_pool *);
+    int (*max_pool_backward)(const struct elq_max_pool *);
+    /* y = max(x, 0) of `count` elements; with dy, y = dy where x > 0, else 0 */
+    int (*relu)(ptrdiff_t count, const void *x, const void *dy, void *y);
+    /* sums[c] = sum of x over `pixels` rows of c contiguous channels */
+    int (*sums)(ptrdiff_t pixels, ptrdiff_t c, const void *x, void *sums);
+};
+
+/* w_hat = alpha[row] * code + 0 of `rows` x `columns` weights; the code is (w > alpha/2) - (w < -alpha/2), or 1 for w >= 0
+ * and -1 for others where not `ternary`. */
+void elq_quantize(int is_double, int ternary, ptrdiff_t rows, ptrdiff_t columns, const void *w, const void *alpha,
+                  void *w_hat);
+
+/* The best instruction set that training kernels are written for and that runs where `features` are in use. */
+int elq_train_isa(elq_features features);
+
+/* The kernels of instruction set isa, one that elq_train_isa gives, for float (0) or double (1). `outputs` is the
+ * number of channels that lie in lanes: where they fill no more than half a vector of AVX-512, the kernels of AVX2 do the
+ * same in up to half the time. The results y and dx have channel stride 1. */
+const struct elq_train_kernels *elq_train_select(int isa, int is_double, ptrdiff_t outputs);
+
+#endif

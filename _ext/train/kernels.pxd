@@ -1,0 +1,55 @@
+"""What train.pyx needs of the C headers of this folder."""
+
+from common.shared cimport elq_features
+
+
+cdef extern from "train/memory.h" nogil:
+    void *elq_memory_take(Py_ssize_t bytes)
+    void elq_memory_give(void *block)
+
+cdef extern from "train/kernels.h" nogil:
+    struct elq_conv:
+        Py_ssize_t n, groups, c, o, h, w, p, q, kh, kw
+        Py_ssize_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w
+    struct elq_array:
+        void *data
+        Py_ssize_t s[4]
+    struct elq_norm:
+        Py_ssize_t pixels, c
+        int relu
+        double eps
+        const void *x
+        const void *residual
+        const void *gamma
+        const void *beta
+        void *y
+        void *mean
+        void *var
+        const void *dy
+        void *dx
+        void *dresidual
+        void *dgamma
+        void *dbeta
+    struct elq_max_pool:
+        Py_ssize_t n, c, h, w, p, q, kh, kw, stride_h, stride_w
+        const void *x
+        const void *dy
+        void *y
+        void *dx
+        unsigned char *place
+    struct elq_train_kernels:
+        int (*conv)(const elq_conv *, elq_array, elq_array, const void *, elq_array) noexcept nogil
+        int (*conv_dx)(const elq_conv *, elq_array, elq_array, elq_array) noexcept nogil
+        int (*conv_dw)(const elq_conv *, elq_array, elq_array, elq_array) noexcept nogil
+        int (*norm)(const elq_norm *) noexcept nogil
+        int (*norm_backward)(const elq_norm *) noexcept nogil
+        int (*scale_shift)(const elq_norm *) noexcept nogil
+        int (*max_pool)(const elq_max_pool *) noexcept nogil
+        int (*max_pool_backward)(const elq_max_pool *) noexcept nogil
+        int (*relu)(Py_ssize_t, const void *, const void *, void *) noexcept nogil
+        int (*sums)(Py_ssize_t, Py_ssize_t, const void *, void *) noexcept nogil
+    void elq_quantize(int is_double, int ternary, Py_ssize_t rows, Py_ssize_t columns, const void *w, const void *alpha,
+                      void *w_hat)
+    int elq_train_isa(elq_features features)
+    Py_ssize_t elq_conv_lanes(Py_ssize_t groups, Py_ssize_t o)
+    const elq_train_kernels *elq_train_select(int isa, int is_double, Py_ssize_t outputs)

@@ -1,0 +1,41 @@
+/* What = alpha * codes in one sweep (train/kernels.h). Bound by memory, so every instruction set shares this one. */
+#include "common/pool.h"
+#include "train/kernels.h"
+
+enum { STRETCH = 1 << 14 };
+
+struct quantize {
+    ptrdiff_t rows, columns, stretches; /* of a row */
+    int is_double, ternary;
+    const void *w, *alpha;
+    void *w_hat;
+};
+
+/* The codes are numbers, multiplied and not chosen: an alpha of infinity gives what it gives in NumPy. Adding 0 makes
+ * every zero +0. */
+#define SWEEP(type)                                                                                                    \
+    static void sweep_##type(const struct quantize *a, ptrdiff_t row, ptrdiff_t from, ptrdiff_t to) {                   \
+        const type *restrict w = (const type *)a->w + row * a->columns, alpha = ((const type *)a->alpha)[row];          \
+        type *restrict w_hat = (type *)a->w_hat + row * a->columns, half = alpha / 2;                                   \
+        if (a->ternary)                                                                                                \
+            for (ptrdiff_t i = from; i < to; i++) w_hat[i] = alpha * (type)((w[i] > half) - (w[i] < -half)) + 0;        \
+        else                                                                                                           \
+            for (ptrdiff_t i = from; i < to; i++) w_hat[i] = alpha * (type)(w[i] >= 0 ? 1 : -1) + 0;                    \
+    }
+SWEEP(float)
+SWEEP(double)
+
+static void stretch(void *context, ptrdiff_t index, int worker) {
+    const struct quantize *a = context;
+    ptrdiff_t row = index / a->stretches, from = index % a->stretches * STRETCH;
+    ptrdiff_t to = from + STRETCH < a->columns ? from + STRETCH : a->columns;
+    (void)worker;
+    if (a->is_double) sweep_double(a, row, from, to);
+    else sweep_float(a, row, from, to);
+}
+
+void elq_quantize(int is_double, int ternary, ptrdiff_t rows, ptrdiff_t columns, const void *w, const void *alpha,
+                  void *w_hat) {
+    struct quantize a = {rows, columns, (columns + STRETCH - 1) / STRETCH, is_double, ternary, w, alpha, w_hat};
+    elq_parallel_for(rows * a.stretches, stretch, &a);
+}

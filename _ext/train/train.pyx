@@ -1,0 +1,375 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Glue of the training kernels (_ext/train/kernels.h): checks, allocates results, calls, nothing more.
+
+The functions and their meaning are those of elq_ref.kernels.numpy_ops.
+"""
+
+import numpy as np
+
+from . import _common
+
+cimport numpy as cnp
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.string cimport memset
+
+from common.shared cimport elq_isa_name, elq_pool, elq_pool_link
+from train.kernels cimport *
+
+cnp.import_array()
+
+
+elq_pool_link(<const elq_pool *> PyCapsule_GetPointer(_common.pool, "elq_pool"))
+cdef int _isa = -1
+
+
+def use(word: str | None = None) -> None:
+    """Choose the instruction set that ELQ_ISA may name; None: what it names, or the best."""
+    global _isa
+    _isa = elq_train_isa(_common.features if word is None else _common.parse(word))
+
+
+def isa() -> str:
+    """The instruction set in use."""
+    return elq_isa_name(_isa).decode()
+
+
+threads = _common.threads
+use()
+
+
+cdef const elq_train_kernels *_kernels(tuple arrays, Py_ssize_t outputs) except NULL:
+    """The kernels for the one dtype of these arrays and so many channels in lanes."""
+    dtype = arrays[0].dtype
+    for array in arrays:
+        if array.dtype != dtype or dtype not in (np.float32, np.float64):
+            given = ", ".join(str(a.dtype) for a in arrays)
+            raise TypeError(f"wanted one dtype, float32 or float64, given {given}")
+    return elq_train_select(_isa, dtype == np.float64, outputs)
+
+
+cdef class _Block:
+    """The memory of a result: goes back to train/memory.c with the last array on it."""
+    cdef void *data
+
+    def __dealloc__(self):
+        elq_memory_give(self.data)
+
+
+cdef _empty(tuple shape, dtype):
+    """np.empty, on memory that is used again if there is much of it."""
+    cdef Py_ssize_t dims[4]
+    cdef Py_ssize_t size = dtype.itemsize
+    cdef int k
+    for k in range(len(shape)):
+        dims[k] = shape[k]
+        size *= dims[k]
+    if size < 1 << 16:
+        return np.empty(shape, dtype)
+    cdef _Block block = _Block()
+    block.data = elq_memory_take(size)
+    if block.data is NULL:
+        raise MemoryError(f"no memory for a result of shape {shape}")
+    array = cnp.PyArray_SimpleNewFromData(len(shape), <cnp.npy_intp *>dims, dtype.num, block.data)
+    cnp.set_array_base(array, block)
+    return array
+
+
+cdef cnp.ndarray _aligned(cnp.ndarray x):
+    """x, or a copy if its elements do not lie at whole multiples of their size."""
+    cdef int k
+    for k in range(x.ndim):
+        if x.strides[k] % x.itemsize:
+            return x.copy()
+    return x if cnp.PyArray_ISALIGNED(x) else x.copy()
+
+
+cdef void *_data(cnp.ndarray x):
+    return cnp.PyArray_DATA(x)
+
+
+cdef elq_array _view(cnp.ndarray x):
+    cdef elq_array a
+    cdef int k
+    a.data = cnp.PyArray_DATA(x)
+    for k in range(4):
+        a.s[k] = x.strides[k] // x.itemsize
+    return a
+
+
+cdef elq_conv _geometry(x_shape, w_shape, stride, padding, dilation, int groups) except *:
+    cdef elq_conv g
+    g.n, channels, g.h, g.w = x_shape
+    outputs, g.c, g.kh, g.kw = w_shape
+    g.groups = groups
+    g.stride_h, g.stride_w = stride
+    g.pad_h, g.pad_w = padding
+    g.dilation_h, g.dilation_w = dilation
+    if groups < 1 or channels != groups * g.c or outputs % groups or min(*x_shape, *w_shape) < 1:
+        raise ValueError(f"convolution of x {tuple(x_shape)} with w {tuple(w_shape)} in {groups} group(s)")
+    if min(*stride, *dilation) < 1 or min(padding) < 0:
+        raise ValueError(f"convolution with stride {stride}, dilation {dilation}, padding {padding}")
+    g.o = outputs // groups
+    g.p = (g.h + 2 * g.pad_h - g.dilation_h * (g.kh - 1) - 1) // g.stride_h + 1
+    g.q = (g.w + 2 * g.pad_w - g.dilation_w * (g.kw - 1) - 1) // g.stride_w + 1
+    if g.h + 2 * g.pad_h <= g.dilation_h * (g.kh - 1) or g.w + 2 * g.pad_w <= g.dilation_w * (g.kw - 1):
+        x_shape, w_shape = tuple(x_shape), tuple(w_shape)
+        raise ValueError(f"convolution of x {x_shape}: the kernel {w_shape} is larger than the padded input")
+    return g
+
+
+cdef _same_shape(str name, given, wanted):
+    if tuple(given) != tuple(wanted):
+        raise ValueError(f"{name} has shape {tuple(given)}, wanted {tuple(wanted)}")
+
+
+cdef _done(int status):
+    if status:
+        raise MemoryError("no memory for the buffers of a kernel")
+
+
+def conv2d(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1, bias=None):
+    """See numpy_ops.conv2d."""
+    cdef elq_conv g = _geometry(x.shape, w.shape, stride, padding, dilation, groups)
+    arrays = (x, w) if bias is None else (x, w, bias)
+    cdef const elq_train_kernels *kernels = _kernels(arrays, elq_conv_lanes(g.groups, g.o))
+    cdef const void *b = NULL
+    x, w = _aligned(x), _aligned(w)
+    if bias is not None:
+        _same_shape("bias", bias.shape, w.shape[:1])
+        bias = np.ascontiguousarray(bias)
+        b = _data(bias)
+    y = _empty((g.n, g.p, g.q, groups * g.o), x.dtype).transpose(0, 3, 1, 2)
+    cdef elq_array ax = _view(x), aw = _view(w), ay = _view(y)
+    cdef int status
+    with nogil:
+        status = kernels.conv(&g, ax, aw, b, ay)
+    _done(status)
+    return y
+
+
+def conv2d_dx(dy, w, x_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1):
+    """See numpy_ops.conv2d_dx."""
+    cdef elq_conv g = _geometry(x_shape, w.shape, stride, padding, dilation, groups)
+    cdef const elq_train_kernels *kernels = _kernels((dy, w), elq_conv_lanes(g.groups, g.c))
+    _same_shape("dy", dy.shape, (g.n, groups * g.o, g.p, g.q))
+    dy, w = _aligned(dy), _aligned(w)
+    dx = _empty((g.n, g.h, g.w, groups * g.c), dy.dtype).transpose(0, 3, 1, 2)
+    cdef elq_array ay = _view(dy), aw = _view(w), ax = _view(dx)
+    cdef int status
+    with nogil:
+        status = kernels.conv_dx(&g, ay, aw, ax)
+    _done(status)
+    return dx
+
+
+def conv2d_dw(dy, x, w_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1):
+    """See numpy_ops.conv2d_dw."""
+    cdef elq_conv g = _geometry(x.shape, w_shape, stride, padding, dilation, groups)
+    cdef const elq_train_kernels *kernels = _kernels((dy, x), elq_conv_lanes(g.groups, g.o))
+    _same_shape("dy", dy.shape, (g.n, groups * g.o, g.p, g.q))
+    dy, x = _aligned(dy), _aligned(x)
+    dw = np.empty(w_shape, x.dtype)
+    cdef elq_array ay = _view(dy), ax = _view(x), aw = _view(dw)
+    cdef int status
+    with nogil:
+        status = kernels.conv_dw(&g, ay, ax, aw)
+    _done(status)
+    return dw
+
+
+cdef _flat(x):
+    """The array as (pixels, C), contiguous: a view if it is channels-last already."""
+    return np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(-1, x.shape[1])
+
+
+cdef _shaped(flat, shape):
+    """(pixels, C) back under the logical shape."""
+    return np.moveaxis(flat.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+
+
+cdef tuple _channels(str op, x, tuple vectors):
+    """Values per channel, contiguous."""
+    for v in vectors:
+        _same_shape(f"{op}: a value per channel", v.shape, x.shape[1:2])
+    return tuple(np.ascontiguousarray(v) for v in vectors)
+
+
+cdef elq_norm _norm(x, bint relu, double eps):
+    cdef elq_norm a
+    memset(&a, 0, sizeof(a))
+    a.pixels, a.c, a.relu, a.eps = x.shape[0], x.shape[1], relu, eps
+    return a
+
+
+def batch_norm(x, gamma, beta, double eps, residual=None, bint relu=False):
+    """See numpy_ops.batch_norm."""
+    extra = () if residual is None else (residual,)
+    cdef const elq_train_kernels *kernels = _kernels((x, gamma, beta, *extra), x.shape[1])
+    gamma, beta = _channels("batch_norm", x, (gamma, beta))
+    shape, x = x.shape, _flat(x)
+    y, mean, var = _empty(x.shape, x.dtype), np.empty_like(gamma), np.empty_like(gamma)
+    cdef elq_norm a = _norm(x, relu, eps)
+    a.x, a.gamma, a.beta = _data(x), _data(gamma), _data(beta)
+    a.y, a.mean, a.var = _data(y), _data(mean), _data(var)
+    if residual is not None:
+        _same_shape("residual", residual.shape, shape)
+        residual = _flat(residual)
+        a.residual = _data(residual)
+    cdef int status
+    with nogil:
+        status = kernels.norm(&a)
+    _done(status)
+    return _shaped(y, shape), mean, var
+
+
+def batch_norm_backward(dy, y, x, gamma, mean, var, double eps, bint residual=False, bint relu=False):
+    """See numpy_ops.batch_norm_backward."""
+    cdef const elq_train_kernels *kernels = _kernels((dy, y, x, gamma, mean, var), x.shape[1])
+    _same_shape("dy", dy.shape, x.shape)
+    _same_shape("y", y.shape, x.shape)
+    gamma, mean, var = _channels("batch_norm_backward", x, (gamma, mean, var))
+    shape, dy, y, x = x.shape, _flat(dy), _flat(y), _flat(x)
+    dx, dgamma, dbeta = _empty(x.shape, x.dtype), np.empty_like(gamma), np.empty_like(gamma)
+    dresidual = _empty(x.shape, x.dtype) if residual else None
+    cdef elq_norm a = _norm(x, relu, eps)
+    a.dy, a.y, a.x = _data(dy), _data(y), _data(x)
+    a.gamma, a.mean, a.var = _data(gamma), _data(mean), _data(var)
+    a.dx, a.dgamma, a.dbeta = _data(dx), _data(dgamma), _data(dbeta)
+    if residual:
+        a.dresidual = _data(dresidual)
+    cdef int status
+    with nogil:
+        status = kernels.norm_backward(&a)
+    _done(status)
+    return _shaped(dx, shape), dgamma, dbeta, _shaped(dresidual, shape) if residual else None
+
+
+def scale_shift(x, scale, shift, residual=None, bint relu=False):
+    """See numpy_ops.scale_shift."""
+    extra = () if residual is None else (residual,)
+    cdef const elq_train_kernels *kernels = _kernels((x, scale, shift, *extra), x.shape[1])
+    scale, shift = _channels("scale_shift", x, (scale, shift))
+    shape, x = x.shape, _flat(x)
+    y = _empty(x.shape, x.dtype)
+    cdef elq_norm a = _norm(x, relu, 0)
+    a.x, a.gamma, a.beta, a.y = _data(x), _data(scale), _data(shift), _data(y)
+    if residual is not None:
+        _same_shape("residual", residual.shape, shape)
+        residual = _flat(residual)
+        a.residual = _data(residual)
+    with nogil:
+        kernels.scale_shift(&a)
+    return _shaped(y, shape)
+
+
+def channel_sums(x):
+    """See numpy_ops.channel_sums."""
+    cdef const elq_train_kernels *kernels = _kernels((x,), x.shape[1])
+    x = _flat(x)
+    sums = np.empty(x.shape[1], x.dtype)
+    cdef Py_ssize_t pixels = x.shape[0], c = x.shape[1]
+    cdef const void *given = _data(x)
+    cdef void *wanted = _data(sums)
+    cdef int status
+    with nogil:
+        status = kernels.sums(pixels, c, given, wanted)
+    _done(status)
+    return sums
+
+
+cdef bint _channels_last(x):
+    """Whether N C H W lies in memory as N H W C, without gaps."""
+    return x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+cdef _dense(x, bint last):
+    """The elements in one piece of memory, in the order N H W C if `last`, else in their own: a view or a copy."""
+    return np.require(x.transpose(0, 2, 3, 1) if last else x, requirements="CA")
+
+
+cdef _relu(x, dy, bint last):
+    """relu, or relu_backward where dy is given; x and dy as `_dense` returned them."""
+    cdef const elq_train_kernels *kernels = _kernels((x,) if dy is None else (x, dy), x.size)
+    y = _empty((x.size,), x.dtype)
+    cdef Py_ssize_t count = x.size
+    cdef const void *given = _data(x)
+    cdef const void *gradient = NULL if dy is None else _data(dy)
+    cdef void *wanted = _data(y)
+    with nogil:
+        kernels.relu(count, given, gradient, wanted)
+    y = y.reshape(x.shape)
+    return y.transpose(0, 3, 1, 2) if last else y
+
+
+def relu(x):
+    """See numpy_ops.relu."""
+    last = _channels_last(x)
+    return _relu(_dense(x, last), None, last)
+
+
+def relu_backward(dy, y):
+    """See numpy_ops.relu_backward."""
+    _same_shape("dy", dy.shape, y.shape)
+    last = _channels_last(y)
+    return _relu(_dense(y, last), _dense(dy, last), last)
+
+
+cdef elq_max_pool _pool(tuple x_shape, kernel, stride) except *:
+    cdef elq_max_pool a
+    memset(&a, 0, sizeof(a))
+    a.n, a.c, a.h, a.w = x_shape
+    a.kh, a.kw = kernel
+    a.stride_h, a.stride_w = stride
+    if min(*kernel, *stride) < 1 or a.kh > a.h or a.kw > a.w:
+        raise ValueError(f"max_pool of x {x_shape} with kernel {kernel}, stride {stride}")
+    a.p = (a.h - a.kh) // a.stride_h + 1
+    a.q = (a.w - a.kw) // a.stride_w + 1
+    return a
+
+
+def max_pool(x, kernel, stride):
+    """See numpy_ops.max_pool; windows of at most 256 elements."""
+    cdef elq_max_pool a = _pool(x.shape, kernel, stride)
+    if a.kh * a.kw > 256:
+        raise ValueError(f"max_pool: a window of {kernel} has more than 256 elements")
+    cdef const elq_train_kernels *kernels = _kernels((x,), a.c)
+    x = _dense(x, True)
+    y = _empty((a.n, a.p, a.q, a.c), x.dtype)
+    place = _empty((a.n, a.p, a.q, a.c), np.dtype(np.uint8))
+    a.x, a.y, a.place = _data(x), _data(y), <unsigned char *>_data(place)
+    with nogil:
+        kernels.max_pool(&a)
+    return y.transpose(0, 3, 1, 2), place.transpose(0, 3, 1, 2)
+
+
+def max_pool_backward(dy, place, x_shape, kernel, stride):
+    """See numpy_ops.max_pool_backward."""
+    cdef elq_max_pool a = _pool(x_shape, kernel, stride)
+    cdef const elq_train_kernels *kernels = _kernels((dy,), a.c)
+    _same_shape("dy", dy.shape, (a.n, a.c, a.p, a.q))
+    _same_shape("place", place.shape, dy.shape)
+    if place.dtype != np.uint8:
+        raise TypeError(f"place is {place.dtype}, wanted uint8")
+    dy, place = _dense(dy, True), _dense(place, True)
+    dx = _empty((a.n, a.h, a.w, a.c), dy.dtype)
+    a.dy, a.dx, a.place = _data(dy), _data(dx), <unsigned char *>_data(place)
+    with nogil:
+        kernels.max_pool_backward(&a)
+    return dx.transpose(0, 3, 1, 2)
+
+
+def quantize(w, alpha, bint ternary):
+    """See numpy_ops.quantize."""
+    _kernels((w, alpha), 1)
+    if alpha.ndim != w.ndim or alpha.size != alpha.shape[0] or alpha.shape[0] not in (1, w.shape[0]):
+        raise ValueError(f"quantize: alpha has shape {alpha.shape}, w {w.shape} wants one value, or one a row")
+    w, alpha = np.require(w, requirements="CA"), np.require(alpha, requirements="CA")
+    w_hat = np.empty(w.shape, w.dtype)
+    cdef Py_ssize_t rows = alpha.size, columns = w.size // rows
+    cdef const void *given = _data(w)
+    cdef const void *scales = _data(alpha)
+    cdef void *wanted = _data(w_hat)
+    cdef bint is_double = w.dtype == np.float64
+    with nogil:
+        elq_quantize(is_double, ternary, rows, columns, given, scales, wanted)
+    return w_hat
