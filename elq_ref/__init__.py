@@ -28,6 +28,7 @@ _HOME = {
     "save": "checkpoint.networks",
     "accuracy": "training.evaluate",
     "fit": "training.float_training",
+    "Run": "runs.run",
     "pack": "deploy",
     "unpack": "deploy",
     "PackedNetwork": "runtime",

@@ -21,12 +21,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise named(error, path, temporary) from error
+        raise with_path(error, path, temporary) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def named(error: OSError, path: str | os.PathLike[str], temporary: Path | None = None) -> OSError:
+def with_path(error: OSError, path: str | os.PathLike[str], temporary: Path | None = None) -> OSError:
     """The error with `path` as its file, where it has none (a full disk) or that of `temporary`."""
     other = error.filename and os.fspath(error.filename) != os.fspath(temporary or "")
     return error if other or not error.errno else OSError(error.errno, error.strerror, str(path))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import FormatError
 from .preprocessing import RESIZE_RULES
@@ -35,8 +35,8 @@ def find_pictures(folder: str | os.PathLike[str], classes: Sequence[str]) -> lis
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
         raise ValueError(f"{folder} has sub-folders that are no class: {', '.join(unknown[:3])}{more}; wanted {known}")
-    found = [(path, labels[part.name]) for part in parts for path in _files(part.rglob("*"))]
-    found = found if parts else [(path, None) for path in _files(folder.iterdir())]
+    found: list[tuple[Path, int | None]] = [(path, None) for path in _files(folder.iterdir())] if not parts else []
+    found += [(path, labels[part.name]) for part in parts for path in _files(part.rglob("*"))]
     if not found:
         raise FileNotFoundError(f"{folder} has no picture ({' '.join(SUFFIXES)})")
     return found
@@ -91,7 +91,7 @@ def _decode(path: Path, mode: str) -> Image.Image:
                 if image.format == "EPS":  # Pillow would start Ghostscript, and a program is what EPS is
                     raise FormatError("EPS is a program, not a picture")
                 return _convert(ImageOps.exif_transpose(image), mode)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise FormatError(f"{path} is no picture of a known format") from None
     except Exception as error:  # every decoder of Pillow has its own for a damaged file
         line = " ".join(str(error).split()) or type(error).__name__

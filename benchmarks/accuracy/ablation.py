@@ -9,7 +9,7 @@ test set is not read (docs/reproduce.md). `scope=layer`, 21 passes a step, is le
 
 import numpy as np
 
-from elq_ref.cli.common import table as aligned
+from elq_ref.cli.output import table as aligned
 from elq_ref.runs.record import RunRecord
 
 from .jobs import Job, Series, exploring, work_off, write_table

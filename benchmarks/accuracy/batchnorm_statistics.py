@@ -11,8 +11,9 @@ with CIFAR-10. The test set is not read.
 import argparse
 from pathlib import Path
 
-from elq_ref import Batches, datasets
-from elq_ref.cli.common import load_network, table, with_normalization
+from elq_ref import Batches, checkpoint, datasets
+from elq_ref.cli.networks import open_network
+from elq_ref.cli.output import table
 from elq_ref.nn import Module
 from elq_ref.runs.recipes import EXPERIMENTS
 from elq_ref.runs.record import RunRecord
@@ -31,8 +32,8 @@ def shares(folder: Path, network: str) -> list[float]:
     if not subject.hold_out:
         raise SystemExit(f"{folder} is a run of {run.config['recipe']}, which holds no training images out")
     train, held = datasets.hold_out(datasets.load(subject.data, None, "train"), subject.hold_out)
-    net, metadata = load_network(network, subject.model, train)
-    train, held = (with_normalization(part, metadata) for part in (train, held))
+    net, info = open_network(checkpoint.read(network), subject.model, train)
+    train, held = datasets.adapted(train, info), datasets.adapted(held, info)
     before = statistics(net)
     state = State.load(folder / "state.safetensors", net)
     after = statistics(net)

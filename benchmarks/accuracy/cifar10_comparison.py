@@ -8,7 +8,7 @@ Needs ELQ_DATA with CIFAR-10 and the public checkpoint (docs/reproduce.md). A ru
 
 import argparse
 
-from elq_ref.cli.common import table as aligned
+from elq_ref.cli.output import table as aligned
 from elq_ref.runs.comparison import grouped, table
 from elq_ref.runs.recipes import PASSES
 from elq_ref.runs.record import RunRecord

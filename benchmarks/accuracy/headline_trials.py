@@ -6,7 +6,7 @@ python -m benchmarks.accuracy headline_trials --table           the table of wha
 Judged on 5,000 held-out training images; the test set is not read (docs/reproduce.md).
 """
 
-from elq_ref.cli.common import table as aligned
+from elq_ref.cli.output import table as aligned
 
 from .jobs import Job, exploring, work_off, write_table
 

@@ -10,7 +10,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from elq_ref.cli.common import table as aligned
+from elq_ref.cli.output import table as aligned
 from elq_ref.files import atomic_write
 from elq_ref.runs.record import RunRecord
 

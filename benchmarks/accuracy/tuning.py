@@ -7,7 +7,7 @@ The plans (elq_ref/training/plans.py) take the best of each line, judged on 5,00
 (docs/reproduce.md).
 """
 
-from elq_ref.cli.common import table as aligned
+from elq_ref.cli.output import table as aligned
 
 from .cifar10_comparison import METHODS
 from .jobs import Job, exploring, work_off, write_table

@@ -182,7 +182,7 @@ def _values(storage: Storage, data: bytes) -> np.ndarray:
     if storage.kind == "BFloat16":
         return bfloat16(values)
     if storage.kind == "Bool":
-        return values != 0
+        return values.astype(bool)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 

@@ -11,7 +11,7 @@ from ..deploy.calibration import RULES, ErrorOfValue, calibrate, value_errors
 from ..pictures import read_picture
 from ..runtime import PackedNetwork
 from .output import Result, progress, table
-from .run import listed
+from .picture_files import listed
 
 REPORTED = 128  # pictures that the report of errors is made on, at most
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> Result:
     if args.count < 1:
         raise ValueError(f"--count is {args.count}, wanted at least 1")
     packed = PackedNetwork.load(args.network)
-    pictures = _pictures(args, packed)
+    pictures = _sample(args, packed)
 
     def watch(label: str):
         return lambda batches: progress(batches, len(batches), label)
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> Result:
     return result, f"{text}\n{args.output}", 0
 
 
-def _pictures(args: argparse.Namespace, packed: PackedNetwork) -> np.ndarray:
+def _sample(args: argparse.Namespace, packed: PackedNetwork) -> np.ndarray:
     """uint8 (N, C, H, W), evenly spread over what there is."""
     shape, metadata = packed.graph.input_shape, packed.metadata
     if args.pictures:

@@ -8,7 +8,7 @@ from ..files import atomic_write
 from ..runs.comparison import differences, grouped, half_interval, reference, unlike
 from ..runs.comparison import table as rows_of
 from ..runs.record import read_runs
-from .common import Result, table
+from .output import Result, table
 
 
 def add(commands: argparse._SubParsersAction) -> None:

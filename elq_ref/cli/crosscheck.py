@@ -7,10 +7,11 @@ from itertools import chain
 
 import numpy as np
 
-from .. import crosscheck, datasets
+from .. import checkpoint, crosscheck, datasets
 from ..crosscheck.trace import files
 from ..datasets import Batches
-from .common import Result, add_data, load_network, with_normalization
+from .networks import add_data, open_network
+from .output import Result
 from .plan_options import add_plan, plan_of
 
 
@@ -61,10 +62,9 @@ def run_record(args: argparse.Namespace) -> Result:
     if args.steps < 1:
         raise ValueError(f"--steps is {args.steps}, wanted at least 1")
     train = datasets.load(args.data, args.data_dir, "train")
-    net, metadata = load_network(args.checkpoint, args.model, train)
+    net, info = open_network(checkpoint.read(args.checkpoint), args.model, train)
     plan, sgd = plan_of(args, net)
-    train = with_normalization(train, metadata)
-    dtype = np.dtype(args.dtype)
+    train, dtype = datasets.adapted(train, info), np.dtype(args.dtype)
     batches = Batches(train, args.batch_size, augment=datasets.default_augment(train), seed=args.seed, dtype=dtype)
     trace = crosscheck.record(net.astype(dtype), batches, plan, sgd, path=args.output, steps=args.steps)
     path = files(args.output)[0]

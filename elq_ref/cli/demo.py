@@ -5,26 +5,27 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import datasets, kernels, models
+from .. import checkpoint, datasets, kernels, models
 from ..datasets import Batches, Dataset
-from ..elq.plan import Plan
+from ..graph.info import NetworkInfo
 from ..nn import Module
-from ..runs.folder import RunFolder
-from ..runs.quantizing import finish, run_stages, stage_line
+from ..runs.run import Run
 from ..runtime import PackedNetwork, Session
 from ..tensor import Tensor, no_grad
 from ..training.evaluate import count_correct, reestimate
 from ..training.float_training import fit
 from ..training.plans import named_plan
 from ..training.sgd import SGD, Schedule
-from ..training.stages import stage_steps
-from .common import Result, network_metadata, progress, save_network, table
+from .output import Result, progress, table
+from .running import carry_out
 
+MODEL = "digits_cnn"
 FLOAT_EPOCHS = 40
 AGREE = 1e-3  # logits packed and unpacked: four layers of up to 576 float32 products in two orders, 1.4e-4, and room
 BATCH = 64
@@ -44,10 +45,10 @@ def run(args: argparse.Namespace) -> Result:
     out.mkdir(parents=True, exist_ok=True)
     train, test = datasets.digits()
     batches = Batches(train, BATCH, augment=datasets.default_augment(train), seed=args.seed)
-    metadata = network_metadata("digits_cnn", train)
-    net = models.digits_cnn(seed=args.seed)
-    print(f"Training {metadata['model']} in float32 on {len(train)} pictures of handwritten digits", file=sys.stderr)
-    result: dict[str, Any] = {"float": train_float(net, batches, test, out / "float.safetensors", metadata)}
+    info = replace(NetworkInfo.of(train), model=MODEL)
+    net = models.build(MODEL, info.input_shape, len(info.classes), args.seed)
+    print(f"Training {MODEL} in float32 on {len(train)} pictures of handwritten digits", file=sys.stderr)
+    result: dict[str, Any] = {"float": train_float(net, batches, test, out / "float.safetensors", info)}
     trained = net.state_dict()
     for levels in LEVELS:
         plan, sgd = named_plan("demo", levels=levels)
@@ -55,21 +56,22 @@ def run(args: argparse.Namespace) -> Result:
             f"ELQ to {levels} weights: a1 {plan.a1}, a2 {plan.a2}, {plan.gradient}, sign {plan.sign}", file=sys.stderr
         )
         net.load_state_dict(trained)
-        result[levels] = quantize_one(net, batches, test, plan, sgd, out / levels, metadata)
+        config = {"plan": plan.to_json()}
+        result[levels] = quantize_one(Run(out / levels, net, batches, plan, sgd, test=test, info=info, config=config))
     result["seconds"] = time.perf_counter() - start
     result["folder"] = str(out)
     agree = max(result[levels]["difference"] for levels in LEVELS) <= AGREE
-    return result, report(result), 0 if agree else 1
+    return result, closing_table(result), 0 if agree else 1
 
 
-def train_float(net: Module, batches: Batches, test: Dataset, path: Path, metadata: dict[str, Any]) -> dict[str, Any]:
+def train_float(net: Module, batches: Batches, test: Dataset, path: Path, info: NetworkInfo) -> dict[str, Any]:
     """Train, save, evaluate."""
     sgd = SGD(0.1, weight_decay=5e-4, nesterov=True, schedule=Schedule("cosine", warmup=0.1))
     steps = round(FLOAT_EPOCHS * len(batches))
     for _ in progress(fit(net, batches, FLOAT_EPOCHS, sgd), steps, "float"):
         pass
     reestimate(net, batches, len(batches))
-    save_network(net, path, metadata)
+    checkpoint.save(net, path, info)
     size = sum(4 * w.data.size for w in net.quantizable().values())
     images = Tensor(test.normalized(np.arange(1)))
 
@@ -85,23 +87,13 @@ def train_float(net: Module, batches: Batches, test: Dataset, path: Path, metada
     }
 
 
-def quantize_one(
-    net: Module, batches: Batches, test: Dataset, plan: Plan, sgd: SGD, path: Path, metadata: dict[str, Any]
-) -> dict[str, Any]:
+def quantize_one(run: Run) -> dict[str, Any]:
     """ELQ, stage by stage, then from the packed file."""
-    folder = RunFolder(path)
-    folder.clear()
-    folder.start({"plan": plan.to_json()})
-    total = sum(stage_steps(plan, batches))
-    for stage in run_stages(
-        net, batches, test, plan, sgd, folder, watch=lambda steps: progress(steps, total, plan.levels)
-    ):
-        print(stage_line(stage), file=sys.stderr)
-    done = finish(net, batches, test, folder, metadata)
-    packed = PackedNetwork.load(done["packed"])
-    session = Session(packed)
-    ms = milliseconds(lambda: session(test.images[:1]))
-    return {**done, "ms_per_image": ms, "kernel": ", ".join(sorted(set(session.kernels.values())))}
+    run.folder.clear()
+    result = carry_out(run)
+    session = Session(PackedNetwork.load(result["packed"]))
+    ms = milliseconds(lambda: session(run.test.images[:1]))
+    return {**result, "ms_per_image": ms, "kernel": ", ".join(sorted(set(session.kernels.values())))}
 
 
 def milliseconds(call: Any, runs: int = 50) -> float:
@@ -114,7 +106,7 @@ def milliseconds(call: Any, runs: int = 50) -> float:
     return 1000 * float(np.median(times))
 
 
-def report(result: dict[str, Any]) -> str:
+def closing_table(result: dict[str, Any]) -> str:
     """The table at the end."""
     rows = [["", "top-1 %", "weight bytes", "ratio", "ms/image", "kernel"]]
     size = result["float"]["weight_bytes"]

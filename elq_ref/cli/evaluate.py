@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .. import datasets
-from ..runs.quantizing import count_correct_packed
+from .. import checkpoint, datasets
+from ..runs.measures import count_correct_packed
 from ..runtime import PackedNetwork
 from ..training.evaluate import count_correct
-from .common import Result, add_data, is_packed, load_data, load_network, with_normalization
-from .output import add_activations
+from .networks import add_data, load_data, open_network
+from .output import Result, add_activations, is_packed
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -33,8 +33,9 @@ def run(args: argparse.Namespace) -> Result:
     elif args.activations != "float32":
         raise ValueError(f"{args.file} is no packed network (.elq): only those run with {args.activations} activations")
     else:
-        test = load_data(args, args.file, "test")
-        net, metadata = load_network(args.file, args.model, test)
-        correct, total = count_correct(net, with_normalization(test, metadata)), len(test)
+        file = checkpoint.read(args.file)
+        test = load_data(args, file, "test")
+        net, info = open_network(file, args.model, test)
+        correct, total = count_correct(net, datasets.adapted(test, info)), len(test)
     top1 = 100 * correct / total
     return {"correct": correct, "total": total, "top1": top1}, f"{correct} of {total} right, top-1 {top1:.2f} %", 0

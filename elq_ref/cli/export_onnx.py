@@ -9,8 +9,11 @@ from pathlib import Path
 from .. import checkpoint, models
 from ..deploy import pack
 from ..exchange.onnx_export import BATCH, OPSET, export_onnx
+from ..graph.info import NetworkInfo
+from ..preprocessing import Normalization
 from ..runtime import PackedNetwork
-from .common import Result, is_packed
+from .networks import model_name, open_network
+from .output import Result, is_packed
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -33,19 +36,17 @@ def run(args: argparse.Namespace) -> Result:
 
 
 def from_checkpoint(path: str, model: str | None) -> PackedNetwork:
-    """The network of a checkpoint with all weights float, for the pictures and classes that the file or else the
-    model's own defaults say."""
-    _, metadata = checkpoint.read(path)
-    name = model or metadata.get("model")
-    if name not in models.MODELS:
-        given = f"there is no model {name!r}" if name else f"{path} does not say which model it is: give --model"
-        raise ValueError(f"{given}; there are: {', '.join(models.MODELS)}")
-    usual = {k: p.default for k, p in inspect.signature(models.MODELS[name]).parameters.items()}
-    shape = tuple(metadata.get("input_shape", usual["input_shape"]))
-    classes = metadata.get("classes", [str(k) for k in range(usual["classes"])])
-    plain = {"mean": [0.0] * shape[0], "std": [1.0] * shape[0]}
-    normalization = metadata.get("normalization", plain)
-    net = models.build(name, shape, len(classes))
-    checkpoint.load(net, path)
-    numbers = (normalization["mean"], normalization["std"])
-    return pack(net.eval(), {}, input_shape=shape, normalization=numbers, classes=classes, metadata={"model": name})
+    """The network of a checkpoint with all weights float; what the file does not say is as the model's defaults."""
+    file = checkpoint.read(path)
+    net, info = open_network(file, model, file.info or usual(model_name(file, model), file.stated.get("input_shape")))
+    return pack(net, info, quantized={})
+
+
+def usual(model: str, input_shape: tuple[int, int, int] | None) -> NetworkInfo:
+    """What a model reads and means by default, its pictures not normalized; input_shape: where the file states it."""
+    if model not in models.MODELS:
+        raise ValueError(f"there is no model {model!r}; there are: {', '.join(models.MODELS)}")
+    default = {name: p.default for name, p in inspect.signature(models.MODELS[model]).parameters.items()}
+    shape = input_shape or default["input_shape"]
+    plain = Normalization((0.0,) * shape[0], (1.0,) * shape[0])
+    return NetworkInfo(shape, tuple(map(str, range(default["classes"]))), plain)

@@ -6,7 +6,7 @@ import argparse
 
 from .. import kernels, runtime
 from ..training.state import environment
-from .common import Result
+from .output import Result
 
 
 def add(commands: argparse._SubParsersAction) -> None:

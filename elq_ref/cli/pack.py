@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from .. import checkpoint, datasets
-from ..runs.quantizing import pack_network
-from .common import Result, add_data, load_network
+from ..deploy import pack
+from .networks import add_data, open_network
+from .output import Result
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -15,18 +16,19 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("checkpoint")
     command.add_argument("--model", help="model name, where the checkpoint does not say it")
-    add_data(command)
+    add_data(command, required=False, when="where the checkpoint does not say which pictures it reads: ")
     command.add_argument("-o", "--output", required=True, help="packed network to write (.elq)")
     command.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Result:
-    test = datasets.load(args.data, args.data_dir, "test")
-    net, metadata = load_network(args.checkpoint, args.model, test)
-    tensors, _ = checkpoint.read(args.checkpoint)
-    names = [name.removeprefix("elq/codes/") for name in tensors if name.startswith("elq/codes/")]
-    packed = pack_network(net, {n: (tensors[f"elq/codes/{n}"], tensors[f"elq/alpha/{n}"]) for n in names}, metadata)
+    file = checkpoint.read(args.checkpoint)
+    pictures = datasets.load(args.data, args.data_dir, "test") if args.data and file.info is None else None
+    net, info = open_network(file, args.model, pictures)
+    packed = pack(net, info, quantized=file.codes, metadata={} if file.plan is None else {"plan": file.plan})
     packed.save(args.output)
     result = {"file": args.output, "weight_bytes": packed.weight_bytes, "float_bytes": packed.float_bytes}
-    note = "" if names else "\nThe checkpoint holds no quantized weights: they stay float32 (elq quantize makes them)."
-    return result, f"{packed.summary()}\n{args.output}{note}", 0
+    text = f"{packed.summary()}\n{args.output}"
+    if not file.codes:
+        text += "\nThe checkpoint holds no quantized weights: they stay float32 (elq quantize makes them)."
+    return result, text, 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..runs.record import read_runs
-from .common import Result
+from .output import Result
 
 
 def add(commands: argparse._SubParsersAction) -> None:

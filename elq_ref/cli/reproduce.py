@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shlex
 from dataclasses import asdict, replace
 from typing import Any
 
-from .. import datasets
-from ..datasets import Batches
-from ..runs.folder import RunFolder
+from .. import checkpoint, datasets
+from ..datasets import Batches, Dataset
 from ..runs.recipes import (
     COMPARED,
     EXPERIMENTS,
@@ -21,10 +19,12 @@ from ..runs.recipes import (
     Experiment,
     recipe,
 )
+from ..runs.run import Run
 from ..training.plans import levels_of
-from .common import Result, load_network, with_normalization
+from .networks import open_network
+from .output import Result
 from .plan_options import add_settings, changed
-from .quantize import carry_out, result_text
+from .running import carry_out, result_text
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -56,9 +56,9 @@ def run(args: argparse.Namespace) -> Result:
     passes = QUICK_PASSES if args.quick else args.passes
     if passes is not None and not passes > 0:
         raise ValueError(f"--passes is {passes}, wanted a number > 0")
-    train, judge, test = _pictures(subject, args.data_dir)
-    path = subject.find_checkpoint(args.checkpoint, args.data_dir)
-    net, metadata = load_network(str(path), subject.model, train)
+    train, judge, test = _parts(subject, args.data_dir)
+    file = checkpoint.read(subject.find_checkpoint(args.checkpoint, args.data_dir))
+    net, info = open_network(file, subject.model, train)
     plan, sgd = recipe(
         args.method,
         levels,
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> Result:
     plan = changed(plan, args.set).spread(sum(plan.epochs))  # epochs= gives proportions, not another length
     given = {"lr": args.lr, "weight_decay": args.weight_decay}
     sgd = replace(sgd, **{k: v for k, v in given.items() if v is not None})
-    train, judge, test = (with_normalization(part, metadata) for part in (train, judge, test))
+    train, judge, test = (datasets.adapted(part, info) for part in (train, judge, test))
     batches = Batches(train, subject.batch_size, augment=datasets.default_augment(train), seed=args.seed)
     config = {
         "recipe": args.recipe,
@@ -80,21 +80,21 @@ def run(args: argparse.Namespace) -> Result:
         "headline": args.headline,
         "first_last_float": args.first_last_float,
         "model": subject.model,
-        "checkpoint": {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+        "checkpoint": {"name": file.path.name, "sha256": file.sha256},
         "judge": f"{len(judge):,} {'held-out' if subject.hold_out else 'training'} images",
         "plan": plan.to_json(),
         "sgd": asdict(sgd),
         "command": _command(args),
     }
-    folder = RunFolder(args.output)
     result = carry_out(
-        net, metadata, batches, judge, test, plan, sgd, folder, config, resume=args.resume, every_pass=True
+        Run(args.output, net, batches, plan, sgd, test=test, judge=judge, info=info, config=config, every_pass=True),
+        resume=args.resume,
     )
     what = f"{args.recipe}, {args.method if levels == 'float' else f'{levels} by {args.method}'}, seed {args.seed}"
     return result, result_text(result, what, args.method, "held-out" if subject.hold_out else "test"), 0
 
 
-def _pictures(subject: Experiment, data_dir: str | None) -> tuple[datasets.Dataset, datasets.Dataset, datasets.Dataset]:
+def _parts(subject: Experiment, data_dir: str | None) -> tuple[Dataset, Dataset, Dataset]:
     """What trains, what the run is measured on while it goes on, and what its packed file is measured on at the end."""
     if subject.hold_out:
         train, held = datasets.hold_out(datasets.load(subject.data, data_dir, "train"), subject.hold_out)

@@ -5,19 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import FormatError
 from ..machine import megabytes, peak_memory
-from ..pictures import find_pictures, read_picture
 from ..runtime import PackedNetwork, Session
-from .output import Result, add_activations, progress
-
-Picture = tuple[str, int | None]  # path, label
+from .output import Result, add_activations
+from .picture_files import Picture, listed, read_in_batches
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -46,19 +41,15 @@ def run(args: argparse.Namespace) -> Result:
     pictures = [found for path in args.pictures for found in listed(path, classes)]
     unreadable: list[str] = []
     answers: list[dict[str, Any]] = []
-    lines: list[str] = []
     seconds = 0.0
-    for batch, pixels in batches(packed, pictures, args.batch, unreadable if args.keep_going else None):
+    for batch, pixels in read_in_batches(packed, pictures, args.batch, unreadable if args.keep_going else None):
         start = time.perf_counter()
         logits = session(pixels)
         seconds += time.perf_counter() - start
-        for (path, label), shares in zip(batch, softmax(logits), strict=True):
-            order = np.argsort(-shares, kind="stable")[: args.top]
-            top = [{"class": classes[k], "probability": float(shares[k])} for k in order]
-            answers.append({"picture": path, "top": top} | ({} if label is None else {"label": classes[label]}))
-            wanted = "" if label in (None, order[0]) else f"  (is {classes[label]})"
-            lines.append(f"{path}: " + ", ".join(f"{t['class']} {t['probability']:.1%}" for t in top) + wanted)
+        shares = softmax(logits)
+        answers += [answer(*one, classes, args.top) for one in zip(batch, shares, strict=True)]
     result: dict[str, Any] = {"network": args.network, "activations": args.activations, "pictures": answers}
+    lines = [line(found) for found in answers]
     labelled = [a for a in answers if "label" in a]
     if labelled:
         correct = sum(a["top"][0]["class"] == a["label"] for a in labelled)
@@ -74,30 +65,18 @@ def run(args: argparse.Namespace) -> Result:
     return result, "\n".join(lines), 1 if unreadable else 0
 
 
-def listed(path: str, classes: tuple[str, ...]) -> list[Picture]:
-    """The pictures that an argument names: a file, or all of a folder."""
-    if not Path(path).is_dir():
-        return [(path, None)]
-    return [(str(file), label) for file, label in find_pictures(path, classes)]
+def answer(picture: Picture, shares: np.ndarray, classes: tuple[str, ...], count: int) -> dict[str, Any]:
+    """The `count` likeliest classes of a picture, and what its label says, as JSON values."""
+    path, label = picture
+    order = np.argsort(-shares, kind="stable")[:count]
+    top = [{"class": classes[k], "probability": float(shares[k])} for k in order]
+    return {"picture": path, "top": top} | ({} if label is None else {"label": classes[label]})
 
 
-def batches(
-    packed: PackedNetwork, pictures: list[Picture], size: int, unreadable: list[str] | None
-) -> Iterator[tuple[list[Picture], np.ndarray]]:
-    """Pictures with their pixels uint8 (N, C, H, W), N at most `size`. One that cannot be read is an error, or a line
-    of `unreadable` where that is given."""
-    shape, resize = packed.graph.input_shape, packed.metadata.resize
-    read: list[tuple[Picture, np.ndarray]] = []
-    for k, picture in enumerate(progress(pictures, len(pictures), "pictures"), 1):
-        try:
-            read.append((picture, read_picture(picture[0], shape, resize)))
-        except (FormatError, OSError, ValueError) as error:
-            if unreadable is None:
-                raise
-            unreadable.append(str(error))
-        if read and (len(read) == size or k == len(pictures)):
-            yield [p for p, _ in read], np.stack([pixels for _, pixels in read])
-            read = []
+def line(found: dict[str, Any]) -> str:
+    """An answer for people."""
+    wanted = "" if found.get("label") in (None, found["top"][0]["class"]) else f"  (is {found['label']})"
+    return f"{found['picture']}: " + ", ".join(f"{t['class']} {t['probability']:.1%}" for t in found["top"]) + wanted
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

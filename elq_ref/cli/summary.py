@@ -22,7 +22,8 @@ def run(args: argparse.Namespace) -> Result:
         return packed_summary(PackedNetwork.load(args.file))
     from .. import checkpoint  # here, so that a packed network needs none of the training side
 
-    tensors, metadata = checkpoint.read(args.file)
+    file = checkpoint.read(args.file)
+    tensors, metadata = file.tensors, file.metadata
     rows = [[name, "x".join(map(str, t.shape)) or "1", str(t.dtype), f"{t.nbytes:,}"] for name, t in tensors.items()]
     rows.append(["total", "", "", f"{sum(t.nbytes for t in tensors.values()):,}"])
     about = ", ".join(f"{k} {metadata[k]}" for k in ("kind", "model", "input_shape") if k in metadata)
@@ -57,6 +58,6 @@ def packed_summary(packed: PackedNetwork) -> Result:
         packed.summary(),
         f"reads pictures {'x'.join(map(str, shape))} ({meta.resize}), mean {mean}, std {std}",
         f"{len(classes)} classes: {named}",
-        f"{result['macs'] / 1e6:,.1f} million multiply-adds a picture",
+        f"{sum(work.values()) / 1e6:,.1f} million multiply-adds a picture",
     ]
     return result, "\n".join(lines), 0

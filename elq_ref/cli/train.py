@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 
-from .. import datasets, models
+from .. import checkpoint, datasets, models
 from ..datasets import Batches
+from ..graph.info import NetworkInfo
 from ..runs.folder import RunFolder
 from ..training.evaluate import count_correct
 from ..training.float_training import fit, float_plan
 from ..training.sgd import SGD, Schedule
 from ..training.stages import stage_steps
-from .common import Result, add_data, network_metadata, progress, save_network
+from .networks import add_data
+from .output import Result, progress
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -48,13 +51,13 @@ def run(args: argparse.Namespace) -> Result:
         folder.check(config)
     else:
         folder.start(config)
-    with folder.held():
+    with folder.locked():
         state = folder.resume(net) if args.resume else None
         left = total - (state.step if state else 0)
         for step in folder.follow(progress(fit(net, batches, args.epochs, sgd, state=state), left, "training")):
             loss = step.loss_hat
         correct = count_correct(net, judge)
-        save_network(net, args.output, network_metadata(args.model, train))
+        checkpoint.save(net, args.output, replace(NetworkInfo.of(train), model=args.model))
     folder.clear()
     result = {
         "correct": correct,

@@ -7,14 +7,17 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .. import checkpoint, datasets, models
+from ..checkpoint import Checkpoint
 from ..datasets import Dataset
 from ..statements import Line, Subject, statements
 from ..statements.subject import random_pictures
-from .common import Result, load_network, with_normalization
+from .networks import open_network
+from .output import Result
 
 PICTURES = 8
 WIDTHS = {
@@ -68,26 +71,26 @@ def _subject(args: argparse.Namespace) -> Subject | None:
         if args.data:
             raise ValueError("--data says on what --model or --checkpoint is checked: give one of them")
         return None
-    metadata = checkpoint.read(args.checkpoint)[1] if args.checkpoint else {}
-    name = args.model or metadata.get("model")
-    data = _data(args, metadata)
-    if args.checkpoint:
-        net, metadata = load_network(args.checkpoint, name, data)
-        data = with_normalization(data, metadata)
-    else:
-        net = models.build(name, data.input_shape, len(data.classes))
-    return Subject.of(f"{name or metadata['model']} on {data.name}", net, data)
+    if args.checkpoint is None:
+        data = _data(args)
+        net = models.build(args.model, data.input_shape, len(data.classes))
+        return Subject.of(f"{args.model} on {data.name}", net, data)
+    file = checkpoint.read(args.checkpoint)
+    data = _data(args, file)
+    net, info = open_network(file, args.model, data)
+    return Subject.of(f"{info.model} on {data.name}", net, datasets.adapted(data, info))
 
 
-def _data(args: argparse.Namespace, metadata: dict) -> Dataset:
-    """A few pictures of the data set, or noise of the shape that the checkpoint (or the model's default) reads."""
+def _data(args: argparse.Namespace, file: Checkpoint | None = None) -> Dataset:
+    """A few pictures of the data set, or noise of the shape that the file states, or else that the model reads."""
     if args.data:
         return datasets.load(args.data, args.data_dir, "train").subset(np.arange(PICTURES))
-    shape = metadata.get("input_shape", (3, 32, 32) if str(args.model).startswith("resnet") else (1, 28, 28))
-    return random_pictures(tuple(shape), len(metadata.get("classes", range(10))), PICTURES)
+    stated = file.stated if file else {}
+    shape = stated.get("input_shape", (3, 32, 32) if str(args.model).startswith("resnet") else (1, 28, 28))
+    return random_pictures(shape, len(stated.get("classes", range(10))), PICTURES)
 
 
-def _entry(line: Line) -> dict:
+def _entry(line: Line) -> dict[str, Any]:
     return {**vars(line), "deviation": line.deviation if np.isfinite(line.deviation) else None, "holds": line.holds}
 
 

@@ -1,7 +1,7 @@
 """Data sets as arrays, and seeded batches of them."""
 
 from ..preprocessing import Normalization
-from .base import Dataset, renormalized
+from .base import Dataset, adapted
 from .batches import Augment, Batches
 from .cifar import cifar10
 from .folders import image_folder, load_for
@@ -15,6 +15,7 @@ __all__ = [
     "Batches",
     "Dataset",
     "Normalization",
+    "adapted",
     "bundled",
     "cifar10",
     "default_augment",
@@ -24,5 +25,4 @@ __all__ = [
     "load",
     "load_for",
     "mnist",
-    "renormalized",
 ]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ..graph.info import NetworkInfo
 from ..preprocessing import Normalization
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """images uint8 (N, C, H, W), labels int64 (N,) that index `classes`, and their normalization."""
 
@@ -36,6 +38,10 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.input_shape))
+        return f"Dataset({self.name}: {len(self):,} pictures {shape}, {len(self.classes)} classes)"
+
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every picture."""
@@ -51,6 +57,15 @@ class Dataset:
         return self.normalization.apply(self.images if indices is None else self.images[indices], dtype)
 
 
-def renormalized(dataset: Dataset, mean: tuple[float, ...], std: tuple[float, ...]) -> Dataset:
-    """The same pictures, normalized differently: as the network that will read them was trained."""
-    return replace(dataset, normalization=Normalization(mean, std))
+def adapted(dataset: Dataset, info: NetworkInfo) -> Dataset:
+    """The same pictures, normalized as those that the network of `info` was trained on; ValueError as `check_fit`."""
+    check_fit(dataset, info.input_shape, info.classes)
+    return replace(dataset, normalization=info.normalization)
+
+
+def check_fit(dataset: Dataset, input_shape: tuple[int, int, int], classes: Sequence[str]) -> None:
+    """ValueError where pictures or number of classes are not those of a network."""
+    if dataset.input_shape != tuple(input_shape):
+        raise ValueError(f"the network reads pictures {tuple(input_shape)}, {dataset.name} has {dataset.input_shape}")
+    if len(dataset.classes) != len(classes):
+        raise ValueError(f"the network knows {len(classes)} classes, {dataset.name} has {len(dataset.classes)}")

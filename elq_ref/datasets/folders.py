@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..preprocessing import Normalization
-from .base import Dataset
-from .sources import is_unknown_folder, load
+from .base import Dataset, check_fit
+from .sources import Split, is_unknown_folder, load
 
 
 def image_folder(
@@ -49,7 +49,7 @@ def image_folder(
 def load_for(
     data: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None,
-    split: str,
+    split: Split,
     input_shape: tuple[int, int, int],
     classes: Sequence[str],
     resize: str = "stretch",
@@ -64,8 +64,5 @@ def load_for(
         dataset = image_folder(part if part.is_dir() else data, input_shape, resize, classes=classes)
     else:
         dataset = load(data, data_dir, split)
-    if dataset.input_shape != tuple(input_shape):
-        raise ValueError(f"the network reads pictures {tuple(input_shape)}, {dataset.name} has {dataset.input_shape}")
-    if len(dataset.classes) != len(classes):
-        raise ValueError(f"the network knows {len(classes)} classes, {dataset.name} has {len(dataset.classes)}")
+    check_fit(dataset, input_shape, classes)
     return dataset

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal, overload
 
 from . import cifar, idx, uci_digits
 from .base import Dataset
 from .batches import Augment
+
+Folder = str | os.PathLike[str]
+Split = Literal["train", "test"]
 
 # name -> (the folder it is usually in, the files by which a folder is known, reader of one split)
 _FOLDERS: dict[str, tuple[str, tuple[str, ...], Callable[[Path, str], Dataset]]] = {
@@ -25,23 +29,14 @@ _HELP = "give the path of its folder, or the folder above it by --data-dir (data
 
 
 @overload
-def load(
-    data: str | os.PathLike[str],
-    data_dir: str | os.PathLike[str] | None = None,
-    split: Literal["both"] = "both",
-) -> tuple[Dataset, Dataset]: ...
+def load(data: Folder, data_dir: Folder | None = None, split: Literal["both"] = "both") -> tuple[Dataset, Dataset]: ...
 @overload
-def load(
-    data: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None, split: Literal["train", "test"]
-) -> Dataset: ...
+def load(data: Folder, data_dir: Folder | None, split: Split) -> Dataset: ...
 @overload
+def load(data: Folder, data_dir: Folder | None = None, *, split: Split) -> Dataset: ...
 def load(
-    data: str | os.PathLike[str],
-    data_dir: str | os.PathLike[str] | None = None,
-    *,
-    split: Literal["train", "test"],
-) -> Dataset: ...
-def load(data, data_dir=None, split="both"):
+    data: Folder, data_dir: Folder | None = None, split: Split | Literal["both"] = "both"
+) -> Dataset | tuple[Dataset, Dataset]:
     """The data set `data`: "digits", "mnist", "cifar10", or the path of a folder with one of the last two.
 
     A name is looked for in `data_dir`, else in the folder that the environment variable ELQ_DATA names: the
@@ -51,13 +46,8 @@ def load(data, data_dir=None, split="both"):
     """
     if split not in ("train", "test", "both"):
         raise ValueError(f"split is {split!r}, wanted 'train', 'test' or 'both'")
-    splits = ("train", "test") if split == "both" else (split,)
-    if data == "digits":
-        parts = tuple(uci_digits.read_split(part) for part in splits)
-    else:
-        name, folder = _locate(data, data_dir)
-        parts = tuple(_FOLDERS[name][2](folder, part) for part in splits)
-    return parts if split == "both" else parts[0]
+    read = _reader(data, data_dir)
+    return (read("train"), read("test")) if split == "both" else read(split)
 
 
 def default_augment(dataset: Dataset) -> Augment | None:
@@ -65,7 +55,15 @@ def default_augment(dataset: Dataset) -> Augment | None:
     return _AUGMENT.get(dataset.name)
 
 
-def _locate(data: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None) -> tuple[str, Path]:
+def _reader(data: Folder, data_dir: Folder | None) -> Callable[[str], Dataset]:
+    """What reads a split of the data set."""
+    if data == "digits":
+        return uci_digits.read_split
+    name, folder = _locate(data, data_dir)
+    return partial(_FOLDERS[name][2], folder)
+
+
+def _locate(data: Folder, data_dir: Folder | None) -> tuple[str, Path]:
     """(name, folder) of a data set that lies in a folder."""
     if data in _FOLDERS:
         usual, files, _ = _FOLDERS[str(data)]
@@ -85,7 +83,7 @@ def _locate(data: str | os.PathLike[str], data_dir: str | os.PathLike[str] | Non
     raise FileNotFoundError(f"{folder} has no data set that is known here: no {wanted}")
 
 
-def is_unknown_folder(data: str | os.PathLike[str]) -> bool:
+def is_unknown_folder(data: Folder) -> bool:
     """Whether `data` is a folder and none of the data sets that `load` knows, by name or by what lies there."""
     return data != "digits" and data not in _FOLDERS and Path(data).is_dir() and _within(Path(data)) is None
 

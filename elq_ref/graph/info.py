@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,10 +22,10 @@ class Described(Protocol):
 
 @dataclass(frozen=True)
 class NetworkInfo:
-    """input_shape (C, H, W) of the pictures, their normalization, one name a class, and the model that was built.
+    """input_shape (C, H, W) of the pictures, one name a class, the pictures' normalization, and the model that it is.
 
-    model: its name in elq_ref.models, None for a network of one's own. Checked when it is made: ValueError says what
-    was given and what was wanted.
+    model: a name in elq_ref.models, None for a network of one's own. Checked when it is made: ValueError says what was
+    given and what was wanted. `of` takes it from a data set, `checkpoint.read` from a file.
 
     >>> info = elq.NetworkInfo((3, 32, 32), ("cat", "dog"), elq.datasets.Normalization((0.5,) * 3, (0.25,) * 3))
     >>> train, _ = elq.datasets.digits()
@@ -38,15 +39,13 @@ class NetworkInfo:
     model: str | None = None
 
     def __post_init__(self) -> None:
-        shape = self.input_shape
-        if len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape):
-            raise ValueError(f"input_shape is {shape}, wanted three integers > 0: (C, H, W)")
-        if not self.classes or not all(isinstance(name, str) for name in self.classes):
-            raise ValueError(f"classes are {str(self.classes)[:80]}, wanted at least one text")
-        if len(self.normalization.mean) != shape[0]:
-            raise ValueError(f"{len(self.normalization.mean)} mean(s) for {shape[0]} channel(s)")
-        if not isinstance(self.model, str | None):
-            raise ValueError(f"model is {str(self.model)[:80]}, wanted a name")
+        object.__setattr__(self, "input_shape", _shape(self.input_shape))
+        object.__setattr__(self, "classes", _classes(self.classes))
+        if self.model is not None:
+            _model(self.model)
+        if len(self.normalization.mean) != self.input_shape[0]:
+            means, channels = len(self.normalization.mean), self.input_shape[0]
+            raise ValueError(f"the normalization has {means} channel(s), the pictures have {channels}")
 
     @classmethod
     def of(cls, about: Described) -> NetworkInfo:
@@ -59,17 +58,44 @@ class NetworkInfo:
             raise TypeError(f"given a {type(about).__name__}, wanted a data set or a NetworkInfo") from None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values from which `from_json` makes the same."""
-        values: dict[str, Any] = {
+        """Plain values, of which `stated` makes the fields again."""
+        model = {} if self.model is None else {"model": self.model}
+        return model | {
             "input_shape": list(self.input_shape),
             "classes": list(self.classes),
             "normalization": {"mean": list(self.normalization.mean), "std": list(self.normalization.std)},
         }
-        return values if self.model is None else {"model": self.model, **values}
 
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> NetworkInfo:
-        """The info that a file states; KeyError, TypeError or ValueError for what is missing or wrong."""
-        stored = values["normalization"]
-        normalization = Normalization(tuple(map(float, stored["mean"])), tuple(map(float, stored["std"])))
-        return cls(tuple(values["input_shape"]), tuple(values["classes"]), normalization, values.get("model"))
+    @staticmethod
+    def stated(values: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that plain values state, all or some or none, each checked; other values are passed over.
+
+        KeyError, TypeError or ValueError for one that cannot be used.
+        """
+        return {name: read(values[name]) for name, read in _FIELDS.items() if name in values}
+
+
+def _shape(value: Any) -> tuple[int, int, int]:
+    if not isinstance(value, list | tuple) or len(value) != 3 or not all(type(n) is int and n > 0 for n in value):
+        raise ValueError(f"input_shape is {str(value)[:80]}, wanted three integers > 0: (C, H, W)")
+    channels, height, width = value
+    return channels, height, width
+
+
+def _classes(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"classes are {str(value)[:80]}, wanted at least one text")
+    return tuple(value)
+
+
+def _model(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"model is {str(value)[:80]}, wanted a name")
+    return value
+
+
+def _normalization(value: Any) -> Normalization:
+    return Normalization(tuple(map(float, value["mean"])), tuple(map(float, value["std"])))
+
+
+_FIELDS = {"model": _model, "input_shape": _shape, "classes": _classes, "normalization": _normalization}

@@ -1,1 +1,1 @@
-"""Runs on disk: folder, record, recipes, comparison; runs.report draws them."""
+"""A run on disk: Run, its folder, what it measures and leaves; recipes and comparison. runs.report draws them."""

@@ -1,7 +1,7 @@
 """A run on disk: its configuration, its logs, its state. Killed at any moment, it goes on from the last state.
 
 config.json        what was asked for
-steps.jsonl        one line an update; stages.jsonl, layers.jsonl, passes.jsonl: elq_ref.runs.quantizing
+steps.jsonl        one line an update; stages.jsonl, layers.jsonl, passes.jsonl: elq_ref.runs.run
 state.safetensors  the run (elq_ref.training.state), written every `SAVE_EVERY` seconds, at every stage and on Ctrl-C
 result.json        of a finished run
 """
@@ -22,11 +22,11 @@ from typing import Any, TextIO
 try:
     import fcntl
 except ImportError:  # Windows has none: there nobody notices two processes in one folder
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 from .. import checkpoint
 from ..errors import FormatError
-from ..files import atomic_write, named
+from ..files import atomic_write, with_path
 from ..nn import Module
 from ..training.stages import Step
 from ..training.state import State
@@ -68,8 +68,8 @@ class RunFolder:
             raise ValueError(f"the run in {self.path} was started with {before}, not {now}")
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other processes out of the run; ValueError if one is in it."""
+    def locked(self) -> Iterator[None]:
+        """Inside, keep other processes out of the run; ValueError if one is in it."""
         with open(self.path / "config.json", "r+") as file:  # "r" is not enough for a lock over NFS
             try:
                 if fcntl is not None:
@@ -84,8 +84,9 @@ class RunFolder:
             left_over.unlink()
         state = None
         if self.state_path.is_file():
-            state = State.load(self.state_path, net)
-            seconds = checkpoint.read(self.state_path)[1].get("seconds")
+            file = checkpoint.read(self.state_path)
+            state = State.of(file, net)
+            seconds = file.metadata.get("seconds")
             self.seconds = seconds if isinstance(seconds, float) else 0.0
         for name in LOGS:
             self._cut(name, -1 if state is None else state.step)
@@ -155,7 +156,7 @@ class RunFolder:
             with open(self.path / name, "a") as file:
                 yield file
         except OSError as error:
-            raise named(error, self.path / name) from error
+            raise with_path(error, self.path / name) from error
 
     def _cut(self, name: str, done: int) -> None:
         """Drop the lines of a log that lie after step `done` (or were half written when the run was killed)."""

@@ -30,7 +30,7 @@ _LAYER = ("weights", "levels", "shares", "frozen", "error", "free")
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A finished run: config, plan, result, and the lines of its logs (runs.folder, runs.quantizing).
+    """A finished run: config, plan, result, and the lines of its logs (runs.folder, runs.run).
 
     place: where it was read, a folder or FILE#NAME. A run has no steps or layers where these were not kept.
     """

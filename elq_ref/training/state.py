@@ -115,7 +115,7 @@ class State:
             "step": self.step,
             "environment": environment(),
         }
-        checkpoint.save(path, tensors, {**metadata, "kind": KIND, "run": run})
+        checkpoint.write(path, tensors, {**metadata, "kind": KIND, "run": run})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], net: Module) -> State:
@@ -124,7 +124,12 @@ class State:
         `differences` lists what of the environment has changed since: with none, the run goes on to the same bits.
         Raises FormatError for a file that is no run, ValueError for one of another architecture.
         """
-        tensors, metadata = checkpoint.read(path)
+        return cls.of(checkpoint.read(path), net)
+
+    @classmethod
+    def of(cls, file: checkpoint.Checkpoint, net: Module) -> State:
+        """`load` of a file that was read already."""
+        path, tensors, metadata = file.path, file.tensors, file.metadata
         if metadata.get("kind") != KIND:
             raise FormatError(f"{path} is a {metadata.get('kind', 'checkpoint')!r}, wanted a saved quantization run")
         try:

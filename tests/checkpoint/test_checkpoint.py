@@ -55,16 +55,16 @@ def refused(path, reason="."):
 
 
 def test_what_is_saved_is_read(path):
-    checkpoint.save(path, arrays(), METADATA)
-    tensors, metadata = checkpoint.read(path)
-    assert metadata == METADATA
-    assert set(tensors) == set(arrays())
+    checkpoint.write(path, arrays(), METADATA)
+    file = checkpoint.read(path)
+    assert file.metadata == METADATA
+    assert set(file.tensors) == set(arrays())
     for name, array in arrays().items():
-        same(tensors[name], array)
+        same(file.tensors[name], array)
 
 
 def test_safetensors_reads_what_is_saved(path):
-    checkpoint.save(path, arrays(), METADATA)
+    checkpoint.write(path, arrays(), METADATA)
     tensors = safetensors.numpy.load_file(path)
     for name, array in arrays().items():
         same(tensors[name], array)
@@ -75,11 +75,11 @@ def test_safetensors_reads_what_is_saved(path):
 
 def test_files_of_others_have_no_metadata(path):
     safetensors.numpy.save_file({"a": np.ones(3)}, path)
-    assert checkpoint.read(path)[1] == {}
+    assert checkpoint.read(path).metadata == {}
     safetensors.numpy.save_file({"a": np.ones(3)}, path, {"format": "pt"})
-    tensors, metadata = checkpoint.read(path)
-    same(tensors["a"], np.ones(3))
-    assert metadata == {}
+    file = checkpoint.read(path)
+    same(file.tensors["a"], np.ones(3))
+    assert (file.metadata, file.stated, file.info, file.codes) == ({}, {}, None, {})
 
 
 def raw(header, data=b""):
@@ -90,7 +90,7 @@ def raw(header, data=b""):
 def test_bfloat16_becomes_float32(path):
     entry = {"dtype": "BF16", "shape": [2, 1], "data_offsets": [0, 4]}
     path.write_bytes(raw({"w": entry}, struct.pack("<2H", 0x3FC0, 0xC000)))  # 1.5, -2
-    same(checkpoint.read(path)[0]["w"], np.array([[1.5], [-2]], np.float32))
+    same(checkpoint.read(path).tensors["w"], np.array([[1.5], [-2]], np.float32))
 
 
 def test_a_dtype_that_numpy_has_not(path):
@@ -102,7 +102,7 @@ def test_the_name_of_the_file_does_not_matter(tmp_path):
     body = dictionary({"w": tensor(storage("0", 2), (2,), (1,))})
     for name in ("a.th", "a.safetensors", "a"):
         (tmp_path / name).write_bytes(old(pickled(body), {"0": (2, struct.pack("<2f", 1, 2))}))
-        same(checkpoint.read(tmp_path / name)[0]["w"], np.array([1, 2], np.float32))
+        same(checkpoint.read(tmp_path / name).tensors["w"], np.array([1, 2], np.float32))
 
 
 # Failures to write
@@ -119,10 +119,10 @@ def test_the_name_of_the_file_does_not_matter(tmp_path):
     ],
 )
 def test_what_cannot_be_held_leaves_the_file_as_it_was(path, tensors, metadata, error):
-    checkpoint.save(path, {"before": np.ones(3)}, {})
+    checkpoint.write(path, {"before": np.ones(3)}, {})
     content = path.read_bytes()
     with pytest.raises(error):
-        checkpoint.save(path, tensors, metadata)
+        checkpoint.write(path, tensors, metadata)
     assert path.read_bytes() == content
     assert list(path.parent.iterdir()) == [path]
 
@@ -156,7 +156,7 @@ def test_files_of_another_kind(path, content, found):
 
 
 def test_cut_off_anywhere(path):
-    checkpoint.save(path, models.lenet5().state_dict(), METADATA)
+    checkpoint.write(path, models.lenet5().state_dict(), METADATA)
     content = path.read_bytes()
     for part in range(20):
         path.write_bytes(content[: len(content) * part // 20])
@@ -231,8 +231,8 @@ def test_a_packed_network_is_no_checkpoint(tmp_path):
 def test_a_network_is_loaded(path):
     net, other = models.lenet5(seed=0), models.lenet5(seed=1)
     run = {"elq/alpha/conv1.weight": np.ones(1), "elq/frozen/conv1.weight": np.ones(3, bool)}
-    checkpoint.save(path, net.state_dict() | run, METADATA)
-    assert checkpoint.load(other, path) == METADATA
+    checkpoint.write(path, net.state_dict() | run, METADATA)
+    assert checkpoint.load(other, path).metadata == METADATA
     for name, array in net.state_dict().items():
         same(other.state_dict()[name], array)
 
@@ -243,7 +243,7 @@ def test_a_network_of_pytorchs_data_parallel_is_loaded(path):
     counters = {f"module.{n.removesuffix('running_mean')}num_batches_tracked": np.array(7)
                 for n in net.state_dict() if n.endswith("running_mean")}  # fmt: skip
     assert len(counters) == 19
-    checkpoint.save(path, state | counters, {})
+    checkpoint.write(path, state | counters, {})
     checkpoint.load(other, path)
     for name, array in net.state_dict().items():
         same(other.state_dict()[name], array)
@@ -251,7 +251,7 @@ def test_a_network_of_pytorchs_data_parallel_is_loaded(path):
 
 def test_a_network_converts_to_its_own_dtype(path):
     net = models.digits_cnn(seed=0)
-    checkpoint.save(path, {n: a.astype(np.float64) for n, a in net.state_dict().items()}, {})
+    checkpoint.write(path, {n: a.astype(np.float64) for n, a in net.state_dict().items()}, {})
     other = models.digits_cnn(seed=1)
     checkpoint.load(other, path)
     for name, array in net.state_dict().items():
@@ -271,7 +271,7 @@ def test_a_network_converts_to_its_own_dtype(path):
 def test_a_checkpoint_that_does_not_fit_changes_nothing(path, change, reason):
     state = models.lenet5(seed=1).state_dict()
     change(state)
-    checkpoint.save(path, state, {})
+    checkpoint.write(path, state, {})
     net = models.lenet5(seed=0)
     with pytest.raises(ValueError, match=reason) as caught:
         checkpoint.load(net, path)

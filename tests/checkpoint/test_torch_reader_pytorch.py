@@ -34,7 +34,7 @@ def torch():
 
 def written(torch, value, path, form):
     torch.save(value, path, _use_new_zipfile_serialization=form == "zip")
-    return checkpoint.read(path)[0]
+    return checkpoint.read(path).tensors
 
 
 @pytest.mark.torch
@@ -113,7 +113,7 @@ def published():
 def test_the_published_network_loads(published):
     net = models.resnet20()
     checkpoint.load(net, published)
-    found = checkpoint.read(published)[0]
+    found = checkpoint.read(published).tensors
     assert sum(p.data.size for _, p in net.named_parameters()) == 269_722  # as published
     name = "layer3.2.conv2.weight"
     np.testing.assert_array_equal(net.state_dict()[name], found[f"module.{name}"])
@@ -123,7 +123,7 @@ def test_the_published_network_loads(published):
 @pytest.mark.torch
 def test_the_published_network_as_pytorch_reads_it(published, torch):
     expected = torch.load(published, map_location="cpu", weights_only=True)["state_dict"]
-    found = checkpoint.read(published)[0]
+    found = checkpoint.read(published).tensors
     assert list(found) == list(expected)
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value.numpy())

@@ -44,10 +44,10 @@ def quantized(trained, tmp_path_factory) -> Path:
 
 
 def test_train_writes_a_checkpoint_that_says_what_it_is(trained, capsys):
-    tensors, metadata = checkpoint.read(trained)
-    assert metadata["model"] == "digits_cnn"
-    assert metadata["input_shape"] == [1, 8, 8]
-    assert "conv1.weight" in tensors
+    file = checkpoint.read(trained)
+    assert file.metadata["model"] == "digits_cnn"
+    assert file.metadata["input_shape"] == [1, 8, 8]
+    assert "conv1.weight" in file.tensors
     assert not Path(f"{trained}.run").exists()
     code, result, _ = run(capsys, "eval", trained, "--data", "digits", "--json")
     assert code == 0
@@ -96,7 +96,7 @@ def test_quantize_leaves_everything_a_reader_needs(quantized):
 
 def test_the_packed_file_is_the_quantized_network(quantized, capsys):
     packed = PackedNetwork.load(quantized / "net.elq")
-    tensors, _ = checkpoint.read(quantized / "quantized.safetensors")
+    tensors = checkpoint.read(quantized / "quantized.safetensors").tensors
     for layer in packed.layers:
         what = packed.alpha(layer).reshape(-1, *(1,) * (tensors[f"{layer}.weight"].ndim - 1)) * packed.codes(layer)
         np.testing.assert_array_equal(what, tensors[f"{layer}.weight"])
@@ -194,7 +194,7 @@ def bad(tmp_path, quantized, trained) -> dict[str, Path]:
     content = (quantized / "net.elq").read_bytes()
     (tmp_path / "half.elq").write_bytes(content[: len(content) // 2])
     other = models.lenet5((1, 8, 8))
-    checkpoint.save(tmp_path / "other.safetensors", other.state_dict(), {})
+    checkpoint.write(tmp_path / "other.safetensors", other.state_dict(), {})
     return {"dir": tmp_path, "net": quantized / "net.elq", "trained": trained}
 
 

@@ -139,7 +139,7 @@ def test_a_checkpoint_reads_the_folder_by_what_it_says(tmp_path, tree, capsys):
         "classes": list(NAMES),
         "normalization": {"mean": [0.3], "std": [0.4]},
     }
-    checkpoint.save(tmp_path / "net.safetensors", net.state_dict(), about)
+    checkpoint.write(tmp_path / "net.safetensors", net.state_dict(), about)
     code, seen, _ = run(capsys, "eval", tmp_path / "net.safetensors", "--data", tree, "--json")
     assert (code, seen["total"]) == (0, 40)
 
@@ -163,7 +163,7 @@ def test_int8_activations_on_request(packed, file, test_set, tree, tmp_path, cap
         code, _, error = run(capsys, command[0], file, *command[2:], "--activations", "int8")
         assert code == 2
         assert "calibrate" in error
-    checkpoint.save(tmp_path / "net.safetensors", models.digits_cnn(seed=4).state_dict(), {"model": "digits_cnn"})
+    checkpoint.write(tmp_path / "net.safetensors", models.digits_cnn(seed=4).state_dict(), {"model": "digits_cnn"})
     code, _, error = run(capsys, "eval", tmp_path / "net.safetensors", "--data", "digits", "--activations", "int8")
     assert code == 2
     assert "no packed network" in error

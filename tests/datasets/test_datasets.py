@@ -4,6 +4,7 @@ import gzip
 import os
 import struct
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from elq_ref import datasets
 from elq_ref.datasets import Augment, Dataset, Normalization, cifar
 from elq_ref.datasets.idx import read_idx
 from elq_ref.errors import FormatError
+from elq_ref.graph import NetworkInfo
 
 
 def data_folder(name: str) -> Path:
@@ -39,13 +41,24 @@ def test_normalized_is_the_formula_rounded_once():
             np.testing.assert_array_equal(found[0, c].ravel(), np.array(wanted).astype(dtype))
 
 
-def test_subset_and_renormalized():
+def test_subset_and_adapted():
     data = numbered()
     part = data.subset([7, 2])
     assert (len(part), part.labels.tolist(), part.input_shape) == (2, [7, 2], (1, 4, 5))
     np.testing.assert_array_equal(part.images[0], data.images[7])
-    other = datasets.renormalized(data, (0.5,), (0.25,))
+    other = datasets.adapted(data, replace(NetworkInfo.of(data), normalization=Normalization((0.5,), (0.25,))))
     np.testing.assert_allclose(other.normalized([3]), (data.images[[3]] / 255 - 0.5) / 0.25, rtol=1e-6, atol=1e-6)
+    for change, said in (
+        ({"input_shape": (1, 5, 4)}, r"the network reads pictures \(1, 5, 4\), n has \(1, 4, 5\)"),
+        ({"classes": ("a", "b")}, "the network knows 2 classes, n has 10"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            datasets.adapted(data, replace(NetworkInfo.of(data), **change))
+
+
+def test_a_data_set_shows_what_it_is_in_a_line():
+    assert repr(numbered(channels=3)) == "Dataset(n: 10 pictures 3x4x5, 10 classes)"
+    assert repr(datasets.digits()[0]) == "Dataset(digits: 1,297 pictures 1x8x8, 10 classes)"
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_a_padded_value_that_others_read_too_is_kept(tmp_path):
 
 def test_command_on_a_checkpoint_and_on_a_packed_network(tmp_path, capsys):
     net = models.digits_cnn(seed=6)
-    checkpoint.save(tmp_path / "bare.safetensors", net.state_dict(), {})
+    checkpoint.write(tmp_path / "bare.safetensors", net.state_dict(), {})
     file, out = str(tmp_path / "bare.safetensors"), str(tmp_path / "net.onnx")
     assert main(["export-onnx", file, "--model", "digits_cnn", "-o", out, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["input_shape"] == ["N", 1, 8, 8]

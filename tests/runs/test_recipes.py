@@ -16,11 +16,11 @@ import pytest
 
 from elq_ref import Plan, State, Tensor, datasets, models, no_grad
 from elq_ref.cli import main
-from elq_ref.cli import quantize as quantize_command
 from elq_ref.methods import make
 from elq_ref.runs.layers import BINS, WIDTH, layer_records
-from elq_ref.runs.quantizing import accuracies
+from elq_ref.runs.measures import accuracies, count_correct_packed
 from elq_ref.runs.recipes import COMPARED, EXPERIMENTS, PASSES, recipe
+from elq_ref.runs.run import Run
 from elq_ref.runtime import PackedNetwork
 from elq_ref.training.evaluate import evaluate, reestimate
 from elq_ref.training.plans import levels_of
@@ -79,8 +79,6 @@ def test_a_run_measures_itself_on_training_images_and_its_packed_file_on_the_tes
     assert config["judge"] == "259 training images"
     assert result["total"] == 500
     train, test = datasets.digits()
-    from elq_ref.runs.quantizing import count_correct_packed
-
     assert count_correct_packed(PackedNetwork.load(finished / "net.elq"), test) == (result["correct"], 500)
     assert result["seconds"] > 0
     assert {"numpy", "kernel", "threads"} <= set(result["environment"])
@@ -130,7 +128,7 @@ def test_a_finished_run_is_only_read(trained, finished, monkeypatch, capsys):
     def refuse(*_, **__):
         raise AssertionError("the test set is read once")
 
-    monkeypatch.setattr(quantize_command, "finish", refuse)
+    monkeypatch.setattr(Run, "finish", refuse)
     before = (finished / "result.json").read_bytes()
     assert main([*command(trained, finished, "--resume"), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
@@ -357,7 +355,7 @@ def test_a_state_that_cannot_be_written_keeps_the_one_before(trained, finished, 
 def test_wrong_input_is_one_line_and_makes_no_run(trained, tmp_path, arguments, words, capsys):
     from elq_ref import checkpoint
 
-    checkpoint.save(tmp_path / "other.safetensors", models.resnet20().state_dict(), {})
+    checkpoint.write(tmp_path / "other.safetensors", models.resnet20().state_dict(), {})
     made = {"dir": tmp_path, "trained": trained}
     code = main(["reproduce", *(a.format(**made) for a in arguments), "-o", str(tmp_path / "run")])
     assert code == 2
@@ -421,7 +419,7 @@ def test_a_short_run_of_the_public_checkpoint(tmp_path, monkeypatch, capsys):
         pytest.skip("no checkpoint weights/resnet20-12fca82f.th, or no CIFAR-10, under ELQ_DATA")
     load = datasets.load
     monkeypatch.setattr(datasets, "load", lambda *args: (load(*args)[0], load(*args)[1].subset(slice(200))))
-    monkeypatch.setattr("elq_ref.runs.quantizing.REESTIMATION_BATCHES", 3)
+    monkeypatch.setattr("elq_ref.runs.run.REESTIMATION_BATCHES", 3)
     arguments = ["reproduce", "cifar10-resnet20", "--passes", "0.01", "-o", str(tmp_path / "run"), "--json"]
     assert main(arguments) == 0
     result = json.loads(capsys.readouterr().out)

@@ -177,7 +177,8 @@ def test_no_epochs_leave_stage_0_out_resumed_too(tmp_path):
 def test_a_run_whose_arrays_do_not_fit_is_refused(tmp_path):
     path = tmp_path / "run.safetensors"
     next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state.save(path)
-    tensors, metadata = checkpoint.read(path)
+    whole = checkpoint.read(path)
+    tensors = whole.tensors
     frozen, alpha = "elq/frozen/4.weight", "elq/alpha/4.weight"
     for name, damaged in (
         (frozen, tensors[frozen][:2]),
@@ -185,7 +186,7 @@ def test_a_run_whose_arrays_do_not_fit_is_refused(tmp_path):
         (alpha, tensors[alpha].reshape(1)),
         (alpha, tensors[alpha].astype(np.float64)),
     ):
-        checkpoint.save(path, {**tensors, name: damaged}, metadata)
+        checkpoint.write(path, {**tensors, name: damaged}, whole.metadata)
         with pytest.raises(FormatError, match=r"4\.weight is float32 \(3, 180\)"):
             State.load(path, small_net())
 
