@@ -8,7 +8,7 @@ from ._check import Pair, pair, rank, window
 
 
 def max_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
-    """y[n,c,p,q] = max over the window at (p*stride, q*stride); x (N, C, H, W).
+    """y[n,c,p,q] = max over the window at (p * stride, q * stride); x (N, C, H, W).
 
     No padding, an incomplete window is dropped. The gradient goes to the first maximum in row order.
     """
@@ -33,7 +33,7 @@ def _taps(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], out: 
 
 
 def avg_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
-    """y[n,c,p,q] = mean over the window at (p*stride, q*stride); x (N, C, H, W); no padding."""
+    """y[n,c,p,q] = mean over the window at (p * stride, q * stride); x (N, C, H, W); no padding."""
     rank("avg_pool", x, 4, "N C H W")
     kernel = pair("kernel", kernel, 1)
     stride = kernel if stride is None else pair("stride", stride, 1)
