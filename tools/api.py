@@ -46,7 +46,9 @@ def main() -> None:
     pdoc.render.configure(docformat="markdown", search=True, math=False)
     folder = Path(sys.argv[1])
     pdoc.pdoc("elq_ref", output_directory=folder)
-    wrong = [f"{page.relative_to(folder)}: {flaw}" for page in folder.rglob("*.html") for flaw in flaws(page.read_text())]
+    wrong = [
+        f"{page.relative_to(folder)}: {flaw}" for page in folder.rglob("*.html") for flaw in flaws(page.read_text())
+    ]
     if wrong:
         raise SystemExit("\n".join(wrong))
 
