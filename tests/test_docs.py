@@ -86,6 +86,16 @@ def test_the_python_of_the_readme_runs_as_printed(tmp_path, monkeypatch, capsys)
     assert sum(a == b for a, b in zip(given.split(), wanted.split(), strict=True)) >= 4
 
 
+def test_the_ladder_on_its_page_is_the_one_that_was_measured():
+    measured = ROOT / "benchmarks" / "results" / "ladder.txt"
+    if not measured.is_file():
+        pytest.skip("benchmarks/ is not here (tests run from a copy)")
+    _, machine, table = measured.read_text().strip().split("\n\n")
+    page = (ROOT / "docs" / "kernels" / "ladder.md").read_text()
+    assert f"{machine}. " in page
+    assert f"```\n{table}\n```" in page
+
+
 def test_the_readme_is_short():
     lines = (ROOT / "README.md").read_text().splitlines()
     assert len(lines) <= 130

@@ -7,6 +7,7 @@ whose rows have other cells than its head.
 
 import re
 import sys
+import tempfile
 import typing
 import warnings
 from pathlib import Path
@@ -15,6 +16,8 @@ from types import ModuleType
 import pdoc
 
 import elq_ref
+
+STYLE = "main, header { width: calc(68rem + var(--sidebar-width)) !important } main pre { font-size: 0.75rem }"
 
 
 def resolve(module: ModuleType) -> None:
@@ -43,9 +46,11 @@ def main() -> None:
         raise SystemExit(__doc__)
     warnings.simplefilter("error")
     resolve(elq_ref)
-    pdoc.render.configure(docformat="markdown", search=True, math=False)
     folder = Path(sys.argv[1])
-    pdoc.pdoc("elq_ref", output_directory=folder)
+    with tempfile.TemporaryDirectory() as templates:
+        Path(templates, "custom.css").write_text(STYLE)
+        pdoc.render.configure(docformat="markdown", template_directory=Path(templates))
+        pdoc.pdoc("elq_ref", output_directory=folder)
     wrong = [
         f"{page.relative_to(folder)}: {flaw}" for page in folder.rglob("*.html") for flaw in flaws(page.read_text())
     ]
