@@ -9,7 +9,6 @@ shortest of many. docs/kernels/ladder.md tells what each rung does.
 
 import argparse
 import ctypes
-import json
 import os
 import shutil
 import subprocess
@@ -22,6 +21,8 @@ import numpy as np
 
 from elq_ref.graph.codes import pack_codes
 from elq_ref.machine import cpu_name
+
+from ..result_text import add_output, write_result
 
 SIDE, CHANNELS, OUTPUTS = 56, 64, 64
 CHANNELS_FIRST = 2  # rungs that read C H W
@@ -102,18 +103,11 @@ def table(rungs: list[tuple[str, int, float]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ms", type=int, default=500, help="milliseconds for each rung")
-    parser.add_argument("-o", "--output", type=Path, help="the text, and JSON beside it")
+    add_output(parser)
     options = parser.parse_args()
     os.environ["ELQ_NUM_THREADS"] = "1"
     rungs = climb(options.ms / 1e3)
     text = f"{cpu_name()}, 1 thread; {date.today()}\n\n{table(rungs)}"
     print(text)
-    if options.output:
-        options.output.write_text(f"    python -m benchmarks.speed ladder --ms {options.ms}\n\n{text}\n")
-        rows = [dict(zip(("rung", "weight_bytes", "seconds"), rung, strict=True)) for rung in rungs]
-        result = {"cpu": cpu_name(), "date": date.today().isoformat(), "macs": MACS, "rungs": rows}
-        options.output.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    rows = [dict(zip(("rung", "weight_bytes", "seconds"), rung, strict=True)) for rung in rungs]
+    write_result(options.output, text, {"macs": MACS, "rungs": rows})
