@@ -162,8 +162,7 @@ static AVX2 void outputs_as_vectors(const int8_t *x, const void *weights, int32_
     } while (0)
 #define STEP_32(sums, x, w) _mm256_add_epi32(sums, wide(_mm256_maddubs_epi16(x, w)))
 #define STEP_16(sums, x, w) _mm256_add_epi16(sums, _mm256_maddubs_epi16(x, w))
-#define STORE_PIXEL(pixel, a, b)                                                                                       \
-    store(y + (pixel) * O, a, excess), store(y + (pixel) * O + LANES, b, excess + LANES)
+#define STORE_PIXEL(pixel, a, b) store(y + (pixel) * O, a, excess), store(y + (pixel) * O + LANES, b, excess + LANES)
 
 INLINE void tile_of_32_bits(const uint8_t *band, const int8_t *first, const int32_t *excess, int32_t *y) {
     const int8_t *second = first + LANES * K;
