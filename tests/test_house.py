@@ -1,6 +1,7 @@
 """The house: on which floor every room stands, and that no import runs upwards (docs/README.md draws it)."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,18 @@ def test_no_import_runs_upwards(path):
 def test_an_import_upwards_is_noticed(file, line, said):
     path = PACKAGE / file
     assert breaches(path, f"{path.read_text()}\n{line}\n") == [said]
+
+
+def test_the_picture_of_the_house_has_the_same_floors():
+    page = PACKAGE.parent / "docs" / "README.md"
+    if not page.is_file():
+        pytest.skip("docs/ is not here (tests run from an installed copy)")
+    drawn = re.findall(r"^ *(\d+)  \|(.*)\|", page.read_text(), re.M)
+    floors = {int(number): tuple(room.strip() for room in rooms.split("|")) for number, rooms in drawn}
+    assert {number: set(rooms) for number, rooms in floors.items()} == {
+        number: set(rooms) for number, rooms in enumerate(FLOORS)
+    }
+    assert list(floors) == sorted(floors, reverse=True)  # the ground is below
 
 
 def test_no_module_has_the_name_of_a_public_verb():

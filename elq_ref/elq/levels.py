@@ -17,9 +17,9 @@ def scale(w: np.ndarray, levels: str, rule: str = "elq", per_channel: bool = Fal
 
     | rule | ternary | binary |
     |---|---|---|
-    | elq | mean|w| + 0.05 max|w|  [S] | mean|w|  [C: least squares] |
-    | twn | mean(|w| : |w| > 0.7 mean|w|) | - |
-    | l2 | S_k / k with k = argmax S_k^2 / k | mean|w| |
+    | elq | mean abs(w) + 0.05 max abs(w)  [S] | mean abs(w)  [C: least squares] |
+    | twn | mean of abs(w) > 0.7 mean abs(w) | - |
+    | l2 | S_k / k with k = argmax S_k^2 / k | mean abs(w) |
 
     S_k is the sum of the k largest |w|: l2 minimises ||w - alpha codes||^2 over alpha and codes exactly. Sums are taken
     in float64. ValueError for levels or a rule that is not in this table.

@@ -42,7 +42,7 @@ def conv2d(
     groups: int = 1,
     bias: np.ndarray | None = None,
 ) -> np.ndarray:
-    """y[n,o,p,q] = bias[o] + sum_{c,i,j} w[o,c,i,j] x[n, c + first(o), p*stride - padding + i*dilation, ...].
+    """y[n,o,p,q] = bias[o] + sum_{c,i,j} w[o,c,i,j] x[n, c + first(o), p * stride - padding + i * dilation, ...].
 
     x is 0 outside; first(o) is the first channel of the group of o. No bias is a bias of 0.
     """
@@ -199,7 +199,7 @@ def _windows(
 
 
 def max_pool(x: np.ndarray, kernel: Pair, stride: Pair) -> tuple[np.ndarray, np.ndarray]:
-    """y[n,c,p,q] = max of x over the KH x KW elements from (p*stride, q*stride), and its place: y, place.
+    """y[n,c,p,q] = max of x over the KH x KW elements from (p * stride, q * stride), and its place: y, place.
 
     No padding, an incomplete window is dropped. place counts the window's elements in row order, in the smallest
     unsigned integers that can, and is the first of equals; a NaN is greater than anything before it.

@@ -17,7 +17,7 @@ def conv2d(
     dilation: Pair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """y[n,o,p,q] = b[o] + sum_{c,i,j} w[o,c,i,j] x[n, c + first(o), p*stride - padding + i*dilation, ...].
+    """y[n,o,p,q] = b[o] + sum_{c,i,j} w[o,c,i,j] x[n, c + first(o), p * stride - padding + i * dilation, ...].
 
     x (N, C, H, W), w (O, C/groups, KH, KW), b (O) or None -> y (N, O, P, Q); zero padding; cross-correlation, as in
     every framework. Raises ValueError with the shapes where they do not fit.
