@@ -47,7 +47,7 @@ def threads() -> int:
 
 
 def quota_cores(str root="") -> int:
-    """Processors that the quota of this process's control groups allows, 0 for any number; `root`: of a tree to test."""
+    """Processors that the quota of this process's control groups allows, 0 for any number; `root`: of a tree to try."""
     return elq_quota_cores(root.encode())
 
 

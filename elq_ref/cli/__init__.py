@@ -81,10 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say_what_is_missing() -> None:
-    from .. import kernels
+    from .. import extensions, kernels
 
     if reason := kernels.info()["reason"]:
-        print(f"elq: {reason}: NumPy computes instead, 10 to 20 times as slowly", file=sys.stderr)
+        print(f"elq: {reason}: {extensions.INSTEAD}", file=sys.stderr)
 
 
 def _say(what: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .. import kernels, runtime
+from .. import extensions, kernels, runtime
 from ..training.state import environment
 from .output import Result
 
@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> Result:
     result = {**environment(), "training": training, "inference": inference}
     rows = [[key, value] for key, value in environment().items() if key not in ("kernel", "threads")]
     for name, info in (("training kernels", training), ("inference kernels", inference)):
-        why = f" ({info['reason']})" if info["reason"] else ""
+        why = f" ({info['reason']}: {extensions.INSTEAD})" if info["reason"] else ""
         rows.append([name, f"{info['kernel']}{why}, {info['threads']} thread(s)"])
     groups: dict[str, list[str]] = {}  # elq_conv_f32_t2_winograd__avx512: elq_conv_f32_t2, "winograd avx512"
     for kernel in inference.get("kernels", ()):
