@@ -91,20 +91,6 @@ def test_the_drivers_that_the_page_names_are_there():
         assert (ROOT / path).is_file(), path
 
 
-def test_the_python_of_the_readme_runs_as_printed(tmp_path, monkeypatch, capsys):
-    code = re.search(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.S | re.M)[1]
-    monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})
-    said = capsys.readouterr().out.splitlines()
-    stages = [line.split()[0] for line in said if "frozen" in line]
-    assert len(stages) > 2
-    assert stages[-1] == "100.0%"
-    accuracy, answers = said[len(stages) :]
-    assert float(accuracy.rstrip("%")) > 90
-    given, wanted = re.findall(r"\[([\d ]+)\]", answers)
-    assert sum(a == b for a, b in zip(given.split(), wanted.split(), strict=True)) >= 4
-
-
 def test_the_ladder_on_its_page_is_the_one_that_was_measured():
     measured = ROOT / "benchmarks" / "results" / "ladder.txt"
     if not measured.is_file():

@@ -56,15 +56,17 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _words(settings: tuple[str, ...]) -> tuple[str, ...]:
-    """What follows `elq reproduce ...` for these settings: those of an order are the method order's."""
-    method = ("--method", "order") if any(setting.startswith("order=") for setting in settings) else ()
-    return (*method, "--set", *settings)
+def method_of(settings: tuple[str, ...]) -> str:
+    """The method that has these options: ELQ, or freezing by order."""
+    return "order" if any(setting.startswith("order=") for setting in settings) else "elq"
 
 
 VARIANTS: dict[str, tuple[str, ...]] = {  # what follows `elq reproduce ...`
     "baseline": (),
-    **{name: _words(settings) for name, settings in SETTINGS.items()},
+    **{
+        name: (*(("--method", "order") if method_of(settings) == "order" else ()), "--set", *settings)
+        for name, settings in SETTINGS.items()
+    },
     "weight decay 1e-4": ("--weight-decay", "1e-4"),
     "weight decay 5e-4": ("--weight-decay", "5e-4"),
 }

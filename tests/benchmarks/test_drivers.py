@@ -209,9 +209,9 @@ def test_the_ablation_and_the_trials_write_their_tables(trained, tmp_path, monke
 
 @pytest.mark.parametrize("name", ablation.SETTINGS)
 def test_every_variant_is_a_plan_of_the_same_length(name):
-    method = "order" if "--method" in ablation.VARIANTS[name] else "elq"
-    plan, _ = recipe(method, "ternary", WEIGHTS, passes=ablation.PASSES)
-    plan = changed(plan, ablation.SETTINGS[name])
+    settings = ablation.SETTINGS[name]
+    plan, _ = recipe(ablation.method_of(settings), "ternary", WEIGHTS, passes=ablation.PASSES)
+    plan = changed(plan, settings)
     assert isinstance(plan, Plan)
     assert sum(plan.epochs) == pytest.approx(ablation.PASSES, rel=1e-4)
 

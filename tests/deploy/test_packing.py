@@ -11,7 +11,7 @@ from elq_ref import Batches, Plan, Tensor, no_grad, ops, pack, quantize, unpack
 from elq_ref.datasets import Dataset, Normalization
 from elq_ref.deploy.packing import codes_of
 from elq_ref.graph import NetworkInfo
-from elq_ref.methods import usual_plan
+from elq_ref.methods import plan_for
 from elq_ref.models import build
 from elq_ref.models.resnet_cifar import ResNetCifar
 from elq_ref.nn import (
@@ -267,7 +267,7 @@ def test_what_is_said_twice_or_not_is_an_error():
 @pytest.mark.parametrize(("method", "on_levels_at_the_end"), [("elq", True), ("twn", False)])
 def test_after_a_quantization(method, on_levels_at_the_end):
     net, data = small_net(), batches()
-    plan = Plan(method=method, sigma2=(0.0,), epochs=(1, 1)) if on_levels_at_the_end else usual_plan(method).spread(1)
+    plan = Plan(sigma2=(0.0,), epochs=(1, 1)) if on_levels_at_the_end else plan_for(method, epochs=(1.0,))
     *_, last = quantize(net, data, plan)
     if not on_levels_at_the_end:
         with pytest.raises(ValueError, match=r"no weight .* stands on levels .* quantized=step\.state\.codes\(\)"):
