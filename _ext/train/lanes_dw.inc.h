@@ -44,8 +44,8 @@ enum { NAME(MOST) = TILE1 < 12 ? TILE1 : 12 };
 static int NAME(dw_runs_lanes)(const struct elq_run *run, int left, ptrdiff_t next, const struct NAME(sweep) *a,
                                const REAL *x, const REAL *dy, REAL *sum) {
     ptrdiff_t length = run->length / next, gap = left > 1 ? run[1].offset - run->offset : 0;
-    assert(left > 0 && length > 0);
-    int two = left > 1 && 2 * length <= TILE1 && run[1].length == run->length;
+    assert(left > 0 && length > 0 && run->length % next == 0);
+    int two = left > 1 && length <= NAME(MOST) && 2 * length <= TILE1 && run[1].length == run->length;
     int three = two && left > 2 && 3 * length <= TILE1 && run[2].length == run->length &&
                 run[2].offset - run[1].offset == gap;
 #define CASE(R, n)                                                                                                     \
@@ -53,20 +53,22 @@ static int NAME(dw_runs_lanes)(const struct elq_run *run, int left, ptrdiff_t ne
         if (R * n <= TILE1)                                                                                            \
             NAME(dw_tile_lanes)(R * n, n, gap, next, a, x, dy, sum);                                                   \
         break;
+#define NO_CASE default: assert(!"a tile of this length")
 #define CASE1(n) CASE(1, n)
 #define CASE2(n) CASE(2, n)
 #define CASE3(n) CASE(3, n)
-    if (three) switch (length) { EACH_LENGTH(CASE3) }
-    else if (two) switch (length) { EACH_LENGTH(CASE2) }
+    if (three) switch (length) { EACH_LENGTH(CASE3) NO_CASE; }
+    else if (two) switch (length) { EACH_LENGTH(CASE2) NO_CASE; }
     else
         for (ptrdiff_t tiles = (length + NAME(MOST) - 1) / NAME(MOST); tiles > 0; tiles--) {
             ptrdiff_t t = (length + tiles - 1) / tiles;
-            switch (t) { EACH_LENGTH(CASE1) }
+            switch (t) { EACH_LENGTH(CASE1) NO_CASE; }
             x += t * next;
             sum += t * LANES;
             length -= t;
         }
 #undef CASE
+#undef NO_CASE
 #undef CASE1
 #undef CASE2
 #undef CASE3

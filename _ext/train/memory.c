@@ -83,15 +83,15 @@ static struct piece *best_fit(ptrdiff_t bytes) {
 }
 
 /* Ask for large pages, where the system leaves that to the programs: a step walks through all of a region. */
-static void ask_large_pages(char *start, ptrdiff_t bytes) {
 #ifdef MADV_HUGEPAGE
+static void ask_large_pages(char *start, ptrdiff_t bytes) {
     enum { PAGE = 1 << 16 }; /* of any system */
     uintptr_t first = ((uintptr_t)start + PAGE - 1) / PAGE * PAGE;
     madvise((void *)first, (uintptr_t)start + bytes - first, MADV_HUGEPAGE);
-#else
-    (void)start, (void)bytes;
-#endif
 }
+#else
+static void ask_large_pages(char *start, ptrdiff_t bytes) { (void)start, (void)bytes; }
+#endif
 
 /* One more region, as one free piece at the end of the list; NULL without memory. */
 static struct piece *add_region(ptrdiff_t bytes) {

@@ -36,8 +36,8 @@ const struct elq_train_kernels elq_train_f32__avx512 = {
 #undef TILE2
 #define REAL double
 #define NAME(x) x##_f64__avx512
-#define TILE1 28
-#define TILE2 14
+#define TILE1 14 /* fewer than fit: as fast, and compiled sooner */
+#define TILE2 7
 #include "train/kernels.inc.h"
 DEFINE_CONV(elq_conv_f64__avx512)
 DEFINE_CONV_DX(elq_conv_dx_f64__avx512)
