@@ -56,7 +56,7 @@ static void NAME(pack)(REAL *to, const struct elq_taps *taps, ptrdiff_t outputs,
 }
 
 /* Run engine `e`, whose buffers are not there yet, with weights w of strides so .. sj and sg between groups. */
-static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdiff_t so, ptrdiff_t sc, ptrdiff_t si,
+static int NAME(run)(struct NAME(engine) * e, const REAL *w, ptrdiff_t sg, ptrdiff_t so, ptrdiff_t sc, ptrdiff_t si,
                      ptrdiff_t sj) {
     if (e->p < 1 || e->q < 1) return 0;
     if (NAME(winograd_fits)(e)) return NAME(winograd)(e, w, so, sc, si, sj);
@@ -93,7 +93,7 @@ static int NAME(run)(struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdif
 }
 
 static int NAME(conv)(const struct elq_conv *geometry, struct elq_array x, struct elq_array w, const void *bias,
-                   struct elq_array y) {
+                      struct elq_array y) {
     assert(y.s[1] == 1 && geometry->n > 0 && geometry->groups > 0 && geometry->p > 0 && geometry->q > 0);
     struct elq_conv dense = elq_without_strides(geometry, &x);
     const struct elq_conv *g = &dense;
@@ -101,11 +101,26 @@ static int NAME(conv)(const struct elq_conv *geometry, struct elq_array x, struc
     if (!taps) return -1;
     for (ptrdiff_t i = 0; i < g->kh; i++)
         for (ptrdiff_t j = 0; j < g->kw; j++) elq_taps_add(taps, i, j, i * g->dilation_h, j * g->dilation_w);
-    struct NAME(engine) e = {.n = g->n, .groups = g->groups, .c = g->c, .o = g->o, .h = g->h, .w = g->w,
-                             .x = x.data, .xs = x.s, .p = g->p, .q = g->q,
-                             .step_h = g->stride_h, .step_w = g->stride_w,
-                             .y = y.data, .y_n = y.s[0], .y_h = y.s[2], .y_w = y.s[3],
-                             .top = g->pad_h, .left = g->pad_w, .taps = taps, .bias = bias};
+    struct NAME(engine) e = {.n = g->n,
+                             .groups = g->groups,
+                             .c = g->c,
+                             .o = g->o,
+                             .h = g->h,
+                             .w = g->w,
+                             .x = x.data,
+                             .xs = x.s,
+                             .p = g->p,
+                             .q = g->q,
+                             .step_h = g->stride_h,
+                             .step_w = g->stride_w,
+                             .y = y.data,
+                             .y_n = y.s[0],
+                             .y_h = y.s[2],
+                             .y_w = y.s[3],
+                             .top = g->pad_h,
+                             .left = g->pad_w,
+                             .taps = taps,
+                             .bias = bias};
     int status = NAME(run)(&e, w.data, g->o * w.s[0], w.s[0], w.s[1], w.s[2], w.s[3]);
     free(taps);
     return status;
@@ -113,7 +128,7 @@ static int NAME(conv)(const struct elq_conv *geometry, struct elq_array x, struc
 
 /* Rows a, a + stride, ... of dx see the taps i with (a + pad - i dilation) divisible by the stride, and of dy the rows
  * u + (a + pad - i dilation) / stride; columns likewise. */
-static int NAME(lattice)(struct NAME(engine) *e, const struct elq_conv *g, const struct elq_array *dy,
+static int NAME(lattice)(struct NAME(engine) * e, const struct elq_conv *g, const struct elq_array *dy,
                          struct elq_array dx, ptrdiff_t a, ptrdiff_t b) {
     struct elq_taps *taps = elq_taps_new(g->kh, g->kw);
     if (!taps) return -1;
@@ -128,13 +143,25 @@ static int NAME(lattice)(struct NAME(engine) *e, const struct elq_conv *g, const
             elq_taps_add(taps, i, j, row / g->stride_h - top, column / g->stride_w - left);
         }
     }
-    *e = (struct NAME(engine)){.n = g->n, .groups = g->groups, .c = g->o, .o = g->c, .h = g->p, .w = g->q,
-                               .x = dy->data, .xs = dy->s,
+    *e = (struct NAME(engine)){.n = g->n,
+                               .groups = g->groups,
+                               .c = g->o,
+                               .o = g->c,
+                               .h = g->p,
+                               .w = g->q,
+                               .x = dy->data,
+                               .xs = dy->s,
                                .p = (g->h - a + g->stride_h - 1) / g->stride_h,
-                               .q = (g->w - b + g->stride_w - 1) / g->stride_w, .step_h = 1, .step_w = 1,
-                               .y = (REAL *)dx.data + a * dx.s[2] + b * dx.s[3], .y_n = dx.s[0],
-                               .y_h = g->stride_h * dx.s[2], .y_w = g->stride_w * dx.s[3],
-                               .top = -top, .left = -left, .taps = taps};
+                               .q = (g->w - b + g->stride_w - 1) / g->stride_w,
+                               .step_h = 1,
+                               .step_w = 1,
+                               .y = (REAL *)dx.data + a * dx.s[2] + b * dx.s[3],
+                               .y_n = dx.s[0],
+                               .y_h = g->stride_h * dx.s[2],
+                               .y_w = g->stride_w * dx.s[3],
+                               .top = -top,
+                               .left = -left,
+                               .taps = taps};
     return 0;
 }
 
@@ -146,7 +173,7 @@ static int NAME(conv_dx)(const struct elq_conv *g, struct elq_array dy, struct e
     if (!all) return -1;
     while (ready < count && !NAME(lattice)(&all[ready], g, &dy, dx, ready / columns, ready % columns)) ready++;
     int status = ready < count ? -1 : 0;
-#define WEIGHTS w.data, g->o * w.s[0], w.s[1], w.s[0], w.s[2], w.s[3]
+#define WEIGHTS w.data, g->o *w.s[0], w.s[1], w.s[0], w.s[2], w.s[3]
     if (!status && elq_conv_lanes(g->groups, g->c) > g->c) status = NAME(run_lanes)(all, count, WEIGHTS);
     else
         for (ptrdiff_t k = 0; k < count && !status; k++) status = NAME(run)(&all[k], WEIGHTS);

@@ -10,18 +10,18 @@ struct NAME(dw) {
     const struct elq_conv *g;
     struct elq_array x, dy, dw;
     struct elq_taps *taps;
-    ptrdiff_t images, rows;          /* of a unit; images > 1 only with whole images */
-    ptrdiff_t bands, units, chunks;  /* bands of rows an image, units in all */
-    ptrdiff_t columns, band_h;       /* of the buffer of x: pixels a row, rows an image */
-    ptrdiff_t lanes, blocks;         /* outputs a block (1 or 2 vectors; the last of a group may be 1); of all groups */
-    ptrdiff_t together, parts;       /* blocks of a group that a piece of work takes together, pieces of all groups */
-    ptrdiff_t channels;              /* of a buffer pixel */
-    struct elq_rectangle inside;   /* train/lanes_dw.inc.h: the part of the outputs that is summed first, and taps for */
-    struct elq_taps *there;          /* reading it in x itself, or NULL */
-    int x_in_place;                  /* no border, no neighbours: x needs no buffer */
-    ptrdiff_t size;                  /* elements of one block's sum: taps * c * lanes */
-    REAL *sums;                      /* [chunk][block][size] */
-    REAL *scratch;                   /* per worker: x, then dy */
+    ptrdiff_t images, rows;         /* of a unit; images > 1 only with whole images */
+    ptrdiff_t bands, units, chunks; /* bands of rows an image, units in all */
+    ptrdiff_t columns, band_h;      /* of the buffer of x: pixels a row, rows an image */
+    ptrdiff_t lanes, blocks;        /* outputs a block (1 or 2 vectors; the last of a group may be 1); of all groups */
+    ptrdiff_t together, parts;      /* blocks of a group that a piece of work takes together, pieces of all groups */
+    ptrdiff_t channels;             /* of a buffer pixel */
+    struct elq_rectangle inside; /* train/lanes_dw.inc.h: the part of the outputs that is summed first, and taps for */
+    struct elq_taps *there;      /* reading it in x itself, or NULL */
+    int x_in_place;              /* no border, no neighbours: x needs no buffer */
+    ptrdiff_t size;              /* elements of one block's sum: taps * c * lanes */
+    REAL *sums;                  /* [chunk][block][size] */
+    REAL *scratch;               /* per worker: x, then dy */
     ptrdiff_t x_size, scratch_size;
 };
 
@@ -34,7 +34,7 @@ struct NAME(sweep) {
 
 /* The inner kernel: V vectors of outputs, T elements: L neighbours from each of up to three runs, `gap` apart. T, L and
  * V are constants where this is inlined. */
-INLINE void NAME(dw_tile)(const int V, const int T, const int L, ptrdiff_t gap, const struct NAME(sweep) *a,
+INLINE void NAME(dw_tile)(const int V, const int T, const int L, ptrdiff_t gap, const struct NAME(sweep) * a,
                           const REAL *x, const REAL *dy, REAL *sum) {
     ptrdiff_t x_step = a->x_step, dy_step = a->dy_step;
 #define BEGIN(t, g, r)                                                                                                 \
@@ -71,7 +71,7 @@ INLINE void NAME(dw_tile)(const int V, const int T, const int L, ptrdiff_t gap, 
 }
 
 /* All elements of one run, in tiles of nearly equal size. */
-static void NAME(dw_run)(int vectors, ptrdiff_t length, const struct NAME(sweep) *a, const REAL *x, const REAL *dy,
+static void NAME(dw_run)(int vectors, ptrdiff_t length, const struct NAME(sweep) * a, const REAL *x, const REAL *dy,
                          REAL *sum) {
     ptrdiff_t most = vectors > 1 ? TILE2 : TILE1;
     for (ptrdiff_t tiles = (length + most - 1) / most; tiles > 0; tiles--) {
@@ -85,8 +85,12 @@ static void NAME(dw_run)(int vectors, ptrdiff_t length, const struct NAME(sweep)
     case n + 1:                                                                                                        \
         if (n < TILE2) NAME(dw_tile)(2, n + 1, n + 1, 0, a, x, dy, sum);                                               \
         break;
-        if (vectors > 1) switch (t) { EACH_PIXEL(CASE2) }
-        else switch (t) { EACH_PIXEL(CASE1) }
+        if (vectors > 1) switch (t) {
+                EACH_PIXEL(CASE2)
+            }
+        else switch (t) {
+                EACH_PIXEL(CASE1)
+            }
 #undef CASE1
 #undef CASE2
         x += t;
@@ -97,23 +101,25 @@ static void NAME(dw_run)(int vectors, ptrdiff_t length, const struct NAME(sweep)
 
 /* Two or three short runs at once, whose sums fill the registers together: one after the other they would wait for each
  * other's additions. Returns how many runs, from the first of `left`, were taken; 0: they are long, or not alike. */
-static int NAME(dw_short_runs)(const struct elq_run *run, int left, const struct NAME(sweep) *a, const REAL *x,
+static int NAME(dw_short_runs)(const struct elq_run *run, int left, const struct NAME(sweep) * a, const REAL *x,
                                const REAL *dy, REAL *sum) {
     ptrdiff_t length = run->length, gap = left > 1 ? run[1].offset - run->offset : 0;
     if (left < 2 || 2 * length > TILE1 || run[1].length != length) return 0;
     int three = left > 2 && 3 * length <= TILE1 && run[2].length == length && run[2].offset - run[1].offset == gap;
 #define CASE2(n, g, r)                                                                                                 \
     case n + 1:                                                                                                        \
-        if (2 * (n + 1) <= TILE1)                                                                                      \
-            NAME(dw_tile)(1, 2 * (n + 1), n + 1, gap, a, x, dy, sum);                                                  \
+        if (2 * (n + 1) <= TILE1) NAME(dw_tile)(1, 2 * (n + 1), n + 1, gap, a, x, dy, sum);                            \
         break;
 #define CASE3(n, g, r)                                                                                                 \
     case n + 1:                                                                                                        \
-        if (3 * (n + 1) <= TILE1)                                                                                      \
-            NAME(dw_tile)(1, 3 * (n + 1), n + 1, gap, a, x, dy, sum);                                                  \
+        if (3 * (n + 1) <= TILE1) NAME(dw_tile)(1, 3 * (n + 1), n + 1, gap, a, x, dy, sum);                            \
         break;
-    if (three) switch (length) { EACH_PIXEL(CASE3) }
-    else switch (length) { EACH_PIXEL(CASE2) }
+    if (three) switch (length) {
+            EACH_PIXEL(CASE3)
+        }
+    else switch (length) {
+            EACH_PIXEL(CASE2)
+        }
 #undef CASE2
 #undef CASE3
     return three ? 3 : 2;
@@ -125,16 +131,16 @@ struct NAME(unit) {
     ptrdiff_t n0, images, p0, rows, q0, pixels;
 };
 
-static struct NAME(unit) NAME(dw_unit)(const struct NAME(dw) *e, ptrdiff_t unit) {
+static struct NAME(unit) NAME(dw_unit)(const struct NAME(dw) * e, ptrdiff_t unit) {
     const struct elq_conv *g = e->g;
     ptrdiff_t n0 = unit / e->bands * e->images, p0 = unit % e->bands * e->rows;
-    return (struct NAME(unit)){n0, g->n - n0 < e->images ? g->n - n0 : e->images,
-                               p0, g->p - p0 < e->rows ? g->p - p0 : e->rows, 0, g->q};
+    return (struct NAME(unit)){
+        n0, g->n - n0 < e->images ? g->n - n0 : e->images, p0, g->p - p0 < e->rows ? g->p - p0 : e->rows, 0, g->q};
 }
 
 /* dy of a unit, `outputs` channels from o on in `lanes` lanes, and its steps in *sweep: whole vectors of channels-last
  * memory where they are, others in `copy`. */
-static const REAL *NAME(dw_outputs)(const struct NAME(dw) *e, const struct NAME(unit) *u, struct NAME(sweep) *sweep,
+static const REAL *NAME(dw_outputs)(const struct NAME(dw) * e, const struct NAME(unit) * u, struct NAME(sweep) * sweep,
                                     REAL *copy, ptrdiff_t o, ptrdiff_t outputs, ptrdiff_t lanes) {
     const ptrdiff_t *s = e->dy.s, q = u->pixels;
     assert(outputs > 0 && outputs <= lanes && u->n0 + u->images <= e->g->n && u->p0 + u->rows <= e->g->p);
@@ -145,8 +151,8 @@ static const REAL *NAME(dw_outputs)(const struct NAME(dw) *e, const struct NAME(
     }
     sweep->dy_image = u->rows * q * lanes, sweep->dy_row = q * lanes, sweep->dy_step = lanes;
     for (ptrdiff_t i = 0; i < u->images; i++)
-        NAME(gather)(copy + i * sweep->dy_image, lanes, dy + i * s[0], s, outputs, e->g->p, e->g->q, u->p0, u->rows, u->q0,
-                     q);
+        NAME(gather)(copy + i * sweep->dy_image, lanes, dy + i * s[0], s, outputs, e->g->p, e->g->q, u->p0, u->rows,
+                     u->q0, q);
     return copy;
 }
 
@@ -164,8 +170,9 @@ static void NAME(dw_piece)(void *context, ptrdiff_t index, int worker) {
     memset(sums + first * e->size, 0, (last - first) * e->size * sizeof(REAL));
     for (ptrdiff_t unit = chunk * e->units / e->chunks; unit < (chunk + 1) * e->units / e->chunks; unit++) {
         struct NAME(unit) u = NAME(dw_unit)(e, unit);
-        struct NAME(sweep) sweep = {u.images, u.rows, g->q, e->band_h * x_row, g->stride_h * x_row, g->stride_w * g->c,
-                                    /* dy: */ 0, 0, 0};
+        struct NAME(sweep)
+            sweep = {u.images,    u.rows, g->q, e->band_h * x_row, g->stride_h * x_row, g->stride_w * g->c,
+                     /* dy: */ 0, 0,      0};
         const REAL *x = (const REAL *)e->x.data + u.n0 * e->x.s[0] + group * g->c * e->x.s[1];
         if (e->x_in_place) {
             sweep.x_image = e->x.s[0], sweep.x_row = e->x.s[2], sweep.x_step = e->x.s[3];
@@ -198,7 +205,7 @@ static void NAME(dw_piece)(void *context, ptrdiff_t index, int worker) {
 }
 
 /* The sum of all chunks of one block, in the place of the first. */
-static const REAL *NAME(dw_total)(const struct NAME(dw) *e, ptrdiff_t block) {
+static const REAL *NAME(dw_total)(const struct NAME(dw) * e, ptrdiff_t block) {
     REAL *sum = e->sums + block * e->size;
     for (ptrdiff_t chunk = 1; chunk < e->chunks; chunk++) {
         const REAL *part = sum + chunk * e->blocks * e->size;
@@ -226,7 +233,8 @@ static void NAME(dw_finish)(void *context, ptrdiff_t block, int worker) {
 #include "train/lanes_dw.inc.h"
 #include "train/winograd_dw.inc.h"
 
-static int NAME(conv_dw)(const struct elq_conv *geometry, struct elq_array dy, struct elq_array x, struct elq_array dw) {
+static int NAME(conv_dw)(const struct elq_conv *geometry, struct elq_array dy, struct elq_array x,
+                         struct elq_array dw) {
     assert(geometry->n > 0 && geometry->groups > 0 && geometry->p > 0 && geometry->q > 0);
     struct elq_conv dense = elq_without_strides(geometry, &x);
     const struct elq_conv *g = &dense;

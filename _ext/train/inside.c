@@ -25,8 +25,11 @@ int elq_cut_band(struct elq_rectangle *to, int *first_inside, const struct elq_r
         to[0] = (struct elq_rectangle){p0, p1, 0, q};
         return 1;
     }
-    const struct elq_rectangle all[] = {{top, bottom, inside->q0, inside->q1}, {p0, top, 0, q}, {bottom, p1, 0, q},
-                                        {top, bottom, 0, inside->q0}, {top, bottom, inside->q1, q}};
+    const struct elq_rectangle all[] = {{top, bottom, inside->q0, inside->q1},
+                                        {p0, top, 0, q},
+                                        {bottom, p1, 0, q},
+                                        {top, bottom, 0, inside->q0},
+                                        {top, bottom, inside->q1, q}};
     int count = 0;
     for (int k = 0; k < 5; k++)
         if (all[k].p0 < all[k].p1 && all[k].q0 < all[k].q1) to[count++] = all[k];

@@ -35,7 +35,8 @@ INLINE VEC NAME(shuffle)(VEC v, NAME(bits) from) {
 #endif
 
 /* `count` pixels of one row to to[block of lanes][column][c][lanes], `block_step` elements between blocks. */
-static void NAME(expand_row)(const struct NAME(lanes) *a, REAL *to, ptrdiff_t block_step, const REAL *x, ptrdiff_t count) {
+static void NAME(expand_row)(const struct NAME(lanes) * a, REAL *to, ptrdiff_t block_step, const REAL *x,
+                             ptrdiff_t count) {
     ptrdiff_t outputs = a->groups * a->o, channels = a->groups * a->c, in = LANES / a->o * a->c;
     if (a->xs[1] != 1 || LANES % a->o || in > LANES) {
         for (ptrdiff_t q = 0; q < count; q++, x += a->xs[3])
@@ -59,7 +60,7 @@ static void NAME(expand_row)(const struct NAME(lanes) *a, REAL *to, ptrdiff_t bl
 }
 
 /* A window of image n as in `gather`; `row_step` elements between rows. */
-static void NAME(expand)(const struct NAME(lanes) *a, REAL *to, ptrdiff_t row_step, ptrdiff_t block_step, ptrdiff_t n,
+static void NAME(expand)(const struct NAME(lanes) * a, REAL *to, ptrdiff_t row_step, ptrdiff_t block_step, ptrdiff_t n,
                          ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t column0, ptrdiff_t columns) {
     ptrdiff_t left = column0 < 0 ? -column0 : 0, right = a->w - column0 < columns ? a->w - column0 : columns;
     ptrdiff_t size = a->c * LANES, blocks = WHOLE(a->groups * a->o) / LANES;
@@ -114,8 +115,11 @@ INLINE void NAME(tile_lanes)(const int T, const REAL *x, ptrdiff_t step, ptrdiff
             EACH_POINTER(ADVANCE)
         }
     }
-    if (outputs >= LANES) { EACH_PIXEL(STORE) }
-    else { EACH_PIXEL(STORE_SOME) }
+    if (outputs >= LANES) {
+        EACH_PIXEL(STORE)
+    } else {
+        EACH_PIXEL(STORE_SOME)
+    }
 #undef DECLARE
 #undef POINT
 #undef MULTIPLY
@@ -125,8 +129,8 @@ INLINE void NAME(tile_lanes)(const int T, const REAL *x, ptrdiff_t step, ptrdiff
 }
 
 /* The same pixels of the `blocks` blocks of lanes from output o on, in tiles of nearly equal size. */
-INLINE void NAME(row_lanes)(const int in_place, const struct NAME(engine) *e, const struct NAME(view) *v, const REAL *x,
-                            REAL *y, ptrdiff_t pixels, ptrdiff_t o, ptrdiff_t blocks) {
+INLINE void NAME(row_lanes)(const int in_place, const struct NAME(engine) * e, const struct NAME(view) * v,
+                            const REAL *x, REAL *y, ptrdiff_t pixels, ptrdiff_t o, ptrdiff_t blocks) {
     const struct elq_taps *taps = in_place ? e->there : e->taps;
     ptrdiff_t step = e->step_w * v->pixel, panel = e->taps->count * e->c * LANES, outputs = e->groups * e->o;
     for (ptrdiff_t tiles = (pixels + NAME(MOST_PIXELS) - 1) / NAME(MOST_PIXELS); tiles > 0; tiles--) {
@@ -149,7 +153,7 @@ INLINE void NAME(row_lanes)(const int in_place, const struct NAME(engine) *e, co
 }
 
 /* Weights as [block of a vector of outputs][tap][c][lanes], the lanes beyond the last output 0. */
-static void NAME(pack_lanes)(REAL *to, const struct NAME(engine) *e, const REAL *w, ptrdiff_t sg, ptrdiff_t so,
+static void NAME(pack_lanes)(REAL *to, const struct NAME(engine) * e, const REAL *w, ptrdiff_t sg, ptrdiff_t so,
                              ptrdiff_t sc, ptrdiff_t si, ptrdiff_t sj) {
     for (ptrdiff_t first = 0; first < e->lanes; first += LANES)
         for (int k = 0; k < e->taps->count; k++)
@@ -164,19 +168,19 @@ static void NAME(pack_lanes)(REAL *to, const struct NAME(engine) *e, const REAL 
 /* Engines that read one x, in one window that holds those of all. A piece of work is the same band of rows of each
  * engine; what is copied of x is copied once. */
 struct NAME(engines) {
-    struct NAME(engine) *all;
+    struct NAME(engine) * all;
     ptrdiff_t count;
-    ptrdiff_t p, q, rows;                        /* of the output that has most, and rows of a piece */
-    struct elq_rectangle inside;               /* outputs for which x is read where it is */
+    ptrdiff_t p, q, rows;                         /* of the output that has most, and rows of a piece */
+    struct elq_rectangle inside;                  /* outputs for which x is read where it is */
     ptrdiff_t top, left, span_h, span_w, columns; /* of the window: as in an engine; spans of one output, of a row */
-    ptrdiff_t block_size;                        /* elements of one block of lanes in the buffer */
+    ptrdiff_t block_size;                         /* elements of one block of lanes in the buffer */
     REAL *scratch;
     ptrdiff_t scratch_size;
 };
 
 /* Outputs r of image n. In the buffer the rows of a block follow each other, so that they meet in the first-level cache;
  * x itself is read, and y written, as they lie in memory. */
-INLINE void NAME(rectangle_lanes)(const int in_place, const struct NAME(engines) *s, const struct NAME(view) *v,
+INLINE void NAME(rectangle_lanes)(const int in_place, const struct NAME(engines) * s, const struct NAME(view) * v,
                                   ptrdiff_t n, const struct elq_rectangle *r) {
     const struct NAME(engine) *end = s->all + s->count;
     ptrdiff_t outputs = s->all->groups * s->all->o, together = in_place ? WHOLE(outputs) : LANES;
@@ -185,20 +189,21 @@ INLINE void NAME(rectangle_lanes)(const int in_place, const struct NAME(engines)
             for (const struct NAME(engine) *e = s->all; e < end; e++) {
                 ptrdiff_t pixels = (e->q < r->q1 ? e->q : r->q1) - r->q0;
                 if (p >= e->p || pixels < 1) continue;
-                const REAL *x = v->x + ((p - r->p0) * e->step_h + s->top - e->top) * v->row +
-                                (s->left - e->left) * v->pixel;
+                const REAL *x =
+                    v->x + ((p - r->p0) * e->step_h + s->top - e->top) * v->row + (s->left - e->left) * v->pixel;
                 REAL *y = e->y + n * e->y_n + p * e->y_h + r->q0 * e->y_w;
                 NAME(row_lanes)(in_place, e, v, x, y, pixels, o, together / LANES);
             }
 }
 
 /* One function for each place, so that a buffer's steps are constants. */
-static void __attribute__((noinline)) NAME(rectangle_there)(const struct NAME(engines) *s, const struct NAME(view) *v,
+static void __attribute__((noinline)) NAME(rectangle_there)(const struct NAME(engines) * s, const struct NAME(view) * v,
                                                             ptrdiff_t n, const struct elq_rectangle *r) {
     NAME(rectangle_lanes)(1, s, v, n, r);
 }
-static void __attribute__((noinline)) NAME(rectangle_copied)(const struct NAME(engines) *s, const struct NAME(view) *v,
-                                                             ptrdiff_t n, const struct elq_rectangle *r) {
+static void __attribute__((noinline)) NAME(rectangle_copied)(const struct NAME(engines) * s,
+                                                             const struct NAME(view) * v, ptrdiff_t n,
+                                                             const struct elq_rectangle *r) {
     NAME(rectangle_lanes)(0, s, v, n, r);
 }
 
@@ -229,12 +234,13 @@ static void NAME(piece_lanes)(void *context, ptrdiff_t index, int worker) {
 
 /* Whether an image with strides xs can be read where it is: a vector of it is what the lanes of a block need, and the
  * rows are whole numbers of pixels apart, so that taps can be placed in it. */
-static int NAME(readable)(const struct NAME(lanes) *a) {
-    return a->c == 1 && a->o == 1 && a->groups % LANES == 0 && a->xs[1] == 1 && a->xs[3] > 0 && a->xs[2] % a->xs[3] == 0;
+static int NAME(readable)(const struct NAME(lanes) * a) {
+    return a->c == 1 && a->o == 1 && a->groups % LANES == 0 && a->xs[1] == 1 && a->xs[3] > 0 &&
+           a->xs[2] % a->xs[3] == 0;
 }
 
 /* Run engines whose x is one, with weights as `run` in train/conv.inc.h has them. */
-static int NAME(run_lanes)(struct NAME(engine) *all, ptrdiff_t count, const REAL *w, ptrdiff_t sg, ptrdiff_t so,
+static int NAME(run_lanes)(struct NAME(engine) * all, ptrdiff_t count, const REAL *w, ptrdiff_t sg, ptrdiff_t so,
                            ptrdiff_t sc, ptrdiff_t si, ptrdiff_t sj) {
     struct NAME(engines) s = {.all = all, .count = count, .top = all->top, .left = all->left};
     ptrdiff_t threads = elq_num_threads(), outputs = all->groups * all->o, lanes = WHOLE(outputs), packed = lanes;

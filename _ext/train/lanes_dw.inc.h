@@ -5,7 +5,7 @@
  *
  * T sums at once stay in registers over all pixels: L neighbours, `next` apart, from each of up to three runs, `gap` apart.
  * Where x is read in place, the next block's vectors lie behind these in memory, in lines that no hardware fetches ahead. */
-INLINE void NAME(dw_tile_lanes)(const int T, const int L, ptrdiff_t gap, ptrdiff_t next, const struct NAME(sweep) *a,
+INLINE void NAME(dw_tile_lanes)(const int T, const int L, ptrdiff_t gap, ptrdiff_t next, const struct NAME(sweep) * a,
                                 const REAL *x, const REAL *dy, REAL *sum) {
     ptrdiff_t x_step = a->x_step, dy_step = a->dy_step;
     int in_place = next > LANES;
@@ -41,24 +41,29 @@ INLINE void NAME(dw_tile_lanes)(const int T, const int L, ptrdiff_t gap, ptrdiff
 enum { NAME(MOST) = TILE1 < 12 ? TILE1 : 12 };
 
 /* As many of the `left` runs as fill the registers together, or one; returns how many. */
-static int NAME(dw_runs_lanes)(const struct elq_run *run, int left, ptrdiff_t next, const struct NAME(sweep) *a,
+static int NAME(dw_runs_lanes)(const struct elq_run *run, int left, ptrdiff_t next, const struct NAME(sweep) * a,
                                const REAL *x, const REAL *dy, REAL *sum) {
     ptrdiff_t length = run->length / next, gap = left > 1 ? run[1].offset - run->offset : 0;
     assert(left > 0 && length > 0 && run->length % next == 0);
     int two = left > 1 && length <= NAME(MOST) && 2 * length <= TILE1 && run[1].length == run->length;
-    int three = two && left > 2 && 3 * length <= TILE1 && run[2].length == run->length &&
-                run[2].offset - run[1].offset == gap;
+    int three =
+        two && left > 2 && 3 * length <= TILE1 && run[2].length == run->length && run[2].offset - run[1].offset == gap;
 #define CASE(R, n)                                                                                                     \
     case n:                                                                                                            \
-        if (R * n <= TILE1)                                                                                            \
-            NAME(dw_tile_lanes)(R * n, n, gap, next, a, x, dy, sum);                                                   \
+        if (R * n <= TILE1) NAME(dw_tile_lanes)(R * n, n, gap, next, a, x, dy, sum);                                   \
         break;
-#define NO_CASE default: assert(!"a tile of this length")
+#define NO_CASE                                                                                                        \
+    default:                                                                                                           \
+        assert(!"a tile of this length")
 #define CASE1(n) CASE(1, n)
 #define CASE2(n) CASE(2, n)
 #define CASE3(n) CASE(3, n)
-    if (three) switch (length) { EACH_LENGTH(CASE3) NO_CASE; }
-    else if (two) switch (length) { EACH_LENGTH(CASE2) NO_CASE; }
+    if (three) switch (length) {
+            EACH_LENGTH(CASE3) NO_CASE;
+        }
+    else if (two) switch (length) {
+            EACH_LENGTH(CASE2) NO_CASE;
+        }
     else
         for (ptrdiff_t tiles = (length + NAME(MOST) - 1) / NAME(MOST); tiles > 0; tiles--) {
             ptrdiff_t t = (length + tiles - 1) / tiles;
@@ -77,12 +82,12 @@ static int NAME(dw_runs_lanes)(const struct elq_run *run, int left, ptrdiff_t ne
 #undef EACH_LENGTH
 
 /* Add the products of a unit to the sums of all blocks; x as in `v`, `x_image` elements between images. */
-static void NAME(dw_unit_lanes)(const struct NAME(dw) *e, const struct NAME(unit) *u, const struct NAME(view) *v,
+static void NAME(dw_unit_lanes)(const struct NAME(dw) * e, const struct NAME(unit) * u, const struct NAME(view) * v,
                                 const REAL *x, ptrdiff_t x_image, REAL *copy, REAL *to) {
     const struct elq_conv *g = e->g;
     const struct elq_taps *taps = v->in_place ? e->there : e->taps;
-    struct NAME(sweep) sweep = {u->images, u->rows, u->pixels, x_image, g->stride_h * v->row, g->stride_w * v->pixel,
-                                /* dy: */ 0, 0, 0};
+    struct NAME(sweep) sweep = {u->images,   u->rows, u->pixels, x_image, g->stride_h * v->row, g->stride_w * v->pixel,
+                                /* dy: */ 0, 0,       0};
     for (ptrdiff_t block = 0; block < e->blocks; block++, x += v->block) {
         ptrdiff_t o = block * LANES, outputs = g->groups * g->o - o;
         const REAL *dy = NAME(dw_outputs)(e, u, &sweep, copy, o, outputs < LANES ? outputs : LANES, LANES);
@@ -118,8 +123,10 @@ static void NAME(dw_piece_lanes)(void *context, ptrdiff_t chunk, int worker) {
                 for (few.n0 = u.n0; few.n0 < u.n0 + u.images; few.n0++)
                     for (few.p0 = r[k].p0; few.p0 < r[k].p1; few.p0 += few.rows) {
                         few.rows = r[k].p1 - few.p0 < 4 ? r[k].p1 - few.p0 : 4;
-                        NAME(dw_unit_lanes)(e, &few, &v, v.x + few.n0 * s[0] + (few.p0 * g->stride_h - g->pad_h) * s[2] +
-                                            column0 * s[3], 0, copy, sums);
+                        NAME(dw_unit_lanes)(e, &few, &v,
+                                            v.x + few.n0 * s[0] + (few.p0 * g->stride_h - g->pad_h) * s[2] +
+                                                column0 * s[3],
+                                            0, copy, sums);
                     }
                 continue;
             }
@@ -147,7 +154,7 @@ static void NAME(dw_finish_lanes)(void *context, ptrdiff_t block, int worker) {
 }
 
 /* Set e->inside and e->there; -1 without memory. */
-static int NAME(dw_place_lanes)(struct NAME(dw) *e) {
+static int NAME(dw_place_lanes)(struct NAME(dw) * e) {
     const struct elq_conv *g = e->g;
     const struct NAME(lanes) from = {g->c, g->o, g->groups, e->x.data, e->x.s, g->h, g->w};
     e->inside = (struct elq_rectangle){0, g->p, 0, g->q};

@@ -37,25 +37,20 @@ struct line {
 static struct {
     atomic_flag locked;
     struct piece piece[MOST];
-    int fresh;            /* pieces from this one on were never used */
-    struct piece *spare;  /* pieces that were, and wait */
+    int fresh;           /* pieces from this one on were never used */
+    struct piece *spare; /* pieces that were, and wait */
     struct piece *first;
     ptrdiff_t held;       /* bytes of all regions */
     atomic_ptrdiff_t out; /* bytes of pieces in use */
 } all = {.locked = ATOMIC_FLAG_INIT};
 
-static char *to_line(void *p) {
-    return (char *)(((uintptr_t)p + LINE - 1) / LINE * LINE);
-}
+static char *to_line(void *p) { return (char *)(((uintptr_t)p + LINE - 1) / LINE * LINE); }
 
 static struct piece *new_piece(struct piece values) {
     struct piece *p = all.spare;
-    if (p)
-        all.spare = p->next;
-    else if (all.fresh < MOST)
-        p = all.piece + all.fresh++;
-    else
-        return NULL;
+    if (p) all.spare = p->next;
+    else if (all.fresh < MOST) p = all.piece + all.fresh++;
+    else return NULL;
     *p = values;
     return p;
 }

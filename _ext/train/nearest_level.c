@@ -16,13 +16,13 @@ struct levels {
 /* The codes are numbers, multiplied and not chosen: an alpha of infinity gives what it gives in NumPy. Adding 0 makes
  * every zero +0. */
 #define SWEEP(type)                                                                                                    \
-    static void sweep_##type(const struct levels *a, ptrdiff_t row, ptrdiff_t from, ptrdiff_t to) {                   \
-        const type *restrict w = (const type *)a->w + row * a->columns, alpha = ((const type *)a->alpha)[row];          \
-        type *restrict w_hat = (type *)a->w_hat + row * a->columns, half = alpha / 2;                                   \
+    static void sweep_##type(const struct levels *a, ptrdiff_t row, ptrdiff_t from, ptrdiff_t to) {                    \
+        const type *restrict w = (const type *)a->w + row * a->columns, alpha = ((const type *)a->alpha)[row];         \
+        type *restrict w_hat = (type *)a->w_hat + row * a->columns, half = alpha / 2;                                  \
         if (a->ternary)                                                                                                \
-            for (ptrdiff_t i = from; i < to; i++) w_hat[i] = alpha * (type)((w[i] > half) - (w[i] < -half)) + 0;        \
+            for (ptrdiff_t i = from; i < to; i++) w_hat[i] = alpha * (type)((w[i] > half) - (w[i] < -half)) + 0;       \
         else                                                                                                           \
-            for (ptrdiff_t i = from; i < to; i++) w_hat[i] = alpha * (type)(w[i] >= 0 ? 1 : -1) + 0;                    \
+            for (ptrdiff_t i = from; i < to; i++) w_hat[i] = alpha * (type)(w[i] >= 0 ? 1 : -1) + 0;                   \
     }
 SWEEP(float)
 SWEEP(double)

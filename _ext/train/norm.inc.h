@@ -75,7 +75,8 @@ static void NAME(apply)(void *context, ptrdiff_t index, int worker) {
     ptrdiff_t chunk = NAME(CHUNKS) - 1 - index;
     (void)worker;
     for (ptrdiff_t p = NAME(begin)(a, chunk); p < NAME(begin)(a, chunk + 1); p++) {
-        const REAL *x = (const REAL *)a->x + p * a->c, *residual = a->residual ? (const REAL *)a->residual + p * a->c : NULL;
+        const REAL *x = (const REAL *)a->x + p * a->c,
+                   *residual = a->residual ? (const REAL *)a->residual + p * a->c : NULL;
         REAL *y = (REAL *)a->y + p * a->c;
         for (ptrdiff_t c = 0; c < a->c; c += LANES) {
             ptrdiff_t n = a->c - c;
@@ -153,7 +154,7 @@ static void NAME(apply_backward)(void *context, ptrdiff_t index, int worker) {
 }
 
 /* Memory of a call: the sums of all chunks, then three values a channel. */
-static int NAME(reserve)(struct NAME(norm) *e, const struct elq_norm *a) {
+static int NAME(reserve)(struct NAME(norm) * e, const struct elq_norm *a) {
     assert(a->pixels > 0 && a->c > 0);
     e->a = a;
     e->sums = elq_memory_take((2 * NAME(CHUNKS) + 3) * a->c * sizeof(double));
@@ -165,7 +166,7 @@ static int NAME(reserve)(struct NAME(norm) *e, const struct elq_norm *a) {
 }
 
 /* The chunks of both sums into the first. */
-static void NAME(total)(struct NAME(norm) *e) {
+static void NAME(total)(struct NAME(norm) * e) {
     ptrdiff_t n = 2 * e->a->c;
     for (ptrdiff_t chunk = 1; chunk < NAME(CHUNKS); chunk++)
         for (ptrdiff_t i = 0; i < n; i++) e->sums[i] += e->sums[chunk * n + i];

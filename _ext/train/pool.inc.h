@@ -89,7 +89,8 @@ static void NAME(max_row_backward)(void *context, ptrdiff_t row, int worker) {
 }
 
 static int NAME(max_pool)(const struct elq_max_pool *a) {
-    assert(a->kh * a->kw <= 256 && (a->p - 1) * a->stride_h + a->kh <= a->h && (a->q - 1) * a->stride_w + a->kw <= a->w);
+    assert(a->kh * a->kw <= 256 && (a->p - 1) * a->stride_h + a->kh <= a->h &&
+           (a->q - 1) * a->stride_w + a->kw <= a->w);
     elq_parallel_for(a->n * a->p, NAME(max_row), (void *)a);
     return 0;
 }

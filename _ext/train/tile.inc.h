@@ -69,18 +69,17 @@ struct NAME(engine) {
     ptrdiff_t p, q, step_h, step_w; /* output lattice, and input pixels from one of its pixels to the next */
     REAL *y;
     ptrdiff_t y_n, y_h, y_w;
-    ptrdiff_t top, left;     /* where the input pixel of output (0, 0) and the first tap lies: row -top, column -left */
-    int in_place;            /* a kernel of one element that never leaves the image: x needs no buffer */
-    struct elq_taps *taps;   /* in a buffer of `columns` pixels a row */
-    struct elq_taps *there;  /* the same in x itself; train/lanes.inc.h only, or NULL */
-    const REAL *bias;        /* of every output, contiguous, or NULL */
-    const REAL *start;       /* bias or 0 per lane, `lanes` of them a group (train/lanes.inc.h: of all groups) */
+    ptrdiff_t top, left;    /* where the input pixel of output (0, 0) and the first tap lies: row -top, column -left */
+    int in_place;           /* a kernel of one element that never leaves the image: x needs no buffer */
+    struct elq_taps *taps;  /* in a buffer of `columns` pixels a row */
+    struct elq_taps *there; /* the same in x itself; train/lanes.inc.h only, or NULL */
+    const REAL *bias;       /* of every output, contiguous, or NULL */
+    const REAL *start;      /* bias or 0 per lane, `lanes` of them a group (train/lanes.inc.h: of all groups) */
     ptrdiff_t lanes;
-    const REAL *weights;     /* packed; `panel` elements a group */
+    const REAL *weights; /* packed; `panel` elements a group */
     ptrdiff_t panel;
     ptrdiff_t images;        /* a piece; more than 1 only by Winograd, of small images */
     ptrdiff_t rows, columns; /* output rows a piece (Winograd: of tiles), buffer pixels a row */
     REAL *scratch;
     ptrdiff_t scratch_size;
 };
-

@@ -15,7 +15,7 @@ static int NAME(winograd_channels)(ptrdiff_t c, ptrdiff_t o, ptrdiff_t n, ptrdif
            n * ((p + 3) / 4) * ((q + 3) / 4) >= 8;
 }
 
-static int NAME(winograd_fits)(const struct NAME(engine) *e) {
+static int NAME(winograd_fits)(const struct NAME(engine) * e) {
     const struct elq_taps *taps = e->taps;
     return NAME(winograd_channels)(e->c, e->o, e->n, e->p, e->q) && e->groups == 1 && e->step_h == 1 &&
            e->step_w == 1 && taps->count == 9 && taps->span_h == 3 && taps->span_w == 3;
@@ -72,13 +72,13 @@ static void NAME(winograd_inputs)(REAL *v, ptrdiff_t point, REAL *buffer, const 
 }
 
 struct NAME(winograd) {
-    const struct NAME(engine) *e;
+    const struct NAME(engine) * e;
     struct elq_tiles tiles;
     ptrdiff_t o0, outputs; /* of this pass */
     const REAL *w;         /* strides so .. sj */
     ptrdiff_t so, sc, si, sj;
-    REAL *weights;         /* [block of 1 or 2 vectors of outputs][point][c][lanes] */
-    REAL *scratch;         /* per worker: v, m[point][tile][lanes] of one block of outputs, buffer */
+    REAL *weights; /* [block of 1 or 2 vectors of outputs][point][c][lanes] */
+    REAL *scratch; /* per worker: v, m[point][tile][lanes] of one block of outputs, buffer */
     ptrdiff_t x_point, m_point, scratch_size;
 };
 
@@ -136,11 +136,16 @@ static void NAME(winograd_weights)(void *context, ptrdiff_t vector, int worker) 
     }
 }
 
-static int NAME(winograd)(const struct NAME(engine) *e, const REAL *w, ptrdiff_t so, ptrdiff_t sc, ptrdiff_t si,
+static int NAME(winograd)(const struct NAME(engine) * e, const REAL *w, ptrdiff_t so, ptrdiff_t sc, ptrdiff_t si,
                           ptrdiff_t sj) {
     ptrdiff_t threads = elq_num_threads(), most = NAME(winograd_outputs)(e->c, e->o);
     assert(e->c % LANES == 0 && e->o % LANES == 0 && most % LANES == 0);
-    struct NAME(winograd) a = {.e = e, .w = w, .so = so, .sc = sc, .si = si, .sj = sj,
+    struct NAME(winograd) a = {.e = e,
+                               .w = w,
+                               .so = so,
+                               .sc = sc,
+                               .si = si,
+                               .sj = sj,
                                .tiles = elq_tiles_cut(e->n, e->p, e->q, NAME(TILES), 2 * threads)};
     a.x_point = NAME(point_size)(&a.tiles, NAME(tile_step)(e->c));
     a.m_point = NAME(point_size)(&a.tiles, e->o > LANES ? 2 * LANES : LANES);

@@ -22,8 +22,8 @@ static void NAME(winograd_gradients)(REAL *d, ptrdiff_t point, REAL *buffer, con
                                      ptrdiff_t p, ptrdiff_t q) {
     ptrdiff_t width = 4 * t->columns;
     for (ptrdiff_t row = 0; row < u.images * u.rows; row++) {
-        NAME(gather)(buffer, outputs, dy + (u.n0 + row / u.rows) * s[0], s, outputs, p, q,
-                     4 * (u.row0 + row % u.rows), 4, 0, width);
+        NAME(gather)(buffer, outputs, dy + (u.n0 + row / u.rows) * s[0], s, outputs, p, q, 4 * (u.row0 + row % u.rows),
+                     4, 0, width);
         for (ptrdiff_t column = 0; column < t->columns; column++)
             for (ptrdiff_t o = 0; o < outputs; o += LANES) {
                 ptrdiff_t block = o / (2 * LANES) * 2 * LANES, lanes = outputs - block > LANES ? 2 * LANES : LANES;
@@ -99,7 +99,12 @@ static int NAME(winograd_dw)(const struct elq_conv *g, struct elq_array dy, stru
     ptrdiff_t tiles = g->n * ((g->p + 3) / 4) * ((g->q + 3) / 4), threads = elq_num_threads();
     ptrdiff_t bytes = size * (ptrdiff_t)sizeof(REAL);
     while (chunks > 1 && (tiles < chunks * NAME(CHUNK_TILES) || chunks * bytes > ELQ_SUMS_BYTES)) chunks /= 2;
-    struct NAME(winograd_dw) a = {.g = g, .x = x, .dy = dy, .dw = dw, .size = size, .chunks = chunks,
+    struct NAME(winograd_dw) a = {.g = g,
+                                  .x = x,
+                                  .dy = dy,
+                                  .dw = dw,
+                                  .size = size,
+                                  .chunks = chunks,
                                   .part = most < NAME(PART) ? most : NAME(PART),
                                   .tiles = elq_tiles_cut(g->n, g->p, g->q, NAME(TILES), chunks)};
     if (a.chunks > a.tiles.units) a.chunks = a.tiles.units;

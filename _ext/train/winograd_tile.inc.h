@@ -73,8 +73,16 @@ APART void NAME(winograd_gradient)(REAL *to, ptrdiff_t point, const REAL *dy, pt
         GRADIENT_SIX(v0, v1, v2, v3, v4, v5, t[i][0], t[i][1], t[i][2], t[i][3])                                       \
         STORE_SIX(i, v0, v1, v2, v3, v4, v5)                                                                           \
     }
-    COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3)
-    ROW(0) ROW(1) ROW(2) ROW(3) ROW(4) ROW(5)
+    COLUMN(0)
+    COLUMN(1)
+    COLUMN(2)
+    COLUMN(3)
+    ROW(0)
+    ROW(1)
+    ROW(2)
+    ROW(3)
+    ROW(4)
+    ROW(5)
 #undef D
 #undef COLUMN
 #undef ROW
@@ -102,8 +110,16 @@ APART void NAME(winograd_output)(REAL *y, ptrdiff_t y_h, ptrdiff_t y_w, ptrdiff_
         if (columns > 2) NAME(store)(y + i * y_h + 2 * y_w, y2 + bias);                                                \
         if (columns > 3) NAME(store)(y + i * y_h + 3 * y_w, y3 + bias);                                                \
     }
-    COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5)
-    ROW(0) ROW(1) ROW(2) ROW(3)
+    COLUMN(0)
+    COLUMN(1)
+    COLUMN(2)
+    COLUMN(3)
+    COLUMN(4)
+    COLUMN(5)
+    ROW(0)
+    ROW(1)
+    ROW(2)
+    ROW(3)
 #undef M
 #undef COLUMN
 #undef ROW

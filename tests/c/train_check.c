@@ -77,8 +77,8 @@ static const struct shape SHAPES[] = {
     {2, 21, 6, 7, 21, 3, 3, 2, 1, 1, 21},   {1, 40, 5, 9, 40, 5, 5, 1, 2, 1, 40}, {3, 20, 6, 6, 36, 1, 1, 2, 0, 1, 1},
     {1, 3, 23, 19, 33, 11, 11, 4, 2, 1, 1}, {2, 8, 5, 5, 16, 3, 3, 1, 1, 1, 4},   {1, 37, 4, 30, 70, 1, 3, 1, 1, 1, 1},
     {2, 32, 22, 24, 32, 3, 3, 2, 1, 1, 32}, /* depthwise, mostly away from the border */
-    {2, 16, 9, 8, 16, 7, 7, 1, 3, 1, 8}, /* runs of 14 elements in groups of few outputs */
-    {2, 72, 6, 7, 72, 3, 3, 1, 1, 1, 18},  {1, 9, 6, 7, 9, 3, 2, 2, 1, 1, 3},     {2, 48, 5, 6, 96, 1, 1, 1, 0, 1, 3},
+    {2, 16, 9, 8, 16, 7, 7, 1, 3, 1, 8},    /* runs of 14 elements in groups of few outputs */
+    {2, 72, 6, 7, 72, 3, 3, 1, 1, 1, 18},   {1, 9, 6, 7, 9, 3, 2, 2, 1, 1, 3},    {2, 48, 5, 6, 96, 1, 1, 1, 0, 1, 3},
 };
 
 /* y, dx and dw, and the sums of magnitudes, by the definition; all N H W C (w O H W C). */
@@ -327,7 +327,8 @@ static void check_nearest_level(int is_double, int ternary, ptrdiff_t rows, ptrd
         double code = ternary ? (v > a / 2 ? 1 : v < -a / 2 ? -1 : 0) : v >= 0 ? 1 : -1;
         near("nearest level", ELQ_GENERIC, get(w_hat.data, is_double, i), a * code, 0);
     }
-    if (!(buffer_end(w) & buffer_end(alpha) & buffer_end(w_hat))) failures++, printf("a canary of nearest_level is gone\n");
+    if (!(buffer_end(w) & buffer_end(alpha) & buffer_end(w_hat)))
+        failures++, printf("a canary of nearest_level is gone\n");
 }
 
 static const struct elq_max_pool POOLS[] = {
