@@ -196,19 +196,19 @@ def test_layer_records_are_counts_of_the_weights():
     weight.frozen = np.random.default_rng(0).random(weight.w.shape) < 0.3
     record = layer_records(state)["conv2.weight"]
     free = [0] * BINS
-    zeros = held_zeros = 0
+    zeros = frozen_zeros = 0
     error = power = 0.0
     alpha = float(weight.alpha.squeeze())
-    for w, held in zip(weight.w.ravel().tolist(), weight.frozen.ravel().tolist(), strict=True):
-        what = 0.0 if abs(w) <= alpha / 2 else alpha if w > 0 else -alpha
-        zeros, held_zeros = zeros + (what == 0), held_zeros + (held and what == 0)
-        error, power = error + (w - what) ** 2, power + w**2
-        if not held:
+    for w, frozen in zip(weight.w.ravel().tolist(), weight.frozen.ravel().tolist(), strict=True):
+        w_hat = 0.0 if abs(w) <= alpha / 2 else alpha if w > 0 else -alpha
+        zeros, frozen_zeros = zeros + (w_hat == 0), frozen_zeros + (frozen and w_hat == 0)
+        error, power = error + (w - w_hat) ** 2, power + w**2
+        if not frozen:
             free[min(max(int(w / alpha / WIDTH + BINS / 2 + 1000) - 1000, 0), BINS - 1)] += 1
     assert record["free"] == free
     assert record["levels"] == [-1, 0, 1]
     assert record["shares"][1] == pytest.approx(zeros / weight.w.size, abs=1e-6)
-    assert record["frozen"][1] == pytest.approx(held_zeros / weight.w.size, abs=1e-6)
+    assert record["frozen"][1] == pytest.approx(frozen_zeros / weight.w.size, abs=1e-6)
     assert sum(record["frozen"]) == pytest.approx(weight.frozen.mean(), abs=3e-6)
     assert record["error"] == pytest.approx(error / power, abs=1e-6)
     weight.frozen[:] = True

@@ -255,9 +255,9 @@ def test_a_report_holds_its_pictures(runs, tmp_path, capsys):
     from PIL import Image
 
     for path in result["pictures"]:
-        picture = np.asarray(Image.open(path).convert("L"))
-        assert min(picture.shape) > 200
-        assert picture.std() > 5  # something is drawn
+        plot = np.asarray(Image.open(path).convert("L"))
+        assert min(plot.shape) > 200
+        assert plot.std() > 5  # something is drawn
     for label in ("elq ternary", "elq binary", "ttq ternary", "float"):
         assert f"<td>{label}</td>" in page
 
