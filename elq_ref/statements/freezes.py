@@ -9,12 +9,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..elq.plan import Plan
+from ..nn import Module
 from ..training.sgd import SGD
 from ..training.stages import freeze, quantize
 from ..training.state import State
 from .line import EPS, Line, largest
 from .partitions import same_bits
-from .subject import LEVEL_SET, Doubles, Subject, closest, plain_conv
+from .subject import LEVEL_SET, Doubles, SmoothCNN, Subject, closest, plain_conv
 
 
 class _Watch:
@@ -132,8 +133,9 @@ def lines(subject: Subject) -> Iterator[Line]:
         )
 
 
-def _averages(subject: Subject, batches: Doubles, net, levels: str) -> float:
+def _averages(subject: Subject, batches: Doubles, net: Module, levels: str) -> float:
     """Deviation of bn1's running statistics after the first step, which started at mean 0 and variance 1."""
+    assert isinstance(net, SmoothCNN)
     x, _ = next(iter(batches.epoch(0)))
     w = subject.weights()[0]
     alpha = np.abs(w).mean() + (0.05 * np.abs(w).max() if levels == "ternary" else 0)

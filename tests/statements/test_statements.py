@@ -328,11 +328,11 @@ def test_pictures(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     from PIL import Image
 
-    from elq_ref.statements import plots as pictures
+    from elq_ref.statements import plots
 
-    monkeypatch.setattr(pictures, "FLOAT_EPOCHS", 1)
-    monkeypatch.setattr(pictures, "PLAN", pictures.PLAN.spread(2.5))
-    files = list(pictures.draw(tmp_path / "new"))
+    monkeypatch.setattr(plots, "FLOAT_EPOCHS", 1)
+    monkeypatch.setattr(plots, "PLAN", plots.PLAN.spread(2.5))
+    files = list(plots.draw(tmp_path / "new"))
     assert len(files) == 5
     for file in files:
         with Image.open(file) as image:
