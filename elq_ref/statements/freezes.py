@@ -23,7 +23,7 @@ class _Watch:
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
-        self.wrong = dict.fromkeys(("bits", "grow", "momentum", "what", "loss", "levels", "rises"), 0)
+        self.wrong = dict.fromkeys(("bits", "grow", "momentum", "w_hat", "loss", "levels", "rises"), 0)
         self.errors: list[float] = []
         self.freezes = 0
         self.seen: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -45,7 +45,7 @@ class _Watch:
         free = {n: ~a.frozen for n, a in state.weights.items()}
         freeze(state)
         after = state.quantized()
-        self.wrong["what"] += sum(not same_bits(before[n], after[n]) for n in before)
+        self.wrong["w_hat"] += sum(not same_bits(before[n], after[n]) for n in before)
         self.wrong["loss"] += loss != self.deployed(state)
         levels = state.plan.levels
         old = math.fsum(v for n in w for v in squares(w[n] - closest(w[n], state.weights[n].alpha, levels)))
@@ -99,7 +99,7 @@ def lines(subject: Subject) -> Iterator[Line]:
         ("grow", "6 the frozen set only grows", "frozen(k) in frozen(k+1)", "weights that were frozen and are not"),
         ("momentum", "6 frozen weights have no momentum", "v = 0 where frozen", "momenta that are not 0"),
         (
-            "what",
+            "w_hat",
             "6 a freeze leaves W_hat, in a run",
             "Q(W) before = after",
             "bits of W_hat before and after each freeze",
