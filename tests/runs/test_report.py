@@ -16,7 +16,7 @@ from elq_ref.runs.lines import add_run
 from elq_ref.runs.record import RunRecord
 
 
-def test_a_report_holds_its_pictures(runs, tmp_path, capsys):
+def test_a_report_holds_its_plots(runs, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     chosen = [str(runs[name]) for name in ("elq", "binary", "ttq", "float")]
     assert main(["report", *chosen, "-o", str(tmp_path / "report"), "--json"]) == 0
