@@ -24,7 +24,7 @@ def kernel_for(
 ) -> str: ...
 def limit(activations: str, macs: float = 0) -> str | None: ...
 
-class Layer:
+class PackedLayer:
     packed: np.ndarray
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Layer:
 
 class Program:
     def __init__(
-        self, steps: Sequence[Instruction], arena_bytes: int, input_bytes: int, output_bytes: int
+        self, instructions: Sequence[Instruction], arena_bytes: int, input_bytes: int, output_bytes: int
     ) -> None: ...
     def memory(self, n: int) -> int: ...
     def run(self, x: np.ndarray, y: np.ndarray, seconds: np.ndarray | None = None) -> None: ...

@@ -27,7 +27,8 @@ class Normalization:
     def table(self, dtype: Any = np.float32) -> np.ndarray:
         """(C, 256): what each value of each channel becomes, float32 or float64, computed in float64, rounded once."""
         mean, std = np.array(self.mean)[:, None], np.array(self.std)[:, None]
-        return ((np.arange(256) / 255 - mean) / std).astype(dtype)
+        table: np.ndarray = ((np.arange(256) / 255 - mean) / std).astype(dtype)
+        return table
 
     def apply(self, images: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
         """images (N, C, H, W) uint8 -> input of a network: for every pixel its value of `table`."""

@@ -1,6 +1,6 @@
 """Break the code of the elq room one place at a time and see which test notices.
 
-    python tools/mutate.py [--only TEXT] [--written] [--workers N] [--report FILE]
+    python tools/mutate.py [--only TEXT] [--written] [--workers N] [--output FILE]
 
 The package is copied to a temporary folder for every worker and broken there, never here. Mutants are those of
 tools/mutants.json (written by hand) and all that tools/operators.py makes. A mutant that no test notices survives: it
@@ -41,7 +41,7 @@ TESTS = [
     "tests/training/test_sgd.py",
     "tests/training/test_stages.py",
     "tests/training/test_golden_run.py",
-    "tests/test_docs.py",
+    "tests/test_method_page.py",
     "tests/statements/test_statements.py::test_every_statement_holds",
 ]
 NEAREST = dict.fromkeys(("gradients", "borrowed", "plan"), "elq/test_objective")
@@ -143,7 +143,7 @@ def main() -> int:
     options.add_argument("--only", default="", help="only mutants whose key contains this text")
     options.add_argument("--written", action="store_true", help="only those written by hand")
     options.add_argument("--workers", type=int, default=2)
-    options.add_argument("--report", type=Path, help="file for the list of all mutants and what caught them")
+    options.add_argument("--output", type=Path, help="file for the list of all mutants and what caught them")
     args = options.parse_args()
     every = [*written()] + ([] if args.written else [*generated()])
     every = [broken for broken in every if args.only in broken.key]
@@ -166,8 +166,8 @@ def main() -> int:
     for title, keys in (("survives, unexplained", survivors), ("explained, but caught or not there", stale)):
         for key in keys:
             print(f"{title}: {key}")
-    if args.report:
-        args.report.write_text(f"tools/mutate.py: {summary}\n\n" + "\n".join(lines) + "\n")
+    if args.output:
+        args.output.write_text(f"tools/mutate.py: {summary}\n\n" + "\n".join(lines) + "\n")
     return 1 if survivors or stale else 0
 
 

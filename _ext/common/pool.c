@@ -35,33 +35,33 @@ int64_t elq_nanoseconds(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void serial_steps(ptrdiff_t steps, const ptrdiff_t *counts, elq_step_task task, void *context, int64_t *ends) {
-    for (ptrdiff_t step = 0; step < steps; step++) {
-        for (ptrdiff_t i = 0; i < counts[step]; i++) task(context, step, i, 0);
-        if (ends) ends[step] = elq_nanoseconds();
+static void serial_loops(ptrdiff_t loops, const ptrdiff_t *counts, elq_loop_task task, void *context, int64_t *ends) {
+    for (ptrdiff_t loop = 0; loop < loops; loop++) {
+        for (ptrdiff_t i = 0; i < counts[loop]; i++) task(context, loop, i, 0);
+        if (ends) ends[loop] = elq_nanoseconds();
     }
 }
 
-/* A loop is the case of one step. */
-struct loop {
+/* The case of one loop. */
+struct single {
     elq_task task;
     void *context;
 };
 
-static void loop_task(void *context, ptrdiff_t step, ptrdiff_t index, int worker) {
-    const struct loop *loop = context;
-    (void)step;
-    loop->task(loop->context, index, worker);
+static void single_task(void *context, ptrdiff_t loop, ptrdiff_t index, int worker) {
+    const struct single *one = context;
+    (void)loop;
+    one->task(one->context, index, worker);
 }
 
 void elq_parallel_for(ptrdiff_t count, elq_task task, void *context) {
-    struct loop loop = {task, context};
-    if (count > 0) elq_parallel_steps(1, &count, loop_task, &loop, NULL);
+    struct single one = {task, context};
+    if (count > 0) elq_parallel_loops(1, &count, single_task, &one, NULL);
 }
 
 enum {
     SPIN = 2000,   /* looks before the caller sleeps, well under a millisecond: pieces of a call end close together */
-    PAUSES = 200,  /* between steps: looks with the core to ourselves */
+    PAUSES = 200,  /* between loops: looks with the core to ourselves */
     YIELDS = 2000, /* then looks that let others run; then sleeps of NAP */
     NAP = 50000    /* ns */
 };
@@ -77,14 +77,14 @@ static struct {
     unsigned call;     /* number of this call: a worker joins each at most once */
     int open;          /* whether a worker may still join this call */
     atomic_int active; /* workers inside this call; changed under the lock, watched without */
-    elq_step_task task;
+    elq_loop_task task;
     void *context;
-    ptrdiff_t steps;
+    ptrdiff_t loops;
     const ptrdiff_t *counts;
     int64_t *ends;
-    _Atomic uint64_t ticket; /* the running step << INDEX_BITS | the piece of it that is next: one word, so that whoever
-                                draws knows of which step the piece is; step == steps: all is done */
-    atomic_ptrdiff_t left;   /* pieces of the running step that are not done */
+    _Atomic uint64_t ticket; /* the running loop << INDEX_BITS | the piece of it that is next: one word, so that whoever
+                                draws knows of which loop the piece is; loop == loops: all is done */
+    atomic_ptrdiff_t left;   /* pieces of the running loop that are not done */
     int cpu;                 /* the caller's processor, which the workers keep off; -1: unknown */
     pid_t id[ELQ_MAX_THREADS]; /* of the workers, as the operating system counts them; 0: not running yet */
 } pool = {.entry = PTHREAD_MUTEX_INITIALIZER,
@@ -161,29 +161,29 @@ static void wait_a_little(int idle) {
     else nanosleep(&(struct timespec){0, NAP}, NULL);
 }
 
-/* Draw and run pieces until those of the last step are all taken. Whoever finishes a step opens the next. */
+/* Draw and run pieces until those of the last loop are all taken. Whoever finishes a loop opens the next. */
 static void draw(int worker) {
     inside = 1;
     for (int idle = 0;;) {
         uint64_t ticket = atomic_load_explicit(&pool.ticket, memory_order_acquire);
-        ptrdiff_t step = (ptrdiff_t)(ticket >> INDEX_BITS);
-        if (step >= pool.steps) break;
-        if ((ptrdiff_t)(ticket & INDEX_MASK) >= pool.counts[step]) {
-            if (step == pool.steps - 1) break;
+        ptrdiff_t loop = (ptrdiff_t)(ticket >> INDEX_BITS);
+        if (loop >= pool.loops) break;
+        if ((ptrdiff_t)(ticket & INDEX_MASK) >= pool.counts[loop]) {
+            if (loop == pool.loops - 1) break;
             wait_a_little(idle++);
             continue;
         }
         ticket = atomic_fetch_add_explicit(&pool.ticket, 1, memory_order_acq_rel);
-        step = (ptrdiff_t)(ticket >> INDEX_BITS);
+        loop = (ptrdiff_t)(ticket >> INDEX_BITS);
         const ptrdiff_t index = (ptrdiff_t)(ticket & INDEX_MASK);
-        if (step >= pool.steps) break;
-        if (index >= pool.counts[step]) continue;
+        if (loop >= pool.loops) break;
+        if (index >= pool.counts[loop]) continue;
         idle = 0;
-        pool.task(pool.context, step, index, worker);
+        pool.task(pool.context, loop, index, worker);
         if (atomic_fetch_sub_explicit(&pool.left, 1, memory_order_acq_rel) > 1) continue;
-        if (pool.ends) pool.ends[step] = elq_nanoseconds();
-        if (step + 1 < pool.steps) atomic_store_explicit(&pool.left, pool.counts[step + 1], memory_order_relaxed);
-        atomic_store_explicit(&pool.ticket, (uint64_t)(step + 1) << INDEX_BITS, memory_order_release);
+        if (pool.ends) pool.ends[loop] = elq_nanoseconds();
+        if (loop + 1 < pool.loops) atomic_store_explicit(&pool.left, pool.counts[loop + 1], memory_order_relaxed);
+        atomic_store_explicit(&pool.ticket, (uint64_t)(loop + 1) << INDEX_BITS, memory_order_release);
     }
     inside = 0;
 }
@@ -220,22 +220,22 @@ static void start_threads(void) {
     pthread_attr_destroy(&attributes);
 }
 
-void elq_parallel_steps(ptrdiff_t steps, const ptrdiff_t *counts, elq_step_task task, void *context, int64_t *ends) {
+void elq_parallel_loops(ptrdiff_t loops, const ptrdiff_t *counts, elq_loop_task task, void *context, int64_t *ends) {
     ptrdiff_t most = 0;
-    assert(steps <= ELQ_MAX_STEPS);
-    for (ptrdiff_t step = 0; step < steps; step++) {
-        assert(counts[step] >= 1 && (uint64_t)counts[step] < INDEX_MASK / 2); /* `draw` takes numbers beyond it, too */
-        most = counts[step] > most ? counts[step] : most;
+    assert(loops <= ELQ_MAX_LOOPS);
+    for (ptrdiff_t loop = 0; loop < loops; loop++) {
+        assert(counts[loop] >= 1 && (uint64_t)counts[loop] < INDEX_MASK / 2); /* `draw` takes numbers beyond it, too */
+        most = counts[loop] > most ? counts[loop] : most;
     }
     if (elq_num_threads() < 2 || most < 2 || inside || pthread_mutex_trylock(&pool.entry)) {
-        serial_steps(steps, counts, task, context, ends);
+        serial_loops(loops, counts, task, context, ends);
         return;
     }
     pthread_mutex_lock(&pool.lock);
     if (!pool.started) start_threads();
     pool.task = task;
     pool.context = context;
-    pool.steps = steps;
+    pool.loops = loops;
     pool.counts = counts;
     pool.ends = ends;
     pool.left = counts[0];
@@ -262,6 +262,6 @@ void elq_parallel_steps(ptrdiff_t steps, const ptrdiff_t *counts, elq_step_task 
 const elq_pool elq_the_pool = {
     .num_threads = elq_num_threads,
     .parallel_for = elq_parallel_for,
-    .parallel_steps = elq_parallel_steps,
+    .parallel_loops = elq_parallel_loops,
     .nanoseconds = elq_nanoseconds,
 };

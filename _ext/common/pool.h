@@ -8,14 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ELQ_MAX_THREADS = 64, ELQ_MAX_STEPS = 1 << 15 };
+enum { ELQ_MAX_THREADS = 64, ELQ_MAX_LOOPS = 1 << 15 };
 
 /* One piece of work. `worker` (0 .. elq_num_threads() - 1) is that of no other piece at the same time of this call: an
  * index of scratch memory. Results must not depend on it, nor on the order of the pieces. */
 typedef void (*elq_task)(void *context, ptrdiff_t index, int worker);
 
-/* One piece of a step. */
-typedef void (*elq_step_task)(void *context, ptrdiff_t step, ptrdiff_t index, int worker);
+/* One piece of a loop. */
+typedef void (*elq_loop_task)(void *context, ptrdiff_t loop, ptrdiff_t index, int worker);
 
 /* Number of threads, 1 .. ELQ_MAX_THREADS; -1 if ELQ_NUM_THREADS is set to anything else. Read once. */
 int elq_num_threads(void);
@@ -23,11 +23,11 @@ int elq_num_threads(void);
 /* task(context, i, worker) for i = 0 .. count - 1, each exactly once; returns when all are done. */
 void elq_parallel_for(ptrdiff_t count, elq_task task, void *context);
 
-/* task(context, s, i, worker) for s = 0 .. steps - 1 and i = 0 .. counts[s] - 1 (>= 1), each exactly once; all of a step
- * are done before one of the next begins. Between steps threads wait without sleeping, for about a millisecond: a step
- * may be as short as a few microseconds. No thread is waited for that has no piece. steps <= ELQ_MAX_STEPS.
- * ends: NULL, or the nanoseconds of a monotonic clock at the end of each step. */
-void elq_parallel_steps(ptrdiff_t steps, const ptrdiff_t *counts, elq_step_task task, void *context, int64_t *ends);
+/* task(context, l, i, worker) for l = 0 .. loops - 1 and i = 0 .. counts[l] - 1 (>= 1), each exactly once; all of a loop
+ * are done before one of the next begins. Between loops threads wait without sleeping, for about a millisecond: a loop
+ * may be as short as a few microseconds. No thread is waited for that has no piece. loops <= ELQ_MAX_LOOPS.
+ * ends: NULL, or the nanoseconds of a monotonic clock at the end of each loop. */
+void elq_parallel_loops(ptrdiff_t loops, const ptrdiff_t *counts, elq_loop_task task, void *context, int64_t *ends);
 
 /* Nanoseconds of that clock now. */
 int64_t elq_nanoseconds(void);
@@ -37,7 +37,7 @@ int64_t elq_nanoseconds(void);
 typedef struct {
     int (*num_threads)(void);
     void (*parallel_for)(ptrdiff_t count, elq_task task, void *context);
-    void (*parallel_steps)(ptrdiff_t steps, const ptrdiff_t *counts, elq_step_task task, void *context, int64_t *ends);
+    void (*parallel_loops)(ptrdiff_t loops, const ptrdiff_t *counts, elq_loop_task task, void *context, int64_t *ends);
     int64_t (*nanoseconds)(void);
 } elq_pool;
 

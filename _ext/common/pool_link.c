@@ -14,8 +14,8 @@ int elq_num_threads(void) { return pool->num_threads(); }
 
 void elq_parallel_for(ptrdiff_t count, elq_task task, void *context) { pool->parallel_for(count, task, context); }
 
-void elq_parallel_steps(ptrdiff_t steps, const ptrdiff_t *counts, elq_step_task task, void *context, int64_t *ends) {
-    pool->parallel_steps(steps, counts, task, context, ends);
+void elq_parallel_loops(ptrdiff_t loops, const ptrdiff_t *counts, elq_loop_task task, void *context, int64_t *ends) {
+    pool->parallel_loops(loops, counts, task, context, ends);
 }
 
 int64_t elq_nanoseconds(void) { return pool->nanoseconds(); }

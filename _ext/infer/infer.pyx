@@ -56,7 +56,7 @@ def kernels() -> list:
 
 
 def kernel_for(activations, weights, size, outputs, kernel, stride, padding, dilation, ptrdiff_t groups) -> str:
-    """The kernel that a Layer of these arguments would run, without its weights."""
+    """The kernel that a PackedLayer of these arguments would run, without its weights."""
     cdef elq_shape shape = layer_shape(size, outputs, kernel, stride, padding, dilation, groups)
     return elq_infer_select(_features, ACTIVATIONS[activations], WEIGHTS[weights], &shape).name.decode()
 
@@ -126,7 +126,7 @@ cdef size_t address(cnp.ndarray array) except? 0:
     return <size_t> cnp.PyArray_DATA(array)
 
 
-cdef class Layer:
+cdef class PackedLayer:
     """A convolution or fully connected layer, packed for the best kernel that there is: infer/kernels.h.
 
     activations: "float32", "int8", or "int8 sums" (int8 in, int32 out). weights: "ternary" or "binary" rows of codes,
@@ -246,63 +246,64 @@ PLACES = {"arena": ELQ_ARENA, "input": ELQ_INPUT, "output": ELQ_OUTPUT}
 cdef class Program:
     """Steps that C runs in one call, over values in one arena: infer/program.h.
 
-    steps: objects with the attributes of runtime.program.Prepared. The bytes are those of one picture.
+    instructions: objects with the attributes of runtime.instructions.Instruction. The bytes are those of one picture.
     """
 
     cdef elq_program program
-    cdef elq_step *steps
+    cdef elq_instruction *instructions
     cdef ptrdiff_t budget
     cdef object kept
     cdef list arenas  # of calls that are over, for the next ones: taken and given back under the GIL
 
-    def __cinit__(self, steps, ptrdiff_t arena_bytes, ptrdiff_t input_bytes, ptrdiff_t output_bytes):
+    def __cinit__(self, instructions, ptrdiff_t arena_bytes, ptrdiff_t input_bytes, ptrdiff_t output_bytes):
         cdef ptrdiff_t k
-        self.steps = <elq_step *> calloc(len(steps), sizeof(elq_step))
-        if not self.steps:
+        self.instructions = <elq_instruction *> calloc(len(instructions), sizeof(elq_instruction))
+        if not self.instructions:
             raise MemoryError
-        self.kept, self.arenas, self.budget = list(steps), [], elq_cache_bytes() // 2
-        self.program.steps, self.program.count = self.steps, len(steps)
+        self.kept, self.arenas, self.budget = list(instructions), [], elq_cache_bytes() // 2
+        self.program.instructions, self.program.count = self.instructions, len(instructions)
         self.program.arena_bytes = arena_bytes
         self.program.input_bytes, self.program.output_bytes = input_bytes, output_bytes
-        for k in range(len(steps)):
-            self._set(&self.steps[k], steps[k])
+        for k in range(len(instructions)):
+            self._set(&self.instructions[k], instructions[k])
 
     def __dealloc__(self):
-        free(self.steps)
+        free(self.instructions)
 
-    cdef int _set(self, elq_step *s, step) except -1:
-        cdef Layer layer
-        s.x.where, s.x.offset = place(step.x)
-        s.residual.where, s.residual.offset = place(step.residual)
-        s.y.where, s.y.offset = place(step.y)
-        if step.layer is not None:
-            layer = step.layer
+    cdef int _set(self, elq_instruction *s, instruction) except -1:
+        cdef PackedLayer layer
+        s.x.where, s.x.offset = place(instruction.x)
+        s.residual.where, s.residual.offset = place(instruction.residual)
+        s.y.where, s.y.offset = place(instruction.y)
+        if instruction.layer is not None:
+            layer = instruction.layer
             s.kernel, s.shape, s.f32, s.i8 = layer.kernel, layer.shape, layer.f32, layer.i8
             s.weights = <const void *> address(layer.packed)
             self.program.scratch_bytes = max(self.program.scratch_bytes, layer.kernel.scratch_bytes(&layer.shape))
             return 0
-        s.rows = elq_rows_find(step.rows.encode())
+        s.rows = elq_rows_find(instruction.rows.encode())
         if s.rows is NULL:
-            raise ValueError(f"there is no step {step.rows!r}")
-        s.shape.h, s.shape.w, s.shape.c = step.size
-        s.shape.p, s.shape.q, s.shape.o = step.shape
-        s.shape.kh, s.shape.kw = step.kernel
-        s.shape.stride_h, s.shape.stride_w = step.stride
-        s.first_channel, s.shape.pad_h, s.shape.pad_w = step.before
-        s.f32.low, s.raw = step.low, step.raw
-        if step.scale is not None:
-            s.f32.scale, s.f32.bias = <const float *> address(step.scale), <const float *> address(step.bias)
-        if step.table is not None:
-            s.table = <const void *> address(step.table)
-        if step.weights is not None:
-            s.weights = <const void *> address(step.weights)
-        if step.requantize is not None:
-            b, q, shift, lo, hi, left = step.requantize
+            raise ValueError(f"there is no instruction {instruction.rows!r}")
+        s.shape.h, s.shape.w, s.shape.c = instruction.size
+        s.shape.p, s.shape.q, s.shape.o = instruction.shape
+        s.shape.kh, s.shape.kw = instruction.kernel
+        s.shape.stride_h, s.shape.stride_w = instruction.stride
+        s.first_channel, s.shape.pad_h, s.shape.pad_w = instruction.before
+        s.f32.low, s.raw = instruction.low, instruction.raw
+        if instruction.scale is not None:
+            s.f32.scale = <const float *> address(instruction.scale)
+            s.f32.bias = <const float *> address(instruction.bias)
+        if instruction.table is not None:
+            s.table = <const void *> address(instruction.table)
+        if instruction.weights is not None:
+            s.weights = <const void *> address(instruction.weights)
+        if instruction.requantize is not None:
+            b, q, shift, lo, hi, left = instruction.requantize
             s.i8.b, s.i8.q, s.i8.s = <int32_t *> address(b), <int32_t *> address(q), <uint8_t *> address(shift)
             s.i8.lo, s.i8.hi = <int8_t *> address(lo), <int8_t *> address(hi)
             s.i8.left = left
-        if step.add is not None:
-            s.i8.q_v, s.i8.q_r, s.i8.s_add, s.i8.lo_add, s.i8.hi_add = step.add
+        if instruction.add is not None:
+            s.i8.q_v, s.i8.q_r, s.i8.s_add, s.i8.lo_add, s.i8.hi_add = instruction.add
         return 0
 
     def memory(self, ptrdiff_t n) -> int:
@@ -310,9 +311,9 @@ cdef class Program:
         return elq_program_schedule(&self.program, n, self.budget, 0).bytes
 
     def run(self, cnp.ndarray x, cnp.ndarray y, cnp.ndarray seconds=None):
-        """Compute y (N, ...) of x (N, C, H, W), contiguous and of the types that the steps read and write.
+        """Compute y (N, ...) of x (N, C, H, W), contiguous and of the types that the instructions read and write.
 
-        seconds: float64, one a step, to which the time of each is added.
+        seconds: float64, one an instruction, to which the time of each is added.
         """
         cdef ptrdiff_t n = len(x)
         cdef elq_schedule schedule = elq_program_schedule(&self.program, n, self.budget, seconds is not None)
@@ -323,7 +324,7 @@ cdef class Program:
             raise ValueError(f"{x.nbytes} and {y.nbytes} bytes are not {n} pictures of this program")
         if seconds is not None:
             if seconds.dtype != np.float64 or len(seconds) != self.program.count:
-                raise ValueError(f"wanted {self.program.count} float64 for the times of the steps")
+                raise ValueError(f"wanted {self.program.count} float64 for the times of the instructions")
             times = <double *> cnp.PyArray_DATA(seconds)
         try:
             arena = self.arenas.pop()

@@ -61,10 +61,10 @@ cdef extern from "infer/program.h":
     ctypedef struct elq_place:
         elq_where where
         ptrdiff_t offset
-    ctypedef struct elq_step
-    ctypedef void elq_rows(const elq_step *step, const void *x, const void *residual, void *y, ptrdiff_t first,
+    ctypedef struct elq_instruction
+    ctypedef void elq_rows(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
                            ptrdiff_t last) noexcept nogil
-    ctypedef struct elq_step:
+    ctypedef struct elq_instruction:
         const elq_kernel *kernel
         elq_rows *rows
         elq_shape shape
@@ -76,7 +76,7 @@ cdef extern from "infer/program.h":
         ptrdiff_t first_channel
         int raw
     ctypedef struct elq_program:
-        const elq_step *steps
+        const elq_instruction *instructions
         ptrdiff_t count, input_bytes, output_bytes, arena_bytes
         size_t scratch_bytes
     ctypedef struct elq_schedule:

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 enum {
-    PIECE = 8192,                  /* elements that a piece of a step without a kernel handles */
+    PIECE = 8192,                  /* elements that a piece of an instruction without a kernel handles */
     MOST_ALONE = 256 * 1024 * 1024 /* bytes of arenas beyond which workers share one */
 };
 
@@ -37,28 +37,29 @@ static ptrdiff_t rows_of_piece(const elq_shape *g) {
     return most < PIECE ? PIECE / most : 1;
 }
 
-static ptrdiff_t pieces(const elq_step *step, ptrdiff_t n) {
-    if (step->kernel) return step->kernel->tasks(&step->shape, n);
-    return ceil_div(n * step->shape.p, rows_of_piece(&step->shape));
+static ptrdiff_t pieces(const elq_instruction *instruction, ptrdiff_t n) {
+    if (instruction->kernel) return instruction->kernel->tasks(&instruction->shape, n);
+    return ceil_div(n * instruction->shape.p, rows_of_piece(&instruction->shape));
 }
 
-static void run_piece(const call *c, const elq_step *step, ptrdiff_t first, ptrdiff_t n, char *arena, ptrdiff_t index,
-                      int worker) {
+static void run_piece(const call *c, const elq_instruction *instruction, ptrdiff_t first, ptrdiff_t n, char *arena,
+                      ptrdiff_t index, int worker) {
     const char *const bases[] = {[ELQ_NOWHERE] = NULL,
                                  [ELQ_ARENA] = arena,
                                  [ELQ_INPUT] = c->x + first * c->program->input_bytes,
                                  [ELQ_OUTPUT] = c->y + first * c->program->output_bytes};
 #define AT(place) (place.where == ELQ_ARENA ? arena + n * place.offset : bases[place.where])
-    const void *x = AT(step->x), *residual = AT(step->residual);
-    void *y = (void *)AT(step->y);
-    if (step->kernel) {
-        const void *tail = step->kernel->activations == ELQ_F32 ? (const void *)&step->f32 : (const void *)&step->i8;
-        const elq_conv conv = {step->shape, n, x, residual, y, step->weights, tail};
-        step->kernel->run(&conv, index, c->scratch + (size_t)worker * aligned(c->program->scratch_bytes));
+    const void *x = AT(instruction->x), *residual = AT(instruction->residual);
+    void *y = (void *)AT(instruction->y);
+    if (instruction->kernel) {
+        const void *tail = instruction->kernel->activations == ELQ_F32 ? (const void *)&instruction->f32
+                                                                       : (const void *)&instruction->i8;
+        const elq_conv conv = {instruction->shape, n, x, residual, y, instruction->weights, tail};
+        instruction->kernel->run(&conv, index, c->scratch + (size_t)worker * aligned(c->program->scratch_bytes));
     } else {
-        const ptrdiff_t rows = n * step->shape.p, block = rows_of_piece(&step->shape);
+        const ptrdiff_t rows = n * instruction->shape.p, block = rows_of_piece(&instruction->shape);
         const ptrdiff_t row = index * block;
-        step->rows(step, x, residual, y, row, rows - row < block ? rows : row + block);
+        instruction->rows(instruction, x, residual, y, row, rows - row < block ? rows : row + block);
     }
 }
 
@@ -70,16 +71,16 @@ static void run_chunk(void *context, ptrdiff_t index, int worker) {
     const ptrdiff_t n = left < c->schedule->chunk ? left : c->schedule->chunk;
     char *arena = c->arenas + worker * c->schedule->chunk * program->arena_bytes;
     for (ptrdiff_t s = 0; s < program->count; s++) {
-        const elq_step *step = &program->steps[s];
-        const ptrdiff_t count = pieces(step, n);
-        for (ptrdiff_t k = 0; k < count; k++) run_piece(c, step, first, n, arena, k, worker);
+        const elq_instruction *instruction = &program->instructions[s];
+        const ptrdiff_t count = pieces(instruction, n);
+        for (ptrdiff_t k = 0; k < count; k++) run_piece(c, instruction, first, n, arena, k, worker);
     }
 }
 
 /* A piece of a chunk that all share. */
-static void run_shared(void *context, ptrdiff_t step, ptrdiff_t index, int worker) {
+static void run_shared(void *context, ptrdiff_t instruction, ptrdiff_t index, int worker) {
     const call *c = context;
-    run_piece(c, &c->program->steps[step], c->first, c->n, c->arenas, index, worker);
+    run_piece(c, &c->program->instructions[instruction], c->first, c->n, c->arenas, index, worker);
 }
 
 elq_schedule elq_program_schedule(const elq_program *program, ptrdiff_t n, ptrdiff_t budget, int profile) {
@@ -112,9 +113,9 @@ void elq_program_run(const elq_program *program, const elq_schedule *s, const vo
     }
     for (c.first = 0; c.first < s->n; c.first += s->chunk) {
         c.n = s->n - c.first < s->chunk ? s->n - c.first : s->chunk;
-        for (ptrdiff_t k = 0; k < program->count; k++) counts[k] = pieces(&program->steps[k], c.n);
+        for (ptrdiff_t k = 0; k < program->count; k++) counts[k] = pieces(&program->instructions[k], c.n);
         int64_t before = seconds ? elq_nanoseconds() : 0;
-        elq_parallel_steps(program->count, counts, run_shared, &c, seconds ? ends : NULL);
+        elq_parallel_loops(program->count, counts, run_shared, &c, seconds ? ends : NULL);
         for (ptrdiff_t k = 0; seconds && k < program->count; k++) {
             seconds[k] += 1e-9 * (double)(ends[k] - before);
             before = ends[k];

@@ -1,4 +1,4 @@
-/* A network made ready to run: an array of steps over values in one arena, for float or for int8 activations.
+/* A network made ready to run: an array of instructions over values in one arena, for float or for int8 activations.
  *
  * A value is N H W C. The arena is planned for one picture (elq_ref/runtime/arena.py); a chunk of n pictures takes n times
  * as much, each value n times as far from the start, so that one plan serves every chunk. */
@@ -15,13 +15,13 @@ typedef struct {
     ptrdiff_t offset; /* bytes from the start of an arena of one picture, a multiple of ELQ_ALIGN */
 } elq_place;
 
-typedef struct elq_step elq_step;
+typedef struct elq_instruction elq_instruction;
 
 /* Rows first .. last - 1 of the n * P rows of y. */
-typedef void elq_rows(const elq_step *step, const void *x, const void *residual, void *y, ptrdiff_t first,
+typedef void elq_rows(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
                       ptrdiff_t last);
 
-struct elq_step {
+struct elq_instruction {
     const elq_kernel *kernel; /* of a conv or linear, with weights and tail */
     elq_rows *rows;           /* of every other op (infer/rows.h) */
     elq_shape shape;          /* h w c of x, p q o of y; of a pool its windows; of a pad what lies before */
@@ -35,14 +35,14 @@ struct elq_step {
 };
 
 typedef struct {
-    const elq_step *steps;
+    const elq_instruction *instructions;
     ptrdiff_t count;
     ptrdiff_t input_bytes, output_bytes, arena_bytes; /* of one picture */
-    size_t scratch_bytes;                             /* of a worker: the most of any step */
+    size_t scratch_bytes;                             /* of a worker: the most of any instruction */
 } elq_program;
 
 /* How n pictures are run: in chunks of `chunk`. alone: every worker runs whole chunks, in an arena of its own; else all
- * share the pieces of each step of one chunk after another. */
+ * share the pieces of each instruction of one chunk after another. */
 typedef struct {
     ptrdiff_t n, chunk;
     int alone, workers;
@@ -52,7 +52,8 @@ typedef struct {
 /* budget: bytes of activations that a core's cache holds. */
 elq_schedule elq_program_schedule(const elq_program *program, ptrdiff_t n, ptrdiff_t budget, int profile);
 
-/* Run a scheduled call. seconds: NULL, or of a schedule that is not `alone`, to which the time of every step is added. */
+/* Run a scheduled call. seconds: NULL, or of a schedule that is not `alone`: an instruction's, to which its time is
+ * added. */
 void elq_program_run(const elq_program *program, const elq_schedule *schedule, const void *x, void *y, void *memory,
                      double *seconds);
 

@@ -1,10 +1,10 @@
 /* The operations without a kernel of their own, a row of y at a time: plain loops over channels, which compilers
- * vectorize. Each is an elq_rows of infer/program.h; low of step->f32 and lo, hi of step->i8 clamp where a ReLU went into
+ * vectorize. Each is an elq_rows of infer/program.h; s->f32.low, and lo and hi of s->i8, clamp where a ReLU went into
  * it.
  *
  *   input_<f32|i8>         the caller's pictures, N C H W, as N H W C
- *   input_u8_<f32|i8>      the same of uint8, through step->table
- *   relu add scale_shift   add: lo_add, hi_add; scale_shift_i8: x times step->weights, int8
+ *   input_u8_<f32|i8>      the same of uint8, through s->table
+ *   relu add scale_shift   add: lo_add, hi_add; scale_shift_i8: x times s->weights, int8
  *   max_pool avg_pool      avg_pool_f32: the sum in the order of the window, times 1 / its size
  *   subsample pad flatten  flatten: in the order C H W, one row a picture */
 #ifndef ELQ_INFER_ROWS_H

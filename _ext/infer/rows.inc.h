@@ -7,7 +7,8 @@ static void transpose_row(const elq_shape *g, const element *x, element *y) {
         for (ptrdiff_t j = 0; j < g->w; j++) y[j * g->c + c] = x[c * g->h * g->w + j];
 }
 
-void NAME(input)(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+void NAME(input)(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+                 ptrdiff_t last) {
     const elq_shape *g = &s->shape;
     (void)residual;
     for (ptrdiff_t r = first; r < last; r++) {
@@ -16,7 +17,8 @@ void NAME(input)(const elq_step *s, const void *x, const void *residual, void *y
     }
 }
 
-void NAME(input_u8)(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+void NAME(input_u8)(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+                    ptrdiff_t last) {
     const elq_shape *g = &s->shape;
     const element *table = s->table;
     (void)residual;
@@ -42,7 +44,8 @@ static inline values larger(values a, values b) {
     return (values)(((__typeof__(a < b))b & chosen) | ((__typeof__(a < b))a & ~chosen));
 }
 
-void NAME(max_pool)(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+void NAME(max_pool)(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+                    ptrdiff_t last) {
     const elq_shape *g = &s->shape;
     (void)residual;
     for (ptrdiff_t r = first; r < last; r++)
@@ -73,7 +76,8 @@ void NAME(max_pool)(const elq_step *s, const void *x, const void *residual, void
         }
 }
 
-void NAME(subsample)(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+void NAME(subsample)(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+                     ptrdiff_t last) {
     const elq_shape *g = &s->shape;
     (void)residual;
     for (ptrdiff_t r = first; r < last; r++) {
@@ -84,7 +88,8 @@ void NAME(subsample)(const elq_step *s, const void *x, const void *residual, voi
     }
 }
 
-void NAME(pad)(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+void NAME(pad)(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+               ptrdiff_t last) {
     const elq_shape *g = &s->shape;
     (void)residual;
     for (ptrdiff_t r = first; r < last; r++) {
@@ -105,7 +110,8 @@ void NAME(pad)(const elq_step *s, const void *x, const void *residual, void *y, 
     }
 }
 
-void NAME(flatten)(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+void NAME(flatten)(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+                   ptrdiff_t last) {
     const elq_shape *g = &s->shape;
     const ptrdiff_t pixels = g->h * g->w, count = pixels * g->c;
     (void)residual;
@@ -115,7 +121,8 @@ void NAME(flatten)(const elq_step *s, const void *x, const void *residual, void 
                 ((element *)y)[n * count + c * pixels + i] = ((const element *)x)[n * count + i * g->c + c];
 }
 
-void NAME(relu)(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+void NAME(relu)(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+                ptrdiff_t last) {
     const ptrdiff_t row = s->shape.q * s->shape.o;
     const element *from = x;
     element *to = y;

@@ -9,7 +9,7 @@ typedef float element;
 
 static inline float at_least(float v, float low) { return v < low ? low : v; }
 
-void elq_rows_add_f32(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+void elq_rows_add_f32(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
                       ptrdiff_t last) {
     const ptrdiff_t row = s->shape.q * s->shape.o;
     const float *a = x, *b = residual, low = s->f32.low;
@@ -17,7 +17,7 @@ void elq_rows_add_f32(const elq_step *s, const void *x, const void *residual, vo
     for (ptrdiff_t i = first * row; i < last * row; i++) to[i] = at_least(a[i] + b[i], low);
 }
 
-void elq_rows_scale_shift_f32(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+void elq_rows_scale_shift_f32(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
                               ptrdiff_t last) {
     const ptrdiff_t channels = s->shape.o, pixels = s->shape.q;
     const float *scale = s->f32.scale, *bias = s->f32.bias, low = s->f32.low;
@@ -29,7 +29,7 @@ void elq_rows_scale_shift_f32(const elq_step *s, const void *x, const void *resi
     }
 }
 
-void elq_rows_avg_pool_f32(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+void elq_rows_avg_pool_f32(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
                            ptrdiff_t last) {
     const elq_shape *g = &s->shape;
     const float share = 1 / (float)(g->kh * g->kw), low = s->f32.low;

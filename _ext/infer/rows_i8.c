@@ -10,14 +10,15 @@ typedef int8_t element;
 enum { AVERAGED = 256 }; /* channels whose sums are kept at a time */
 
 /* y[at] from the sum of channel o (0 for an average): the sum itself, or requantized. */
-static inline void finish(const elq_step *s, uint32_t sum, ptrdiff_t o, void *y, ptrdiff_t at) {
+static inline void finish(const elq_instruction *s, uint32_t sum, ptrdiff_t o, void *y, ptrdiff_t at) {
     const elq_tail_i8 *tail = &s->i8;
     const int32_t a = (int32_t)(sum + (uint32_t)tail->b[o]);
     if (s->raw) ((int32_t *)y)[at] = a;
     else ((int8_t *)y)[at] = (int8_t)elq_requantize(a, tail->l, tail->q[o], tail->s[o], tail->lo[o], tail->hi[o]);
 }
 
-void elq_rows_add_i8(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first, ptrdiff_t last) {
+void elq_rows_add_i8(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+                     ptrdiff_t last) {
     const ptrdiff_t row = s->shape.q * s->shape.o;
     const int8_t *a = x, *b = residual;
     const int32_t q_a = s->i8.q_v, q_b = s->i8.q_r, half = (int32_t)1 << (s->i8.s_add - 1);
@@ -29,7 +30,7 @@ void elq_rows_add_i8(const elq_step *s, const void *x, const void *residual, voi
     }
 }
 
-void elq_rows_scale_shift_i8(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+void elq_rows_scale_shift_i8(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
                              ptrdiff_t last) {
     const ptrdiff_t channels = s->shape.o, pixels = s->shape.q;
     const int8_t *from = x, *weights = s->weights;
@@ -41,7 +42,7 @@ void elq_rows_scale_shift_i8(const elq_step *s, const void *x, const void *resid
         }
 }
 
-void elq_rows_avg_pool_i8(const elq_step *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+void elq_rows_avg_pool_i8(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
                           ptrdiff_t last) {
     const elq_shape *g = &s->shape;
     int32_t sums[AVERAGED];

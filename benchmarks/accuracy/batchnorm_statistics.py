@@ -28,11 +28,11 @@ COUNTS = (1, 5, 10, 50, 200)
 def shares(folder: Path, network: str) -> list[float]:
     """Per cent of the held-out images that W_hat of a run has right, statistics by statistics."""
     run = RunRecord.read(folder)
-    subject = EXPERIMENTS[run.config["recipe"]]
-    if not subject.hold_out:
+    experiment = EXPERIMENTS[run.config["recipe"]]
+    if not experiment.hold_out:
         raise SystemExit(f"{folder} is a run of {run.config['recipe']}, which holds no training images out")
-    train, held = datasets.hold_out(datasets.load(subject.data, None, "train"), subject.hold_out)
-    net, info = open_network(checkpoint.read(network), subject.model, train)
+    train, held = datasets.hold_out(datasets.load(experiment.data, None, "train"), experiment.hold_out)
+    net, info = open_network(checkpoint.read(network), experiment.model, train)
     train, held = datasets.adapted(train, info), datasets.adapted(held, info)
     before = statistics(net)
     state = State.load(folder / "state.safetensors", net)
@@ -44,7 +44,7 @@ def shares(folder: Path, network: str) -> list[float]:
     for values in (before, after):
         net.load_state_dict(net.state_dict() | values)
         found.append(accuracy(net, held))
-    batches = Batches(train, subject.batch_size, augment=datasets.default_augment(train), seed=run.seed)
+    batches = Batches(train, experiment.batch_size, augment=datasets.default_augment(train), seed=run.seed)
     for count in COUNTS:
         reestimate(net, batches, count)
         found.append(accuracy(net, held))

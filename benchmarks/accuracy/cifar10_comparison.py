@@ -16,7 +16,7 @@ from elq_ref.runs.record import RunRecord
 from ..result_text import made_by
 from .jobs import Job, Series, add_options, work_off, write_table
 
-METHODS = (  # in the order of what is most worth knowing
+METHODS_AND_LEVELS = (  # in the order of what is most worth knowing
     ("elq", "ternary"),
     ("twn", "ternary"),
     ("float", None),
@@ -35,7 +35,7 @@ def jobs(recipe: str, checkpoint: str | None, seeds: list[int], more: list[str])
     Beside the methods ELQ with the plan of headlines.py, into which more trials went, in as many passes.
     """
     longer = ["--headline", *([] if "--quick" in more else ["--passes", f"{PASSES:g}"])]
-    kinds = [(method, levels, []) for method, levels in METHODS]
+    kinds = [(method, levels, []) for method, levels in METHODS_AND_LEVELS]
     kinds += [("elq", levels, longer) for levels in ("ternary", "binary")]
     first = [recipe, checkpoint] if checkpoint else [recipe]
     return [_job(first, seed, *kind, more) for seed in seeds for kind in kinds]

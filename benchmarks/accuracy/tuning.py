@@ -9,7 +9,7 @@ The plans (elq_ref/training/plans.py) take the best of each line, judged on 5,00
 
 from elq_ref.cli.output import table as aligned
 
-from .cifar10_comparison import METHODS
+from .cifar10_comparison import METHODS_AND_LEVELS
 from .jobs import Job, exploring, work_off, write_table
 
 RATES, PASSES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), 3.0
@@ -18,7 +18,7 @@ RATES, PASSES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), 3.0
 def jobs(recipe: str, network: str) -> list[Job]:
     """A job a method and learning rate."""
     made = []
-    for method, levels in METHODS:
+    for method, levels in METHODS_AND_LEVELS:
         for rate in RATES:
             words = [recipe, network, "--method", method, "--passes", f"{PASSES:g}", "--lr", f"{rate:g}"]
             words += ["--levels", levels] if levels else []
@@ -31,7 +31,7 @@ def main() -> int:
     everything = jobs(args.recipe, args.network)
     done, place, runs = work_off(everything, args)
     rows = [["top-1 % at lr", *(f"{rate:g}" for rate in RATES)]]
-    for method, levels in METHODS:
+    for method, levels in METHODS_AND_LEVELS:
         names = ["-".join(filter(None, (method, levels, f"lr{rate:g}"))) for rate in RATES]
         cells = [f"{runs[name].top1:.2f}" if name in runs else "-" for name in names]
         rows.append([f"{method} {levels or ''}".strip(), *cells])

@@ -77,7 +77,7 @@ def heading(title: str, given: argparse.Namespace) -> str:
     )
 
 
-class Report:
+class Comparison:
     """Lines that are printed as they come and collected for the file, with the figures in them; `lost` has where a peer
     was faster."""
 

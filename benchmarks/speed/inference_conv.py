@@ -13,7 +13,7 @@ from elq_ref.graph.codes import pack_codes
 from elq_ref.preprocessing import Normalization
 from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight
 
-from .inference_common import FLOAT, INT8, QUANTIZE, Report, arguments, with_integers
+from .inference_common import FLOAT, INT8, QUANTIZE, Comparison, arguments, with_integers
 
 CHANNELS, SIZE = 64, 56
 
@@ -45,9 +45,9 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--length", type=int, default=8, help="convolutions of a chain")
     given = parser.parse_args()
-    report = Report(f"Convolution 3x3, {CHANNELS} to {CHANNELS} channels on {SIZE}x{SIZE}", given)
+    comparison = Comparison(f"Convolution 3x3, {CHANNELS} to {CHANNELS} channels on {SIZE}x{SIZE}", given)
     for levels in ("binary", "ternary"):
         network = chain(levels, given.length)
-        report.compare(f"{levels} weights, float32 activations", network, FLOAT, (1,), given.length)
-        report.compare(f"{levels} weights, int8 activations", with_integers(network), INT8, (1,), given.length)
-    report.finish()
+        comparison.compare(f"{levels} weights, float32 activations", network, FLOAT, (1,), given.length)
+        comparison.compare(f"{levels} weights, int8 activations", with_integers(network), INT8, (1,), given.length)
+    comparison.finish()

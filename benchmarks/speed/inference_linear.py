@@ -14,7 +14,7 @@ from elq_ref.graph.codes import pack_codes
 from elq_ref.preprocessing import Normalization
 from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight
 
-from .inference_common import QUANTIZE, Report, arguments, with_integers
+from .inference_common import QUANTIZE, Comparison, arguments, with_integers
 
 SIZE, PICTURE = 4096, (16, 16, 16)
 INT8 = ("elq int8", "limit int8", "onnxruntime u8s8")
@@ -46,10 +46,10 @@ def chain(levels: str, length: int) -> PackedNetwork:
 def main() -> None:
     """Parse, run, print."""
     given = arguments(__doc__, seconds=2.0).parse_args()
-    report = Report(f"Fully connected {SIZE} x {SIZE}, one vector", given)
+    comparison = Comparison(f"Fully connected {SIZE} x {SIZE}, one vector", given)
     for levels in ("ternary", "binary"):
         for length in (1, 4):
             network, what = chain(levels, length), f"{levels} weights, {length} layer(s)"
-            report.compare(f"{what}, int8 activations", with_integers(network), INT8, (1,), length)
-            report.compare(f"{what}, float32 activations", network, FLOAT, (1,), length)
-    report.finish()
+            comparison.compare(f"{what}, int8 activations", with_integers(network), INT8, (1,), length)
+            comparison.compare(f"{what}, float32 activations", network, FLOAT, (1,), length)
+    comparison.finish()

@@ -8,7 +8,7 @@ All compute the same function: their logits for one picture are compared. Every 
 many threads, pinned to the same cores; they take turns. Run it on an idle machine.
 """
 
-from .inference_common import FLOAT, INT8, Report, arguments, quantized_model, with_integers
+from .inference_common import FLOAT, INT8, Comparison, arguments, quantized_model, with_integers
 
 MODELS = {"resnet20": ((3, 32, 32), 10), "resnet18": ((3, 224, 224), 1000)}
 
@@ -21,14 +21,14 @@ def main() -> None:
     parser.add_argument("--levels", nargs="+", choices=("ternary", "binary"), default=["binary", "ternary"])
     parser.add_argument("--activations", nargs="+", choices=("float32", "int8"), default=["float32", "int8"])
     given = parser.parse_args()
-    report = Report("Whole networks", given)
+    comparison = Comparison("Whole networks", given)
     for name in given.models:
         shape, classes = MODELS[name]
         for levels in given.levels:
             network = quantized_model(name, shape, classes, levels)
             if "float32" in given.activations:
-                report.compare(f"{name}, {levels} weights, float32 activations", network, FLOAT, given.batch)
+                comparison.compare(f"{name}, {levels} weights, float32 activations", network, FLOAT, given.batch)
             if "int8" in given.activations:
                 network = with_integers(network)
-                report.compare(f"{name}, {levels} weights, int8 activations", network, INT8, given.batch)
-    report.finish()
+                comparison.compare(f"{name}, {levels} weights, int8 activations", network, INT8, given.batch)
+    comparison.finish()

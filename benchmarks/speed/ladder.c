@@ -237,7 +237,7 @@ static void to_packed_panels(const uint8_t *rows, void *weights) {
         }
 }
 
-INLINE void decode(const uint8_t *codes, int8_t *panel) {
+INLINE void decode_panel(const uint8_t *codes, int8_t *panel) {
     const __m256i mask = _mm256_set1_epi8(3), one = _mm256_set1_epi8(1);
     for (int k = 0; k < STEPS; k += 4, codes += 4 * LANES) {
         __m256i four = load(codes);
@@ -251,8 +251,8 @@ static AVX2 void decoded_in_every_call(const int8_t *x, const void *weights, int
     int8_t panel[2 * LANES * K] __attribute__((aligned(ALIGN)));
     bordered(x, band, 0x80);
     for (int o = 0; o < O; o += 2 * LANES) {
-        decode(w->codes + o * K / 4, panel);
-        decode(w->codes + (o + LANES) * K / 4, panel + LANES * K);
+        decode_panel(w->codes + o * K / 4, panel);
+        decode_panel(w->codes + (o + LANES) * K / 4, panel + LANES * K);
         rows_of_tiles(band, panel, w->excess + o, y + o);
     }
 }

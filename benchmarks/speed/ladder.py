@@ -54,7 +54,7 @@ def shipped(seconds: float, x: np.ndarray, rows: np.ndarray) -> list[tuple[str, 
     found = []
     for name in dict.fromkeys(["elq_conv_i8i32_t2__avx2", None]):
         try:
-            layer = _infer.Layer("int8 sums", "ternary", rows, *geometry, tail, name=name)
+            layer = _infer.PackedLayer("int8 sums", "ternary", rows, *geometry, tail, name=name)
         except ValueError:  # this CPU has no AVX2
             continue
         if found and layer.name == found[0][0]:

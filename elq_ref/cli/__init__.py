@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     words = sys.argv[1:] if argv is None else argv
     args = None
+    code: int
     try:
         args = parser(words).parse_args(words)  # imports the kernels, which refuse a wrong ELQ_ISA
         if args.command in ("demo", "train", "quantize", "reproduce", "eval"):

@@ -14,13 +14,13 @@ from ..machine import cpu_name
 from ..runtime import PackedNetwork
 from ..timing import Timed, missing, percentiles, take_turns
 from .bench_tables import tables
-from .output import Result, add_activations
+from .output import Commands, Result, add_activations
 
 PEERS = ("onnxruntime fp32", "onnxruntime u8s8")
 ROUNDS = 7
 
 
-def add(commands: argparse._SubParsersAction) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser("bench", help="time a packed network, layer by layer, and beside other runtimes")
     command.add_argument("network", help="packed network (.elq)")
     command.add_argument("--batch", type=int, nargs="+", default=[1, 64], help="pictures a call (default 1 64)")

@@ -7,18 +7,18 @@ import argparse
 import numpy as np
 
 from .. import datasets
-from ..deploy.calibration import RULES, ErrorOfValue, calibrate, value_errors
+from ..deploy.calibration import RULES, ErrorOfValue, Watch, calibrate, value_errors
 from ..pictures import read_picture
 from ..runtime import PackedNetwork
-from .output import Result, progress, table
+from .output import Commands, Result, progress, table
 from .picture_files import listed
 
-REPORTED = 128  # pictures that the report of errors is made on, at most
+MEASURED = 128  # pictures that the table of errors is measured on, at most
 
 
-def add(commands: argparse._SubParsersAction) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
-        "calibrate", help="choose the scales of int8 activations from pictures, and report the error that they add"
+        "calibrate", help="choose the scales of int8 activations from pictures, and measure the error that they add"
     )
     command.add_argument("network", help="packed network (.elq)")
     source = command.add_mutually_exclusive_group(required=True)
@@ -38,11 +38,11 @@ def run(args: argparse.Namespace) -> Result:
     packed = PackedNetwork.load(args.network)
     pictures = _sample(args, packed)
 
-    def watch(label: str):
+    def watch(label: str) -> Watch:
         return lambda batches: progress(batches, len(batches), label)
 
     calibrated = calibrate(packed, pictures, args.method, watch("calibrate"))
-    errors = value_errors(calibrated, pictures[_spread(len(pictures), REPORTED)], watch("compare"))
+    errors = value_errors(calibrated, pictures[_spread(len(pictures), MEASURED)], watch("compare"))
     calibrated.save(args.output)
     result = {
         "file": args.output,
@@ -63,7 +63,8 @@ def _sample(args: argparse.Namespace, packed: PackedNetwork) -> np.ndarray:
         chosen = [paths[i] for i in _spread(len(paths), args.count)]
         return np.stack([read_picture(p, shape, metadata.resize) for p in progress(chosen, len(chosen), "pictures")])
     train = datasets.load_for(args.data, args.data_dir, "train", shape, metadata.classes, metadata.resize)
-    return train.images[_spread(len(train), args.count)]
+    images: np.ndarray = train.images[_spread(len(train), args.count)]
+    return images
 
 
 def _spread(total: int, count: int) -> np.ndarray:

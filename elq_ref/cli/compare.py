@@ -8,10 +8,10 @@ from ..files import atomic_write
 from ..runs.comparison import differences, grouped, half_interval, reference, unlike
 from ..runs.comparison import table as rows_of
 from ..runs.record import read_runs
-from .output import Result, table
+from .output import Commands, Result, table
 
 
-def add(commands: argparse._SubParsersAction) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser("compare", help="means of finished runs over seeds, and paired differences")
     command.add_argument(
         "runs", nargs="+", metavar="RUN", help="folder of a run, or FILE.jsonl#NAME, which may have * and ?"

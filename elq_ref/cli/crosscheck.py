@@ -11,11 +11,11 @@ from .. import checkpoint, crosscheck, datasets
 from ..crosscheck.trace import files
 from ..datasets import Batches
 from .networks import add_data, open_network
-from .output import Result
+from .output import Commands, Result
 from .plan_options import add_plan, plan_of
 
 
-def add(commands: argparse._SubParsersAction) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser("crosscheck", help="check another implementation against this one")
     actions = command.add_subparsers(dest="action", required=True, metavar="record | compare | schema")
     schema = actions.add_parser("schema", help="what a trace holds, for who writes one")
@@ -45,17 +45,17 @@ def run_schema(args: argparse.Namespace) -> Result:
 
 
 def run_compare(args: argparse.Namespace) -> Result:
-    report = crosscheck.compare(args.ours, args.theirs)
+    found = crosscheck.compare(args.ours, args.theirs)
     result = {
-        "ok": report.ok,
-        "tensors": len(report.findings),
-        "differing": sum(not f.ok for f in report.findings),
-        "first": None if report.first is None else str(report.first),
-        "only_ours": report.only_ours,
-        "only_theirs": report.only_theirs,
+        "ok": found.ok,
+        "tensors": len(found.findings),
+        "differing": sum(not f.ok for f in found.findings),
+        "first": None if found.first is None else str(found.first),
+        "only_ours": found.only_ours,
+        "only_theirs": found.only_theirs,
     }
-    text = "\n".join(chain([report.table()] if args.all else [], [str(report)]))
-    return result, text, 0 if report.ok else 1
+    text = "\n".join(chain([found.table()] if args.all else [], [str(found)]))
+    return result, text, 0 if found.ok else 1
 
 
 def run_record(args: argparse.Namespace) -> Result:

@@ -22,7 +22,7 @@ from ..training.evaluate import count_correct, reestimate
 from ..training.float_training import fit
 from ..training.plans import named_plan
 from ..training.sgd import SGD, Schedule
-from .output import Result, progress, table
+from .output import Commands, Result, progress, table
 from .running import carry_out
 
 MODEL = "digits_cnn"
@@ -32,7 +32,7 @@ BATCH = 64
 LEVELS = ("ternary", "binary")
 
 
-def add(commands: argparse._SubParsersAction) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser("demo", help="the main job on real digits: train, quantize, pack, run")
     command.add_argument("--out", default="elq-demo", help="folder for everything that is made (default: elq-demo)")
     command.add_argument("--seed", type=int, default=0)

@@ -10,10 +10,10 @@ from ..runs.measures import count_correct_packed
 from ..runtime import PackedNetwork
 from ..training.evaluate import count_correct
 from .networks import add_data, load_data, open_network
-from .output import Result, add_activations, is_packed
+from .output import Commands, Result, add_activations, is_packed
 
 
-def add(commands: argparse._SubParsersAction) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser("eval", help="accuracy of a checkpoint or a packed network on the test images")
     command.add_argument("file", help="checkpoint (.safetensors, .pth, .th) or packed network (.elq)")
     command.add_argument("--model", help="model name, where a checkpoint does not say it")

@@ -13,10 +13,10 @@ from ..graph.info import NetworkInfo
 from ..preprocessing import Normalization
 from ..runtime import PackedNetwork
 from .networks import model_name, open_network
-from .output import Result, is_packed
+from .output import Commands, Result, is_packed
 
 
-def add(commands: argparse._SubParsersAction) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser("export-onnx", help="write a network with float32 weights as ONNX (package onnx)")
     command.add_argument("file", help="checkpoint (.safetensors, .pth, .th) or packed network (.elq)")
     command.add_argument("--model", help="model name, where a checkpoint does not say it")

@@ -6,10 +6,10 @@ import argparse
 
 from .. import extensions, kernels, runtime
 from ..training.state import environment
-from .output import Result
+from .output import Commands, Result
 
 
-def add(commands: argparse._SubParsersAction) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser("info", help="versions, and which kernels run on this machine")
     command.set_defaults(run=run)
 

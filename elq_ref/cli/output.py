@@ -6,10 +6,11 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
 Result = tuple[dict[str, Any], str, int]  # the JSON object, the text, the exit code
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # to which a command adds itself
 _bars: list[Any] = []  # that are open
 
 

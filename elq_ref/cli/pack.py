@@ -7,10 +7,10 @@ import argparse
 from .. import checkpoint, datasets
 from ..deploy import pack
 from .networks import add_data, open_network
-from .output import Result
+from .output import Commands, Result
 
 
-def add(commands: argparse._SubParsersAction) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "pack", help="pack a checkpoint: quantized weights as 1-2 bits, the others as float32"
     )

@@ -52,7 +52,8 @@ def changed(plan: Plan, settings: Sequence[str]) -> Plan:
 def _setting(text: str, plan: Plan) -> tuple[str, Any]:
     """NAME=VALUE with the value read as the type that the option's default has."""
     name, equals, value = text.partition("=")
-    kinds = {f.name: type(f.default) for f in fields(plan) if f.name not in ("levels", "method")}  # options themselves
+    settings = [f for f in fields(plan) if f.name not in ("levels", "method")]  # these two have options of their own
+    kinds: dict[str, Any] = {f.name: type(f.default) for f in settings}
     if not equals or name not in kinds:
         raise ValueError(f"--set {text}: wanted NAME=VALUE with NAME one of {', '.join(kinds)}")
     kind = kinds[name]

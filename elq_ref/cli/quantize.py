@@ -8,12 +8,12 @@ from .. import checkpoint, datasets
 from ..datasets import Batches
 from ..runs.run import Run
 from .networks import add_data, open_network
-from .output import Result
+from .output import Commands, Result
 from .plan_options import add_plan, plan_of
 from .running import carry_out, result_text
 
 
-def add(commands: argparse._SubParsersAction) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser("quantize", help="quantize a trained checkpoint, with ELQ or a rival, and pack it")
     command.add_argument("checkpoint", help="float checkpoint: .safetensors, .pth or .th")
     command.add_argument("--model", help="model name, where the checkpoint does not say it")

@@ -1,15 +1,15 @@
-"""elq report: finished runs as one page of pictures."""
+"""elq report: finished runs as one page of plots."""
 
 from __future__ import annotations
 
 import argparse
 
 from ..runs.record import read_runs
-from .output import Result
+from .output import Commands, Result
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("report", help="draw finished runs: one page, its pictures also as PNG")
+def add(commands: Commands) -> None:
+    command = commands.add_parser("report", help="draw finished runs: one page, its plots also as PNG")
     command.add_argument(
         "runs", nargs="+", metavar="RUN", help="folder of a run, or FILE.jsonl#NAME, which may have * and ?"
     )

@@ -22,12 +22,12 @@ from ..runs.recipes import (
 from ..runs.run import Run
 from ..training.plans import levels_of
 from .networks import open_network
-from .output import Result
+from .output import Commands, Result
 from .plan_options import add_settings, changed
 from .running import carry_out, result_text
 
 
-def add(commands: argparse._SubParsersAction) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser("reproduce", help="run a recipe of the comparison, from checkpoint to packed file")
     command.add_argument("recipe", help=", ".join(EXPERIMENTS))
     command.add_argument("checkpoint", nargs="?", help="trained network (default: where it lies in the data folder)")
@@ -52,13 +52,13 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> Result:
     if args.recipe not in EXPERIMENTS:
         raise ValueError(f"there is no recipe {args.recipe!r}; there are: {', '.join(EXPERIMENTS)}")
-    subject, levels = EXPERIMENTS[args.recipe], levels_of("comparison", args.method, args.levels)
+    experiment, levels = EXPERIMENTS[args.recipe], levels_of("comparison", args.method, args.levels)
     passes = QUICK_PASSES if args.quick else args.passes
     if passes is not None and not passes > 0:
         raise ValueError(f"--passes is {passes}, wanted a number > 0")
-    train, judge, test = _parts(subject, args.data_dir)
-    file = checkpoint.read(subject.find_checkpoint(args.checkpoint, args.data_dir))
-    net, info = open_network(file, subject.model, train)
+    train, judge, test = _parts(experiment, args.data_dir)
+    file = checkpoint.read(experiment.find_checkpoint(args.checkpoint, args.data_dir))
+    net, info = open_network(file, experiment.model, train)
     plan, sgd = recipe(
         args.method,
         levels,
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> Result:
     given = {"lr": args.lr, "weight_decay": args.weight_decay}
     sgd = replace(sgd, **{k: v for k, v in given.items() if v is not None})
     train, judge, test = (datasets.adapted(part, info) for part in (train, judge, test))
-    batches = Batches(train, subject.batch_size, augment=datasets.default_augment(train), seed=args.seed)
+    batches = Batches(train, experiment.batch_size, augment=datasets.default_augment(train), seed=args.seed)
     config = {
         "recipe": args.recipe,
         "method": args.method,
@@ -79,9 +79,9 @@ def run(args: argparse.Namespace) -> Result:
         "seed": args.seed,
         "headline": args.headline,
         "first_last_float": args.first_last_float,
-        "model": subject.model,
+        "model": experiment.model,
         "checkpoint": {"name": file.path.name, "sha256": file.sha256},
-        "judge": f"{len(judge):,} {'held-out' if subject.hold_out else 'training'} images",
+        "judge": f"{len(judge):,} {'held-out' if experiment.hold_out else 'training'} images",
         "plan": plan.to_json(),
         "sgd": asdict(sgd),
         "command": _command(args),
@@ -91,15 +91,15 @@ def run(args: argparse.Namespace) -> Result:
         resume=args.resume,
     )
     what = f"{args.recipe}, {args.method if levels == 'float' else f'{levels} by {args.method}'}, seed {args.seed}"
-    return result, result_text(result, what, args.method, "held-out" if subject.hold_out else "test"), 0
+    return result, result_text(result, what, args.method, "held-out" if experiment.hold_out else "test"), 0
 
 
-def _parts(subject: Experiment, data_dir: str | None) -> tuple[Dataset, Dataset, Dataset]:
+def _parts(experiment: Experiment, data_dir: str | None) -> tuple[Dataset, Dataset, Dataset]:
     """What trains, what the run is measured on while it goes on, and what its packed file is measured on at the end."""
-    if subject.hold_out:
-        train, held = datasets.hold_out(datasets.load(subject.data, data_dir, "train"), subject.hold_out)
+    if experiment.hold_out:
+        train, held = datasets.hold_out(datasets.load(experiment.data, data_dir, "train"), experiment.hold_out)
         return train, held, held
-    train, test = datasets.load(subject.data, data_dir, "both")
+    train, test = datasets.load(experiment.data, data_dir, "both")
     return train, datasets.hold_out(train, min(JUDGES, len(train) // 5))[1], test
 
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from ..machine import megabytes, peak_memory
 from ..runtime import PackedNetwork, Session
-from .output import Result, add_activations
+from .output import Commands, Result, add_activations
 from .picture_files import Picture, listed, read_in_batches
 
 
-def add(commands: argparse._SubParsersAction) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser("run", help="classify pictures with a packed network")
     command.add_argument("network", help="packed network (.elq)")
     command.add_argument(
@@ -82,4 +82,5 @@ def line(found: dict[str, Any]) -> str:
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Shares float64 (N, classes) that sum to 1."""
     exps = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    return exps / exps.sum(1, keepdims=True)
+    shares: np.ndarray = exps / exps.sum(1, keepdims=True)
+    return shares

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 
 from ..runtime import PackedNetwork
-from .output import Result, is_packed, table
+from .output import Commands, Result, is_packed, table
 
 
-def add(commands: argparse._SubParsersAction) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser("summary", help="the layers of a checkpoint or a packed network")
     command.add_argument("file")
     command.set_defaults(run=run)

@@ -15,10 +15,10 @@ from ..training.float_training import fit, float_plan
 from ..training.sgd import SGD, Schedule
 from ..training.stages import stage_steps
 from .networks import add_data
-from .output import Result, progress
+from .output import Commands, Result, progress
 
 
-def add(commands: argparse._SubParsersAction) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser("train", help="train a model in float32")
     command.add_argument("--model", required=True, help=", ".join(models.MODELS))
     add_data(command)

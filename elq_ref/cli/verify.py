@@ -17,7 +17,7 @@ from ..datasets import Dataset
 from ..statements import Line, Subject, statements
 from ..statements.subject import random_pictures
 from .networks import open_network
-from .output import Result
+from .output import Commands, Result
 
 PICTURES = 8
 WIDTHS = {
@@ -31,13 +31,13 @@ WIDTHS = {
 }
 
 
-def add(commands: argparse._SubParsersAction) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser("verify", help="check the method's statements numerically, in float64")
     command.add_argument("--model", help="check those about losses on this model instead of a small CNN")
     command.add_argument("--checkpoint", help="its weights (default: random)")
     command.add_argument("--data", help="digits, mnist, cifar10, or a path to such a folder (default: noise)")
     command.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
-    command.add_argument("--plot", metavar="DIR", help="draw pictures into DIR, too (needs matplotlib)")
+    command.add_argument("--plot", metavar="DIR", help="draw plots into DIR, too (needs matplotlib)")
     command.set_defaults(run=run)
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from .report import Finding, Report, compare
+from .differences import Differences, Finding, compare
 from .trace import Trace, load, schema
 
-__all__ = ["Finding", "Report", "Trace", "compare", "load", "record", "schema"]
+__all__ = ["Differences", "Finding", "Trace", "compare", "load", "record", "schema"]
 
 
 def __getattr__(name: str) -> Any:

@@ -67,10 +67,7 @@ CASE/NAME; the case's group says "op", "attributes" and, in order, the names of 
 def schema() -> str:
     """Text that says how a trace is laid out, for who writes one."""
     width = max(len(kind) + len(names) for kind, (names, _) in KINDS.items()) + 3
-    rows = [
-        f"  {kind + (f'/<{names}>' if names else ''):<{width}}  {text}"
-        for kind, (names, text) in KINDS.items()
-    ]
+    rows = [f"  {kind + (f'/<{names}>' if names else ''):<{width}}  {text}" for kind, (names, text) in KINDS.items()]
     return _LAYOUT.format(kinds="\n".join(rows))
 
 
@@ -99,7 +96,7 @@ class Trace:
             return {key: inside[key] for key in [*entry["inputs"], *entry["outputs"]]}
         kinds, order = list(KINDS), {p: i for i, p in enumerate(self.meta.get("parameters", []))}
 
-        def place(key: str) -> tuple:
+        def place(key: str) -> tuple[Any, ...]:
             kind, _, rest = key.partition("/")
             return kinds.index(kind), [(order.get(part, len(order)), part) for part in rest.split("/")]
 
@@ -128,9 +125,7 @@ def load(path: str | os.PathLike[str]) -> Trace:
     meta = _meta(meta_path) if meta_path.exists() else {}
     wanted = meta.get("tensors", {}).get("sha256")
     if wanted is not None and hashlib.sha256(tensors_path.read_bytes()).hexdigest() != wanted:
-        raise FormatError(
-            f"{tensors_path}: sha256 is not the one that {meta_path.name} states ({wanted[:12]}...)"
-        )
+        raise FormatError(f"{tensors_path}: sha256 is not the one that {meta_path.name} states ({wanted[:12]}...)")
     try:
         with safe_open(tensors_path, framework="numpy") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -167,9 +162,7 @@ def _names(value: Any) -> bool:
 
 
 def _groups(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(g, dict) and isinstance(g.get("name"), str) for g in value
-    )
+    return isinstance(value, list) and all(isinstance(g, dict) and isinstance(g.get("name"), str) for g in value)
 
 
 def _bounds(value: Any) -> bool:
@@ -198,6 +191,4 @@ def _check_cases(path: Path, tensors: dict[str, np.ndarray], meta: dict[str, Any
     for group in meta.get("groups", []):
         for key in [*group["inputs"], *group["outputs"]]:
             if f"{group['name']}/{key}" not in tensors:
-                raise FormatError(
-                    f"{path}: the JSON lists {group['name']}/{key}, the file has no such tensor"
-                )
+                raise FormatError(f"{path}: the JSON lists {group['name']}/{key}, the file has no such tensor")

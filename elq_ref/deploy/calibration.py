@@ -7,7 +7,7 @@ value_errors: what that adds to the error of every value
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ BINS = 4096
 BATCH = 32
 RULES = ("min-max", "percentile", "mse")
 PERCENTILE = 99.99
+Watch = Callable[[Sequence[int]], Iterable[int]]  # over the batches' first pictures: a progress bar, say
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,7 @@ def scale(h: Histogram, method: str) -> float:
 
 
 def histograms(
-    network: PackedNetwork, pictures: np.ndarray, watch: Callable[[Iterable[int]], Iterable[int]] = iter
+    network: PackedNetwork, pictures: np.ndarray, watch: Watch = iter
 ) -> dict[str, Histogram]:
     """A histogram of every scaled value of `network`, in float32, over pictures uint8 (N, C, H, W)."""
     found: dict[str, Histogram] = {}
@@ -123,7 +124,7 @@ def calibrate(
     network: PackedNetwork,
     pictures: np.ndarray,
     method: str = "mse",
-    watch: Callable[[Iterable[int]], Iterable[int]] = iter,
+    watch: Watch = iter,
 ) -> PackedNetwork:
     """`network` with an IntegerNetwork whose scales are chosen by `method` on pictures uint8 (N, C, H, W).
 
@@ -155,7 +156,7 @@ class ErrorOfValue:
 
 
 def value_errors(
-    network: PackedNetwork, pictures: np.ndarray, watch: Callable[[Iterable[int]], Iterable[int]] = iter
+    network: PackedNetwork, pictures: np.ndarray, watch: Watch = iter
 ) -> list[ErrorOfValue]:
     """The errors of every scaled value of a calibrated network, and of its logits (named "logits", scale 1), on
     pictures uint8 (N, C, H, W).
@@ -199,7 +200,7 @@ def _decibels(signal: float, noise: float) -> float | None:
 
 
 def _batches(
-    network: PackedNetwork, pictures: np.ndarray, watch: Callable[[Iterable[int]], Iterable[int]]
+    network: PackedNetwork, pictures: np.ndarray, watch: Watch
 ) -> Iterator[np.ndarray]:
     """The network's float32 input for BATCH pictures at a time."""
     for first in watch(range(0, len(pictures), BATCH)):

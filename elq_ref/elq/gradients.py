@@ -6,12 +6,12 @@
 With g = dL/dW at W, ghat = dL/dW at W_hat and s = dLp/d(L(W) - L(W_hat)), which is sign(L(W) - L(W_hat)) for the
 absolute value and min(0, that) for the positive part, the weights' gradient of L + a1 Lp is, by `Plan.gradient`:
 
-    constant            (1 + a1 s) g                          W_hat held: the exact derivative almost everywhere  [D]
+    constant            (1 + a1 s) g                          W_hat fixed: the exact derivative almost everywhere  [D]
     straight-through    (1 + a1 s) g - a1 s ghat              dW_hat/dW = 1                                       [D]
-    taylor-inner        g + a1 sign(<g, W - W_hat>) g         L(W) - L(W_hat) ~ <g, W - W_hat>, g held            [S, D]
-    taylor-elementwise  g + a1 |g| sign(W - W_hat)            its elementwise bound sum |g| |W - W_hat|, g held   [S, D]
+    taylor-inner        g + a1 sign(<g, W - W_hat>) g         L(W) - L(W_hat) ~ <g, W - W_hat>, g fixed           [S, D]
+    taylor-elementwise  g + a1 |g| sign(W - W_hat)            its elementwise bound sum |g| |W - W_hat|, g fixed  [S, D]
 
-and a2 E adds 2 a2 (W - W_hat) or a2 sign(W - W_hat), W_hat held. What is not quantized (biases, BatchNorm, float
+and a2 E adds 2 a2 (W - W_hat) or a2 sign(W - W_hat), W_hat fixed. What is not quantized (biases, BatchNorm, float
 layers) appears in both losses: its exact gradient is (1 + a1 s) dL(W) - a1 s dL(W_hat) in every mode [D]. The gradient
 of a frozen weight is exactly 0.
 
@@ -196,7 +196,7 @@ def _of_layer(layer: int) -> Callable[[Evaluated], list[np.ndarray]]:
 
 
 def _error_part(plan: Plan, gap: np.ndarray) -> np.ndarray:
-    """Gradient of a2 E, W_hat held."""
+    """Gradient of a2 E, W_hat fixed."""
     part: np.ndarray = plan.a2 * (2 * gap if plan.norm == "squared" else np.sign(gap))
     return part
 
@@ -204,7 +204,7 @@ def _error_part(plan: Plan, gap: np.ndarray) -> np.ndarray:
 def _moving_scale_part(
     plan: Plan, layer: int, terms: list[Term], gap: np.ndarray, w_hat: np.ndarray, slope: np.ndarray
 ) -> np.ndarray:
-    """What depends on W through alpha = alpha(W): the chain rule through it, codes held."""
+    """What depends on W through alpha = alpha(W): the chain rule through it, codes fixed."""
     codes = np.sign(w_hat)
     axes = tuple(range(1, w_hat.ndim)) if plan.per_channel else None
     pull = 2 * gap if plan.norm == "squared" else np.sign(gap)

@@ -46,7 +46,7 @@ def scale(w: np.ndarray, levels: str, rule: str = "elq", per_channel: bool = Fal
 
 
 def scale_slope(w: np.ndarray, levels: str, rule: str = "elq", per_channel: bool = False) -> np.ndarray:
-    """d alpha / d w, the codes held: array of w's shape.
+    """d alpha / d w, the codes fixed: array of w's shape.
 
     elq: sign(w) / n, and for ternary levels + 0.05 sign(w) at the first largest |w|  [D]. For the others
     sign(w) / k on the k weights of the support, 0 elsewhere. n, k per layer or per channel.
@@ -89,7 +89,8 @@ def dequantize(codes: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 def nearest_level(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
     """W_hat = dequantize(nearest_codes(w, alpha, levels), alpha), to the bit, in one sweep (elq_ref.kernels)."""
-    return kernels.nearest_level(w, alpha, levels == "ternary")
+    w_hat: np.ndarray = kernels.nearest_level(w, alpha, levels == "ternary")
+    return w_hat
 
 
 def ternarize(w: np.ndarray, rule: str = "elq", per_channel: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from .. import extensions
 from . import numpy_ops
 
 _train, _reason = extensions.load("_train")
-_chosen = numpy_ops if _train is None else _train
+_chosen: Any = numpy_ops if _train is None else _train
 
 conv2d = _chosen.conv2d
 conv2d_dx = _chosen.conv2d_dx
@@ -29,7 +29,9 @@ nearest_level = _chosen.nearest_level
 
 def max_pool(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """`numpy_ops.max_pool`; C counts the elements of a window in a byte, NumPy serves larger windows."""
-    return (_chosen if kernel[0] * kernel[1] <= 256 else numpy_ops).max_pool(x, kernel, stride)
+    chosen = _chosen if kernel[0] * kernel[1] <= 256 else numpy_ops
+    y, place = chosen.max_pool(x, kernel, stride)
+    return y, place
 
 
 def max_pool_backward(
@@ -37,7 +39,8 @@ def max_pool_backward(
 ) -> np.ndarray:
     """`numpy_ops.max_pool_backward` for what `max_pool` gave."""
     chosen = _chosen if place.dtype == np.uint8 else numpy_ops
-    return chosen.max_pool_backward(dy, place, x_shape, kernel, stride)
+    dx: np.ndarray = chosen.max_pool_backward(dy, place, x_shape, kernel, stride)
+    return dx
 
 
 def info() -> dict[str, Any]:

@@ -14,14 +14,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 Pair = tuple[int, int]
 
 
-def _columns(
-    x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> np.ndarray:
+def _columns(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> np.ndarray:
     """im2col: (groups, N * P * Q, C / groups * KH * KW), an output's inputs in the order of the weights."""
     n, c = x.shape[:2]
     xp = np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
     reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
-    windows = sliding_window_view(xp, reach, (2, 3))  # type: ignore[call-overload]  # N C rows columns KH KW
+    windows = sliding_window_view(xp, reach, (2, 3))  # N C rows columns KH KW
     windows = windows[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
     windows = windows.reshape(n, groups, c // groups, *windows.shape[2:])
     return windows.transpose(1, 0, 3, 4, 2, 5, 6).reshape(groups, -1, c // groups * kernel[0] * kernel[1])
@@ -47,13 +45,10 @@ def conv2d(
     x is 0 outside; first(o) is the first channel of the group of o. No bias is a bias of 0.
     """
     n, o = x.shape[0], w.shape[0]
-    p, q = (
-        (x.shape[2 + a] + 2 * padding[a] - dilation[a] * (w.shape[2 + a] - 1) - 1) // stride[a] + 1
-        for a in (0, 1)
-    )
-    columns = _columns(x, w.shape[2:], stride, padding, dilation, groups)  # type: ignore[arg-type]
+    p, q = ((x.shape[2 + a] + 2 * padding[a] - dilation[a] * (w.shape[2 + a] - 1) - 1) // stride[a] + 1 for a in (0, 1))
+    columns = _columns(x, w.shape[2:], stride, padding, dilation, groups)
     rows = columns @ w.reshape(groups, o // groups, -1).transpose(0, 2, 1)  # (g, NPQ, K) (g, K, O/g)
-    y = rows.transpose(1, 0, 2).reshape(n, p, q, o)
+    y: np.ndarray = rows.transpose(1, 0, 2).reshape(n, p, q, o)
     if bias is not None:
         y += bias
     return y.transpose(0, 3, 1, 2)
@@ -95,8 +90,8 @@ def conv2d_dw(
     groups: int = 1,
 ) -> np.ndarray:
     """Gradient of sum(dy * conv2d(x, w)) with respect to w, of shape `w_shape`."""
-    columns = _columns(x, w_shape[2:], stride, padding, dilation, groups)  # type: ignore[arg-type]
-    dw = _rows(dy, groups).transpose(0, 2, 1) @ columns  # (g, O/g, NPQ) (g, NPQ, K)
+    columns = _columns(x, (w_shape[2], w_shape[3]), stride, padding, dilation, groups)
+    dw: np.ndarray = _rows(dy, groups).transpose(0, 2, 1) @ columns  # (g, O/g, NPQ) (g, NPQ, K)
     return dw.reshape(w_shape)
 
 
@@ -106,7 +101,8 @@ def _axes(x: np.ndarray) -> tuple[int, ...]:
 
 def channel_sums(x: np.ndarray) -> np.ndarray:
     """sum of x over everything but its channels, taken in float64: (C) in x's dtype."""
-    return x.sum(_axes(x), dtype=np.float64).astype(x.dtype)
+    sums: np.ndarray = x.sum(_axes(x), dtype=np.float64).astype(x.dtype)
+    return sums
 
 
 def _column(v: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -171,15 +167,16 @@ def scale_shift(
     relu: bool = False,
 ) -> np.ndarray:
     """y = f(scale x + shift + residual) per channel, f = max(., 0) if `relu` else identity."""
-    y = x * _column(scale, x) + _column(shift, x)
+    y: np.ndarray = x * _column(scale, x) + _column(shift, x)
     if residual is not None:
         y += residual
-    return np.maximum(y, 0) if relu else y
+    return np.maximum(y, 0, out=y) if relu else y
 
 
 def relu(x: np.ndarray) -> np.ndarray:
     """y = max(x, 0), any shape; NaN stays."""
-    return np.maximum(x, 0)
+    y: np.ndarray = np.maximum(x, 0)
+    return y
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -236,4 +233,5 @@ def nearest_level(w: np.ndarray, alpha: np.ndarray, ternary: bool) -> np.ndarray
         codes = (w > half).astype(np.int8) - (w < -half).astype(np.int8)
     else:
         codes = np.where(w >= 0, np.int8(1), np.int8(-1))
-    return alpha * codes.astype(alpha.dtype) + alpha.dtype.type(0)
+    w_hat: np.ndarray = alpha * codes.astype(alpha.dtype) + alpha.dtype.type(0)
+    return w_hat

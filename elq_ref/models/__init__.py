@@ -25,4 +25,16 @@ def build(name: str, input_shape: tuple[int, int, int], classes: int = 10, seed:
     return MODELS[name](input_shape=input_shape, classes=classes, seed=seed)
 
 
-__all__ = ["MODELS", "build", *MODELS]
+__all__ = [
+    "MODELS",
+    "build",
+    "digits_cnn",
+    "lenet5",
+    "resnet18",
+    "resnet20",
+    "resnet32",
+    "resnet44",
+    "resnet56",
+    "resnet110",
+    "vgg_small",
+]

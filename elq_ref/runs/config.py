@@ -26,4 +26,5 @@ def _flat(config: dict[str, Any]) -> dict[str, Any]:
     if "plan" in config:
         plan = plan_from_json(config["plan"]).to_json()
         flat |= {f"plan {name}": value for name, value in plan.items()}
-    return json.loads(json.dumps(flat))
+    plain: dict[str, Any] = json.loads(json.dumps(flat))
+    return plain

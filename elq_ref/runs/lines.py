@@ -13,7 +13,7 @@ from typing import Any
 try:
     import fcntl
 except ImportError:  # Windows has none: there two processes must not add to one file at a time
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 from ..files import atomic_write
 from .record import MEASURED, RunRecord, names_in
@@ -25,7 +25,7 @@ def add_run(file: str | os.PathLike[str], name: str, run: RunRecord, *, curves: 
     """Add a run to a file of runs, whose lines stay in the order of their names; the file is made if there is none.
 
     A line has all that tables are made of, 3 kB; with `curves` also the steps, as means over blocks, and the layers, of
-    which a report draws pictures, 80 kB more. ValueError if the file has a run of this name.
+    which a report draws plots, 80 kB more. ValueError if the file has a run of this name.
     """
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)

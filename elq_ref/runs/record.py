@@ -59,12 +59,12 @@ class RunRecord:
     @property
     def method(self) -> str:
         """The method's name; "float" for float fine-tuning."""
-        return self.config.get("method", self.plan.method)
+        return str(self.config.get("method", self.plan.method))
 
     @property
     def levels(self) -> str:
         """ "ternary", "binary" or "float"."""
-        return self.config.get("levels", self.plan.levels)
+        return str(self.config.get("levels", self.plan.levels))
 
     @property
     def seed(self) -> int:
@@ -107,7 +107,7 @@ def read_runs(places: Iterable[str | os.PathLike[str]]) -> list[RunRecord]:
     FileNotFoundError for a pattern that no name fits.
     """
     runs: list[RunRecord] = []
-    for place in map(os.fspath, places):
+    for place in (os.fspath(p) for p in places):
         file, _, pattern = place.rpartition("#")
         if Path(place).is_file():
             runs += _of_file(Path(place), "*")

@@ -65,7 +65,8 @@ class CBackend:
             residual = reads[1] if len(reads) > 1 else None
             placed.append(replace(instruction, x=reads[0], residual=residual, y=places[instruction.name]))
         input_bytes = math.prod(self.instructions[0].shape) * input_width
-        return _infer.Program(placed, self.arena_bytes, input_bytes, self._classes * self._dtype.itemsize)
+        program: Program = _infer.Program(placed, self.arena_bytes, input_bytes, self._classes * self._dtype.itemsize)
+        return program
 
     def run(self, x: np.ndarray, seconds: np.ndarray | None = None) -> np.ndarray:
         """float32 (N, classes) of x float32 or uint8 (N, C, H, W), contiguous; or the raw int32 of x int8 or uint8.

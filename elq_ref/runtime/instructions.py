@@ -20,7 +20,7 @@ from .integer import HIGH, IntegerNode, IntegerWeight, Requantize
 from .native import Pair, _infer, geometry
 
 if TYPE_CHECKING:
-    from .._infer import Layer
+    from .._infer import PackedLayer
 
 Place = tuple[str, int]  # "arena", "input" or "output", and the offset there
 BLOCK_ROWS = 64  # rows of codes that are unpacked at a time to be put in another order
@@ -87,7 +87,7 @@ class Instruction:
     may_overwrite: tuple[str, ...] = ()
     source: str = ""  # the node of the graph
     macs: int = 0
-    layer: Layer | None = None
+    layer: PackedLayer | None = None
     rows: str = ""
     kernel: Pair = (1, 1)
     stride: Pair = (1, 1)
@@ -152,7 +152,7 @@ def _layer(
     if node.op == "linear":
         size = (1, 1, math.prod(size))
     weights = node.weight.levels if node.weight.levels in BITS else "full"
-    layer = _infer.Layer(activations, weights, _rows(fused), size, *geometry(node), tail)
+    layer = _infer.PackedLayer(activations, weights, _rows(fused), size, *geometry(node), tail)
     macs = math.prod(shape) * math.prod(node.weight.shape[1:])
     relu = fused.relu or getattr(fused.add or node, "lo", None) == 0
     op = " ".join([node.op] + ["add"] * (fused.add is not None) + ["relu"] * relu)

@@ -1,4 +1,4 @@
-"""The NumPy interpreter of a graph: the oracle that every kernel is held against. Plain, not fast.
+"""The NumPy interpreter of a graph: the oracle that every kernel is compared with. Plain, not fast.
 
 It multiplies by codes first and by alpha_o * scale_o afterwards, as the kernels do, so that both round
 alike; in float64 its result is exact for all practical purposes.

@@ -32,4 +32,5 @@ def kernel_name(node: Node, size: tuple[int, ...]) -> str:
     channels, height, width = size if len(size) == 3 else (*size, 1, 1)
     weight = required(node.weight)
     weights = weight.levels if weight.levels in BITS else "full"
-    return _infer.kernel_for("float32", weights, (height, width, channels), weight.shape[0], *geometry(node))
+    name: str = _infer.kernel_for("float32", weights, (height, width, channels), weight.shape[0], *geometry(node))
+    return name

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..graph.nodes import required
 from . import native
 from .c_backend import CBackend
+from .instructions import Instruction
 from .integer import to_int8
-from .numpy_backend import NumpyBackend
+from .numpy_backend import NumpyBackend, NumpyInstruction
 from .packed import PackedNetwork
 
 ACTIVATIONS = ("float32", "int8")
@@ -52,7 +54,7 @@ class Session:
             int8 = required(network.int8)
             table, self._factor = int8.table, int8.factor.astype(np.float64)
             self._scale = int8.scales[network.graph.input]
-        backend = NumpyBackend if native._infer is None else CBackend
+        backend: type[CBackend | NumpyBackend] = NumpyBackend if native._infer is None else CBackend
         self._backend = backend(network, activations, table)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -72,10 +74,8 @@ class Session:
         """
         seconds = np.zeros(len(self._backend.instructions))
         self._run(x, seconds)
-        return [
-            (instruction.name, instruction.op, instruction.runs, float(t), instruction.macs)
-            for instruction, t in zip(self._backend.instructions, seconds, strict=True)
-        ]
+        instructions: Sequence[Instruction | NumpyInstruction] = self._backend.instructions
+        return [(i.name, i.op, i.runs, float(t), i.macs) for i, t in zip(instructions, seconds, strict=True)]
 
     @property
     def kernels(self) -> dict[str, str]:

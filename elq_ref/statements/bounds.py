@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..elq.gradients import Objective, objective
+from ..elq.gradients import objective
 from ..elq.plan import Plan
 from .line import EPS, Line, largest
 from .subject import Subject, quantized, signed_labels
@@ -25,21 +25,19 @@ def lines(subject: Subject) -> Iterator[Line]:
             deployed = subject.loss(subject.parameters(w_hat), labels)
             for a1 in (1.0, 1.5, 3.0):
                 for a2 in (0.0, 1e-3):
-                    seen = at(subject, w, w_hat, labels, Plan(levels, a1=a1, a2=a2, sign="computed"))
-                    size = ROUNDING * (1 + seen.value)
-                    below.append((deployed - seen.value) / (1 + abs(seen.value)))
-                    reported.append(abs(seen.loss_hat - deployed) / (1 + deployed))
-                    equal = a2 * seen.error == 0 and a1 == 1 and sign < 0
-                    wrong += (abs(seen.value - deployed) <= size) != equal
+                    j, loss_hat, error = at(subject, w, w_hat, labels, Plan(levels, a1=a1, a2=a2, sign="computed"))
+                    below.append((deployed - j) / (1 + abs(j)))
+                    reported.append(abs(loss_hat - deployed) / (1 + deployed))
+                    equal = a2 * error == 0 and a1 == 1 and sign < 0
+                    wrong += (abs(j - deployed) <= ROUNDING * (1 + j)) != equal
                     judged += 1
             if sign < 0:  # L(W_hat) > L(W): J = L(W) + a1 (L(W_hat) - L(W)) stays below
-                values = [
-                    at(subject, w, w_hat, labels, Plan(levels, a1=a1, sign="computed")).value for a1 in (0, 0.5, 0.9)
-                ]
+                plans = [Plan(levels, a1=a1, sign="computed") for a1 in (0, 0.5, 0.9)]
+                values = [at(subject, w, w_hat, labels, plan)[0] for plan in plans]
                 gaps += [deployed - v for v in values]
                 counter += sum(v >= deployed for v in values)
-        on_level = at(subject, w_hat, w_hat, subject.labels, Plan(levels, a1=3.0, a2=1.0, sign="computed"))
-        wrong += on_level.value != on_level.loss_hat
+        j, loss_hat, _ = at(subject, w_hat, w_hat, subject.labels, Plan(levels, a1=3.0, a2=1.0, sign="computed"))
+        wrong += j != loss_hat
     where = f"on {subject.name}"
     yield Line(
         "1 L(W_hat) is that of the deployed network",
@@ -75,6 +73,11 @@ def lines(subject: Subject) -> Iterator[Line]:
     )
 
 
-def at(subject: Subject, w: list[np.ndarray], w_hat: list[np.ndarray], labels: np.ndarray, plan: Plan) -> Objective:
-    """The package's objective."""
-    return objective(lambda weights: subject.forward(weights, labels), w, w_hat, plan)
+def at(
+    subject: Subject, w: list[np.ndarray], w_hat: list[np.ndarray], labels: np.ndarray, plan: Plan
+) -> tuple[float, float, float]:
+    """The package's J, L(W_hat) and E, of a plan whose sign is computed."""
+    seen = objective(lambda weights: subject.forward(weights, labels), w, w_hat, plan)
+    assert seen.value is not None
+    assert seen.loss_hat is not None
+    return seen.value, seen.loss_hat, seen.error

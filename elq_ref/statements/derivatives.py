@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,12 +19,12 @@ from .line import Line, largest, relative
 from .subject import Subject, quantized, signed_labels
 
 MODES = {
-    "constant": "L + a1 |L(W) - L(What0)| + a2 E",
-    "straight-through": "L + a1 |L(W) - L(What0 + W - W0)| + a2 E",
-    "taylor-inner": "L + a1 |<g0, W - What0>| + a2 E",
-    "taylor-elementwise": "L + a1 sum |g0| |W - What0| + a2 E",
+    "constant": "L + a1 |L(W) - L(W_hat0)| + a2 E",
+    "straight-through": "L + a1 |L(W) - L(W_hat0 + W - W0)| + a2 E",
+    "taylor-inner": "L + a1 |<g0, W - W_hat0>| + a2 E",
+    "taylor-elementwise": "L + a1 sum |g0| |W - W_hat0| + a2 E",
 }
-VARIANTS = ({}, {"norm": "absolute"}, {"perturbation": "positive"})
+VARIANTS: tuple[dict[str, Any], ...] = ({}, {"norm": "absolute"}, {"perturbation": "positive"})
 A1, A2 = 0.6, 0.01
 BOUND = 1e-6
 WHY = "h^2 f'''/6 and eps L / h at h = 1e-5 .. 1e-7, relative to 1 + |gradient|"
@@ -106,14 +106,18 @@ def lines(subject: Subject) -> Iterator[Line]:
         for layer, index in _free_coordinates(point, rng):
             found = point.around(list(subject.net.quantizable())[layer], index)
             judged.append(found is not None)
-            for plan, at in seen if found else ():
+            if found is None:
+                continue
+            for plan, at in seen:
                 want = numeric(point, plan, layer, index, *found)
                 worst[plan.gradient].append(relative(at.weights[layer][index], want))
         for position, (name, array) in enumerate(subject.shared().items()):
-            index = tuple(rng.integers(0, n) for n in array.shape)
+            index = tuple(int(rng.integers(0, n)) for n in array.shape)
             found = point.around(name, index)
             judged.append(found is not None)
-            for plan, at in seen if found else ():
+            if found is None:
+                continue
+            for plan, at in seen:
                 shared.append(relative(at.shared[position][index], numeric_shared(plan, *found)))
     where = f"ternary and binary, s = {' and '.join(sorted(signs))}, half frozen, both norms of E, {subject.name}"
     if np.mean(judged) < 0.5:
@@ -129,7 +133,7 @@ def lines(subject: Subject) -> Iterator[Line]:
         )
     yield Line(
         "5 shared parameters",
-        "(1 + a1 s) dL(W) - a1 s dL(W_hat) = dJ, W and W_hat held",
+        "(1 + a1 s) dL(W) - a1 s dL(W_hat) = dJ, W and W_hat fixed",
         f"biases and BatchNorm, every mode, against central differences of J, {where}",
         largest(shared),
         BOUND,
@@ -168,7 +172,7 @@ def numeric(point: Point, plan: Plan, layer: int, index: tuple[int, ...], h: flo
             lp = lp_of(inner + g0 * step, plan)
         else:  # only this weight's part of the sums moves
             lp = abs(g0) * abs(gap + step)
-        return loss + A1 * lp + A2 * abs(gap + step) ** (2 if plan.norm == "squared" else 1)
+        return loss + A1 * float(lp) + A2 * float(abs(gap + step)) ** (2 if plan.norm == "squared" else 1)
 
     return (value(losses.up, losses.hat_up, h) - value(losses.down, losses.hat_down, -h)) / (2 * h)
 
@@ -209,7 +213,9 @@ def _at_zero(subject: Subject, rng: np.random.Generator) -> Line:
     for layer, name in enumerate(subject.net.quantizable()):
         index = tuple(int(rng.integers(0, n)) for n in w_hat[layer].shape)
         found = point.around(name, index)
-        for plan, at in seen if found else ():
+        if found is None:
+            continue
+        for plan, at in seen:
             worst.append(relative(at.weights[layer][index], numeric(point, plan, layer, index, *found)))
     return Line(
         "5 s = 0",
@@ -222,7 +228,7 @@ def _at_zero(subject: Subject, rng: np.random.Generator) -> Line:
 
 
 def _moving_scale(subject: Subject, rng: np.random.Generator) -> Line:
-    """Stage 0 with a scale that follows W: J itself, codes held."""
+    """Stage 0 with a scale that follows W: J itself, codes fixed."""
     worst = []
     for levels in ("ternary", "binary"):
         w, plan = (
@@ -256,7 +262,7 @@ def _moving_scale(subject: Subject, rng: np.random.Generator) -> Line:
     return Line(
         "5 a scale that follows W",
         "dJ/dW through alpha(W): - a1 s <ghat, c> dalpha/dW - 2 a2 <W - W_hat, c> dalpha/dW",
-        f"mode constant against central differences of J itself, codes held, {subject.name}",
+        f"mode constant against central differences of J itself, codes fixed, {subject.name}",
         largest(worst),
         bound,
         why,

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..elq.plan import Plan
+from ..nn import Module
 from ..training.sgd import SGD
 from ..training.stages import freeze, quantize
 from ..training.state import State
 from .line import EPS, Line, largest
 from .partitions import same_bits
-from .subject import LEVEL_SET, Doubles, Subject, closest, plain_conv
+from .subject import LEVEL_SET, Doubles, SmoothCNN, Subject, closest, plain_conv
 
 
 class _Watch:
@@ -22,7 +23,7 @@ class _Watch:
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
-        self.wrong = dict.fromkeys(("bits", "grow", "momentum", "what", "loss", "levels", "rises"), 0)
+        self.wrong = dict.fromkeys(("bits", "grow", "momentum", "w_hat", "loss", "levels", "rises"), 0)
         self.errors: list[float] = []
         self.freezes = 0
         self.seen: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -44,7 +45,7 @@ class _Watch:
         free = {n: ~a.frozen for n, a in state.weights.items()}
         freeze(state)
         after = state.quantized()
-        self.wrong["what"] += sum(not same_bits(before[n], after[n]) for n in before)
+        self.wrong["w_hat"] += sum(not same_bits(before[n], after[n]) for n in before)
         self.wrong["loss"] += loss != self.deployed(state)
         levels = state.plan.levels
         old = math.fsum(v for n in w for v in squares(w[n] - closest(w[n], state.weights[n].alpha, levels)))
@@ -98,7 +99,7 @@ def lines(subject: Subject) -> Iterator[Line]:
         ("grow", "6 the frozen set only grows", "frozen(k) in frozen(k+1)", "weights that were frozen and are not"),
         ("momentum", "6 frozen weights have no momentum", "v = 0 where frozen", "momenta that are not 0"),
         (
-            "what",
+            "w_hat",
             "6 a freeze leaves W_hat, in a run",
             "Q(W) before = after",
             "bits of W_hat before and after each freeze",
@@ -132,8 +133,9 @@ def lines(subject: Subject) -> Iterator[Line]:
         )
 
 
-def _averages(subject: Subject, batches: Doubles, net, levels: str) -> float:
+def _averages(subject: Subject, batches: Doubles, net: Module, levels: str) -> float:
     """Deviation of bn1's running statistics after the first step, which started at mean 0 and variance 1."""
+    assert isinstance(net, SmoothCNN)
     x, _ = next(iter(batches.epoch(0)))
     w = subject.weights()[0]
     alpha = np.abs(w).mean() + (0.05 * np.abs(w).max() if levels == "ternary" else 0)

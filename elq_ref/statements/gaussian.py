@@ -82,7 +82,8 @@ def lines() -> Iterator[Line]:
 
 def normal(x: np.ndarray) -> np.ndarray:
     """Density of |x|, x normal with sigma = 1."""
-    return np.sqrt(2 / np.pi) * np.exp(-(x**2) / 2)
+    density: np.ndarray = np.sqrt(2 / np.pi) * np.exp(-(x**2) / 2)
+    return density
 
 
 def uniform(x: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ def lines() -> Iterator[Line]:
         for levels in LEVEL_SET
         for per_channel in (False, True)
     ]
-    wrong = {"band": 0, "nested": 0, "frozen": 0, "what": 0, "fixed": 0, "end": 0}
+    wrong = {"band": 0, "nested": 0, "frozen": 0, "w_hat": 0, "fixed": 0, "end": 0}
     for w, levels, per_channel in cases:
         alpha = scale(w, levels, per_channel=per_channel)
         none = np.zeros(w.shape, bool)
@@ -37,9 +37,9 @@ def lines() -> Iterator[Line]:
                 before = band
                 group = partition(v, alpha, frozen, sigma2, levels, tail=tail, last=last)
                 wrong["frozen"] += int((group & frozen).sum())
-                what = dequantize(nearest_codes(v, alpha, levels), alpha)
-                v = np.where(group, what, v)
-                wrong["what"] += not same_bits(what, dequantize(nearest_codes(v, alpha, levels), alpha))
+                w_hat = dequantize(nearest_codes(v, alpha, levels), alpha)
+                v = np.where(group, w_hat, v)
+                wrong["w_hat"] += not same_bits(w_hat, dequantize(nearest_codes(v, alpha, levels), alpha))
                 frozen = frozen | group
             wrong["end"] += int((~frozen).sum())
             allowed = np.stack([np.broadcast_to(alpha * c + 0.0, w.shape) for c in LEVEL_SET[levels]])
@@ -63,7 +63,12 @@ def lines() -> Iterator[Line]:
             "weights in an earlier band that are not in a later one",
         ),
         ("frozen", "6 group 1 is disjoint from what is frozen", "partition & frozen = {}", "weights in both"),
-        ("what", "6 a freeze leaves W_hat", "Q(W with group 1 on its levels) = Q(W)", "bits of W_hat before and after"),
+        (
+            "w_hat",
+            "6 a freeze leaves W_hat",
+            "Q(W with group 1 on its levels) = Q(W)",
+            "bits of W_hat before and after",
+        ),
         (
             "end",
             "6 the last stage leaves no weight off its levels",

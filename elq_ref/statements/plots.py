@@ -1,10 +1,10 @@
-"""Pictures of the statements, from our own runs on the bundled digits. Needs matplotlib (the extra `plot`)."""
+"""Plots of the statements, from our own runs on the bundled digits. Needs matplotlib (the extra `plot`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -33,7 +33,8 @@ PLAN = Plan(
 )
 LAYER = "conv2.weight"
 FLOAT_EPOCHS = 15
-STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+Losses = tuple[int, float | None, float | None, float | None]  # stage, L(W), L(W_hat), J
+STYLE: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
 
 
 class Snapshot(NamedTuple):
@@ -46,7 +47,7 @@ class Snapshot(NamedTuple):
 
 
 def draw(folder: Path) -> Iterator[Path]:
-    """Write every picture as a PNG into `folder`, which is made; yield their paths."""
+    """Write every plot as a PNG into `folder`, which is made; yield their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     losses, histograms = _short_run()
     for name, figure in (
@@ -62,8 +63,9 @@ def draw(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _axes(width: float = 6.5, height: float = 4.2) -> Axes:
-    return Figure((width, height), layout="constrained").subplots()
+def _axes(width: float = 6.5, height: float = 4.2) -> tuple[Figure, Axes]:
+    figure = Figure((width, height), layout="constrained")
+    return figure, figure.subplots()
 
 
 def _remainder() -> Figure:
@@ -73,7 +75,7 @@ def _remainder() -> Figure:
     d = [b - a for a, b in zip(w, quantized(w, "ternary"), strict=True)]
     t = 2.0 ** np.arange(-16, 1)
     r = np.array([abs(taylor.remainder(subject, w, d, x)) for x in t])
-    axes = _axes()
+    figure, axes = _axes()
     axes.loglog(t, r, "o-", label="|L(W + tD) - L(W) - t <g, D>|", markersize=4)
     axes.loglog(t, r[4] * (t / t[4]) ** 2, "--", color="gray", label="slope 2")
     axes.set(
@@ -82,11 +84,11 @@ def _remainder() -> Figure:
         title="First-order remainder of the loss, smooth CNN on digits",
     )
     axes.legend()
-    return axes.figure
+    return figure
 
 
-def _short_run() -> tuple[list[tuple[int, float, float, float]], list[Snapshot]]:
-    """Float training, then ELQ: (stage, L(W), L(W_hat), J) of every step, and LAYER before and after every stage."""
+def _short_run() -> tuple[list[Losses], list[Snapshot]]:
+    """Float training, then ELQ: the losses of every step, and LAYER before and after every stage."""
     train, _ = digits()
     net = digits_cnn()
     batches = Batches(train, 64)
@@ -102,16 +104,16 @@ def _short_run() -> tuple[list[tuple[int, float, float, float]], list[Snapshot]]
     return losses, histograms
 
 
-def _objective(losses: list[tuple[int, float, float, float]]) -> Figure:
+def _objective(losses: list[Losses]) -> Figure:
     """J against the loss of the deployed network."""
     stages, loss, loss_hat, j = (np.array(column) for column in zip(*losses, strict=True))
-    axes = _axes(8, 4.2)
+    figure, axes = _axes(8, 4.2)
     steps = np.arange(len(loss))
     axes.plot(steps, _smooth(j), label="J(W)")
     axes.plot(steps, _smooth(loss_hat), label="L(W_hat), deployed")
     axes.plot(steps, _smooth(loss), label="L(W)", alpha=0.7)
     for start in np.flatnonzero(np.diff(stages)) + 1:
-        axes.axvline(start, color="gray", linewidth=0.6, linestyle=":")
+        axes.axvline(float(start), color="gray", linewidth=0.6, linestyle=":")
     axes.set(
         xlabel="step (dotted: a freeze)",
         ylabel="mean over 9 steps",
@@ -119,7 +121,7 @@ def _objective(losses: list[tuple[int, float, float, float]]) -> Figure:
         title="The objective and the deployed loss, digits_cnn, ternary, a1 = 1",
     )
     axes.legend()
-    return axes.figure
+    return figure
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
@@ -158,7 +160,7 @@ def _error(w: np.ndarray) -> Figure:
     size = np.abs(w)
     alphas = np.linspace(0.5, 3, 300) * size.mean()
     e = [np.sum((size - np.where(size > a / 2, a, 0)) ** 2) / np.sum(size**2) for a in alphas]
-    axes = _axes()
+    figure, axes = _axes()
     axes.plot(alphas / size.mean(), e)
     for rule, name, marker in (("twn", "TWN", "s"), ("elq", "ELQ", "^"), ("l2", "optimal", "o")):
         a = scale(w, "ternary", rule).item()
@@ -170,13 +172,13 @@ def _error(w: np.ndarray) -> Figure:
         title=f"Error against the scale, trained {LAYER} of digits_cnn",
     )
     axes.legend()
-    return axes.figure
+    return figure
 
 
 def _scale() -> Figure:
     """ELQ's scale depends on the number of weights."""
     n = np.logspace(1, 7, 40)
-    axes = _axes()
+    figure, axes = _axes()
     axes.semilogx(n, [gaussian.rule_at(k) for k in n], label="ELQ: mean|W| + 0.05 E max|W|")
     axes.axhline(gaussian.best_scale(gaussian.normal, gaussian.TOP), color="gray", linestyle="--", label="least error")
     axes.set(
@@ -185,4 +187,4 @@ def _scale() -> Figure:
         title="The scale depends on the size of the layer",
     )
     axes.legend()
-    return axes.figure
+    return figure

@@ -57,6 +57,7 @@ def lines() -> Iterator[Line]:
         worst, signs = [], set()
         for step, (w, b, loss_hat, objective, share) in zip(quantize(net, batches, plan, sgd), states, strict=True):
             state = net.state_dict()
+            assert step.loss_hat is not None
             worst += [relative(state["1.weight"], w), relative(state["1.bias"], b), relative(step.loss_hat, loss_hat)]
             worst.append(abs(step.frozen - share))
             worst.append(relative(step.objective, objective) if step.objective is not None else 0.0)
@@ -93,18 +94,18 @@ def by_hand(
         for index in range(steps):
             x, labels = pictures[number]
             number += 1
-            what = _levels(w, alpha, plan)
+            w_hat = _levels(w, alpha, plan)
             loss, gw, gb = _pass(x, labels, w, b)
-            hat, hw, hb = _pass(x, labels, what, b)
+            hat, hw, hb = _pass(x, labels, w_hat, b)
             d = loss - hat
             s = -1.0 if plan.sign == "assumed" else float((d > 0) - (d < 0))
             s = 0.0 if plan.perturbation == "positive" and d > 0 else s
             j = (
                 loss
                 + plan.a1 * (max(0.0, -d) if plan.perturbation == "positive" else abs(d))
-                + plan.a2 * ((w - what) ** 2).sum()
+                + plan.a2 * ((w - w_hat) ** 2).sum()
             )
-            dw = gw + plan.a1 * s * (gw - hw) + 2 * plan.a2 * (w - what) + sgd.weight_decay * w
+            dw = gw + plan.a1 * s * (gw - hw) + 2 * plan.a2 * (w - w_hat) + sgd.weight_decay * w
             db = gb + plan.a1 * s * (gb - hb) + sgd.weight_decay * b
             vw, vb = np.where(frozen, 0, sgd.momentum * vw + dw), sgd.momentum * vb + db
             lr = sgd.lr * _factor(sgd.schedule, index, steps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,7 @@ class Subject:
             with running_averages_kept(self.net):
                 loss = ops.softmax_cross_entropy(self.net(Tensor(self.x)), self.labels if labels is None else labels)
             loss.backward()
-            grads = {n: p.grad for n, p in parameters.items()}
+            grads = {n: p.grad for n, p in parameters.items() if p.grad is not None}
         finally:
             for n, w in zip(names, kept, strict=True):
                 parameters[n].data = w
@@ -136,7 +136,7 @@ class Subject:
 class Doubles(Batches):
     """Batches in float64."""
 
-    def _epoch(self, epoch: int, start: int):
+    def _epoch(self, epoch: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for x, y in super()._epoch(epoch, start):
             yield x.astype(np.float64), y
 
@@ -154,7 +154,8 @@ def closest(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
     """W_hat by its definition: of all levels the one at the least distance. Ties: as the method says, 0 or +alpha."""
     order = (0.0, 1.0, -1.0) if levels == "ternary" else (1.0, -1.0)
     candidates = np.stack([np.broadcast_to(alpha * c, w.shape) for c in order])
-    return np.take_along_axis(candidates, np.abs(candidates - w).argmin(0)[None], 0)[0] + 0.0
+    w_hat: np.ndarray = np.take_along_axis(candidates, np.abs(candidates - w).argmin(0)[None], 0)[0] + 0.0
+    return w_hat
 
 
 def quantized(weights: Sequence[np.ndarray], levels: str) -> list[np.ndarray]:
@@ -176,7 +177,8 @@ def signed_labels(subject: Subject, w: Sequence[np.ndarray], w_hat: Sequence[np.
 
 def log_softmax(z: np.ndarray) -> np.ndarray:
     """z - log sum_k exp(z[n,k])."""
-    return z - np.logaddexp.reduce(z, axis=1, keepdims=True)
+    logs: np.ndarray = z - np.logaddexp.reduce(z, axis=1, keepdims=True)
+    return logs
 
 
 def cross_entropy(z: np.ndarray, labels: np.ndarray) -> float:
@@ -188,18 +190,21 @@ def plain_logits(p: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
     """The outputs of SmoothCNN in elementary NumPy, with batch statistics."""
     x = plain_norm(plain_conv(x, p["conv1.weight"], 1), p["bn1.weight"], p["bn1.bias"]) ** 2
     x = plain_norm(plain_conv(x, p["conv2.weight"], 2), p["bn2.weight"], p["bn2.bias"]) ** 2
-    return x.mean((2, 3)) @ p["fc.weight"].T + p["fc.bias"]
+    logits: np.ndarray = x.mean((2, 3)) @ p["fc.weight"].T + p["fc.bias"]
+    return logits
 
 
 def plain_conv(x: np.ndarray, w: np.ndarray, stride: int) -> np.ndarray:
     """y[n,o,p,q] = sum_{c,i,j} w[o,c,i,j] x[n,c,p stride+i-1,q stride+j-1], zeros around x; w (O, C, 3, 3)."""
     x = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (2, 3))[:, :, ::stride, ::stride]
-    return np.einsum("ncpqij,ocij->nopq", windows, w)
+    y: np.ndarray = np.einsum("ncpqij,ocij->nopq", windows, w)
+    return y
 
 
 def plain_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:
     """gamma (x - mean) / sqrt(var + 1e-5) + beta with the batch's mean and variance of every channel."""
     centred = x - x.mean((0, 2, 3), keepdims=True)
     unit = centred / np.sqrt((centred**2).mean((0, 2, 3), keepdims=True) + 1e-5)
-    return unit * gamma[:, None, None] + beta[:, None, None]
+    y: np.ndarray = unit * gamma[:, None, None] + beta[:, None, None]
+    return y

@@ -1,4 +1,4 @@
-"""What is committed under benchmarks/results: tables and pictures come from runs.jsonl again, results name commands."""
+"""What is committed under benchmarks/results: tables and plots come from runs.jsonl again, results name commands."""
 
 import json
 import re
@@ -15,7 +15,7 @@ sys.path.append(str(ROOT))  # at the end: an elq_ref that is installed goes befo
 
 import benchmarks  # noqa: E402
 from benchmarks import entry, result_text  # noqa: E402
-from benchmarks.accuracy import ablation, cifar10_comparison, headline_trials, headlines, pictures, tuning  # noqa: E402
+from benchmarks.accuracy import ablation, cifar10_comparison, headline_trials, headlines, plots, tuning  # noqa: E402
 from benchmarks.speed import infer_kernels  # noqa: E402
 from elq_ref.cli import main  # noqa: E402
 from elq_ref.runs.record import RunRecord, names_in  # noqa: E402
@@ -73,8 +73,8 @@ def test_the_pictures_of_the_documentation_can_be_drawn_again(tmp_path, monkeypa
     from PIL import Image
 
     monkeypatch.setattr(sys, "argv", ["x", "--results", str(RESULTS / "runs.jsonl"), "-o", str(tmp_path)])
-    pictures.main()
-    committed = ROOT / "docs" / "pictures"
+    plots.main()
+    committed = ROOT / "docs" / "plots"
     names = sorted(path.name for path in tmp_path.iterdir())
     if committed.is_dir():
         assert names == sorted(path.name for path in committed.iterdir())

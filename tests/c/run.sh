@@ -13,7 +13,7 @@ checks() {
     case $1 in
         memory) echo memory_check ;;
         train) echo train_check ;;
-        infer) echo infer_check steps_check ;;
+        infer) echo infer_check program_check ;;
     esac
 }
 

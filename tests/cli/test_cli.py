@@ -98,8 +98,8 @@ def test_the_packed_file_is_the_quantized_network(quantized, capsys):
     packed = PackedNetwork.load(quantized / "net.elq")
     tensors = checkpoint.read(quantized / "quantized.safetensors").tensors
     for layer in packed.layers:
-        what = packed.alpha(layer).reshape(-1, *(1,) * (tensors[f"{layer}.weight"].ndim - 1)) * packed.codes(layer)
-        np.testing.assert_array_equal(what, tensors[f"{layer}.weight"])
+        w_hat = packed.alpha(layer).reshape(-1, *(1,) * (tensors[f"{layer}.weight"].ndim - 1)) * packed.codes(layer)
+        np.testing.assert_array_equal(w_hat, tensors[f"{layer}.weight"])
     result = json.loads((quantized / "result.json").read_text())
     assert packed.weight_bytes == result["weight_bytes"] < result["float_bytes"] / 15
     _, test = digits()

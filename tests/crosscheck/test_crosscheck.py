@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from elq_ref import SGD, Plan
 from elq_ref.crosscheck import Trace, compare, load, record, schema
-from elq_ref.crosscheck.report import RELATIVE
+from elq_ref.crosscheck.differences import RELATIVE
 from elq_ref.crosscheck.trace import KINDS
 from elq_ref.errors import FormatError
 
@@ -33,22 +33,22 @@ def changed(name: str, place: tuple, by: float, trace: Trace = GOLDEN) -> Trace:
 
 
 def test_a_trace_agrees_with_itself() -> None:
-    report = compare(GOLDEN, FOLDER / "run-float64.json")
-    assert report.ok
-    assert len(report.findings) == len(GOLDEN.tensors)
-    assert str(report).startswith(f"AGREES  {len(GOLDEN.tensors)} tensors")
-    assert len(report.table().splitlines()) == len(GOLDEN.tensors)
+    found = compare(GOLDEN, FOLDER / "run-float64.json")
+    assert found.ok
+    assert len(found.findings) == len(GOLDEN.tensors)
+    assert str(found).startswith(f"AGREES  {len(GOLDEN.tensors)} tensors")
+    assert len(found.table().splitlines()) == len(GOLDEN.tensors)
 
 
 @pytest.mark.parametrize("kind", [k for k in KINDS if k not in ("loss_one", "grad_one")])
 def test_a_planted_difference_is_found_in_every_kind(kind: str) -> None:
     name = next(n for n in GOLDEN.tensors if n.startswith(f"7/{kind}/") or n == f"7/{kind}")
     place = (-1,) * GOLDEN.tensors[name].ndim
-    report = compare(GOLDEN, changed(name, place, 1e-6 if kind not in ("labels", "codes") else 1))
-    assert not report.ok
-    assert [f"{f.step}/{f.name}" for f in report.findings if not f.ok] == [name]
-    assert report.first.place == tuple(n - 1 for n in GOLDEN.tensors[name].shape)
-    assert str(report).splitlines()[0].startswith(f"DIFFERS  step 7  {name[2:]}: first differs at")
+    found = compare(GOLDEN, changed(name, place, 1e-6 if kind not in ("labels", "codes") else 1))
+    assert not found.ok
+    assert [f"{f.step}/{f.name}" for f in found.findings if not f.ok] == [name]
+    assert found.first.place == tuple(n - 1 for n in GOLDEN.tensors[name].shape)
+    assert str(found).splitlines()[0].startswith(f"DIFFERS  step 7  {name[2:]}: first differs at")
 
 
 def test_the_first_in_order_of_computation_is_reported_first() -> None:
@@ -57,18 +57,18 @@ def test_the_first_in_order_of_computation_is_reported_first() -> None:
     several = changed("9/w_after/conv1.weight", (0, 0, 0, 0), 1, several)
     several = changed("9/grad_hat/fc.weight", (2, 3), 1, several)
     several = changed("9/grad_hat/fc.weight", (1, 20), 1, several)
-    report = compare(GOLDEN, several)
-    assert (report.first.step, report.first.name, report.first.place) == ("9", "grad_hat/fc.weight", (1, 20))
-    assert report.first.largest == pytest.approx(1)
-    assert [f.step for f in report.findings if not f.ok] == ["9", "9", "10"]
+    found = compare(GOLDEN, several)
+    assert (found.first.step, found.first.name, found.first.place) == ("9", "grad_hat/fc.weight", (1, 20))
+    assert found.first.largest == pytest.approx(1)
+    assert [f.step for f in found.findings if not f.ok] == ["9", "9", "10"]
 
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_the_report_says_whether_the_weight_is_frozen(frozen: bool) -> None:
     sets = GOLDEN.tensors["7/frozen/fc.weight"]
     place = tuple(np.argwhere(sets == frozen)[0])
-    report = compare(GOLDEN, changed("7/w_after/fc.weight", place, 0.1))
-    assert ("(a frozen weight)" if frozen else "(a free weight)") in str(report).splitlines()[0]
+    found = compare(GOLDEN, changed("7/w_after/fc.weight", place, 0.1))
+    assert ("(a frozen weight)" if frozen else "(a free weight)") in str(found).splitlines()[0]
 
 
 def test_differences_within_the_bound_pass_and_just_beyond_fail() -> None:
@@ -101,17 +101,17 @@ def test_not_a_number_and_other_shapes_and_types_differ() -> None:
         (np.zeros(5), "ours has shape (4,), theirs (5,)"),
         (np.zeros(4, np.int64), "ours is float64, theirs int64"),
     ):
-        report = compare(GOLDEN, Trace(Path(), {**GOLDEN.tensors, name: value}, {}))
-        assert report.first.name == "grad/fc.bias"
-        assert text in str(report).splitlines()[0]
+        found = compare(GOLDEN, Trace(Path(), {**GOLDEN.tensors, name: value}, {}))
+        assert found.first.name == "grad/fc.bias"
+        assert text in str(found).splitlines()[0]
 
 
 def test_what_one_side_lacks_is_listed_and_not_judged() -> None:
     theirs = {k: v for k, v in GOLDEN.tensors.items() if "/codes/" not in k} | {"15/loss": np.zeros(())}
-    report = compare(GOLDEN, Trace(Path(), theirs, {}))
-    assert report.ok
-    assert "only in ours: codes (45)" in str(report)
-    assert "only in theirs: loss (1)" in str(report)
+    found = compare(GOLDEN, Trace(Path(), theirs, {}))
+    assert found.ok
+    assert "only in ours: codes (45)" in str(found)
+    assert "only in theirs: loss (1)" in str(found)
     nothing = compare(GOLDEN, Trace(Path(), {"99/loss": np.zeros(())}, {}))
     assert not nothing.ok
     assert str(nothing).startswith("NOTHING TO COMPARE")
@@ -125,8 +125,8 @@ def test_a_scale_may_be_a_scalar() -> None:
 def test_operations_are_compared_case_by_case() -> None:
     trace = load(FOLDER / "operations-float64")
     assert len(compare(trace, trace).findings) == len(trace.tensors)
-    report = compare(trace, changed("conv2d-groups/dw", (0, 1, 2, 1), 1e-3, trace))
-    assert (report.first.step, report.first.name, report.first.place) == ("conv2d-groups", "dw", (0, 1, 2, 1))
+    found = compare(trace, changed("conv2d-groups/dw", (0, 1, 2, 1), 1e-3, trace))
+    assert (found.first.step, found.first.name, found.first.place) == ("conv2d-groups", "dw", (0, 1, 2, 1))
 
 
 def test_schema_names_every_kind() -> None:
@@ -233,20 +233,20 @@ def run_script(tmp_path_factory: pytest.TempPathFactory):
 @pytest.mark.torch
 @pytest.mark.parametrize("given", ["run-float64", "run-float32"])
 def test_the_documented_script_passes(run_script, given: str) -> None:
-    report = compare(FOLDER / given, run_script("example.py", given))
-    assert report.ok, str(report)
-    assert len(report.findings) == 1140
-    assert str(report).splitlines()[0] in (ROOT / "docs" / "crosscheck.md").read_text()
+    found = compare(FOLDER / given, run_script("example.py", given))
+    assert found.ok, str(found)
+    assert len(found.findings) == 1140
+    assert str(found).splitlines()[0] in (ROOT / "docs" / "crosscheck.md").read_text()
 
 
 @pytest.mark.torch
 def test_the_planted_mistake_is_the_first_line(run_script) -> None:
-    report = compare(FOLDER / "run-float64", run_script("example_mistake.py", "run-float64"))
-    first = str(report).splitlines()[0]
+    found = compare(FOLDER / "run-float64", run_script("example_mistake.py", "run-float64"))
+    first = str(found).splitlines()[0]
     assert first in (ROOT / "docs" / "crosscheck.md").read_text()
     assert first.startswith("DIFFERS  step 3  velocity/conv1.weight: first differs at")
     assert "(a frozen weight): ours 0, theirs" in first
-    assert all(int(f.step) >= 3 for f in report.findings if not f.ok)
+    assert all(int(f.step) >= 3 for f in found.findings if not f.ok)
 
 
 @pytest.mark.torch

@@ -64,7 +64,7 @@ def test_packing_sets_the_documented_bits_and_unpacking_returns_the_codes(levels
     np.testing.assert_array_equal(weight.values(), np.float32(0.25) * codes)
 
 
-def test_zeros_of_what_are_positive():
+def test_zeros_of_w_hat_are_positive():
     codes = np.array([[0, -1, 1, 0]], np.int8)
     for alpha in (0.5, 0.0):
         weight = Weight("ternary", (1, 4), pack_codes(codes, "ternary"), np.full(1, alpha, np.float32))

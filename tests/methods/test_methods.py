@@ -247,7 +247,7 @@ def test_the_curvature_is_adams(name):
 
 
 @pytest.mark.parametrize("name", RIVALS)
-def test_every_weight_of_what_is_on_a_level_and_the_network_learns(name):
+def test_every_weight_of_w_hat_is_on_a_level_and_the_network_learns(name):
     steps = list(quantize(small_net(), batches(), default(name).spread(12), SHORT))
     losses = [step.loss_hat if step.loss is None else step.loss for step in steps]
     assert np.mean(losses[-5:]) < 0.8 * np.log(3)  # log 3: guessing one of three classes

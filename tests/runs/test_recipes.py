@@ -1,18 +1,14 @@
-"""Recipes: equal budgets, a test set read once, and runs that survive kill -9, full disks and wrong input."""
+"""Recipes: equal budgets, a test set read once, refusals."""
 
 import json
 import os
-import random
 import shutil
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
-import children
 import numpy as np
 import pytest
+from made_runs import MADE, command, one_line
 
 from elq_ref import Plan, State, Tensor, datasets, models, no_grad
 from elq_ref.cli import main
@@ -26,25 +22,6 @@ from elq_ref.training.evaluate import evaluate, reestimate
 from elq_ref.training.plans import levels_of
 
 WEIGHTS = ("conv1.weight", "conv2.weight", "fc.weight")
-MADE = ("net.elq", "quantized.safetensors", "steps.jsonl", "stages.jsonl", "layers.jsonl", "passes.jsonl")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("trained") / "float.safetensors"
-    assert main(["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "4", "-o", str(path)]) == 0
-    return path
-
-
-def command(trained: Path, out: Path, *more: str) -> list[str]:
-    return ["reproduce", "digits", str(trained), "--passes", "3", "-o", str(out), *more]
-
-
-@pytest.fixture(scope="module")
-def finished(trained, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("finished") / "run"
-    assert main(command(trained, out)) == 0
-    return out
 
 
 def lines(path: Path) -> list[dict]:
@@ -169,7 +146,7 @@ def test_evaluate_is_the_mean_over_pictures_whatever_the_batches():
         assert evaluate(net, data, size) == (right, pytest.approx(loss / 23, rel=1e-5))
 
 
-def test_accuracies_are_those_of_w_and_of_what():
+def test_accuracies_are_those_of_w_and_of_w_hat():
     batches = datasets.Batches(datasets.digits()[0], 64)
     judge = datasets.digits()[1].subset(slice(100))
     net = models.digits_cnn(seed=2)
@@ -196,138 +173,23 @@ def test_layer_records_are_counts_of_the_weights():
     weight.frozen = np.random.default_rng(0).random(weight.w.shape) < 0.3
     record = layer_records(state)["conv2.weight"]
     free = [0] * BINS
-    zeros = held_zeros = 0
+    zeros = frozen_zeros = 0
     error = power = 0.0
     alpha = float(weight.alpha.squeeze())
-    for w, held in zip(weight.w.ravel().tolist(), weight.frozen.ravel().tolist(), strict=True):
-        what = 0.0 if abs(w) <= alpha / 2 else alpha if w > 0 else -alpha
-        zeros, held_zeros = zeros + (what == 0), held_zeros + (held and what == 0)
-        error, power = error + (w - what) ** 2, power + w**2
-        if not held:
+    for w, frozen in zip(weight.w.ravel().tolist(), weight.frozen.ravel().tolist(), strict=True):
+        w_hat = 0.0 if abs(w) <= alpha / 2 else alpha if w > 0 else -alpha
+        zeros, frozen_zeros = zeros + (w_hat == 0), frozen_zeros + (frozen and w_hat == 0)
+        error, power = error + (w - w_hat) ** 2, power + w**2
+        if not frozen:
             free[min(max(int(w / alpha / WIDTH + BINS / 2 + 1000) - 1000, 0), BINS - 1)] += 1
     assert record["free"] == free
     assert record["levels"] == [-1, 0, 1]
     assert record["shares"][1] == pytest.approx(zeros / weight.w.size, abs=1e-6)
-    assert record["frozen"][1] == pytest.approx(held_zeros / weight.w.size, abs=1e-6)
+    assert record["frozen"][1] == pytest.approx(frozen_zeros / weight.w.size, abs=1e-6)
     assert sum(record["frozen"]) == pytest.approx(weight.frozen.mean(), abs=3e-6)
     assert record["error"] == pytest.approx(error / power, abs=1e-6)
     weight.frozen[:] = True
     assert layer_records(state)["conv2.weight"]["free"] == []
-
-
-# Stopped
-
-
-def start(arguments: list[str], before: str = "pass") -> subprocess.Popen:
-    """The command in a process of its own, saving 20 times a second; `before`: code to run first."""
-    code = f"import sys, elq_ref.runs.folder as r; r.SAVE_EVERY = 0.05; from elq_ref.cli import main; {before}; "
-    code += "sys.exit(main(sys.argv[1:]))"
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], cwd=children.FOLDER, env=children.environment(), **pipes
-    )
-
-
-@pytest.mark.parametrize("method", ["elq", "ttq"])
-def test_killed_at_random_moments_a_run_ends_on_the_same_bits(trained, finished, tmp_path, method):
-    arguments = command(trained, tmp_path / "run", "--method", method)
-    if method != "elq":
-        finished = tmp_path / "whole"
-        assert main(command(trained, finished, "--method", method)) == 0
-    begin = time.monotonic()
-    process = start(command(trained, tmp_path / "timed", "--method", method))
-    assert process.wait(120) == 0
-    length = time.monotonic() - begin
-    moments = []
-    for _ in range(4):
-        moments.append(round(random.uniform(0.2, 0.9) * length, 3))
-        begun = (tmp_path / "run" / "config.json").exists()
-        process = start([*arguments, "--resume"] if begun else arguments)
-        try:
-            _, error = process.communicate(timeout=moments[-1])
-            assert process.returncode == 0, error
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-    process = start([*arguments, "--resume"])
-    _, error = process.communicate(timeout=120)
-    assert process.returncode == 0, error
-    for name in MADE:
-        assert (tmp_path / "run" / name).read_bytes() == (finished / name).read_bytes(), (name, moments)
-    assert not list((tmp_path / "run").glob(".*"))
-
-
-DIES = "__import__('os').kill(__import__('os').getpid(), 9)"
-MOMENTS = {
-    "logged, not saved": "import elq_ref.training.state as s; save = s.State.save; "
-    f"s.State.save = lambda self, *a, **k: {DIES} if self.stage == 2 else save(self, *a, **k)",
-    "saved, not renamed": "import os; move = os.replace; "
-    f"os.replace = lambda a, b: {DIES} if 'state' in str(b) and os.path.exists(b) else move(a, b)",
-    "packed, no result": "import os; move = os.replace; "
-    f"os.replace = lambda a, b: {DIES} if 'result' in str(b) else move(a, b)",
-}
-
-
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_at_the_worst_moments_too(trained, finished, tmp_path, moment):
-    arguments = command(trained, tmp_path / "run")
-    process = start(arguments, f"r.SAVE_EVERY = 1e9; {MOMENTS[moment]}")
-    assert process.wait(120) == -9
-    if moment == "saved, not renamed":
-        assert list((tmp_path / "run").glob(".*.part"))
-    assert main([*arguments, "--resume"]) == 0
-    for name in MADE:
-        assert (tmp_path / "run" / name).read_bytes() == (finished / name).read_bytes(), name
-    assert not list((tmp_path / "run").glob(".*"))
-
-
-def one_line(error: str) -> str:
-    found = [line for line in error.splitlines() if line.startswith("elq: ") and "NumPy computes" not in line]
-    assert len(found) == 1, error
-    assert "Traceback" not in error
-    return found[0]
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_log_on_a_full_disk_is_one_line_and_the_run_goes_on(trained, finished, tmp_path):
-    """The log stands on a device that has no room; then it has."""
-    out = tmp_path / "run"
-    out.mkdir()
-    (out / "steps.jsonl").symlink_to("/dev/full")
-    process = start(command(trained, out))
-    _, error = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert one_line(error) == f"elq: No space left on device: {out / 'steps.jsonl'}"
-    (out / "steps.jsonl").unlink()
-    assert main(command(trained, out, "--resume")) == 0
-    for name in MADE:
-        assert (out / name).read_bytes() == (finished / name).read_bytes(), name
-
-
-@pytest.mark.skipif(os.name == "nt", reason="limits of a process are POSIX")
-def test_a_state_that_cannot_be_written_keeps_the_one_before(trained, finished, tmp_path):
-    """No file may grow beyond 100,000 bytes: logs fit, the state does not."""
-    out = tmp_path / "run"
-    arguments = command(trained, out)
-    process = start(arguments)
-    while not (out / "state.safetensors").exists():
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
-    kept = (out / "state.safetensors").read_bytes()
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
-    process = start([*arguments, "--resume"], limit)
-    _, error = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert one_line(error) == f"elq: File too large: {out / 'state.safetensors'}"
-    assert (out / "state.safetensors").read_bytes() == kept
-    assert not list(out.glob(".*"))
-    assert main([*arguments, "--resume"]) == 0
-    for name in MADE:
-        assert (out / name).read_bytes() == (finished / name).read_bytes(), name
-
-
-# Refused
 
 
 @pytest.mark.parametrize(
@@ -387,19 +249,6 @@ def test_a_run_is_not_resumed_as_another(trained, finished, tmp_path, capsys):
     assert "not seed 1" in line
     assert main(command(trained, finished)) == 2
     assert "--resume" in one_line(capsys.readouterr().err)
-
-
-def test_two_processes_do_not_work_on_one_run(trained, tmp_path, capsys):
-    out = tmp_path / "run"
-    process = start(command(trained, out))
-    while not (out / "state.safetensors").exists():
-        time.sleep(0.01)
-    assert main(command(trained, out, "--resume")) == 2
-    assert one_line(capsys.readouterr().err) == f"elq: another process works on the run in {out}"
-    process.kill()
-    process.communicate()
-    assert main(command(trained, out, "--resume")) == 0
-    assert not list(out.glob(".*"))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

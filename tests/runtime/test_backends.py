@@ -19,15 +19,6 @@ pytestmark = pytest.mark.kernels
 needs_c = pytest.mark.skipif(native._infer is None, reason="the extension _infer is not built")
 
 
-@pytest.fixture(params=["C", "NumPy"])
-def backend(request, monkeypatch):
-    if request.param == "NumPy":
-        monkeypatch.setattr(native, "_infer", None)
-    elif native._infer is None:
-        pytest.skip("the extension _infer is not built")
-    return request.param
-
-
 # ------------------------------------------------------------------------------------------------ arena
 
 

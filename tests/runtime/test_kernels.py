@@ -48,7 +48,7 @@ def random_weights(rng, levels, shape, dtype):
 
 
 def cases(name, count):
-    """`count` random shapes that kernel `name` runs, with the arguments that make a Layer."""
+    """`count` random shapes that kernel `name` runs, with the arguments that make a PackedLayer."""
     rng = np.random.default_rng(abs(hash_of(name)))
     _, _, activations, weights = name.split("__")[0].split("_")[:4]
     activations = {"f32": "float32", "i8": "int8", "i8i32": "int8 sums"}[activations]
@@ -60,7 +60,7 @@ def cases(name, count):
         rows, w = random_weights(rng, LEVELS[weights], (outputs, *kernel, size[2] // groups), dtype)
         arguments = (activations, LEVELS[weights], rows, size, kernel, stride, padding, dilation, groups)
         try:
-            make = lambda tail, arguments=arguments: infer.Layer(*arguments, tail, name)  # noqa: E731
+            make = lambda tail, arguments=arguments: infer.PackedLayer(*arguments, tail, name)  # noqa: E731
             make(zero_tail(activations, outputs))
         except ValueError as error:
             if "does not run this layer" not in str(error):
@@ -156,7 +156,7 @@ def test_the_packed_layers_hold_the_bits_and_no_more():
     for levels, bits, dtype in (("ternary", 2, np.float64), ("binary", 1, np.float64), ("full", 32, np.float64)):
         rows, w = random_weights(np.random.default_rng(1), levels, (64, 3, 3, 128), dtype)
         tail = zero_tail("float32", 64)
-        layer = infer.Layer("float32", levels, rows, (8, 8, 128), (3, 3), (1, 1), (1, 1), (1, 1), 1, tail)
+        layer = infer.PackedLayer("float32", levels, rows, (8, 8, 128), (3, 3), (1, 1), (1, 1), (1, 1), 1, tail)
         assert layer.packed.nbytes * 8 == w.size * bits
 
 
@@ -177,14 +177,14 @@ def test_what_is_no_layer_is_refused(changed, message):
         "kernel": (3, 3), "stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1,
         "tail": zero_tail("float32", 4),
     }  # fmt: skip
-    infer.Layer(**arguments)(np.zeros((1, 5, 4, 4), np.float32))
+    infer.PackedLayer(**arguments)(np.zeros((1, 5, 4, 4), np.float32))
     with pytest.raises(ValueError, match=message):
-        infer.Layer(**arguments | changed)
+        infer.PackedLayer(**arguments | changed)
 
 
 def test_a_call_with_other_arrays_is_refused():
     tail = zero_tail("float32", 4)
-    layer = infer.Layer(
+    layer = infer.PackedLayer(
         "float32", "binary", np.zeros((4, 5), np.uint8), (5, 4, 4), (3, 3), (1, 1), (0, 0), (1, 1), 1, tail
     )
     x = np.zeros((2, 5, 4, 4), np.float32)

@@ -16,16 +16,6 @@ from elq_ref.runtime import Graph, Node, Session, interpret, native, numpy_backe
 pytestmark = pytest.mark.kernels
 
 
-@pytest.fixture(params=["C", "NumPy"])
-def backend(request, monkeypatch):
-    """Both ways to run a layer."""
-    if request.param == "NumPy":
-        monkeypatch.setattr(native, "_infer", None)
-    elif native._infer is None:
-        pytest.skip("the extension _infer is not built")
-    return request.param
-
-
 def check_layer(node, x):
     """|y - exact| <= gamma(K + 4) (|alpha scale| sum |code x| + |bias|), see `roundings`; of Winograd's kernels 36
     times the largest of these sums (docs/kernels/inference.md)."""

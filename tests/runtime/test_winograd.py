@@ -32,7 +32,7 @@ def test_every_output_within_its_own_bound(name, size, outputs):
     scale, bias = rng.standard_normal((2, outputs)).astype(np.float32)
     rows = pack_codes(np.moveaxis(codes, -1, 1), levels)
     geometry = (3, 3), (1, 1), (1, 1), (1, 1), 1
-    layer = infer.Layer("float32", levels, rows, size, *geometry, (scale, bias, -np.inf), name)
+    layer = infer.PackedLayer("float32", levels, rows, size, *geometry, (scale, bias, -np.inf), name)
     w = codes.astype(np.float64)
     exact = scale * sums(x, w, *geometry[1:]) + bias
     error = np.abs(layer(x) - exact)

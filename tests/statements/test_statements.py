@@ -317,22 +317,22 @@ def test_bad_arguments_in_one_line(capsys):
     assert "there is no model 'nothing'" in capsys.readouterr().err
 
 
-def test_without_matplotlib_the_pictures_say_what_to_install(monkeypatch, capsys, tmp_path):
+def test_without_matplotlib_the_plots_say_what_to_install(monkeypatch, capsys, tmp_path):
     monkeypatch.delitem(sys.modules, "elq_ref.statements.plots", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["verify", "--plot", str(tmp_path)]) == 2
     assert "pip install 'elq_ref[plot]'" in capsys.readouterr().err
 
 
-def test_pictures(tmp_path, monkeypatch):
+def test_plots(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     from PIL import Image
 
-    from elq_ref.statements import plots as pictures
+    from elq_ref.statements import plots
 
-    monkeypatch.setattr(pictures, "FLOAT_EPOCHS", 1)
-    monkeypatch.setattr(pictures, "PLAN", pictures.PLAN.spread(2.5))
-    files = list(pictures.draw(tmp_path / "new"))
+    monkeypatch.setattr(plots, "FLOAT_EPOCHS", 1)
+    monkeypatch.setattr(plots, "PLAN", plots.PLAN.spread(2.5))
+    files = list(plots.draw(tmp_path / "new"))
     assert len(files) == 5
     for file in files:
         with Image.open(file) as image:

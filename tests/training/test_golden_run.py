@@ -115,7 +115,7 @@ def test_free_run_in_float64() -> None:
     plan, sgd = run_plan(trace)
     first = trace.group("0")
     net = network(part(first, "w"), part(first, "buffer"))
-    report = compare(trace, record(net, batches_of(trace), plan, sgd))
-    assert report.ok, str(report)
-    assert len(report.findings) == len(trace.tensors)
-    assert not report.only_ours
+    found = compare(trace, record(net, batches_of(trace), plan, sgd))
+    assert found.ok, str(found)
+    assert len(found.findings) == len(trace.tensors)
+    assert not found.only_ours

@@ -86,7 +86,7 @@ def test_momentum_of_what_stays_free_is_kept_or_reset():
             np.testing.assert_array_equal(step.state.velocity[name][free], expected)
 
 
-def test_a_freeze_changes_neither_what_nor_the_loss_of_what():
+def test_a_freeze_changes_neither_w_hat_nor_its_loss():
     run = quantize(small_net(), batches(), PLAN, SGD(0.05))
     for step in run:
         if step.ends_stage and step.stage == 0:
@@ -97,16 +97,16 @@ def test_a_freeze_changes_neither_what_nor_the_loss_of_what():
     def pairs(state: State):
         return zip(state.weights.values(), state.quantized().values(), strict=True)
 
-    def loss_of_what():
+    def loss_of_w_hat():
         with standing_on(state.net, state.quantized(), batches(), 2), no_grad():
             return ops.softmax_cross_entropy(state.net(Tensor(x)), labels).item()
 
-    before, loss = {n: w.tobytes() for n, w in state.quantized().items()}, loss_of_what()
+    before, loss = {n: w.tobytes() for n, w in state.quantized().items()}, loss_of_w_hat()
     error = sum(np.sum((weight.w - w) ** 2) for weight, w in pairs(state))
     freeze(state)
     assert state.share_frozen() > 0
     assert {n: w.tobytes() for n, w in state.quantized().items()} == before
-    assert loss_of_what() == loss
+    assert loss_of_w_hat() == loss
     after = sum(np.sum((weight.w - w) ** 2) for weight, w in pairs(state))
     assert after < error
 

@@ -78,8 +78,8 @@ def _least_squares(row: Tensor) -> Tensor:
     best, chosen = float("inf"), row[:0]
     for k in range(1, len(row) + 1):
         top = row.topk(k)
-        what = torch.zeros_like(row).index_fill(0, top.indices, float(top.values.detach().mean()))
-        error = float(((row.detach() - what) ** 2).sum())
+        w_hat = torch.zeros_like(row).index_fill(0, top.indices, float(top.values.detach().mean()))
+        error = float(((row.detach() - w_hat) ** 2).sum())
         if error < best:
             best, chosen = error, top.values
     return chosen.mean()
@@ -227,14 +227,14 @@ def step(run: Run, network, images: Tensor, labels: Tensor, lr: float, **kwargs)
 
 
 def through_alpha(run: Run, name: str, gap: Tensor, s_ghat: Tensor) -> Tensor:
-    """The part through alpha = alpha(W), codes held: -a1 <s ghat, c> dalpha/dW, -2 a2 <W - W_hat, c> dalpha/dW."""
+    """The part through alpha = alpha(W), codes fixed: -a1 <s ghat, c> dalpha/dW, -2 a2 <W - W_hat, c> dalpha/dW."""
     options = run.options
     w = run.params[name].detach().clone().requires_grad_()
-    what = codes_of(run.params[name], run.alpha[name], options["levels"]) * scale(w, options)
+    w_hat = codes_of(run.params[name], run.alpha[name], options["levels"]) * scale(w, options)
     pull = 2 * gap if options["norm"] == "squared" else torch.sign(gap)
-    value = -options["a2"] * (pull * what).sum()
+    value = -options["a2"] * (pull * w_hat).sum()
     if options["gradient"] == "constant":
-        value = value - options["a1"] * (s_ghat * what).sum()
+        value = value - options["a1"] * (s_ghat * w_hat).sum()
     return torch.autograd.grad(value, w)[0]
 
 

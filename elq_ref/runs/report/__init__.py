@@ -1,4 +1,4 @@
-"""Pictures of finished runs and the page that holds them. Needs matplotlib: the extra `plot`."""
+"""Plots of finished runs and the page that holds them. Needs matplotlib: the extra `plot`."""
 
 from .page import write_report
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..comparison import Group, half_interval
@@ -44,7 +45,7 @@ def beside(groups: Sequence[Group]) -> Figure:
     return figure
 
 
-def _way(axes, group: Group, colour: str, line: str) -> None:
+def _way(axes: Axes, group: Group, colour: str, line: str) -> None:
     by_step: dict[int, list[float]] = {}
     for run in group.runs:
         for measured in run.measured:

@@ -59,13 +59,13 @@ def _losses(axes: Axes, run: RunRecord) -> None:
             seen = [(line["step"], line[key]) for line in run.steps if line["stage"] == stage and line[key] is not None]
             if not seen:
                 continue
-            x, y = (np.array(part, float) for part in zip(*seen, strict=True))
+            all_x, all_y = (np.array(part, float) for part in zip(*seen, strict=True))
             steps = size * run.steps[0].get("steps", 1)
             means = f",\nmeans of about {steps} steps" if steps > 1 else ""
             name = f"{label}, training batches{means}" if first else None
             width = {"loss": 1.0, "loss_hat": 1.8}[key]  # where W is W_hat, both are seen
-            parts = blocks(len(x), size)
-            x, y = ([values[part].mean() for part in parts] for values in (x, y))
+            parts = blocks(len(all_x), size)
+            x, y = ([float(values[part].mean()) for part in parts] for values in (all_x, all_y))
             axes.plot(x, y, color=colour, label=name, linewidth=width, zorder=3 - width)
             first = False
     points = [line for line in run.measured if "judge_loss" in line]

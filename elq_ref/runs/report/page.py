@@ -1,4 +1,4 @@
-"""One self-contained HTML page of runs: every picture is inside it, and beside it as a PNG."""
+"""One self-contained HTML page of runs: every plot is inside it, and beside it as a PNG."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def write_report(runs: Sequence[RunRecord], folder: str | os.PathLike[str], agai
     """Write index.html and its PNGs into `folder`; returns their paths, the page first.
 
     against: the label that differences are taken from (default: float, if it is there). A run that keeps no logs of its
-    steps or layers has fewer pictures.
+    steps or layers has fewer plots.
     """
     folder = Path(folder)
     groups = grouped(runs)
     rows = table(groups, reference(groups, against))
     page, files = [_HEAD, "<h1>Quantized networks</h1>"], []
 
-    def show(name: str, picture: bytes, caption: str) -> None:
+    def show(name: str, png: bytes, caption: str) -> None:
         files.append(folder / f"{name}.png")
         with atomic_write(files[-1]) as temporary:
-            temporary.write_bytes(picture)
-        data = base64.b64encode(picture).decode()
+            temporary.write_bytes(png)
+        data = base64.b64encode(png).decode()
         alt = html.escape(caption)
         image = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
         page.append(f"<figure>{image}<figcaption>{alt}</figcaption></figure>")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 W, W_HAT, FROZEN, BAND, GRAY = "#0072B2", "#D55E00", "#444444", "#F0E442", "#888888"  # Okabe, Ito: safe for all eyes
 CYCLE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#777777", "#6A3D9A")
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
@@ -48,7 +48,7 @@ def look(place: int) -> tuple[str, str]:
 
 
 def bare(axes: Axes) -> None:
-    """No numbers, marks or lines up the side: a picture of a shape."""
+    """No numbers, marks or lines up the side: a plot of a shape."""
     axes.set_yticks([])
     axes.grid(False)
     axes.spines["left"].set_visible(False)

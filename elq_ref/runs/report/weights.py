@@ -170,4 +170,4 @@ def _short(line: Record) -> str:
 
 
 def _zeros(layer: Record) -> float:
-    return sum(share for level, share in zip(layer["levels"], layer["shares"], strict=True) if level == 0)
+    return float(sum(share for level, share in zip(layer["levels"], layer["shares"], strict=True) if level == 0))

@@ -1,6 +1,6 @@
-"""The pictures of docs/, drawn from the file of runs: needs matplotlib, the extra `plot`.
+"""The plots of docs/, drawn from the file of runs: needs matplotlib, the extra `plot`.
 
-python -m benchmarks.accuracy pictures [--results benchmarks/results/runs.jsonl] [-o docs/pictures]
+python -m benchmarks.accuracy plots [--results benchmarks/results/runs.jsonl] [-o docs/plots]
 """
 
 import argparse
@@ -14,11 +14,11 @@ from elq_ref.runs.record import RunRecord, read_runs
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", default="benchmarks/results/runs.jsonl", help="file of runs")
-    parser.add_argument("-o", "--output", type=Path, default=Path("docs/pictures"), help="folder to write")
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs/plots"), help="folder to write")
     args = parser.parse_args()
-    for name, picture in drawn(args.results).items():
+    for name, png in drawn(args.results).items():
         with atomic_write(args.output / name) as temporary:
-            temporary.write_bytes(picture)
+            temporary.write_bytes(png)
         print(args.output / name)
 
 

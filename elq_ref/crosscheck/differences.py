@@ -1,4 +1,4 @@
-"""Two traces side by side, in order of computation: the first line of the report is the first cause."""
+"""Two traces side by side, in order of computation: the first that differs is the first cause."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .trace import KINDS, Trace, load
 # float64: rounding after tens of steps of a free run stays near 1e-14, and a different rule shows above 1e-6.
 # float32: just above the widest bound of one step that tools/golden/rounding.py derives for the golden run.
 RELATIVE = {"float64": 1e-10, "float32": 1e-3}
-LISTED = 20  # differing tensors that the text of a report lists
+LISTED = 20  # differing tensors that the text lists
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class Differences:
     """All tensors that both traces hold, in order of computation, and the names that one side lacks."""
 
     findings: list[Finding]
@@ -79,9 +79,7 @@ class Report:
             lines += [f"  {f}" for f in bad[:LISTED]]
             lines += [f"  ... and {len(bad) - LISTED} more"] if len(bad) > LISTED else []
         elif self.findings:
-            lines.append(
-                f"AGREES  {len(self.findings)} tensors, each within its bound; the widest of each kind:"
-            )
+            lines.append(f"AGREES  {len(self.findings)} tensors, each within its bound; the widest of each kind:")
             lines += [f"  {f}" for f in _widest(self.findings)]
         else:
             lines.append("NOTHING TO COMPARE  the traces have no tensor name in common")
@@ -91,7 +89,7 @@ class Report:
         return "\n".join(lines)
 
 
-def compare(ours: str | os.PathLike[str] | Trace, theirs: str | os.PathLike[str] | Trace) -> Report:
+def compare(ours: str | os.PathLike[str] | Trace, theirs: str | os.PathLike[str] | Trace) -> Differences:
     """Compare two traces (paths or loaded) tensor by tensor in order of computation.
 
     Integers and bools must be equal. Floats may differ by the bound that ours states for the tensor, if both
@@ -113,7 +111,7 @@ def compare(ours: str | os.PathLike[str] | Trace, theirs: str | os.PathLike[str]
                 if bound is None:
                     bound = relative * max(_largest(value), 1e-3 * scales[_kind(name)])
                 findings.append(_judge(step, name, value, other, bound, inside))
-    return Report(
+    return Differences(
         findings,
         [name for name in a.tensors if name not in b.tensors],
         [name for name in b.tensors if name not in a.tensors],
@@ -148,9 +146,7 @@ def _largest(value: np.ndarray) -> float:
     return float(np.abs(value).max()) if value.dtype.kind == "f" and value.size else 0.0
 
 
-def _judge(
-    step: str, name: str, a: np.ndarray, b: np.ndarray, bound: float, group: dict[str, np.ndarray]
-) -> Finding:
+def _judge(step: str, name: str, a: np.ndarray, b: np.ndarray, bound: float, group: dict[str, np.ndarray]) -> Finding:
     if np.squeeze(a).shape == np.squeeze(b).shape:
         b = b.reshape(a.shape)  # a scale of a layer is a scalar to many
     if a.shape != b.shape:
@@ -166,9 +162,7 @@ def _judge(
     if not beyond.any():
         return Finding(step, name, largest, bound)
     place = tuple(int(i) for i in np.argwhere(beyond)[0])
-    return Finding(
-        step, name, largest, bound, place, _show(a[place]), _show(b[place]), _state(name, place, group)
-    )
+    return Finding(step, name, largest, bound, place, _show(a[place]), _show(b[place]), _state(name, place, group))
 
 
 def _show(value: np.generic) -> str:

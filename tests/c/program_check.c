@@ -1,4 +1,4 @@
-/* The steps of a program that have no kernel (infer/rows.h) beside plain loops, then a whole program in every way to
+/* The instructions of a program that have no kernel (infer/rows.h) beside plain loops, then a whole program in every way to
  * schedule it, without Python: for sanitizers and for emulated CPUs (tests/c/run.sh). */
 #include "buffers.h"
 #include "common/cpu.h"
@@ -17,7 +17,7 @@ enum { PICTURES = 3 };
 
 typedef struct {
     const char *name;
-    elq_step s;
+    elq_instruction s;
     int is_float;
     char *x, *r, *y;
 } test;
@@ -166,7 +166,7 @@ static void check_program(int is_float) {
     const ptrdiff_t big = (H * W * C * (is_float ? 4 : 1) + ELQ_ALIGN - 1) / ELQ_ALIGN * ELQ_ALIGN;
     const elq_place input = {ELQ_INPUT, 0}, output = {ELQ_OUTPUT, 0}, low = {ELQ_ARENA, 0}, high = {ELQ_ARENA, big};
     const elq_shape picture = {H, W, C, H, W, C, 1, 1, 1, 1, 0, 0, 1, 1, 1};
-    elq_step steps[] = {
+    elq_instruction instructions[] = {
         {.rows = elq_rows_find(is_float ? "input_u8_f32" : "input_u8_i8"), .shape = picture, .x = input, .y = low},
         {.shape = {H, W, C, H, W, C, 3, 3, 1, 1, 1, 1, 1, 1, 1}, .x = low, .y = high},
         {.shape = {H, W, C, H, W, C, 3, 3, 1, 1, 1, 1, 1, 1, 1}, .x = high, .residual = low, .y = low},
@@ -176,10 +176,10 @@ static void check_program(int is_float) {
          .y = high},
         {.shape = {1, 1, C, 1, 1, CLASSES, 1, 1, 1, 1, 0, 0, 1, 1, 1}, .x = high, .y = output},
     };
-    enum { COUNT = sizeof steps / sizeof *steps };
-    elq_program program = {steps, COUNT, H * W * C, OUT, 2 * big, 0};
+    enum { COUNT = sizeof instructions / sizeof *instructions };
+    elq_program program = {instructions, COUNT, H * W * C, OUT, 2 * big, 0};
     for (int k = 0; k < COUNT; k++) {
-        elq_step *s = &steps[k];
+        elq_instruction *s = &instructions[k];
         const ptrdiff_t o = s->shape.o, row = (s->shape.kh * s->shape.kw * C + 3) / 4;
         int32_t *b = take((size_t)o * 4, 4), *q = take((size_t)o * 4, 4);
         uint8_t *shift = take((size_t)o, 3), *codes = take((size_t)(o * row), 1);

@@ -1,0 +1,86 @@
+"""Records of missing, unfinished or damaged runs: one line says what is wrong."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from made_runs import records
+
+from elq_ref.cli import main
+from elq_ref.errors import FormatError
+from elq_ref.runs.lines import add_run
+from elq_ref.runs.record import RunRecord, read_runs
+
+
+def damaged(tmp_path: Path, run: Path, name: str, content: str | None) -> Path:
+    out = shutil.copytree(run, tmp_path / "damaged")
+    if content is None:
+        (out / name).unlink()
+    else:
+        (out / name).write_text(content)
+    return out
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.json", None, "there is no run in"),
+        ("result.json", None, "is not finished: go on with --resume"),
+        ("config.json", "[1]", "config.json lacks plan"),
+        ("config.json", '{"plan": {"a9": 1}}', "config.json has no plan that can be read: no such option: a9"),
+        ("result.json", '{"top1": 3}', "result.json lacks correct, total"),
+        ("steps.jsonl", '{"step": 1', "steps.jsonl line 1 is no JSON"),
+        ("stages.jsonl", '{"step": 1}', "stages.jsonl line 1 lacks stage, frozen"),
+        ("layers.jsonl", '{"step": 1, "stage": 0, "layers": {"a": {}}}', "layers.jsonl wants weights, levels"),
+        ("layers.jsonl", '{"step": 1, "stage": 0, "layers": 3}', "layers.jsonl wants weights, levels"),
+    ],
+)
+def test_a_missing_unfinished_or_damaged_run_is_one_line(runs, tmp_path, command, name, content, words, capsys):
+    out = damaged(tmp_path, runs["elq"], name, content)
+    more = ["-o", str(tmp_path / "report")] if command == "report" else []
+    assert main([command, str(runs["float"]), str(out), *more]) == 2
+    error = capsys.readouterr().err.strip()
+    assert len(error.splitlines()) == 1
+    assert words in error
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_record_says_which_error_it_is(runs, tmp_path):
+    with pytest.raises(FormatError, match=r"steps\.jsonl line 1"):
+        RunRecord.read(damaged(tmp_path, runs["elq"], "steps.jsonl", "x"))
+    with pytest.raises(FileNotFoundError, match=r"no config\.json"):
+        RunRecord.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        (None, '{"name": "x"', "runs.jsonl line 1 is no JSON"),
+        (None, "[1]", "runs.jsonl line 1 has no name"),
+        ("name", 3, "runs.jsonl line 1 has no name"),
+        ("config", None, "runs.jsonl#x: config lacks plan"),
+        ("config", {"plan": {"a9": 1}}, "runs.jsonl#x: config has no plan that can be read: no such option: a9"),
+        ("result", {"top1": 3}, "runs.jsonl#x: result lacks correct, total"),
+        ("stages", [{"step": 1}], "runs.jsonl#x: stages line 1 lacks stage, frozen"),
+        ("passes", {"step": 1}, "runs.jsonl#x: passes: wanted lists"),
+    ],
+)
+def test_a_damaged_line_is_one_line(tmp_path, part, value, words, capsys):
+    file = tmp_path / "runs.jsonl"
+    add_run(file, "x", records({"elq": [1.0]})[0])
+    line = json.loads(file.read_text())
+    file.write_text(value if part is None else json.dumps(line | {part: value}))
+    assert main(["compare", f"{file}#*"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert len(error.splitlines()) == 1
+    assert words in error
+
+
+def test_a_name_twice_is_noticed(tmp_path):
+    file = tmp_path / "runs.jsonl"
+    add_run(file, "x", records({"elq": [1.0]})[0])
+    file.write_text(2 * file.read_text())
+    with pytest.raises(FormatError, match="has x twice"):
+        read_runs([file])
