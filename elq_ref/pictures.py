@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from .errors import FormatError
 from .preprocessing import RESIZE_RULES
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")  # of files in folders
-MAX_PIXELS = 89_478_485  # of a picture, Pillow's own limit; read in at most 12 bytes a pixel, whatever is in the file
+MAX_PIXELS = 89_478_485  # of a picture, Pillow's own limit; read in 12 bytes each at most
 _MODES = {1: "L", 3: "RGB"}
-_BYTES: dict[str, int] = {}  # a pixel, of decoders that need more
-_TILE = 1 << 20  # pixels that are converted at a time
+_MOST_BYTES = 12
+_BYTES = {  # a pixel, of formats, modes and decoders that need more, measured and rounded up: fewer pixels are allowed
+    **{"AVIF": 24, "DDS": 20, "JPEG2000": 28, "WEBP": 20},
+    **{"JPEG CMYK": 14, "ppm": 14, "ppm_plain": 16},
+}
+_TILE = 1 << 18  # pixels that are converted at a time
 _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLE_FORMAT = 258, 262, 274, 339  # tags of TIFF and EXIF
 _TURNS = {  # what undoes an orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -181,14 +185,14 @@ def _decode(path: Path, mode: str) -> Image.Image:
         raise FormatError(f"{path} is a picture that cannot be read: {line[:160]}") from None
 
 
-def _refuse(image: Image.Image) -> None:
+def _refuse(image: ImageFile.ImageFile) -> None:
     """FormatError for what is not decoded: programs, bombs, and values of which nobody says how bright white is."""
     if image.format == "EPS":  # Pillow would start Ghostscript, and a program is what EPS is
         raise FormatError("EPS is a program, not a picture")
-    limit = _most_pixels(image.format)
+    limit = _most_pixels(image)
     if image.width * image.height > limit:
-        what = f"{image.height}x{image.width} pixels, wanted at most {limit:,}"
-        raise FormatError(f"{what} in {image.format}: it could be a decompression bomb")
+        size = f"{image.height}x{image.width}"
+        raise FormatError(f"{size} are more than {limit:,} pixels, it could be a decompression bomb")
     samples = "unsigned"
     if image.mode == "F":
         samples = "float"
@@ -202,10 +206,14 @@ def _refuse(image: Image.Image) -> None:
         raise FormatError(f"its values are {samples}, which says not how bright white is; wanted 8 or 16 bits unsigned")
 
 
-def _most_pixels(kind: str | None) -> int:
-    """Of a picture in the format `kind`. A lower Image.MAX_IMAGE_PIXELS counts."""
+def _most_pixels(image: ImageFile.ImageFile) -> int:
+    """How many are decoded of a picture of this kind, so that all need the memory of the largest or less."""
     most = MAX_PIXELS if Image.MAX_IMAGE_PIXELS is None else min(MAX_PIXELS, Image.MAX_IMAGE_PIXELS)
-    return most * 12 // _BYTES.get(kind or "", 12)
+    kinds = [str(image.format), f"{image.format} {image.mode}", *(str(tile[0]) for tile in image.tile[:1])]
+    need = max(_BYTES.get(kind, _MOST_BYTES) for kind in kinds)
+    if image.format == "TIFF":  # the whole picture may be one strip
+        need = max(need, sum(_tags(image, _BITS)) // 8 + 5)
+    return most * _MOST_BYTES // need
 
 
 def _tags(image: Image.Image, tag: int) -> tuple[int, ...]:
