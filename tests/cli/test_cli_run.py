@@ -11,7 +11,7 @@ from children import run_python
 from PIL import Image
 
 from elq_ref import models, pack
-from elq_ref.cli import main
+from elq_ref.cli import main, picture_files
 from elq_ref.datasets import bundled, digits, image_folder
 from elq_ref.errors import FormatError
 from elq_ref.pictures import find_pictures
@@ -97,6 +97,16 @@ def test_run_on_a_folder_gives_every_answer_and_the_accuracy(packed, file, test_
     code, text, _ = run(capsys, "run", file, tree)
     assert f"{correct} of 40 right" in text
     assert text.count("  (is digit ") == 40 - correct  # only a mistake says what it should have been
+
+
+def test_a_batch_is_cut_to_memory(packed, tree, test_set, monkeypatch):
+    wanted = {str(path): label for path, label in find_pictures(tree, NAMES)}
+    monkeypatch.setattr(picture_files, "BATCH_BYTES", 3 * 64 + 1)  # pictures of 64 bytes
+    batches = list(picture_files.read_in_batches(packed, list(wanted.items()), 32, None))
+    assert [len(pixels) for _, pixels in batches] == [3] * 13 + [1]
+    assert dict(found for listed, _ in batches for found in listed) == wanted
+    order = [int(Path(path).stem.rpartition("-")[2]) for path in wanted]
+    np.testing.assert_array_equal(np.concatenate([pixels for _, pixels in batches]), test_set.images[order])
 
 
 def test_run_on_pictures_without_classes(file, test_set, tmp_path, capsys):
