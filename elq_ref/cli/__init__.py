@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -59,6 +60,8 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     words = sys.argv[1:] if argv is None else argv
+    if argv is None:  # the process is ours: what Pillow has to say of odd pictures would stand between the answers
+        warnings.filterwarnings("ignore", module="PIL")
     args = None
     code: int
     try:
