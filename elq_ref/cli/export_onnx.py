@@ -9,6 +9,7 @@ from pathlib import Path
 from .. import checkpoint, models
 from ..deploy import pack
 from ..exchange.onnx_export import BATCH, OPSET, export_onnx
+from ..files import check_target
 from ..graph.info import NetworkInfo
 from ..preprocessing import Normalization
 from ..runtime import PackedNetwork
@@ -25,6 +26,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
+    check_target(args.output)
     if not Path(args.file).is_file():
         raise FileNotFoundError(f"there is no file {args.file}")
     network = PackedNetwork.load(args.file) if is_packed(args.file) else from_checkpoint(args.file, args.model)

@@ -109,6 +109,8 @@ class Trace:
 def files(path: str | os.PathLike[str]) -> tuple[Path, Path]:
     """(PATH.safetensors, PATH.json); PATH may already end in either."""
     path = Path(path)
+    if path.name in ("", ".."):
+        raise ValueError(f"{path} is a folder, wanted the name of a trace")
     stem = path.with_suffix("") if path.suffix in (".safetensors", ".json") else path
     return stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + ".json")
 
