@@ -140,6 +140,8 @@ def load(path: str | os.PathLike[str]) -> Trace:
         raise FormatError(f"{tensors_path}: not a safetensors file of NumPy types ({error})") from None
     if not tensors:
         raise FormatError(f"{tensors_path}: no tensors")
+    if unprintable := [name for name in tensors if not name.isprintable()]:
+        raise FormatError(f"{tensors_path}: the name {ascii(unprintable[0])[:80]} is no printable text")
     if meta.get("kind") == "operations":
         _check_cases(tensors_path, tensors, meta)
     else:

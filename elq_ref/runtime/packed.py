@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..errors import shown
 from ..files import atomic_write
 from ..graph.nodes import Graph, Node, Weight, required
 from ..graph.shapes import Shape, infer_shapes
@@ -118,7 +119,7 @@ class PackedNetwork:
         ]
         ratio = self.float_bytes / max(self.weight_bytes, 1)
         lines.append(f"in float32: {self.float_bytes:,} bytes, {ratio:.1f} times as many")
-        made = None if self.int8 is None else ", ".join(f"{k} {v}" for k, v in self.int8.calibration.items())
+        made = None if self.int8 is None else shown(", ".join(f"{k} {v}" for k, v in self.int8.calibration.items()))
         lines.append(f"int8 activations: {made or 'none, elq calibrate makes them'}")
         return "\n".join(line.rstrip() for line in lines)
 

@@ -208,7 +208,7 @@ def test_what_no_file_is_written_to_is_refused_and_left(tmp_path, kind):
 def test_dot_and_nothing_are_no_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"^\. is a folder, wanted a file to write$"):
-        write(Path("."))  # noqa: PTH201
+        write(Path("."))
     with pytest.raises(ValueError, match="is empty"):
         check_target("")
     assert names(tmp_path) == set()
@@ -234,9 +234,8 @@ def test_a_body_that_fails_leaves_what_was_there(tmp_path):
     for path in (tmp_path / "old", tmp_path / "absent"):
         if path.name == "old":
             path.write_bytes(b"old")
-        with pytest.raises(RuntimeError), atomic_write(path) as temporary:
-            temporary.write_bytes(b"half")
-            raise RuntimeError
+        with pytest.raises(FileNotFoundError), atomic_write(path) as temporary:
+            temporary.write_bytes((tmp_path / "source").read_bytes() if temporary.write_bytes(b"half") else b"")
     assert names(tmp_path) == {"old"}
     assert (tmp_path / "old").read_bytes() == b"old"
 
