@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .errors import FormatError
+
 LONGEST = 255  # bytes that the name of a file has at most
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -77,7 +79,7 @@ def check_target(path: str | os.PathLike[str]) -> os.stat_result | None:
 
 
 def check_source(path: str | os.PathLike[str]) -> None:
-    """FileNotFoundError where nothing lies at `path`, ValueError for what is not read as a file: a folder, a device, a
+    """FileNotFoundError where nothing lies at `path`, FormatError for what is not read as a file: a folder, a device, a
     pipe, whose end nobody can foresee."""
     try:
         mode = os.stat(path).st_mode
@@ -86,7 +88,7 @@ def check_source(path: str | os.PathLike[str]) -> None:
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "no file")
         way_out = ": write what comes through it to a file first" if kind == "a pipe" else ""
-        raise ValueError(f"{os.fspath(path)} is {kind}, wanted a regular file{way_out}")
+        raise FormatError(f"{os.fspath(path)} is {kind}, wanted a regular file{way_out}")
 
 
 def beside(path: str | os.PathLike[str], ending: str) -> Path:

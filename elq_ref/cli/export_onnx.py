@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from pathlib import Path
 
 from .. import checkpoint, models
 from ..deploy import pack
@@ -27,8 +26,6 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> Result:
     check_target(args.output)
-    if not Path(args.file).is_file():
-        raise FileNotFoundError(f"there is no file {args.file}")
     network = PackedNetwork.load(args.file) if is_packed(args.file) else from_checkpoint(args.file, args.model)
     export_onnx(network, args.output)
     shape, classes = network.graph.input_shape, len(network.metadata.classes)

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from ..errors import FormatError
+from ..files import check_source
 
 VERSION = 1
 LARGEST = 1 << 30  # bytes of a trace that is read at all
@@ -124,6 +125,7 @@ def load(path: str | os.PathLike[str]) -> Trace:
     tensors_path, meta_path = files(path)
     if not tensors_path.exists():
         raise FileNotFoundError(f"no trace at {tensors_path}")
+    check_source(tensors_path)
     size = tensors_path.stat().st_size
     if size > LARGEST:
         raise FormatError(f"{tensors_path}: {size} bytes, a trace has at most {LARGEST}")

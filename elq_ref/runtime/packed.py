@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import shown
 from ..files import atomic_write
-from ..graph.nodes import Graph, Node, Weight, required
+from ..graph.nodes import Graph, Node, Weight, remade, required
 from ..graph.shapes import Shape, infer_shapes
 from .container import reading
 from .format import from_bytes, to_bytes
@@ -50,6 +50,8 @@ class PackedNetwork:
             raise ValueError(f"{means} mean(s) and std(s) for {channels} channel(s)")
         if self.int8 is not None and self.int8.graph is not self.graph:
             raise ValueError("int8 is that of another graph")
+
+    __reduce__ = remade
 
     @property
     def layers(self) -> dict[str, Weight]:
