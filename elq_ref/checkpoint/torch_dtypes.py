@@ -35,9 +35,9 @@ def _small_float(fraction_bits: int, bias: int, nans: tuple[int, ...]) -> Callab
 
 def _powers(values: np.ndarray) -> np.ndarray:
     """float8_e8m0fnu: 2^(bits - 127), NaN for 255."""
-    table = np.ldexp(np.float32(1), np.arange(256) % 255 - 127)
-    table[255] = np.nan
-    return table[values]
+    powers: np.ndarray = np.ldexp(np.float32(1), values.astype(np.int32) % 255 - 127)
+    powers[values == 255] = np.nan
+    return powers
 
 
 _MADE: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {

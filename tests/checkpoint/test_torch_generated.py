@@ -43,12 +43,12 @@ def drawn_tensor(rng, dtype, views):
                 value = value[:1].expand(5, *value.shape[1:])
             case 3 if value.is_floating_point() and "float8" not in dtype:
                 value = torch._neg_view(value.detach())
-            case 4 if dtype in ("complex64", "complex128"):
+            case 4 if value.dtype in (torch.complex64, torch.complex128):
                 value = value.conj()
-            case 5 if value.is_floating_point():
-                value = torch.nn.Parameter(value, requires_grad=bool(rng.integers(2)))
-            case 6 if dtype in ("complex64", "complex128"):
-                value = value.conj().imag.clone() if rng.random() < 0.5 else value
+            case 5 if value.is_floating_point() and dtype in DTYPES:  # PyTorch cannot load those of the new ones
+                value = torch.nn.Parameter(value.detach().resolve_neg(), requires_grad=bool(rng.integers(2)))
+            case 6 if value.dtype in (torch.complex64, torch.complex128):
+                value = value.conj().imag
             case 7:
                 value = value[None]
     return value
