@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 COMMANDS = {  # what is typed: the module
     "demo": "demo",
@@ -65,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command in ("demo", "train", "quantize", "reproduce", "eval"):
             _say_what_is_missing()
         result, text, code = args.run(args)
+        shown = _json(result) if args.json else text
     except KeyboardInterrupt as stop:
         saved = f": {stop}" if str(stop) else ""
         way_on = "; --resume goes on" if saved and hasattr(args, "resume") else ""  # the demo is too short for it
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(_one_line(error))
         return 2
     try:
-        print(json.dumps(result) if args.json else text, flush=True)
+        print(shown, flush=True)
     except BrokenPipeError:  # the reader has seen enough, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
@@ -85,6 +85,12 @@ def _say_what_is_missing() -> None:
 
     if reason := kernels.info()["reason"]:
         print(f"elq: {reason}: {extensions.INSTEAD}", file=sys.stderr)
+
+
+def _json(result: dict[str, Any]) -> str:
+    from .output import to_json
+
+    return to_json(result)
 
 
 def _say(what: str) -> None:

@@ -11,7 +11,7 @@ from .. import checkpoint, crosscheck, datasets
 from ..crosscheck.trace import files
 from ..datasets import Batches
 from .networks import add_data, open_network
-from .output import Result
+from .output import Result, add_key
 from .plan_options import add_plan, plan_of
 
 
@@ -28,6 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     record = actions.add_parser("record", help="record the first steps of a quantization of our own")
     record.add_argument("checkpoint", help="float checkpoint: .safetensors, .pth or .th")
     record.add_argument("--model", help="model name, where the checkpoint does not say it")
+    add_key(record)
     add_data(record)
     add_plan(record)
     record.add_argument("--steps", type=int, default=10, help="how many steps to record (default 10)")
@@ -62,7 +63,7 @@ def run_record(args: argparse.Namespace) -> Result:
     if args.steps < 1:
         raise ValueError(f"--steps is {args.steps}, wanted at least 1")
     train = datasets.load(args.data, args.data_dir, "train")
-    net, info = open_network(checkpoint.read(args.checkpoint), args.model, train)
+    net, info = open_network(checkpoint.read(args.checkpoint, args.key), args.model, train)
     plan, sgd = plan_of(args, net)
     train, dtype = datasets.adapted(train, info), np.dtype(args.dtype)
     batches = Batches(train, args.batch_size, augment=datasets.default_augment(train), seed=args.seed, dtype=dtype)

@@ -7,7 +7,7 @@ import argparse
 from .. import checkpoint, datasets
 from ..deploy import pack
 from .networks import add_data, open_network
-from .output import Result
+from .output import Result, add_key
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -16,13 +16,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("checkpoint")
     command.add_argument("--model", help="model name, where the checkpoint does not say it")
+    add_key(command)
     add_data(command, required=False, when="where the checkpoint does not say which pictures it reads: ")
     command.add_argument("-o", "--output", required=True, help="packed network to write (.elq)")
     command.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Result:
-    file = checkpoint.read(args.checkpoint)
+    file = checkpoint.read(args.checkpoint, args.key)
     pictures = datasets.load(args.data, args.data_dir, "test") if args.data and file.info is None else None
     net, info = open_network(file, args.model, pictures)
     packed = pack(net, info, quantized=file.codes, metadata={} if file.plan is None else {"plan": file.plan})
