@@ -17,7 +17,8 @@ from . import torch_reader
 from .torch_dtypes import bfloat16
 
 KEY = "elq"  # of the JSON text in the file's metadata
-MAX_HEADER = 1 << 24  # bytes of names, shapes and metadata; 100,000 tensors take less
+MAX_HEADER = 1 << 22  # bytes of names, shapes and metadata: 30,000 tensors; read, they take up to 30 times as much
+MAX_NAME = 1000
 
 _DTYPES = {
     "BOOL": "b1", "U8": "u1", "I8": "i1", "I16": "<i2", "U16": "<u2", "I32": "<i4", "U32": "<u4",
@@ -64,6 +65,8 @@ def parse(content: bytes, key: str | None = None) -> tuple[dict[str, np.ndarray]
         found = _tensors(content)  # whose parser takes nothing but the entries of tensors: what JSON makes is no more
         names, metadata = _header(content)
         tensors = {name: found[name] for name in names if name in found}
+    if any(len(name) > MAX_NAME for name in tensors):
+        raise FormatError(f"a tensor has a name of more than {MAX_NAME:,} characters")
     unprintable = [name for name in tensors if not name.isprintable()]
     if unprintable:
         raise FormatError(f"the name {ascii(unprintable[0][:80])[:80]} is no printable text")

@@ -122,6 +122,7 @@ class _Machine:
         self.memo: dict[int, Any] = {}
         self.storages: dict[str, Storage] = {}
         self.slices: dict[str, Storage] = {}
+        self.copied = 0
 
     def step(self, opcode: str, argument: Any) -> None:
         """Do one opcode."""
@@ -249,6 +250,12 @@ class _Machine:
             raise FormatError(f"the part {key[:40]!r} of a storage lies in two places")
         return found
 
+    def count_copy(self, items: Any) -> None:
+        """Bound what is copied: an opcode may copy all that those before it have made."""
+        self.copied += len(items)
+        if self.copied > MAX_OPCODES:
+            raise FormatError(f"the pickle copies more than {MAX_OPCODES:,} values")
+
     def call(self, name: Any, arguments: Any) -> Any:
         """What REDUCE and NEWOBJ make of a name and its arguments."""
         if isinstance(name, Opaque) and type(arguments) in (tuple, Opaque):
@@ -260,8 +267,12 @@ class _Machine:
             case () if text in (_DICT, _COUNTER):
                 return {}
             case (dict() as items,) if text in (_DICT, _COUNTER):
+                self.count_copy(items)
                 return dict(items)
-            case (list() as pairs,) if text == _DICT and all(type(p) in (list, tuple) and len(p) == 2 for p in pairs):
+            case (list() as pairs,) if text == _DICT:
+                self.count_copy(pairs)
+                if not all(type(pair) in (list, tuple) and len(pair) == 2 for pair in pairs):
+                    raise FormatError("the pickle makes a dictionary of what are no pairs: refused")
                 return _texts(pairs)
             case (tuple(size),) if text == _SIZE:
                 return size

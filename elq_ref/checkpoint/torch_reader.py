@@ -27,7 +27,10 @@ from .torch_pickle import UNTYPED, Opaque, Storage, View, interpret
 
 ZIP_MAGIC = b"PK\x03\x04"
 _MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"  # of the old format, as a number
-_OLD_MAGIC = re.compile(b"\x80[\x02-\xff](?:\x95.{8})?\x8a\x0a" + re.escape(_MAGIC) + b"\\.", re.DOTALL)
+_OLD_MAGIC = re.compile(
+    rb"(?:\x80[\x02-\xff](?:\x95.{8})?\x8a\x0a" + re.escape(_MAGIC) + rb"|L%dL\n)\." % int.from_bytes(_MAGIC, "little"),
+    re.DOTALL,
+)
 
 _PROTOCOL = 1001
 _MAX_AXES = 32

@@ -179,6 +179,7 @@ def test_the_parameters_of_a_tensor_subclass_and_of_attributes():
     assert_same(tensors(content), torch.load(io.BytesIO(content), weights_only=True), [])
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize")
 def test_what_is_not_dense_is_passed_over():
     value = {
         "w": torch.ones(2),

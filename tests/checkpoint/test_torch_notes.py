@@ -162,7 +162,7 @@ def test_files_of_python_2():
 
 
 def test_the_old_format_of_any_protocol():
-    for protocol in (2, 3, 4, 5):
+    for protocol in (1, 2, 3, 4, 5):
         magic = pickle.dumps(0x1950A86A20F9469CFC6C, protocol)
         content = old(pickled(STATE), {"0": (6, DATA)})
         same(tensors(magic + content[15:]))
@@ -276,6 +276,21 @@ def test_a_torchscript_program_is_named():
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.writestr("net/constants.pkl", b"")
     refused(buffer.getvalue(), "TorchScript")
+
+
+@pytest.mark.parametrize("name", [b"OrderedDict", b"Counter"])
+def test_copies_of_copies_are_bounded(name):
+    """A dictionary of 1,000 entries, copied again and again: each copy is five opcodes."""
+    large = b"}q\x00(" + b"".join(text(str(k)) + b"N" for k in range(1000)) + b"u"
+    copies = b"ccollections\n" + name + b"\nq\x01" + b"h\x01h\x00\x85R0" * 3000
+    refused(made(large + copies), "copies more than")
+
+
+def test_a_name_without_end_is_not_printed(tmp_path):
+    path = tmp_path / "a.pth"
+    path.write_bytes(made(dictionary({"w" * 1_000_000: W})))
+    with pytest.raises(FormatError, match=r"a name of more than 1,000 characters"):
+        checkpoint.read(path)
 
 
 NEST = b")q\x00" + b"h\x00h\x00\x86q\x00" * 60  # written out, it would have 2^60 parts
