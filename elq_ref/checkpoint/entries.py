@@ -23,7 +23,8 @@ def tensors_of(value: dict[str, Any], key: str | None) -> dict[str, View]:
     """The tensors by name of the dictionary that was saved: those under `key`, or where scripts put a network's.
 
     They are in an entry with a usual name, however deep; else in the dictionary itself; else in the only entry that
-    has any. key: names joined by "/". Raises FormatError that lists the entries with tensors where none is the one.
+    has any. key: names, of a list numbers, joined by "/". Raises FormatError that lists the entries with tensors where
+    none is the one.
     """
     if key is not None:
         found = [inside for path, inside in _dictionaries(value) if len(path) and _is(path, key)]
@@ -57,15 +58,16 @@ def _usual(entries: dict[str, Any], depth: int, seen: set[int]) -> dict[str, Vie
 
 def _dictionaries(value: dict[str, Any]) -> Iterator[tuple[_Path, dict[str, Any]]]:
     """Every dictionary down to some depth, once, with the names that lead to it; the nearest first."""
-    queue: deque[tuple[_Path, dict[str, Any]]] = deque([((), value)])
+    queue: deque[tuple[_Path, Any]] = deque([((), value)])
     seen = {id(value)}
     while queue:
         path, entries = queue.popleft()
-        yield path, entries
-        for name, inside in entries.items():
-            if isinstance(inside, dict) and id(inside) not in seen and len(path) < _DEPTH:
+        if isinstance(entries, dict):
+            yield path, entries
+        for name, inside in entries.items() if isinstance(entries, dict) else enumerate(entries):
+            if isinstance(inside, dict | list | tuple) and id(inside) not in seen and len(path) < _DEPTH:
                 seen.add(id(inside))
-                queue.append(((*path, name), inside))
+                queue.append(((*path, str(name)), inside))
 
 
 def _is(path: _Path, key: str) -> bool:

@@ -31,6 +31,7 @@ _TENSORS = {
     f"torch {kind}Tensor": kind for kind in torch_dtypes.KINDS
 }  # of the first PyTorch: made empty, then given a state
 _TENSORS |= {"torch Tensor": "Float", "torch._tensor Tensor": "Float", _OLD_PARAMETER: "Float"}
+_MOVED = "torch._utils _rebuild_device_tensor_from_cpu_tensor"  # of devices without storages, such as XLA's
 _SUBCLASS = ("torch._tensor _rebuild_from_type_v2", "torch.tensor _rebuild_from_type_v2")
 _PLAIN = ("torch._tensor Tensor", "torch Tensor", _OLD_PARAMETER, "torch.nn.parameter Buffer")
 _CHANGES = ("data", "real", "imag")  # attributes of a tensor that are its values
@@ -207,10 +208,10 @@ class _Machine:
             raise FormatError(f"the pickle has a {_kind(name)} as a name: refused")
         self.global_name(f"{module} {name}")
 
-    def instance(self, _: Any) -> None:
-        """INST and OBJ, which only old protocols write: a class and its arguments."""
-        self.to_mark()
-        self.stack.append(Opaque("an instance of an old protocol"))
+    def instance(self, text: Any) -> None:
+        """INST and OBJ, which only old protocols write: a class, in INST by its name, and its arguments."""
+        items = self.to_mark()
+        self.stack.append(Opaque(_dotted(text) if text else _kind(items[0])))
 
     def persistent(self, _: None) -> None:
         """("storage", kind, key, location, count), in the old format with None or (key, start, count) of a part behind.
@@ -282,6 +283,10 @@ class _Machine:
                 return _rebuilt(text, storage, offset, shape, strides, more)
             case (View() as view, *_) if text in (_PARAMETER, _OLD_PARAMETER):
                 return replace(view)
+            case (View() as view, _Name() as dtype, _, _) if (
+                text == _MOVED and f"torch {_dtype_of(view)}" == dtype.text
+            ):
+                return replace(view)
             case (View() as view, _, _, state) if text == _STATEFUL:
                 return _with_state(replace(view), state)
             case (_Name() as function, _Name() as kind, tuple(inner), state) if (
@@ -292,7 +297,7 @@ class _Machine:
                 return _with_state(replace(made), state) if plain else Opaque(_dotted(kind.text))
             case (Opaque() as other, *_) if text in (*_REBUILD, _PARAMETER, _STATEFUL, _OLD_PARAMETER):
                 return other
-        if text in _TENSORS or text in (*_REBUILD, *_SUBCLASS, _PARAMETER, _STATEFUL, _DICT, _SIZE):
+        if text in _TENSORS or text in (*_REBUILD, *_SUBCLASS, _PARAMETER, _STATEFUL, _MOVED, _DICT, _SIZE):
             kinds = ", ".join(map(_kind, arguments[:8]))
             raise FormatError(f"the pickle calls {_dotted(text)} with ({kinds[:80]}): refused")
         if text in _STORAGES:
@@ -334,6 +339,11 @@ def is_size(value: Any) -> bool:
 
 def _kind_of(view: View) -> str | None:
     return view.dtype if view.storage is None else view.storage.kind
+
+
+def _dtype_of(view: View) -> str | None:
+    kind = _kind_of(view)
+    return view.dtype or torch_dtypes.KINDS.get(kind or "")
 
 
 def _texts(pairs: Any) -> dict[str, Any]:

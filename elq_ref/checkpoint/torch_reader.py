@@ -70,6 +70,8 @@ def tensors(content: bytes, key: str | None = None) -> dict[str, np.ndarray]:
             f"it asks for {value.name}, which builds no tensor: refused, not run "
             "(of a network of yours, save the state_dict())"
         )
+    if isinstance(value, list | tuple) and any(isinstance(inside, dict) for inside in value):
+        value = {str(k): inside for k, inside in enumerate(value)}
     if not isinstance(value, dict):
         raise FormatError(f"it holds a {type(value).__name__.lower()}, wanted a dictionary of tensors")
     views = tensors_of(value, key)
@@ -237,7 +239,7 @@ def _values(view: View, data: bytes | memoryview, big_endian: bool) -> np.ndarra
 def _array(view: View, made: dict[_Reading, np.ndarray]) -> np.ndarray:
     """The tensor that `_check` has passed."""
     if view.storage is None:
-        return np.empty(view.shape, np.float32)
+        return torch_dtypes.values(b"", _dtype(view))
     values = made[_reading(view)]
     if 0 in view.shape:
         return np.empty(view.shape, values.dtype)

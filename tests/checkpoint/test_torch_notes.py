@@ -70,6 +70,16 @@ def test_a_key_chooses_among_entries_and_the_error_lists_them():
     refused(made(body), "no entry 'actor'; tensors are in critic", "actor")
 
 
+def test_lists_and_tuples_hold_entries():
+    other = tensor(storage("0", 6), (6,), (1,))
+    same(tensors(made(STATE + number(3) + b"\x86")))  # (state, epoch)
+    both = b"](" + STATE + dictionary({"a": other}) + b"e"
+    body = dictionary({"models": both})
+    refused(made(body), r"tensors are in models/0 \(1\), models/1 \(1\)")
+    same(tensors(made(body), "models/0"))
+    assert list(tensors(made(both), "1")) == ["a"]
+
+
 def test_the_key_reaches_a_network(tmp_path):
     own, others = models.digits_cnn(seed=1), models.digits_cnn(seed=2)
     path = tmp_path / "a.pth"
@@ -225,9 +235,32 @@ def test_a_state_that_replaces_a_parameter_is_honoured():
     same(tensors(made(dictionary({"w": unchanged}))))
 
 
+def test_a_tensor_moved_from_another_device():
+    def moved(dtype):
+        call = b"ctorch._utils\n_rebuild_device_tensor_from_cpu_tensor\n(" + W + b"ctorch\n" + dtype + b"\n"
+        return dictionary({"w": call + text("xla:0") + b"\x89tR"})
+
+    same(tensors(made(moved(b"float32"))))
+    refused(made(moved(b"int8")), "calls torch._utils._rebuild_device_tensor_from_cpu_tensor")
+
+
+def test_instances_of_old_protocols_are_named():
+    refused(made(b"(ios\nsystem\n"), r"asks for os\.system")
+    refused(made(b"(cbuiltins\neval\n" + text("1") + b"o"), r"asks for builtins\.eval")
+    same(tensors(made(b"}" + text("args") + b"(imy\nOptions\n}bs" + text("net") + STATE + b"s")))
+
+
+def test_notes_do_not_replace_a_network_that_was_not_built():
+    body = b"}" + text("model") + b"cmy.models\nNet\n)\x81s" + text("ema") + STATE + b"s"
+    refused(made(body), r"'model' asks for my\.models\.Net.*tensors are in ema \(1\)")
+    same(tensors(made(body), "ema"))
+
+
 def test_the_first_pytorchs_tensors():
     made_empty = b"ctorch\nFloatTensor\n)R(" + storage("0", 6) + number(0) + sizes((2, 3)) + sizes((3, 1)) + b"tb"
     same(tensors(made(dictionary({"w": made_empty}))))
+    never = tensors(made(dictionary({"w": b"ctorch\nDoubleTensor\n)R"})))["w"]
+    assert (never.shape, never.dtype) == ((0,), np.float64)
 
 
 # Sizes and files
