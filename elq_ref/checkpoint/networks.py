@@ -57,11 +57,15 @@ class Checkpoint:
     def network(self) -> dict[str, np.ndarray]:
         """The tensors of the network alone, for `Module.load_state_dict`; ValueError for one that is no float.
 
-        A prefix "module." of all names (PyTorch's DataParallel) is dropped; a run's bookkeeping and the counters
-        num_batches_tracked, which nothing here reads, are passed over.
+        What PyTorch's wrappers put into the names is dropped: "_orig_mod" (compile) wherever it stands, "module."
+        (DataParallel) where all names begin with it. A run's bookkeeping and the counters num_batches_tracked, which
+        nothing here reads, are passed over.
         """
-        state = {n: t for n, t in self.tensors.items() if not n.startswith(BOOKKEEPING)}
-        if all(name.startswith("module.") for name in state):
+        kept = {n: t for n, t in self.tensors.items() if not n.startswith(BOOKKEEPING)}
+        state = {".".join(part for part in n.split(".") if part != "_orig_mod"): t for n, t in kept.items()}
+        if len(state) != len(kept):
+            raise ValueError(f"{self.path}: two of its tensors have one name but for _orig_mod")
+        while state and all(name.startswith("module.") for name in state):
             state = {name.removeprefix("module."): t for name, t in state.items()}
         state = {n: t for n, t in state.items() if n.rpartition(".")[2] != "num_batches_tracked"}
         for name, array in state.items():
@@ -76,22 +80,46 @@ class Checkpoint:
         bare = [name for name in names if ALPHA + name not in self.tensors]
         if bare:
             raise FormatError(f"{self.path} has codes of {bare[0]} and no {ALPHA}{bare[0]}")
+        for name in names:
+            if reason := _no_numbers(self.tensors[ALPHA + name], np.dtype(np.float32)):
+                raise FormatError(f"{self.path}: {ALPHA}{name} {reason}")
         return {name: (self.tensors[CODES + name], self.tensors[ALPHA + name]) for name in names}
 
     def load_into(self, net: Module) -> None:
         """Assign the tensors of `network` to `net`, converted to its dtype.
 
-        ValueError that lists what is missing, unexpected, of another shape or no float; then `net` is as it was.
+        ValueError that lists what is missing, unexpected, of another shape or no float, or that names the tensor with
+        values that are no numbers of that dtype; then `net` is as it was.
         """
         state = self.network
+        own = {n: p.data for n, p in net.named_parameters()} | dict(net.named_buffers())
+        if {n: a.shape for n, a in own.items()} == {n: a.shape for n, a in state.items()}:  # no larger than the network
+            for name, array in state.items():
+                reason = _no_numbers(array, own[name].dtype)
+                if not reason and name.rpartition(".")[2] == "running_var" and (array < 0).any():
+                    reason = f"is a variance and has {array.min():g}"
+                if reason:
+                    raise ValueError(f"{self.path}: {name} {reason}")
         try:
             net.load_state_dict(state)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from None
 
 
-def read(path: str | os.PathLike[str]) -> Checkpoint:
+def _no_numbers(array: np.ndarray, dtype: np.dtype) -> str:
+    """What is wrong with values that are to become finite ones of `dtype`; nothing if nothing is."""
+    if count := array.size - np.count_nonzero(np.isfinite(array)):
+        return f"has {count:,} value(s) of {array.size:,} that are no numbers (NaN or infinite)"
+    with np.errstate(over="ignore"):
+        if not np.isfinite(array.astype(dtype)).all():
+            return f"has a value of {np.abs(array).max():g}, beyond {dtype}"
+    return ""
+
+
+def read(path: str | os.PathLike[str], key: str | None = None) -> Checkpoint:
     """The content of a safetensors file or of a PyTorch file; the content tells which it is.
+
+    key: of the entry of a PyTorch file that holds the tensors, names joined by "/", where the file has several.
 
     Raises FileNotFoundError, or FormatError for a file that is damaged, hostile or of another kind, or whose metadata
     states what cannot be.
@@ -102,22 +130,22 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     check_source(path)
     content = path.read_bytes()
     try:
-        tensors, metadata = parse(content)
+        tensors, metadata = parse(content, key)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from None
     try:
         stated = NetworkInfo.stated(metadata)
         info = NetworkInfo(**stated) if stated.keys() >= _ALL else None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise FormatError(f"{path}: its metadata is damaged: {one_line(error)}") from None
     return Checkpoint(path, tensors, metadata, stated, info, hashlib.sha256(content).hexdigest())
 
 
-def load(net: Module, path: str | os.PathLike[str]) -> Checkpoint:
+def load(net: Module, path: str | os.PathLike[str], key: str | None = None) -> Checkpoint:
     """Assign the tensors of a checkpoint to `net`, converted to its dtype, and give back all that the file says.
 
-    A safetensors file or one of PyTorch's, with its names and without PyTorch. Raises what `read` and
-    `Checkpoint.load_into` raise.
+    A safetensors file or one of PyTorch's, with its names and without PyTorch; key: as in `read`. Raises what `read`
+    and `Checkpoint.load_into` raise.
 
     >>> info = elq.NetworkInfo((1, 28, 28), tuple("0123456789"), elq.datasets.Normalization((0.13,), (0.31,)), "lenet5")
     >>> elq.save(elq.models.lenet5(), "lenet5.safetensors", info)
@@ -127,7 +155,7 @@ def load(net: Module, path: str | os.PathLike[str]) -> Checkpoint:
     Traceback (most recent call last):
     ValueError: lenet5.safetensors: the tensors do not fit DigitsCNN: missing: bn1.weight (32,), ...
     """
-    file = read(path)
+    file = read(path, key)
     file.load_into(net)
     return file
 

@@ -14,8 +14,11 @@ import safetensors.numpy
 from ..errors import FormatError
 from ..files import atomic_write
 from . import torch_reader
+from .torch_dtypes import bfloat16
 
 KEY = "elq"  # of the JSON text in the file's metadata
+MAX_HEADER = 1 << 22  # bytes of names, shapes and metadata: 30,000 tensors; read, they take up to 30 times as much
+MAX_NAME = 1000
 
 _DTYPES = {
     "BOOL": "b1", "U8": "u1", "I8": "i1", "I16": "<i2", "U16": "<u2", "I32": "<i4", "U32": "<u4",
@@ -46,32 +49,44 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], metad
         temporary.write_bytes(safetensors.numpy.save(ordered, {KEY: text}))  # save_file would use 0600
 
 
-def parse(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def parse(content: bytes, key: str | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """(tensors by name, metadata) of the bytes of a safetensors or a PyTorch file; they tell which it is.
 
     Tensors are in the order of the file; bfloat16 becomes float32; arrays may be read-only. Metadata is what was
     written, {} for others' files. Raises FormatError for bytes that are damaged, hostile or of another kind.
     """
     metadata: dict[str, Any] = {}
-    if content.startswith((torch_reader.ZIP_MAGIC, torch_reader.OLD_MAGIC)):
-        tensors = torch_reader.tensors(content)
+    if torch_reader.is_torch(content):
+        tensors = torch_reader.tensors(content, key)
+    elif key is not None:
+        raise FormatError("it has no entries of which a key chooses one: it is no PyTorch file")
     else:
+        _check_header(content)
+        found = _tensors(content)  # whose parser takes nothing but the entries of tensors: what JSON makes is no more
         names, metadata = _header(content)
-        found = _tensors(content)
         tensors = {name: found[name] for name in names if name in found}
+    if any(len(name) > MAX_NAME for name in tensors):
+        raise FormatError(f"a tensor has a name of more than {MAX_NAME:,} characters")
     unprintable = [name for name in tensors if not name.isprintable()]
     if unprintable:
-        raise FormatError(f"the name {ascii(unprintable[0])[:80]} is no printable text")
+        raise FormatError(f"the name {ascii(unprintable[0][:80])[:80]} is no printable text")
     return tensors, metadata
 
 
-def _header(content: bytes) -> tuple[list[str], dict[str, Any]]:
-    """The names in a safetensors file's header, 8 bytes of length, then a JSON text; and the JSON object under KEY."""
+def _check_header(content: bytes) -> None:
+    """Refuse what does not begin as a safetensors file, 8 bytes of length, then a JSON text, or a text too long."""
     length = int.from_bytes(content[:8], "little")
     if content[8:9] != b"{":
         raise FormatError(f"it is {_describe(content)}, wanted a checkpoint (safetensors or PyTorch)")
     if length > len(content) - 8:
         raise FormatError(f"damaged or cut off: a header of {length:,} bytes in {len(content):,}")
+    if length > MAX_HEADER:
+        raise FormatError(f"a header of {length:,} bytes, wanted at most {MAX_HEADER:,}")
+
+
+def _header(content: bytes) -> tuple[list[str], dict[str, Any]]:
+    """The names in a safetensors file's header, and the JSON object under KEY in its metadata."""
+    length = int.from_bytes(content[:8], "little")
     try:
         header = json.loads(content[8 : 8 + length])
         metadata = json.loads(header.get("__metadata__", {}).get(KEY, "{}"))
@@ -94,10 +109,10 @@ def _tensors(content: bytes) -> dict[str, np.ndarray]:
     for name, entry in entries:
         kind = entry["dtype"]
         if kind not in _DTYPES:
-            raise FormatError(f"{ascii(name)[:80]} is {str(kind)[:20]}, wanted one of {', '.join(_DTYPES)}")
+            raise FormatError(f"{ascii(name[:80])[:80]} is {str(kind)[:20]}, wanted one of {', '.join(_DTYPES)}")
         dtype = np.dtype(_DTYPES[kind])
         array = np.frombuffer(entry["data"], dtype).reshape(entry["shape"])
-        array = torch_reader.bfloat16(array) if kind == "BF16" else array
+        array = bfloat16(array) if kind == "BF16" else array
         tensors[name] = array.astype(array.dtype.newbyteorder("="), copy=False)
     return tensors
 
@@ -116,4 +131,4 @@ def _describe(content: bytes) -> str:
 
 def one_line(error: BaseException) -> str:
     """What an error says, without line breaks."""
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    return " ".join(str(error)[:1000].split())[:160] or type(error).__name__

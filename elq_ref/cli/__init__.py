@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ..errors import shown
-from .output import answer, check_output, close_progress, say
+from .output import answer, check_output, close_progress, say, to_json
 
 COMMANDS = {  # what is typed: the module
     "demo": "demo",
@@ -75,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command in ("demo", "train", "quantize", "reproduce", "eval"):
             _say_what_is_missing()
         result, text, code = args.run(args)
-        answer(json.dumps(result) if args.json else text)
+        answer(to_json(result) if args.json else text)
         return code
     except KeyboardInterrupt as stop:
         saved = f": {stop}" if str(stop) else ""

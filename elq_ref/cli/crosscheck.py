@@ -12,7 +12,7 @@ from ..crosscheck.trace import files
 from ..datasets import Batches
 from ..files import check_target
 from .networks import add_data, open_network
-from .output import Commands, Result
+from .output import Commands, Result, add_key
 from .plan_options import add_plan, plan_of
 
 
@@ -29,6 +29,7 @@ def add(commands: Commands) -> None:
     record = actions.add_parser("record", help="record the first steps of a quantization of our own")
     record.add_argument("checkpoint", help="float checkpoint: .safetensors, .pth or .th")
     record.add_argument("--model", help="model name, where the checkpoint does not say it")
+    add_key(record)
     add_data(record)
     add_plan(record)
     record.add_argument("--steps", type=int, default=10, help="how many steps to record (default 10)")
@@ -65,7 +66,7 @@ def run_record(args: argparse.Namespace) -> Result:
     for file in files(args.output):
         check_target(file)
     train = datasets.load(args.data, args.data_dir, "train")
-    net, info = open_network(checkpoint.read(args.checkpoint), args.model, train)
+    net, info = open_network(checkpoint.read(args.checkpoint, args.key), args.model, train)
     plan, sgd = plan_of(args, net)
     train, dtype = datasets.adapted(train, info), np.dtype(args.dtype)
     batches = Batches(train, args.batch_size, augment=datasets.default_augment(train), seed=args.seed, dtype=dtype)

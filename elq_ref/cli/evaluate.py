@@ -9,13 +9,14 @@ from ..runs.measures import count_correct_packed
 from ..runtime import PackedNetwork
 from ..training.evaluate import count_correct
 from .networks import add_data, load_data, open_network
-from .output import Commands, Result, add_activations, is_packed
+from .output import Commands, Result, add_activations, add_key, is_packed
 
 
 def add(commands: Commands) -> None:
     command = commands.add_parser("eval", help="accuracy of a checkpoint or a packed network on the test images")
     command.add_argument("file", help="checkpoint (.safetensors, .pth, .th) or packed network (.elq)")
     command.add_argument("--model", help="model name, where a checkpoint does not say it")
+    add_key(command)
     add_data(command)
     add_activations(command)
     command.set_defaults(run=run)
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> Result:
     elif args.activations != "float32":
         raise ValueError(f"{args.file} is no packed network (.elq): only those run with {args.activations} activations")
     else:
-        file = checkpoint.read(args.file)
+        file = checkpoint.read(args.file, args.key)
         test = load_data(args, file, "test")
         net, info = open_network(file, args.model, test)
         correct, total = count_correct(net, datasets.adapted(test, info)), len(test)

@@ -13,20 +13,23 @@ from ..graph.info import NetworkInfo
 from ..preprocessing import Normalization
 from ..runtime import PackedNetwork
 from .networks import model_name, open_network
-from .output import Commands, Result, is_packed
+from .output import Commands, Result, add_key, is_packed
 
 
 def add(commands: Commands) -> None:
     command = commands.add_parser("export-onnx", help="write a network with float32 weights as ONNX (package onnx)")
     command.add_argument("file", help="checkpoint (.safetensors, .pth, .th) or packed network (.elq)")
     command.add_argument("--model", help="model name, where a checkpoint does not say it")
+    add_key(command)
     command.add_argument("-o", "--output", required=True, metavar="FILE", help="ONNX file to write")
     command.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Result:
     check_target(args.output)
-    network = PackedNetwork.load(args.file) if is_packed(args.file) else from_checkpoint(args.file, args.model)
+    network = (
+        PackedNetwork.load(args.file) if is_packed(args.file) else from_checkpoint(args.file, args.model, args.key)
+    )
     export_onnx(network, args.output)
     shape, classes = network.graph.input_shape, len(network.metadata.classes)
     result = {"file": args.output, "opset": OPSET, "input_shape": [BATCH, *shape], "output_shape": [BATCH, classes]}
@@ -34,9 +37,9 @@ def run(args: argparse.Namespace) -> Result:
     return result, f"opset {OPSET}, normalized float32 {sizes} -> {BATCH}x{classes}\n{args.output}", 0
 
 
-def from_checkpoint(path: str, model: str | None) -> PackedNetwork:
+def from_checkpoint(path: str, model: str | None, key: str | None) -> PackedNetwork:
     """The network of a checkpoint with all weights float; what the file does not say is as the model's defaults."""
-    file = checkpoint.read(path)
+    file = checkpoint.read(path, key)
     net, info = open_network(file, model, file.info or usual(model_name(file, model), file.stated.get("input_shape")))
     return pack(net, info, quantized={})
 

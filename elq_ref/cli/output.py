@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import errno
+import json
+import math
 import os
 import sys
 import time
@@ -133,6 +135,27 @@ def close_progress() -> None:
     """Take away the bars of what an error stopped, so that its message has a line of its own."""
     while _bars:
         _bars.pop().close()
+
+
+def add_key(command: argparse.ArgumentParser) -> None:
+    """--key, of commands that read checkpoints."""
+    command.add_argument("--key", help="entry of a PyTorch file that holds the tensors, where it has several: a or a/b")
+
+
+def to_json(result: Any) -> str:
+    """A result as JSON, which has no NaN and nothing infinite: null in their place."""
+    return json.dumps(_finite(result), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _finite(inside) for key, inside in value.items()}
+        case list() | tuple():
+            return [_finite(inside) for inside in value]
+    return value
 
 
 def add_activations(command: argparse.ArgumentParser) -> None:

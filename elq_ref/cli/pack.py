@@ -8,7 +8,7 @@ from .. import checkpoint, datasets
 from ..deploy import pack
 from ..files import check_target
 from .networks import add_data, open_network
-from .output import Commands, Result
+from .output import Commands, Result, add_key
 
 
 def add(commands: Commands) -> None:
@@ -17,6 +17,7 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("checkpoint")
     command.add_argument("--model", help="model name, where the checkpoint does not say it")
+    add_key(command)
     add_data(command, required=False, when="where the checkpoint does not say which pictures it reads: ")
     command.add_argument("-o", "--output", required=True, help="packed network to write (.elq)")
     command.set_defaults(run=run)
@@ -24,7 +25,7 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> Result:
     check_target(args.output)
-    file = checkpoint.read(args.checkpoint)
+    file = checkpoint.read(args.checkpoint, args.key)
     pictures = datasets.load(args.data, args.data_dir, "test") if args.data and file.info is None else None
     net, info = open_network(file, args.model, pictures)
     packed = pack(net, info, quantized=file.codes, metadata={} if file.plan is None else {"plan": file.plan})

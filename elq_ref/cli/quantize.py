@@ -8,7 +8,7 @@ from .. import checkpoint, datasets
 from ..datasets import Batches
 from ..runs.run import Run
 from .networks import add_data, open_network
-from .output import Commands, Result
+from .output import Commands, Result, add_key
 from .plan_options import add_plan, plan_of
 from .running import carry_out, result_text
 
@@ -17,6 +17,7 @@ def add(commands: Commands) -> None:
     command = commands.add_parser("quantize", help="quantize a trained checkpoint, with ELQ or a rival, and pack it")
     command.add_argument("checkpoint", help="float checkpoint: .safetensors, .pth or .th")
     command.add_argument("--model", help="model name, where the checkpoint does not say it")
+    add_key(command)
     add_data(command)
     add_plan(command)
     command.add_argument("-o", "--output", required=True, metavar="RUN_DIR")
@@ -25,7 +26,7 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    file = checkpoint.read(args.checkpoint)
+    file = checkpoint.read(args.checkpoint, args.key)
     train, test = datasets.load(args.data, args.data_dir, "both")
     net, info = open_network(file, args.model, train)
     plan, sgd = plan_of(args, net)

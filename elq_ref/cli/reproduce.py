@@ -22,7 +22,7 @@ from ..runs.recipes import (
 from ..runs.run import Run
 from ..training.plans import levels_of
 from .networks import open_network
-from .output import Commands, Result
+from .output import Commands, Result, add_key
 from .plan_options import add_settings, changed
 from .running import carry_out, result_text
 
@@ -31,6 +31,7 @@ def add(commands: Commands) -> None:
     command = commands.add_parser("reproduce", help="run a recipe of the comparison, from checkpoint to packed file")
     command.add_argument("recipe", help=", ".join(EXPERIMENTS))
     command.add_argument("checkpoint", nargs="?", help="trained network (default: where it lies in the data folder)")
+    add_key(command)
     command.add_argument("--levels", choices=("ternary", "binary"), help="default: ternary, or what the method has")
     command.add_argument("--method", default="elq", help=f"one of {', '.join(COMPARED)} (default: elq)")
     command.add_argument("--seed", type=int, default=0, help="of the batches")
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> Result:
     if passes is not None and not passes > 0:
         raise ValueError(f"--passes is {passes}, wanted a number > 0")
     train, judge, test = _parts(experiment, args.data_dir)
-    file = checkpoint.read(experiment.find_checkpoint(args.checkpoint, args.data_dir))
+    file = checkpoint.read(experiment.find_checkpoint(args.checkpoint, args.data_dir), args.key)
     net, info = open_network(file, experiment.model, train)
     plan, sgd = recipe(
         args.method,

@@ -46,8 +46,16 @@ def run(args: argparse.Namespace) -> Result:
         start = time.perf_counter()
         logits = session(pixels)
         seconds += time.perf_counter() - start
-        shares = softmax(logits)
-        answers += [answer(*one, classes, args.top) for one in zip(batch, shares, strict=True)]
+        finite = np.isfinite(logits).all(1)
+        for (path, _), sound in zip(batch, finite, strict=True):
+            if not sound:
+                message = f"{path}: the network's outputs are no numbers (NaN or infinite), wanted a class"
+                if not args.keep_going:
+                    raise ValueError(message)
+                unreadable.append(message)
+        answered = [picture for picture, sound in zip(batch, finite, strict=True) if sound]
+        shares = softmax(logits[finite])
+        answers += [answer(*one, classes, args.top) for one in zip(answered, shares, strict=True)]
     result: dict[str, Any] = {"network": args.network, "activations": args.activations, "pictures": answers}
     lines = [line(found) for found in answers]
     labelled = [a for a in answers if "label" in a]

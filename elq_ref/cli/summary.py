@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 
 from ..runtime import PackedNetwork
-from .output import Commands, Result, is_packed, table
+from .output import Commands, Result, add_key, is_packed, table
 
 
 def add(commands: Commands) -> None:
     command = commands.add_parser("summary", help="the layers of a checkpoint or a packed network")
     command.add_argument("file")
+    add_key(command)
     command.set_defaults(run=run)
 
 
@@ -19,7 +20,7 @@ def run(args: argparse.Namespace) -> Result:
         return packed_summary(PackedNetwork.load(args.file))
     from .. import checkpoint  # here, so that a packed network needs none of the training side
 
-    file = checkpoint.read(args.file)
+    file = checkpoint.read(args.file, args.key)
     tensors, metadata = file.tensors, file.metadata
     rows = [[name, "x".join(map(str, t.shape)) or "1", str(t.dtype), f"{t.nbytes:,}"] for name, t in tensors.items()]
     rows.append(["total", "", "", f"{sum(t.nbytes for t in tensors.values()):,}"])

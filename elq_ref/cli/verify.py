@@ -17,7 +17,7 @@ from ..datasets import Dataset
 from ..statements import Line, Subject, statements
 from ..statements.subject import random_pictures
 from .networks import open_network
-from .output import Commands, Result
+from .output import Commands, Result, add_key
 
 PICTURES = 8
 WIDTHS = {
@@ -35,6 +35,7 @@ def add(commands: Commands) -> None:
     command = commands.add_parser("verify", help="check the method's statements numerically, in float64")
     command.add_argument("--model", help="check those about losses on this model instead of a small CNN")
     command.add_argument("--checkpoint", help="its weights (default: random)")
+    add_key(command)
     command.add_argument("--data", help="digits, mnist, cifar10, or a path to such a folder (default: noise)")
     command.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
     command.add_argument("--plot", metavar="DIR", help="draw plots into DIR, too (needs matplotlib)")
@@ -75,7 +76,7 @@ def _subject(args: argparse.Namespace) -> Subject | None:
         data = _data(args)
         net = models.build(args.model, data.input_shape, len(data.classes))
         return Subject.of(f"{args.model} on {data.name}", net, data)
-    file = checkpoint.read(args.checkpoint)
+    file = checkpoint.read(args.checkpoint, args.key)
     data = _data(args, file)
     net, info = open_network(file, args.model, data)
     return Subject.of(f"{info.model} on {data.name}", net, datasets.adapted(data, info))

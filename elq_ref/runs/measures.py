@@ -8,7 +8,7 @@ from ..datasets import Batches, Dataset
 from ..nn import Module
 from ..runtime import PackedNetwork, Session
 from ..tensor import Tensor, no_grad
-from ..training.evaluate import evaluate, standing_on
+from ..training.evaluate import count_right, evaluate, standing_on
 from ..training.state import State
 
 
@@ -36,7 +36,7 @@ def count_correct_packed(
     correct = 0
     for start in range(0, len(dataset), batch_size):
         logits = session(dataset.images[start : start + batch_size])
-        correct += int((logits.argmax(1) == dataset.labels[start : start + batch_size]).sum())
+        correct += count_right(logits, dataset.labels[start : start + batch_size])
     return correct, len(dataset)
 
 

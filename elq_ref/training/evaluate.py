@@ -19,19 +19,32 @@ def count_correct(net: Module, dataset: Dataset, batch_size: int = 250) -> int:
 
 
 def evaluate(net: Module, dataset: Dataset, batch_size: int = 250) -> tuple[int, float]:
-    """(`count_correct`, mean cross entropy in nats) over the pictures of `dataset`, net in evaluation mode."""
+    """(`count_correct`, mean cross entropy in nats) over the pictures of `dataset`, net in evaluation mode.
+
+    ValueError where an output is no number (NaN or infinite): it names no class.
+    """
     was_training = net.training
     net.eval()
     dtype = next(net.named_parameters())[1].dtype
     correct, loss = 0, 0.0
-    with no_grad():
-        for start in range(0, len(dataset), batch_size):
-            chosen = np.arange(start, min(start + batch_size, len(dataset)))
-            labels, logits = dataset.labels[chosen], net(Tensor(dataset.normalized(chosen, dtype=dtype)))
-            correct += int((logits.data.argmax(1) == labels).sum())
-            loss += ops.softmax_cross_entropy(logits, labels).item() * len(chosen)
-    net.train(was_training)
+    try:
+        with no_grad():
+            for start in range(0, len(dataset), batch_size):
+                chosen = np.arange(start, min(start + batch_size, len(dataset)))
+                labels, logits = dataset.labels[chosen], net(Tensor(dataset.normalized(chosen, dtype=dtype)))
+                correct += count_right(logits.data, labels)
+                loss += ops.softmax_cross_entropy(logits, labels).item() * len(chosen)
+    finally:
+        net.train(was_training)
     return correct, loss / len(dataset)
+
+
+def count_right(logits: np.ndarray, labels: np.ndarray) -> int:
+    """How many rows of logits (N, classes) are largest, first of a tie, at their label; ValueError for NaN and Inf."""
+    lost = len(logits) - np.count_nonzero(np.isfinite(logits).all(1))
+    if lost:
+        raise ValueError(f"outputs for {lost} of {len(logits)} pictures are no numbers (NaN or infinite): no classes")
+    return int((logits.argmax(1) == labels).sum())
 
 
 def accuracy(net: Module, dataset: Dataset) -> float:
@@ -49,19 +62,25 @@ def accuracy(net: Module, dataset: Dataset) -> float:
 def reestimate(net: Module, batches: Batches, count: int) -> None:
     """Set the running statistics of BatchNorm to their mean over the first `count` batches of epoch 0.
 
+    Those of before count for nothing, whatever they are; without a batch they stay.
+
     The statistics of a quantized network are not those of the float one: read with the old ones, a ternary ResNet-20
     is a coin toss, and the batches must be augmented as in training.
     """
     norms = [m for _, m in net.named_modules() if isinstance(m, BatchNorm2d)]
     kept = [m.momentum for m in norms]
     net.train()
-    with no_grad():
-        for seen, (x, _) in zip(range(count), batches.epoch(0), strict=False):
-            for module in norms:
-                module.momentum = 1 / (seen + 1)
-            net(Tensor(x))
-    for module, momentum in zip(norms, kept, strict=True):
-        module.momentum = momentum
+    try:
+        with no_grad():
+            for seen, (x, _) in zip(range(count), batches.epoch(0), strict=False):
+                for module in norms:
+                    module.momentum = 1 / (seen + 1)
+                    if not seen:  # 0 times NaN would be NaN
+                        module.running_mean[...], module.running_var[...] = 0, 0
+                net(Tensor(x))
+    finally:
+        for module, momentum in zip(norms, kept, strict=True):
+            module.momentum = momentum
     net.eval()
 
 

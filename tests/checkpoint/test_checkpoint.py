@@ -2,6 +2,8 @@
 
 import json
 import struct
+import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import safetensors.numpy
 from torch_files import dictionary, old, pickled, storage, tensor
 
 from elq_ref import checkpoint, deploy, models
+from elq_ref.checkpoint.tensors import parse
 from elq_ref.errors import FormatError
 
 METADATA = {"kind": "network", "model": "lenet5", "input_shape": [1, 28, 28], "notes": [1, 2.5, None, "é"]}
@@ -278,3 +281,60 @@ def test_a_checkpoint_that_does_not_fit_changes_nothing(path, change, reason):
     assert str(path) in str(caught.value)
     for name, array in models.lenet5(seed=0).state_dict().items():
         same(net.state_dict()[name], array)
+
+
+def test_wrappers_of_pytorch_in_any_order(path):
+    net = models.resnet20(seed=0)
+    for before in ("module._orig_mod.", "_orig_mod.module.", "module.module.", "_orig_mod."):
+        checkpoint.write(path, {before + name: array for name, array in net.state_dict().items()}, {})
+        assert set(checkpoint.read(path).network) == set(net.state_dict())
+    inside = {name.replace("conv1.", "conv1._orig_mod."): array for name, array in net.state_dict().items()}
+    checkpoint.write(path, inside, {})
+    checkpoint.load(models.resnet20(seed=1), path)
+    checkpoint.write(path, {"a.b": np.ones(1), "a._orig_mod.b": np.zeros(1)}, {})
+    with pytest.raises(ValueError, match="one name but for _orig_mod"):
+        _ = checkpoint.read(path).network
+
+
+def test_a_header_beyond_any_networks_is_refused_before_it_is_read(path):
+    text = b'{"a":' + b"[" * 150_000_000 + b"}"
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+    content = path.read_bytes()
+    tracemalloc.start()
+    start = time.process_time()
+    with pytest.raises(FormatError, match=r"a header of 150,000,006 bytes, wanted at most 4,194,304"):
+        parse(content)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    assert time.process_time() - start < 1
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a":' + b"[[]," * 1_000_000 + b"}",
+        b'{"__metadata__":{"elq":"' + b"[]," * 1_000_000 + b'"}}',
+        b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"' + b"a" * 4_000_000 + b'":1}',
+    ],
+)
+def test_headers_that_take_much(path, text):
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+    tracemalloc.start()
+    refused(path)
+    assert tracemalloc.get_traced_memory()[1] < 150 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("depth", [50, 400, 900, 100_000])
+@pytest.mark.parametrize("name", ["input_shape", "classes", "model", "normalization"])
+def test_nests_in_the_metadata(path, name, depth):
+    nested = "[" * depth + "]" * depth
+    safetensors.numpy.save_file({"a": np.ones(3)}, path, {"elq": f'{{"{name}": {nested}}}'})
+    refused(path, "its metadata is damaged")
+
+
+def test_a_key_is_for_pytorchs_files(path):
+    checkpoint.write(path, {"a": np.ones(3)}, {})
+    with pytest.raises(FormatError, match="no entries of which a key chooses one"):
+        checkpoint.read(path, "model")
