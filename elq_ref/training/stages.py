@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 
@@ -173,38 +173,48 @@ class LazyPass:
     def __init__(self, loss: Tensor, weights: list[Tensor], shared: list[Tensor]) -> None:
         self.loss = loss.item()
         self._tape, self._leaves = loss, (weights, shared)
+        # no functools.cached_property: before Python 3.12 it has one lock for all passes of a process, on which
+        # trainings in two threads wait for each other, and a child forked meanwhile for ever
+        self._found: tuple[list[np.ndarray], list[np.ndarray]] | None = None
 
-    @cached_property
     def _gradients(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        if self._found is not None:
+            return self._found
         for parameter in self._leaves[1]:  # they are leaves of every pass
             parameter.grad = None
         self._tape.backward()
         del self._tape
         dw, dshared = ([np.zeros_like(p.data) if p.grad is None else p.grad for p in part] for part in self._leaves)
-        return dw, dshared
+        self._found = dw, dshared
+        return self._found
 
     @property
     def weights(self) -> list[np.ndarray]:
-        return self._gradients[0]
+        return self._gradients()[0]
 
     @property
     def shared(self) -> list[np.ndarray]:
-        return self._gradients[1]
+        return self._gradients()[1]
 
 
 @contextmanager
 def substituted(net: Module, tensors: dict[str, Tensor]) -> Iterator[None]:
     """Inside, `net` computes with `tensors` in the place of its parameters of the same names."""
-    modules = dict(net.named_modules())
-    places = {name: (modules[name.rpartition(".")[0]], name.rpartition(".")[2]) for name in tensors}
-    kept = {name: getattr(module, attribute) for name, (module, attribute) in places.items()}
+    parameters = dict(net.named_parameters())
+    other = {id(parameters[name]): tensor for name, tensor in tensors.items()}
+    places = [  # a shared parameter has several
+        (module, attribute, value)
+        for _, module in net.named_modules()
+        for attribute, value in vars(module).items()
+        if id(value) in other
+    ]
     try:
-        for name, tensor in tensors.items():
-            setattr(*places[name], tensor)
+        for module, attribute, value in places:
+            setattr(module, attribute, other[id(value)])
         yield
     finally:
-        for name, tensor in kept.items():
-            setattr(*places[name], tensor)
+        for module, attribute, value in places:
+            setattr(module, attribute, value)
 
 
 @contextmanager
