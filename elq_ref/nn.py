@@ -25,9 +25,9 @@ _streams = count()  # one number for every layer that was given no generator
 class Module:
     """A part of a network: Tensors set as attributes are its parameters, Modules its children, in order of assignment.
 
-    Modules in a list, a tuple or a dict that is an attribute are children too, named "blocks.0", "blocks.1", ... as those
-    of PyTorch's ModuleList. What is there under several names is one thing: it is listed once, under its first name, and
-    trained once; `state_dict` has it under all of its names, as PyTorch's has.
+    Modules in a list, a tuple or a dict that is an attribute are children too, named "blocks.0", "blocks.1", ... as
+    those of PyTorch's ModuleList. What is there under several names is one thing: it is listed once, under its first
+    name, and trained once; `state_dict` has it under all of its names, as PyTorch's has.
     `buffers` names the NumPy arrays that are saved with it but not trained. `training` decides what BatchNorm does.
 
     >>> class Doubled(elq.nn.Module):
@@ -155,7 +155,9 @@ class Module:
         """Buffers of this module itself."""
         return ((name, getattr(self, name)) for name in self.buffers)
 
-    def _everywhere(self, prefix: str = "", above: tuple[Module, ...] = ()) -> Iterator[tuple[str, Tensor | np.ndarray]]:
+    def _everywhere(
+        self, prefix: str = "", above: tuple[Module, ...] = ()
+    ) -> Iterator[tuple[str, Tensor | np.ndarray]]:
         """All parameters and buffers, under every name."""
         if any(module is self for module in above):
             raise ValueError(f"{prefix} is a module that it lies in")

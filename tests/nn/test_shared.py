@@ -108,10 +108,14 @@ def test_a_run_goes_on_to_the_same_bits(tmp_path):
 def test_one_of_the_names_is_enough_and_two_values_are_refused():
     net, other = Twice(), Twice()
     state = {name: rng.standard_normal(a.shape).astype(np.float32) for name, a in net.state_dict().items()}
-    with pytest.raises(ValueError, match=r"one thing here, but different: a\.weight and b\.weight, a\.bias and b\.bias"):
+    with pytest.raises(
+        ValueError, match=r"one thing here, but different: a\.weight and b\.weight, a\.bias and b\.bias"
+    ):
         net.load_state_dict(state)
     np.testing.assert_array_equal(net.a.weight.data, other.a.weight.data)
-    few = {name: a for name, a in state.items() if name not in ("a.weight", "a.bias", "tied.weight") and "s.1" not in name}
+    few = {
+        name: a for name, a in state.items() if name not in ("a.weight", "a.bias", "tied.weight") and "s.1" not in name
+    }
     net.load_state_dict(few)
     np.testing.assert_array_equal(net.a.weight.data, state["b.weight"])
     np.testing.assert_array_equal(net.tied.weight.data, state["fc.weight"])
