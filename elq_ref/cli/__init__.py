@@ -10,7 +10,9 @@ import argparse
 import importlib
 import json
 import os
+import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -57,8 +59,32 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
-    words = sys.argv[1:] if argv is None else argv
+    """Run one command; returns its exit code. Without `argv` it is the whole program: the command line's, interrupted
+    once however often Ctrl-C is pressed."""
+    if argv is not None:
+        return _run(argv)
+    warnings.formatwarning = lambda message, *_: f"elq: {message}\n"  # type: ignore[assignment]
+    told = False
+
+    def interrupt_once(*_: object) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt_once)
+    code = 130
+    try:
+        code = _run(sys.argv[1:])
+        if code == 130:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # while Python ends
+    except KeyboardInterrupt:  # on the way out of another one
+        pass
+    return code
+
+
+def _run(words: Sequence[str]) -> int:
     args = None
     try:
         args = parser(words).parse_args(words)  # imports the kernels, which refuse a wrong ELQ_ISA
