@@ -161,7 +161,8 @@ class Module:
         """All parameters and buffers, under every name."""
         if any(module is self for module in above):
             raise ValueError(f"{prefix} is a module that it lies in")
-        for name, of in (*self._parameters(), *self._buffers()):
+        own: list[tuple[str, Tensor | np.ndarray]] = [*self._parameters(), *self._buffers()]
+        for name, of in own:
             yield _dotted(prefix, name), of
         for name, child in self._below():
             yield from child._everywhere(_dotted(prefix, name), (*above, self))
@@ -180,11 +181,13 @@ class Module:
         """Convert all parameters and buffers to float32 or float64; returns self."""
         made: dict[int, Tensor | np.ndarray] = {}  # what several modules share stays shared
         for _, module in self.named_modules():
-            for name, value in [*module._parameters(), *module._buffers()]:
+            own: list[tuple[str, Tensor | np.ndarray]] = [*module._parameters(), *module._buffers()]
+            for name, value in own:
                 if id(value) not in made:
                     array = _values(value).astype(dtype)
-                    tensor = isinstance(value, Tensor)
-                    made[id(value)] = Tensor(array, requires_grad=value.requires_grad) if tensor else array
+                    made[id(value)] = array
+                    if isinstance(value, Tensor):
+                        made[id(value)] = Tensor(array, requires_grad=value.requires_grad)
                 setattr(module, name, made[id(value)])
         return self
 

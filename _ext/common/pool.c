@@ -42,20 +42,49 @@ static void serial_steps(ptrdiff_t steps, const ptrdiff_t *counts, elq_step_task
     }
 }
 
+/* Of a thread between elq_watch and elq_unwatch. */
+static _Thread_local struct {
+    int (*ask)(void);
+    int64_t asked; /* when */
+    int stopped;
+} watch;
+
+enum { POLL = 100 * 1000 * 1000 }; /* nanoseconds between two questions */
+
+void elq_watch(int (*ask)(void)) {
+    watch.ask = ask;
+    watch.asked = elq_nanoseconds();
+    watch.stopped = 0;
+}
+
+int elq_unwatch(void) {
+    watch.ask = NULL;
+    return watch.stopped;
+}
+
 /* A loop is the case of one step. */
 struct loop {
     elq_task task;
     void *context;
+    atomic_int stopped; /* the thread that watches gave it up */
 };
 
 static void loop_task(void *context, ptrdiff_t step, ptrdiff_t index, int worker) {
-    const struct loop *loop = context;
+    struct loop *loop = context;
     (void)step;
-    loop->task(loop->context, index, worker);
+    if (watch.ask) {
+        const int64_t now = elq_nanoseconds();
+        if (!watch.stopped && now - watch.asked > POLL) {
+            watch.asked = now;
+            watch.stopped = watch.ask() != 0;
+        }
+        if (watch.stopped) atomic_store_explicit(&loop->stopped, 1, memory_order_relaxed);
+    }
+    if (!atomic_load_explicit(&loop->stopped, memory_order_relaxed)) loop->task(loop->context, index, worker);
 }
 
 void elq_parallel_for(ptrdiff_t count, elq_task task, void *context) {
-    struct loop loop = {task, context};
+    struct loop loop = {task, context, 0};
     if (count > 0) elq_parallel_steps(1, &count, loop_task, &loop, NULL);
 }
 
@@ -115,15 +144,10 @@ static pid_t thread_id(void) { return 0; }
 static void make_way(void) {}
 #endif
 
-static void before_fork(void) {
-    pthread_mutex_lock(&pool.entry);
-    pthread_mutex_lock(&pool.lock);
-}
+/* Not the entry: who forks holds Python's lock, and who is inside may ask for it (elq_watch). */
+static void before_fork(void) { pthread_mutex_lock(&pool.lock); }
 
-static void after_fork_parent(void) {
-    pthread_mutex_unlock(&pool.lock);
-    pthread_mutex_unlock(&pool.entry);
-}
+static void after_fork_parent(void) { pthread_mutex_unlock(&pool.lock); }
 
 static void after_fork_child(void) { /* only the forking thread exists here */
     pthread_mutex_init(&pool.entry, NULL);
@@ -132,6 +156,7 @@ static void after_fork_child(void) { /* only the forking thread exists here */
     pthread_cond_init(&pool.done, NULL);
     pool.started = 0;
     pool.active = 0;
+    pool.open = 0; /* a thread that is not here was inside */
 }
 
 static void setup(void) {
@@ -264,4 +289,6 @@ const elq_pool elq_the_pool = {
     .parallel_for = elq_parallel_for,
     .parallel_steps = elq_parallel_steps,
     .nanoseconds = elq_nanoseconds,
+    .watch = elq_watch,
+    .unwatch = elq_unwatch,
 };

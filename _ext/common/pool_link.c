@@ -19,3 +19,7 @@ void elq_parallel_steps(ptrdiff_t steps, const ptrdiff_t *counts, elq_step_task 
 }
 
 int64_t elq_nanoseconds(void) { return pool->nanoseconds(); }
+
+void elq_watch(int (*ask)(void)) { pool->watch(ask); }
+
+int elq_unwatch(void) { return pool->unwatch(); }

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     once however often Ctrl-C is pressed."""
     if argv is not None:
         return _run(argv)
-    warnings.formatwarning = lambda message, *_: f"elq: {message}\n"  # type: ignore[assignment]
+    warnings.formatwarning = lambda message, *_: f"elq: {message}\n"
     told = False
 
     def interrupt_once(*_: object) -> None:

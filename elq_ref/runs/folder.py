@@ -326,7 +326,7 @@ def _interrupt_between_steps() -> Iterator[_Interrupt]:
     it back. All others are put back, those of C too that came later, of which Python knows nothing.
     """
     interrupt = _Interrupt()
-    before: dict[int, tuple[Any, _Disposition]] = {}
+    before: dict[signal.Signals, tuple[Any, _Disposition]] = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             handler = signal.getsignal(number)

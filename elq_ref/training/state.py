@@ -162,7 +162,7 @@ def sealed(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> di
     for name, array in sorted(tensors.items()):
         array = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
         sums.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        sums.update(array.reshape(-1).view(np.uint8))
+        sums.update(array.reshape(-1).view(np.uint8).data)
     return content | {CHECKSUM: sums.hexdigest()}
 
 
