@@ -69,18 +69,27 @@ struct loop {
     atomic_int stopped; /* the thread that watches gave it up */
 };
 
-static void loop_task(void *context, ptrdiff_t step, ptrdiff_t index, int worker) {
-    struct loop *loop = context;
-    (void)step;
+static _Thread_local struct loop *current; /* of which this thread runs a piece */
+
+int elq_given_up(void) {
+    if (!current) return 0;
     if (watch.ask) {
         const int64_t now = elq_nanoseconds();
         if (!watch.stopped && now - watch.asked > POLL) {
             watch.asked = now;
             watch.stopped = watch.ask() != 0;
         }
-        if (watch.stopped) atomic_store_explicit(&loop->stopped, 1, memory_order_relaxed);
+        if (watch.stopped) atomic_store_explicit(&current->stopped, 1, memory_order_relaxed);
     }
-    if (!atomic_load_explicit(&loop->stopped, memory_order_relaxed)) loop->task(loop->context, index, worker);
+    return atomic_load_explicit(&current->stopped, memory_order_relaxed);
+}
+
+static void loop_task(void *context, ptrdiff_t step, ptrdiff_t index, int worker) {
+    struct loop *loop = context, *outer = current;
+    (void)step;
+    current = loop;
+    if (!elq_given_up()) loop->task(loop->context, index, worker);
+    current = outer;
 }
 
 void elq_parallel_for(ptrdiff_t count, elq_task task, void *context) {
@@ -291,4 +300,5 @@ const elq_pool elq_the_pool = {
     .nanoseconds = elq_nanoseconds,
     .watch = elq_watch,
     .unwatch = elq_unwatch,
+    .given_up = elq_given_up,
 };

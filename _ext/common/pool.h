@@ -34,6 +34,9 @@ void elq_parallel_steps(ptrdiff_t steps, const ptrdiff_t *counts, elq_step_task 
 void elq_watch(int (*ask)(void));
 int elq_unwatch(void);
 
+/* Whether the call was left: a long piece asks now and then, and returns if so. */
+int elq_given_up(void);
+
 /* Nanoseconds of that clock now. */
 int64_t elq_nanoseconds(void);
 
@@ -46,6 +49,7 @@ typedef struct {
     int64_t (*nanoseconds)(void);
     void (*watch)(int (*ask)(void));
     int (*unwatch)(void);
+    int (*given_up)(void);
 } elq_pool;
 
 extern const elq_pool elq_the_pool;

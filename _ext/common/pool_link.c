@@ -23,3 +23,5 @@ int64_t elq_nanoseconds(void) { return pool->nanoseconds(); }
 void elq_watch(int (*ask)(void)) { pool->watch(ask); }
 
 int elq_unwatch(void) { return pool->unwatch(); }
+
+int elq_given_up(void) { return pool->given_up(); }
