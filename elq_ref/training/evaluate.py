@@ -22,7 +22,7 @@ def evaluate(net: Module, dataset: Dataset, batch_size: int = 250) -> tuple[int,
     """(`count_correct`, mean cross entropy in nats) over the pictures of `dataset`, net in evaluation mode."""
     was_training = net.training
     net.eval()
-    dtype = next(net.named_parameters())[1].dtype
+    dtype = next((p.dtype for _, p in net.named_parameters()), np.dtype(np.float32))
     correct, loss = 0, 0.0
     with no_grad():
         for start in range(0, len(dataset), batch_size):

@@ -17,7 +17,7 @@ from elq_ref.methods import OrderPlan
 from elq_ref.models import digits_cnn
 from elq_ref.nn import BatchNorm2d, Flatten, Linear, Sequential
 from elq_ref.tensor import record
-from elq_ref.training.evaluate import reestimate, standing_on
+from elq_ref.training.evaluate import count_correct, reestimate, standing_on
 from elq_ref.training.float_training import fit
 from elq_ref.training.stages import LazyPass, freeze
 from elq_ref.training.state import sealed
@@ -434,6 +434,12 @@ def test_reestimation_is_the_mean_of_the_batch_statistics():
     conv = net.quantizable()["0.weight"]
     means = [ops.conv2d(Tensor(x), conv, padding=1).data.mean((0, 2, 3)) for x, _ in list(batches().epoch(0))[:3]]
     np.testing.assert_allclose(dict(net.named_buffers())["1.running_mean"], np.mean(means, 0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_without_parameters_is_evaluated_too():
+    data = batches().dataset
+    outputs = data.normalized().reshape(60, -1)
+    assert count_correct(Sequential(Flatten()), data) == (outputs.argmax(1) == data.labels).sum()
 
 
 def test_standing_on_puts_everything_back():
