@@ -26,8 +26,9 @@ def check_grads(
     far below `tolerance` (relative to 1 + |gradient|). Kinks: at a point where the left and right differences of one
     coordinate disagree (a ReLU at 0, a tie in a maximum) the derivative does not exist, and the check refuses to judge.
 
-    arguments: float64 arrays; all of them are checked. Raises TypeError for another dtype, GradientError naming
-    argument and index where they differ, ValueError at a kink.
+    arguments: float64 arrays; all of them are checked. Raises TypeError for another dtype, of an argument or of the
+    result, GradientError naming argument and index where they differ, ValueError at a kink and what `Tensor.backward`
+    raises for a gradient of another shape or dtype than its operand.
 
     >>> elq.check_grads(elq.ops.mul, [np.array([1.0, 2.0]), np.array([-3.0, 0.5])]) < 1e-8
     True
@@ -42,6 +43,9 @@ def check_grads(
             raise TypeError(f"check_grads works in float64, argument {position} is {array.dtype}")
     tensors = [Tensor(a.copy(), requires_grad=True) for a in arguments]
     out = function(*tensors)
+    if not isinstance(out, Tensor) or out.dtype != np.float64:
+        given = out.dtype if isinstance(out, Tensor) else f"a {type(out).__name__}"
+        raise TypeError(f"check_grads compares in float64, the function's result is {given}, wanted a float64 Tensor")
     cotangent = np.random.default_rng(seed).standard_normal(out.shape)
     out.backward(cotangent)
 

@@ -108,7 +108,8 @@ class Tensor:
 
         `dy` has the shape and dtype of this tensor; it may be left out for a single element (then 1).
         Raises RuntimeError, before any `grad` changes, if nothing here requires a gradient, if a backward pass went
-        through a part of this graph already, or if a value on the way was replaced since.
+        through a part of this graph already, or if a value on the way was replaced since; ValueError, before any `grad`
+        changes too, for an operation that returns a gradient which is none of its operand's (`record`).
         """
         if not self.requires_grad:
             raise RuntimeError("backward() of a tensor that depends on nothing with requires_grad=True")
@@ -123,6 +124,7 @@ class Tensor:
             _check_usable(tensor)
         grads = {id(self): dy}
         owned: set[int] = set()  # those whose memory nobody else holds: sums are made in place there
+        leaves: list[tuple[Tensor, np.ndarray]] = []
         while order:
             tensor = order.pop()
             grad = grads.pop(id(tensor))
@@ -130,13 +132,10 @@ class Tensor:
             owned.discard(id(tensor))
             node = tensor._node
             if node is None:
-                if tensor.grad is None:
-                    tensor.grad = grad if mine else grad.copy()
-                else:
-                    tensor.grad = tensor.grad + grad
+                leaves.append((tensor, grad if mine or tensor.grad is not None else grad.copy()))
                 continue
             assert node.backward
-            parts = node.backward(grad)
+            parts = _checked(node, node.backward(grad))
             parents, node.parents, node.backward = node.parents, (), None
             for parent, part in zip(parents, parts, strict=True):
                 if part is None or not parent.requires_grad:
@@ -152,12 +151,17 @@ class Tensor:
                     grads[key] = np.asarray(grads[key] + part)
                     owned.add(key)
             del parents, parts, part, grad  # not kept during the next operation
+        for tensor, grad in leaves:
+            tensor.grad = grad if tensor.grad is None else tensor.grad + grad
 
     def __add__(self, other: Tensor) -> Tensor:
         return add(self, other)
 
     def __mul__(self, other: Tensor) -> Tensor:
         return mul(self, other)
+
+    __radd__, __rmul__ = __add__, __mul__  # for the error that they raise
+    __array_ufunc__ = None  # an array on the left leaves the operation to them
 
     def _refuse_in_place(self, *_: Any) -> None:
         raise TypeError("a Tensor is not changed in place: compute a new one, or assign t.data = array on a leaf")
@@ -193,6 +197,24 @@ def _is_new(part: np.ndarray, dy: np.ndarray, parts: Sequence[np.ndarray | None]
     return once and part.ndim > 0 and part.flags.writeable and not any(np.may_share_memory(part, o) for o in others)
 
 
+def _checked(node: _Node, parts: Any) -> Sequence[np.ndarray | None]:
+    """What a backward function returned; ValueError unless it is one gradient, like its operand, or None for each."""
+    if not isinstance(parts, list | tuple) or len(parts) != len(node.parents):
+        count = f"{len(parts)} gradients" if isinstance(parts, list | tuple) else f"a {type(parts).__name__}"
+        raise ValueError(f"backward of {node.name} returned {count}, wanted a list of {len(node.parents)}")
+    for position, (parent, part) in enumerate(zip(node.parents, parts, strict=True)):
+        if part is None or not parent.requires_grad:
+            continue
+        array = isinstance(part, np.ndarray | np.generic)
+        if not array or part.shape != parent.shape or part.dtype != parent.dtype:
+            given = f"{part.dtype} {part.shape}" if array else f"a {type(part).__name__}"
+            raise ValueError(
+                f"backward of {node.name} returned {given} as the gradient of operand {position}, "
+                f"which is {parent.dtype} {parent.shape}"
+            )
+    return parts
+
+
 def _check_usable(tensor: Tensor) -> None:
     node = tensor._node
     if node is None:
@@ -214,9 +236,9 @@ def record(name: str, y: np.ndarray, parents: Sequence[Tensor], backward: Backwa
     """An operation of one's own: the Tensor of its result `y`, with `backward` on the tape.
 
     `backward(dy)` runs at most once and returns one gradient (or None) per parent, in their order: new arrays, dy
-    itself or views of it, never an array that is kept elsewhere, since sums are made in place. `attrs` describe the
-    operation `name` to whoever watches (`watched`). All parents share one dtype, else TypeError: precisions are never
-    mixed silently. `check_grads` says whether `backward` is the gradient.
+    itself or views of it, of the parent's shape and dtype, never an array that is kept elsewhere, since sums are made
+    in place. `attrs` describe the operation `name` to whoever watches (`watched`). All parents share one dtype, else
+    TypeError: precisions are never mixed silently. `check_grads` says whether `backward` is the gradient.
 
     >>> def softplus(x):  # y = log(1 + exp(x)), dy/dx = 1 / (1 + exp(-x))
     ...     return elq.record("softplus", np.logaddexp(0, x.data), (x,), lambda dy: [dy / (1 + np.exp(-x.data))])
@@ -237,6 +259,9 @@ def record(name: str, y: np.ndarray, parents: Sequence[Tensor], backward: Backwa
 
 
 def _same_shape(op: str, a: Tensor, b: Tensor) -> None:
+    if not isinstance(b, Tensor):
+        given = f"an array {b.dtype} {b.shape}" if isinstance(b, np.ndarray) else f"a {type(b).__name__}"
+        raise TypeError(f"{op} of a Tensor {a.dtype} {a.shape} and {given}: both must be Tensors")
     if a.shape != b.shape:
         raise ValueError(f"{op} of shapes {a.shape} and {b.shape}: they must be equal")
 

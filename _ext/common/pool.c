@@ -42,20 +42,58 @@ static void serial_loops(ptrdiff_t loops, const ptrdiff_t *counts, elq_loop_task
     }
 }
 
+/* Of a thread between elq_watch and elq_unwatch. */
+static _Thread_local struct {
+    int (*ask)(void);
+    int64_t asked; /* when */
+    int stopped;
+} watch;
+
+enum { POLL = 100 * 1000 * 1000 }; /* nanoseconds between two questions */
+
+void elq_watch(int (*ask)(void)) {
+    watch.ask = ask;
+    watch.asked = elq_nanoseconds();
+    watch.stopped = 0;
+}
+
+int elq_unwatch(void) {
+    watch.ask = NULL;
+    return watch.stopped;
+}
+
 /* The case of one loop. */
 struct single {
     elq_task task;
     void *context;
+    atomic_int stopped; /* the thread that watches gave it up */
 };
 
+static _Thread_local struct single *current; /* of which this thread runs a piece */
+
+int elq_given_up(void) {
+    if (!current) return 0;
+    if (watch.ask) {
+        const int64_t now = elq_nanoseconds();
+        if (!watch.stopped && now - watch.asked > POLL) {
+            watch.asked = now;
+            watch.stopped = watch.ask() != 0;
+        }
+        if (watch.stopped) atomic_store_explicit(&current->stopped, 1, memory_order_relaxed);
+    }
+    return atomic_load_explicit(&current->stopped, memory_order_relaxed);
+}
+
 static void single_task(void *context, ptrdiff_t loop, ptrdiff_t index, int worker) {
-    const struct single *one = context;
+    struct single *one = context, *outer = current;
     (void)loop;
-    one->task(one->context, index, worker);
+    current = one;
+    if (!elq_given_up()) one->task(one->context, index, worker);
+    current = outer;
 }
 
 void elq_parallel_for(ptrdiff_t count, elq_task task, void *context) {
-    struct single one = {task, context};
+    struct single one = {task, context, 0};
     if (count > 0) elq_parallel_loops(1, &count, single_task, &one, NULL);
 }
 
@@ -115,15 +153,10 @@ static pid_t thread_id(void) { return 0; }
 static void make_way(void) {}
 #endif
 
-static void before_fork(void) {
-    pthread_mutex_lock(&pool.entry);
-    pthread_mutex_lock(&pool.lock);
-}
+/* Not the entry: who forks holds Python's lock, and who is inside may ask for it (elq_watch). */
+static void before_fork(void) { pthread_mutex_lock(&pool.lock); }
 
-static void after_fork_parent(void) {
-    pthread_mutex_unlock(&pool.lock);
-    pthread_mutex_unlock(&pool.entry);
-}
+static void after_fork_parent(void) { pthread_mutex_unlock(&pool.lock); }
 
 static void after_fork_child(void) { /* only the forking thread exists here */
     pthread_mutex_init(&pool.entry, NULL);
@@ -132,6 +165,7 @@ static void after_fork_child(void) { /* only the forking thread exists here */
     pthread_cond_init(&pool.done, NULL);
     pool.started = 0;
     pool.active = 0;
+    pool.open = 0; /* a thread that is not here was inside */
 }
 
 static void setup(void) {
@@ -264,4 +298,7 @@ const elq_pool elq_the_pool = {
     .parallel_for = elq_parallel_for,
     .parallel_loops = elq_parallel_loops,
     .nanoseconds = elq_nanoseconds,
+    .watch = elq_watch,
+    .unwatch = elq_unwatch,
+    .given_up = elq_given_up,
 };

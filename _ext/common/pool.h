@@ -29,6 +29,14 @@ void elq_parallel_for(ptrdiff_t count, elq_task task, void *context);
  * ends: NULL, or the nanoseconds of a monotonic clock at the end of each loop. */
 void elq_parallel_loops(ptrdiff_t loops, const ptrdiff_t *counts, elq_loop_task task, void *context, int64_t *ends);
 
+/* From now on this thread calls `ask` every tenth of a second between the pieces of its elq_parallel_for, and leaves the
+ * pieces that remain undone once it says so (not 0). elq_unwatch ends it; 1 if a call was left. */
+void elq_watch(int (*ask)(void));
+int elq_unwatch(void);
+
+/* Whether the call was left: a long piece asks now and then, and returns if so. */
+int elq_given_up(void);
+
 /* Nanoseconds of that clock now. */
 int64_t elq_nanoseconds(void);
 
@@ -39,6 +47,9 @@ typedef struct {
     void (*parallel_for)(ptrdiff_t count, elq_task task, void *context);
     void (*parallel_loops)(ptrdiff_t loops, const ptrdiff_t *counts, elq_loop_task task, void *context, int64_t *ends);
     int64_t (*nanoseconds)(void);
+    void (*watch)(int (*ask)(void));
+    int (*unwatch)(void);
+    int (*given_up)(void);
 } elq_pool;
 
 extern const elq_pool elq_the_pool;

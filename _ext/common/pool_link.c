@@ -19,3 +19,9 @@ void elq_parallel_loops(ptrdiff_t loops, const ptrdiff_t *counts, elq_loop_task 
 }
 
 int64_t elq_nanoseconds(void) { return pool->nanoseconds(); }
+
+void elq_watch(int (*ask)(void)) { pool->watch(ask); }
+
+int elq_unwatch(void) { return pool->unwatch(); }
+
+int elq_given_up(void) { return pool->given_up(); }

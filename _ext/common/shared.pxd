@@ -24,3 +24,5 @@ cdef extern from "common/pool.h" nogil:
         pass
     const elq_pool elq_the_pool
     void elq_pool_link(const elq_pool *shared)
+    void elq_watch(int (*ask)() noexcept nogil) nogil
+    int elq_unwatch() nogil

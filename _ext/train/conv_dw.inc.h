@@ -169,6 +169,7 @@ static void NAME(dw_piece)(void *context, ptrdiff_t index, int worker) {
     REAL *sums = e->sums + (chunk * e->blocks + group * per_group) * e->size;
     memset(sums + first * e->size, 0, (last - first) * e->size * sizeof(REAL));
     for (ptrdiff_t unit = chunk * e->units / e->chunks; unit < (chunk + 1) * e->units / e->chunks; unit++) {
+        if (elq_given_up()) return;
         struct NAME(unit) u = NAME(dw_unit)(e, unit);
         struct NAME(sweep)
             sweep = {u.images,    u.rows, g->q, e->band_h * x_row, g->stride_h * x_row, g->stride_w * g->c,

@@ -110,6 +110,7 @@ static void NAME(dw_piece_lanes)(void *context, ptrdiff_t chunk, int worker) {
     REAL *sums = e->sums + chunk * e->blocks * e->size;
     memset(sums, 0, e->blocks * e->size * sizeof(REAL));
     for (ptrdiff_t unit = chunk * e->units / e->chunks; unit < (chunk + 1) * e->units / e->chunks; unit++) {
+        if (elq_given_up()) return;
         struct NAME(unit) u = NAME(dw_unit)(e, unit);
         struct elq_rectangle r[5];
         int first_inside, count = elq_cut_band(r, &first_inside, &e->inside, u.p0, u.p0 + u.rows, g->q);

@@ -11,8 +11,12 @@ cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.string cimport memset
 
-from common.shared cimport elq_isa_name, elq_pool, elq_pool_link
+from common.shared cimport elq_isa_name, elq_pool, elq_pool_link, elq_unwatch, elq_watch
 from train.kernels cimport *
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals()  # -1, and what the handler raised stays set
+
 
 cnp.import_array()
 elq_pool_link(<const elq_pool *> PyCapsule_GetPointer(_common.pool, "elq_pool"))
@@ -122,7 +126,16 @@ cdef _same_shape(str name, given, wanted):
         raise ValueError(f"{name} has shape {tuple(given)}, wanted {tuple(wanted)}")
 
 
+cdef int _signalled() noexcept nogil:
+    """Whether a signal's handler raised something, which stays set. Threads but the main one see none."""
+    with gil:
+        return PyErr_CheckSignals()
+
+
 cdef int _done(int status) except -1 nogil:
+    """After a kernel that ran under elq_watch(_signalled): raises what ended it."""
+    if elq_unwatch():
+        return -1
     if status:
         with gil:
             raise MemoryError("no memory for the buffers of a kernel")
@@ -141,6 +154,7 @@ def conv2d(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1, b
     y = _empty((g.n, g.p, g.q, groups * g.o), x.dtype).transpose(0, 3, 1, 2)
     cdef elq_array ax = _view(x), aw = _view(w), ay = _view(y)
     with nogil:
+        elq_watch(_signalled)
         _done(kernels.conv(&g, ax, aw, b, ay))
     return y
 
@@ -154,6 +168,7 @@ def conv2d_dx(dy, w, x_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), in
     dx = _empty((g.n, g.h, g.w, groups * g.c), dy.dtype).transpose(0, 3, 1, 2)
     cdef elq_array ay = _view(dy), aw = _view(w), ax = _view(dx)
     with nogil:
+        elq_watch(_signalled)
         _done(kernels.conv_dx(&g, ay, aw, ax))
     return dx
 
@@ -167,6 +182,7 @@ def conv2d_dw(dy, x, w_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), in
     dw = np.empty(w_shape, x.dtype)
     cdef elq_array ay = _view(dy), ax = _view(x), aw = _view(dw)
     with nogil:
+        elq_watch(_signalled)
         _done(kernels.conv_dw(&g, ay, ax, aw))
     return dw
 
@@ -209,6 +225,7 @@ def batch_norm(x, gamma, beta, double eps, residual=None, bint relu=False):
         residual = _flat(residual)
         a.residual = _data(residual)
     with nogil:
+        elq_watch(_signalled)
         _done(kernels.norm(&a))
     return _shaped(y, shape), mean, var
 
@@ -228,6 +245,7 @@ def batch_norm_backward(dy, y, x, gamma, mean, var, double eps, bint residual=Fa
     a.dx, a.dgamma, a.dbeta = _data(dx), _data(dgamma), _data(dbeta)
     a.dresidual = _data(dresidual) if residual else NULL
     with nogil:
+        elq_watch(_signalled)
         _done(kernels.norm_backward(&a))
     return _shaped(dx, shape), dgamma, dbeta, _shaped(dresidual, shape) if residual else None
 
@@ -245,7 +263,9 @@ def scale_shift(x, scale, shift, residual=None, bint relu=False):
         residual = _flat(residual)
         a.residual = _data(residual)
     with nogil:
+        elq_watch(_signalled)
         kernels.scale_shift(&a)
+        _done(0)
     return _shaped(y, shape)
 
 
@@ -257,6 +277,7 @@ def channel_sums(x):
     cdef Py_ssize_t pixels = x.shape[0], c = x.shape[1]
     cdef pointer given = _data(x), wanted = _data(sums)
     with nogil:
+        elq_watch(_signalled)
         _done(kernels.sums(pixels, c, given, wanted))
     return sums
 
@@ -278,7 +299,9 @@ cdef _relu(x, dy, bint last):
     cdef Py_ssize_t count = x.size
     cdef pointer given = _data(x), gradient = NULL if dy is None else _data(dy), wanted = _data(y)
     with nogil:
+        elq_watch(_signalled)
         kernels.relu(count, given, gradient, wanted)
+        _done(0)
     y = y.reshape(x.shape)
     return y.transpose(0, 3, 1, 2) if last else y
 
@@ -320,7 +343,9 @@ def max_pool(x, kernel, stride):
     place = _empty((a.n, a.p, a.q, a.c), np.dtype(np.uint8))
     a.x, a.y, a.place = _data(x), _data(y), <unsigned char *>_data(place)
     with nogil:
+        elq_watch(_signalled)
         kernels.max_pool(&a)
+        _done(0)
     return y.transpose(0, 3, 1, 2), place.transpose(0, 3, 1, 2)
 
 
@@ -336,7 +361,9 @@ def max_pool_backward(dy, place, x_shape, kernel, stride):
     dx = _empty((a.n, a.h, a.w, a.c), dy.dtype)
     a.dy, a.dx, a.place = _data(dy), _data(dx), <unsigned char *>_data(place)
     with nogil:
+        elq_watch(_signalled)
         kernels.max_pool_backward(&a)
+        _done(0)
     return dx.transpose(0, 3, 1, 2)
 
 
@@ -351,5 +378,7 @@ def nearest_level(w, alpha, bint ternary):
     cdef pointer given = _data(w), scales = _data(alpha), wanted = _data(w_hat)
     cdef bint is_double = w.dtype == np.float64
     with nogil:
+        elq_watch(_signalled)
         elq_nearest_level(is_double, ternary, rows, columns, given, scales, wanted)
+        _done(0)
     return w_hat

@@ -45,6 +45,7 @@ static void NAME(winograd_dw_piece)(void *context, ptrdiff_t index, int worker) 
     memset(sums, 0, NAME(weight_size)(g->c, outputs) * sizeof(REAL));
     ptrdiff_t end = (chunk + 1) * a->tiles.units / a->chunks;
     for (ptrdiff_t unit = chunk * a->tiles.units / a->chunks; unit < end; unit++) {
+        if (elq_given_up()) return;
         struct elq_tile_unit u = elq_tile_unit(&a->tiles, g->n, unit);
         assert(u.tiles > 0 && u.tiles * NAME(tile_step)(g->c) <= a->x_point && u.tiles * outputs <= a->dy_point);
         NAME(winograd_inputs)(v, a->x_point, buffer, &a->tiles, u, a->x.data, a->x.s, g->c, g->h, g->w, g->pad_h,

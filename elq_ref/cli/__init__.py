@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -62,10 +63,33 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
-    words = sys.argv[1:] if argv is None else argv
-    if argv is None:  # the process is ours: what Pillow has to say of odd pictures would stand between the answers
-        warnings.filterwarnings("ignore", module="PIL")
+    """Run one command; returns its exit code. Without `argv` it is the whole program: the command line's, interrupted
+    once however often Ctrl-C is pressed."""
+    if argv is not None:
+        return _run(argv)
+    warnings.filterwarnings("ignore", module="PIL")  # what it says of odd pictures would stand between the answers
+    warnings.formatwarning = lambda message, *_: f"elq: {message}\n"
+    told = False
+
+    def interrupt_once(*_: object) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt_once)
+    code = 130
+    try:
+        code = _run(sys.argv[1:])
+        if code == 130:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # while Python ends
+    except KeyboardInterrupt:  # on the way out of another one
+        pass
+    return code
+
+
+def _run(words: Sequence[str]) -> int:
     args = None
     code: int
     try:

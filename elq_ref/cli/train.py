@@ -51,13 +51,13 @@ def run(args: argparse.Namespace) -> Result:
     else:
         folder.start(config)
     with folder.locked():
-        state = folder.resume(net) if args.resume else None
+        state = folder.resume(net, batches) if args.resume else None
         left = total - (state.step if state else 0)
         for step in folder.follow(progress(fit(net, batches, args.epochs, sgd, state=state), left, "training")):
             loss = step.loss_hat
         correct = count_correct(net, judge)
         checkpoint.save(net, args.output, replace(NetworkInfo.of(train), model=args.model))
-    folder.clear()
+        folder.clear()
     result = {
         "correct": correct,
         "total": len(judge),

@@ -6,6 +6,7 @@ middle of an epoch, or has another batch size, sees each picture exactly as it w
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,13 @@ from ..splitmix import MAX_SEED, random_bits
 from .base import Dataset
 
 _ORDER, _ROW, _COLUMN, _FLIP = range(4)
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, wanted an integer") from None
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,11 @@ class Batches:
         shuffle: bool = True,
         dtype: Any = np.float32,
     ) -> None:
+        if not isinstance(dataset, Dataset):
+            raise TypeError(
+                f"batches of a {type(dataset).__name__}, wanted a Dataset: images, labels, classes, normalization"
+            )
+        batch_size, seed = _whole("batch_size", batch_size), _whole("seed", seed)
         if batch_size < 1 or not len(dataset):
             raise ValueError(f"batches of {batch_size} from {len(dataset)} pictures: wanted at least one of each")
         if not 0 <= seed <= MAX_SEED:

@@ -8,8 +8,12 @@ their alternatives). What is taken from elsewhere stands in `Borrowed`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
+from numbers import Real
 from typing import Any, TypeVar
+
+import numpy as np
 
 from .bands import TAILS
 from .borrowed import Borrowed
@@ -80,6 +84,7 @@ class Plan(Borrowed):
     keep_float: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self._take_kinds()
         super().__post_init__()
         for name, words in _WORDS.items():
             if getattr(self, name) not in words:
@@ -101,6 +106,22 @@ class Plan(Borrowed):
             raise ValueError("gradient taylor-elementwise bounds |L(W) - L(W_hat)|: it has no positive part")
         if self.levels == "binary" and self.scale == "twn":
             raise ValueError("scale twn is a ternary rule")
+
+    def _take_kinds(self) -> None:
+        """Every option of the kind of its default, lists as tuples; ValueError for another kind."""
+        for option in fields(self):
+            value, default = getattr(self, option.name), option.default
+            if isinstance(default, tuple):
+                if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+                    raise ValueError(f"{option.name} is {value!r}, wanted a tuple, such as {default!r}")
+                value = tuple(v.item() if isinstance(v, np.generic) else v for v in value)
+                wrong = not all(isinstance(v, str if option.name == "keep_float" else Real) for v in value)
+            else:
+                value = value.item() if isinstance(value, np.generic) else value
+                wrong = not isinstance(value, type(default) if isinstance(default, bool | str) else Real)
+            object.__setattr__(self, option.name, value)
+            if wrong:
+                raise ValueError(f"{option.name} is {value!r}, wanted a value such as {default!r}")
 
     @property
     def freezes(self) -> str:

@@ -29,6 +29,7 @@ class OrderPlan(Plan):
     portions: tuple[float, ...] = (0.5, 0.75, 0.875, 1.0)
 
     def __post_init__(self) -> None:
+        self._take_kinds()
         if self.order not in ORDERS:
             raise ValueError(f"order is {self.order!r}, wanted one of {', '.join(ORDERS)}")
         if self.order_seed < 0 or (self.order_seed and self.order != "random"):

@@ -16,7 +16,7 @@ from ..nn import Module
 from ..runtime import PackedNetwork
 from ..training.evaluate import reestimate
 from ..training.sgd import SGD
-from ..training.stages import Step, quantize, stage_steps
+from ..training.stages import Step, check_single, quantize, stage_steps
 from ..training.state import State, environment
 from .folder import RunFolder
 from .layers import layer_records
@@ -96,6 +96,7 @@ class Run:
         Raises ValueError if the folder holds a run already, or the plan does not fit the network.
         """
         self.state = State.start(self.net, self.plan, self.sgd, self.batches)
+        check_single(self.net, self.batches, range(min(REESTIMATION_BATCHES, len(self.batches))))
         self.folder.start(self.config)
         return self._stages(watch)
 
@@ -116,7 +117,7 @@ class Run:
 
     def _stages(self, watch: Watch, resumed: bool = False) -> Iterator[Record]:
         with self.folder.locked():
-            state = self.folder.resume(self.net) if resumed else self.state
+            state = self.folder.resume(self.net, self.batches) if resumed else self.state
             self.state = state or State.start(self.net, self.plan, self.sgd, self.batches)
             yield from self._measured(self.state, watch)
             self.finish()

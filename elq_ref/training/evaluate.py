@@ -25,7 +25,7 @@ def evaluate(net: Module, dataset: Dataset, batch_size: int = 250) -> tuple[int,
     """
     was_training = net.training
     net.eval()
-    dtype = next(net.named_parameters())[1].dtype
+    dtype = next((p.dtype for _, p in net.named_parameters()), np.dtype(np.float32))
     correct, loss = 0, 0.0
     try:
         with no_grad():

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +20,9 @@ from .. import ops
 from ..datasets import Batches
 from ..elq.gradients import Objective
 from ..elq.plan import Plan
+from ..errors import FormatError
 from ..nn import BatchNorm2d, Module
-from ..tensor import Tensor
+from ..tensor import Tensor, no_grad, watched
 from .sgd import SGD
 from .state import State, describe
 
@@ -68,8 +70,9 @@ def quantize(
     `step.state.save(path)`; go on with `state=State.load(path, net)`, which continues to the same bits on the same
     machine, threads, kernels and versions, since batches are functions of (seed, epoch, sample). At the end every
     quantized weight stands on a level, unless the plan has no freezing stage.
-    Raises ValueError if a resumed state was made with other batches or another plan, or if the network's weights were
-    replaced by other Tensors (`Module.astype`) after the run began.
+    Raises ValueError if a resumed state was made with other batches or another plan, or says that it stands where no
+    such run does; if a batch to come has one picture and BatchNorm sees one value of it; or if the network's weights
+    were replaced by other Tensors (`Module.astype`) after the run began.
 
     >>> train, _ = elq.datasets.digits()
     >>> net, batches = elq.models.lenet5((1, 8, 8)), elq.Batches(train.subset(slice(64)), 32)
@@ -87,7 +90,49 @@ def quantize(
         raise ValueError("the state belongs to another plan or network; pass state.plan and state.net")
     if state.batches != describe(batches):
         raise ValueError(f"the run was made with batches {state.batches}, given {describe(batches)}")
+    check_place(state, batches)
+    check_single(net, batches, range(state.step, sum(stage_steps(state.plan, batches))))
     return _steps(state, batches)
+
+
+def check_place(state: State, batches: Batches) -> None:
+    """FormatError unless a run of this plan on these batches comes by the place where `state` says that it stands."""
+    counts, stage = stage_steps(state.plan, batches), state.stage
+    in_stage = 0 <= stage <= len(counts) and 0 <= state.index < max(1, [*counts, 0][stage])
+    if not in_stage or state.step != sum(counts[:stage]) + state.index:
+        place = f"stage {stage}, index {state.index}, step {state.step}"
+        raise FormatError(
+            f"the run says that it stands at {place}: its stages have {', '.join(map(str, counts))} steps"
+        )
+
+
+def check_single(net: Module, batches: Batches, steps: range) -> None:
+    """ValueError if one of the batches of `steps` has one picture, of which BatchNorm sees one value.
+
+    Of one value there is no variance: such a run would die there. It is known before the first step.
+    """
+    count, size = len(batches.dataset), batches.batch_size
+    reached = steps.stop // len(batches) > steps.start // len(batches) or (size == 1 and len(steps) > 0)
+    alone = size == 1 or (count > 0 and count % size == 1)
+    if not (alone and reached):
+        return
+
+    def see(op: str, operands: tuple[Tensor, ...], result: Tensor, attributes: dict[str, Any]) -> None:
+        if op == "batch_norm" and result.data.size == result.shape[1]:
+            way_out = "" if count == 1 else f", such as {next(s for s in range(size + 1, count + 1) if count % s != 1)}"
+            raise ValueError(
+                f"{count} pictures in batches of {size} leave a batch of one, of which BatchNorm sees one value a "
+                f"channel and cannot train: wanted another batch size{way_out}"
+            )
+
+    modes = [(module, module.training) for _, module in net.named_modules()]
+    try:
+        x, _ = next(batches.epoch(0, len(batches) - 1))
+        with no_grad(), watched(see):
+            net.eval()(Tensor(x))
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _steps(state: State, batches: Batches) -> Iterator[Step]:
@@ -173,38 +218,48 @@ class LazyPass:
     def __init__(self, loss: Tensor, weights: list[Tensor], shared: list[Tensor]) -> None:
         self.loss = loss.item()
         self._tape, self._leaves = loss, (weights, shared)
+        # no functools.cached_property: before Python 3.12 it has one lock for all passes of a process, on which
+        # trainings in two threads wait for each other, and a child forked meanwhile for ever
+        self._found: tuple[list[np.ndarray], list[np.ndarray]] | None = None
 
-    @cached_property
     def _gradients(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        if self._found is not None:
+            return self._found
         for parameter in self._leaves[1]:  # they are leaves of every pass
             parameter.grad = None
         self._tape.backward()
         del self._tape
         dw, dshared = ([np.zeros_like(p.data) if p.grad is None else p.grad for p in part] for part in self._leaves)
-        return dw, dshared
+        self._found = dw, dshared
+        return self._found
 
     @property
     def weights(self) -> list[np.ndarray]:
-        return self._gradients[0]
+        return self._gradients()[0]
 
     @property
     def shared(self) -> list[np.ndarray]:
-        return self._gradients[1]
+        return self._gradients()[1]
 
 
 @contextmanager
 def substituted(net: Module, tensors: dict[str, Tensor]) -> Iterator[None]:
     """Inside, `net` computes with `tensors` in the place of its parameters of the same names."""
-    modules = dict(net.named_modules())
-    places = {name: (modules[name.rpartition(".")[0]], name.rpartition(".")[2]) for name in tensors}
-    kept = {name: getattr(module, attribute) for name, (module, attribute) in places.items()}
+    parameters = dict(net.named_parameters())
+    other = {id(parameters[name]): tensor for name, tensor in tensors.items()}
+    places = [  # a shared parameter has several
+        (module, attribute, value)
+        for _, module in net.named_modules()
+        for attribute, value in vars(module).items()
+        if id(value) in other
+    ]
     try:
-        for name, tensor in tensors.items():
-            setattr(*places[name], tensor)
+        for module, attribute, value in places:
+            setattr(module, attribute, other[id(value)])
         yield
     finally:
-        for name, tensor in kept.items():
-            setattr(*places[name], tensor)
+        for module, attribute, value in places:
+            setattr(module, attribute, value)
 
 
 @contextmanager

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import operator
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,6 +23,7 @@ from ..tensor import Tensor
 from .sgd import SGD, Schedule
 
 KIND = "elq run"
+CHECKSUM = "sha256"  # the key in the file's metadata
 
 
 def environment() -> dict[str, str]:
@@ -115,7 +120,7 @@ class State:
             "step": self.step,
             "environment": environment(),
         }
-        checkpoint.write(path, tensors, {**metadata, "kind": KIND, "run": run})
+        checkpoint.write(path, tensors, sealed(tensors, {**metadata, "kind": KIND, "run": run}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], net: Module) -> State:
@@ -132,6 +137,8 @@ class State:
         path, tensors, metadata = file.path, file.tensors, file.metadata
         if metadata.get("kind") != KIND:
             raise FormatError(f"{path} is a {metadata.get('kind', 'checkpoint')!r}, wanted a saved quantization run")
+        if metadata.get(CHECKSUM) != sealed(tensors, metadata)[CHECKSUM]:
+            raise FormatError(f"{path} is damaged: its checksum is not that of its content")
         try:
             run = metadata["run"]
             plan = plan_from_json(run["plan"])
@@ -142,10 +149,21 @@ class State:
             velocity = {n: tensors[f"elq/velocity/{n}"] for n, _ in net.named_parameters()}
             now, then = environment(), run["environment"]
             changed = [f"{key} was {then.get(key)}, is {now[key]}" for key in now if then.get(key) != now[key]]
-            stage, index, step = (int(run[key]) for key in ("stage", "index", "step"))
+            stage, index, step = (operator.index(run[key]) for key in ("stage", "index", "step"))
             return cls(net, plan, sgd, method, weights, velocity, run["batches"], stage, index, step, changed)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise FormatError(f"{path} lacks or misstates {error} of a quantization run") from error
+
+
+def sealed(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata with the SHA-256 of all that a file holds: damage in a tensor would otherwise train on unseen."""
+    content = {key: value for key, value in metadata.items() if key != CHECKSUM}
+    sums = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    for name, array in sorted(tensors.items()):
+        array = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+        sums.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        sums.update(array.reshape(-1).view(np.uint8).data)
+    return content | {CHECKSUM: sums.hexdigest()}
 
 
 def describe(batches: Batches) -> dict[str, Any]:

@@ -111,3 +111,16 @@ def test_batches_refuse(size, options):
 def test_epochs_refuse(epoch, start):
     with pytest.raises(ValueError, match="wanted"):
         Batches(numbered(), 4).epoch(epoch, start)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((np.zeros((60, 1, 6, 6), np.uint8), 20), "batches of a ndarray, wanted a Dataset"),
+        ((numbered(60), 20.0), r"batch_size is 20\.0, wanted an integer"),
+        ((numbered(60), "20"), "batch_size is '20', wanted an integer"),
+    ],
+)
+def test_what_is_no_data_set_or_no_number_is_said(given, said):
+    with pytest.raises(TypeError, match=said):
+        Batches(*given)

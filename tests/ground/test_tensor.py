@@ -163,6 +163,61 @@ def test_backward_checks_dy():
         (x * x).backward(np.ones(3))
 
 
+WRONG = {  # what a backward function returns for operands (2, 3) and (3), and how it is said
+    "a row": (
+        lambda dy: (dy[0], dy.sum(0)),
+        r"returned float64 \(3,\) as the gradient of operand 0, .*float64 \(2, 3\)",
+    ),
+    "no sum": (lambda dy: (dy, dy), r"returned float64 \(2, 3\) as the gradient of operand 1, .*float64 \(3,\)"),
+    "single": (lambda dy: (dy.astype(np.float32), dy.sum(0)), r"returned float32 \(2, 3\) as .* operand 0"),
+    "a number": (lambda dy: (1.0, dy.sum(0)), r"returned a float as the gradient of operand 0"),
+    "a Tensor": (lambda dy: (dy, Tensor(dy.sum(0))), r"returned a Tensor as the gradient of operand 1"),
+    "one": (lambda dy: (dy,), "returned 1 gradients, wanted a list of 2"),
+    "three": (lambda dy: [dy, dy.sum(0), None], "returned 3 gradients, wanted a list of 2"),
+    "an array": (lambda dy: dy, "returned a ndarray, wanted a list of 2"),
+    "nothing": (lambda dy: None, "returned a NoneType, wanted a list of 2"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.parametrize("uses", [1, 2])
+def test_an_operation_is_not_believed(case, uses):
+    backward, said = WRONG[case]
+    x, b = Tensor(np.ones((2, 3)), requires_grad=True), Tensor(np.ones(3), requires_grad=True)
+
+    def shifted(x, b):
+        out = x
+        for _ in range(uses):
+            out = record("shifted", out.data + b.data, (out, b), backward)
+        return out + x
+
+    with pytest.raises(ValueError, match=f"backward of shifted {said}"):
+        shifted(x, b).backward(np.ones((2, 3)))
+    assert x.grad is None  # although its part of the sum was known by then
+    assert b.grad is None
+    with pytest.raises(ValueError, match=f"backward of shifted {said}"):
+        check_grads(shifted, [np.ones((2, 3)), np.ones(3)])
+
+
+def test_check_grads_compares_in_float64():
+    def single(x):
+        return record("single", x.data.astype(np.float32), (x,), lambda dy: [dy.astype(np.float64)])
+
+    for function, said in ((single, "result is float32"), (lambda x: x.data, "result is a ndarray")):
+        with pytest.raises(TypeError, match=f"compares in float64, the function's {said}, wanted a float64 Tensor"):
+            check_grads(function, [np.ones(2)])
+
+
+def test_numbers_and_arrays_are_no_tensors():
+    x = Tensor(np.ones(2, np.float32))
+    for compute in (lambda: x * 2, lambda: 2 * x):
+        with pytest.raises(TypeError, match=r"mul of a Tensor float32 \(2,\) and a int: both must be Tensors"):
+            compute()
+    for compute in (lambda: x + np.ones(2), lambda: np.ones(2) + x):
+        with pytest.raises(TypeError, match=r"add of a Tensor float32 \(2,\) and an array float64 \(2,\)"):
+            compute()
+
+
 def test_a_composed_network_passes_the_check():
     rng = np.random.default_rng(0)
     labels = np.array([0, 2])
