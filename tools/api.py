@@ -5,6 +5,7 @@ cannot be read. So is a docstring that reads otherwise as Markdown than as text:
 whose rows have other cells than its head.
 """
 
+import os
 import re
 import sys
 import tempfile
@@ -46,10 +47,11 @@ def main() -> None:
         raise SystemExit(__doc__)
     warnings.simplefilter("error")
     resolve(elq_ref)
-    folder = Path(sys.argv[1])
+    folder = Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory() as templates:
         Path(templates, "custom.css").write_text(STYLE)
         pdoc.render.configure(docformat="markdown", template_directory=Path(templates))
+        os.chdir(templates)  # away from a folder elq_ref, which pdoc would not know from the installed package
         pdoc.pdoc("elq_ref", output_directory=folder)
     wrong = [
         f"{page.relative_to(folder)}: {flaw}" for page in folder.rglob("*.html") for flaw in flaws(page.read_text())

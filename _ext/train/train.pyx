@@ -17,6 +17,7 @@ from train.kernels cimport *
 cnp.import_array()
 elq_pool_link(<const elq_pool *> PyCapsule_GetPointer(_common.pool, "elq_pool"))
 cdef int _isa = -1
+cdef object FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)  # a comparison with a type makes one anew
 
 
 def use(word: str | None = None) -> None:
@@ -36,11 +37,14 @@ use()
 
 cdef const elq_train_kernels *_kernels(tuple arrays, Py_ssize_t outputs) except NULL:
     """The kernels for the one dtype of these arrays (or None) and so many channels in lanes."""
-    dtypes = [array.dtype for array in arrays if array is not None]
-    dtype = dtypes[0]
-    if dtype not in (np.float32, np.float64) or any(other != dtype for other in dtypes):
-        raise TypeError(f"wanted one dtype, float32 or float64, given {', '.join(map(str, dtypes))}")
-    return elq_train_select(_isa, dtype == np.float64, outputs)
+    dtype = arrays[0].dtype
+    cdef bint one = dtype == FLOAT32 or dtype == FLOAT64
+    for array in arrays:
+        one = one and (array is None or array.dtype == dtype)
+    if not one:
+        given = ", ".join([str(array.dtype) for array in arrays if array is not None])
+        raise TypeError(f"wanted one dtype, float32 or float64, given {given}")
+    return elq_train_select(_isa, dtype == FLOAT64, outputs)
 
 
 cdef class _Block:
@@ -71,8 +75,12 @@ cdef _empty(tuple shape, dtype):
 
 cdef cnp.ndarray _aligned(cnp.ndarray x):
     """x, or a copy if its elements do not lie at whole multiples of their size."""
-    cdef bint whole = not any([stride % x.itemsize for stride in (<object> x).strides])
-    return x if whole and cnp.PyArray_ISALIGNED(x) else x.copy()
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(x)
+    cdef int k
+    for k in range(cnp.PyArray_NDIM(x)):
+        if cnp.PyArray_STRIDE(x, k) % size:
+            return x.copy()
+    return x if cnp.PyArray_ISALIGNED(x) else x.copy()
 
 
 cdef void *_data(cnp.ndarray x):

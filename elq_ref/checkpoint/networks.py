@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
+from ..files import check_source
 from ..graph.info import Described, NetworkInfo
 from ..nn import Module
 from .tensors import one_line, parse, write
@@ -98,8 +99,7 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no checkpoint {path}")
-    if not path.is_file():
-        raise FormatError(f"{path} is a folder or a device, wanted a checkpoint")
+    check_source(path)
     content = path.read_bytes()
     try:
         tensors, metadata = parse(content)

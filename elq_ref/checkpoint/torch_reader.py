@@ -86,6 +86,8 @@ def _open_zip(content: bytes) -> tuple[Any, _Data]:
     pickles = [name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
         raise FormatError("a zip file without NAME/data.pkl: not PyTorch's")
+    if pickles[0].removesuffix("data.pkl") + "constants.pkl" in entries:
+        raise FormatError("a TorchScript program, wanted tensors: torch.save(torch.jit.load(FILE).state_dict(), OTHER)")
     folder = pickles[0].removesuffix("data.pkl")
     if any(e.compress_type != zipfile.ZIP_STORED or e.flag_bits & 1 for e in entries.values()):
         raise FormatError("a zip file with compressed or encrypted entries: PyTorch writes none")

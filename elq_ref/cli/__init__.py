@@ -9,10 +9,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
 import sys
+import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from ..errors import shown
+from .output import answer, check_output, close_progress, say
 
 COMMANDS = {  # what is typed: the module
     "demo": "demo",
@@ -38,7 +41,10 @@ class _Parser(argparse.ArgumentParser):
     """Usage errors in one line, like every other error."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:  # argparse writes help, version and errors by it
+        (say if file is sys.stderr else answer)(message.removesuffix("\n"))
 
 
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -59,40 +65,38 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     words = sys.argv[1:] if argv is None else argv
+    if argv is None:  # the process is ours: what Pillow has to say of odd pictures would stand between the answers
+        warnings.filterwarnings("ignore", module="PIL")
     args = None
     code: int
     try:
+        check_output()
         args = parser(words).parse_args(words)  # imports the kernels, which refuse a wrong ELQ_ISA
         if args.command in ("demo", "train", "quantize", "reproduce", "eval"):
             _say_what_is_missing()
         result, text, code = args.run(args)
+        answer(json.dumps(result) if args.json else text)
+        return code
     except KeyboardInterrupt as stop:
         saved = f": {stop}" if str(stop) else ""
         way_on = "; --resume goes on" if saved and hasattr(args, "resume") else ""  # the demo is too short for it
-        _say(f"interrupted{saved}{way_on}")
+        _complain(f"interrupted{saved}{way_on}")
         return 130
     except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
-        _say(_one_line(error))
+        _complain(_one_line(error))
         return 2
-    try:
-        print(json.dumps(result) if args.json else text, flush=True)
-    except BrokenPipeError:  # the reader has seen enough, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code
 
 
 def _say_what_is_missing() -> None:
     from .. import extensions, kernels
 
     if reason := kernels.info()["reason"]:
-        print(f"elq: {reason}: {extensions.INSTEAD}", file=sys.stderr)
+        say(f"elq: {reason}: {extensions.INSTEAD}")
 
 
-def _say(what: str) -> None:
-    from .output import close_progress
-
+def _complain(what: str) -> None:
     close_progress()
-    print(f"elq: {what}", file=sys.stderr)
+    say(f"elq: {shown(what)}")
 
 
 def _one_line(error: BaseException) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import datasets
 from ..deploy.calibration import RULES, ErrorOfValue, Watch, calibrate, value_errors
+from ..files import check_target
 from ..pictures import read_picture
 from ..runtime import PackedNetwork
 from .output import Commands, Result, progress, table
@@ -33,6 +34,7 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
+    check_target(args.output)
     if args.count < 1:
         raise ValueError(f"--count is {args.count}, wanted at least 1")
     packed = PackedNetwork.load(args.network)

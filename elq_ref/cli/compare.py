@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..files import atomic_write
+from ..files import atomic_write, check_target
 from ..runs.comparison import differences, grouped, half_interval, reference, unlike
 from ..runs.comparison import table as rows_of
 from ..runs.record import read_runs
@@ -22,12 +22,14 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
+    if args.output is not None:
+        check_target(args.output)
     groups = grouped(read_runs(args.runs))
     against = reference(groups, args.against)
     text = table(rows_of(groups, against))
-    if args.output:
+    if args.output is not None:
         with atomic_write(args.output) as temporary:
-            temporary.write_text(text + "\n")
+            temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     result = {}
     for group in groups:
         entry = {"seeds": [run.seed for run in group.runs], "top1": group.top1.tolist()}

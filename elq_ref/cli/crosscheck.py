@@ -10,6 +10,7 @@ import numpy as np
 from .. import checkpoint, crosscheck, datasets
 from ..crosscheck.trace import files
 from ..datasets import Batches
+from ..files import check_target
 from .networks import add_data, open_network
 from .output import Commands, Result
 from .plan_options import add_plan, plan_of
@@ -61,6 +62,8 @@ def run_compare(args: argparse.Namespace) -> Result:
 def run_record(args: argparse.Namespace) -> Result:
     if args.steps < 1:
         raise ValueError(f"--steps is {args.steps}, wanted at least 1")
+    for file in files(args.output):
+        check_target(file)
     train = datasets.load(args.data, args.data_dir, "train")
     net, info = open_network(checkpoint.read(args.checkpoint), args.model, train)
     plan, sgd = plan_of(args, net)

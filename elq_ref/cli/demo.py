@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from ..training.evaluate import count_correct, reestimate
 from ..training.float_training import fit
 from ..training.plans import named_plan
 from ..training.sgd import SGD, Schedule
-from .output import Commands, Result, progress, table
+from .output import Commands, Result, progress, say, table
 from .running import carry_out
 
 MODEL = "digits_cnn"
@@ -47,14 +46,12 @@ def run(args: argparse.Namespace) -> Result:
     batches = Batches(train, BATCH, augment=datasets.default_augment(train), seed=args.seed)
     info = replace(NetworkInfo.of(train), model=MODEL)
     net = models.build(MODEL, info.input_shape, len(info.classes), args.seed)
-    print(f"Training {MODEL} in float32 on {len(train)} pictures of handwritten digits", file=sys.stderr)
+    say(f"Training {MODEL} in float32 on {len(train)} pictures of handwritten digits")
     result: dict[str, Any] = {"float": train_float(net, batches, test, out / "float.safetensors", info)}
     trained = net.state_dict()
     for levels in LEVELS:
         plan, sgd = named_plan("demo", levels=levels)
-        print(
-            f"ELQ to {levels} weights: a1 {plan.a1}, a2 {plan.a2}, {plan.gradient}, sign {plan.sign}", file=sys.stderr
-        )
+        say(f"ELQ to {levels} weights: a1 {plan.a1}, a2 {plan.a2}, {plan.gradient}, sign {plan.sign}")
         net.load_state_dict(trained)
         config = {"plan": plan.to_json()}
         result[levels] = quantize_one(Run(out / levels, net, batches, plan, sgd, test=test, info=info, config=config))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from .. import checkpoint, datasets
 from ..runs.measures import count_correct_packed
@@ -23,8 +22,6 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    if not Path(args.file).is_file():
-        raise FileNotFoundError(f"there is no file {args.file}")
     if is_packed(args.file):
         packed = PackedNetwork.load(args.file)
         shape, meta = packed.graph.input_shape, packed.metadata

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from pathlib import Path
 
 from .. import checkpoint, models
 from ..deploy import pack
 from ..exchange.onnx_export import BATCH, OPSET, export_onnx
+from ..files import check_target
 from ..graph.info import NetworkInfo
 from ..preprocessing import Normalization
 from ..runtime import PackedNetwork
@@ -25,8 +25,7 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    if not Path(args.file).is_file():
-        raise FileNotFoundError(f"there is no file {args.file}")
+    check_target(args.output)
     network = PackedNetwork.load(args.file) if is_packed(args.file) else from_checkpoint(args.file, args.model)
     export_onnx(network, args.output)
     shape, classes = network.graph.input_shape, len(network.metadata.classes)

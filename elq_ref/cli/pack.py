@@ -6,6 +6,7 @@ import argparse
 
 from .. import checkpoint, datasets
 from ..deploy import pack
+from ..files import check_target
 from .networks import add_data, open_network
 from .output import Commands, Result
 
@@ -22,6 +23,7 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
+    check_target(args.output)
     file = checkpoint.read(args.checkpoint)
     pictures = datasets.load(args.data, args.data_dir, "test") if args.data and file.info is None else None
     net, info = open_network(file, args.model, pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ..runtime import PackedNetwork
 from .output import progress
 
 Picture = tuple[str, int | None]  # path, label
+BATCH_BYTES = 1 << 28  # of pixels
 
 
 def listed(path: str, classes: tuple[str, ...]) -> list[Picture]:
@@ -25,17 +27,21 @@ def listed(path: str, classes: tuple[str, ...]) -> list[Picture]:
 def read_in_batches(
     packed: PackedNetwork, pictures: list[Picture], size: int, unreadable: list[str] | None
 ) -> Iterator[tuple[list[Picture], np.ndarray]]:
-    """Pictures with their pixels uint8 (N, C, H, W), N at most `size`. One that cannot be read is an error, or a line
-    of `unreadable` where that is given."""
+    """Pictures with their pixels uint8 (N, C, H, W), N at most `size` and no more than fit into BATCH_BYTES. One that
+    cannot be read is an error, or a line of `unreadable` where that is given."""
     shape, resize = packed.graph.input_shape, packed.metadata.resize
-    read: list[tuple[Picture, np.ndarray]] = []
+    size = max(1, min(size, len(pictures), BATCH_BYTES // math.prod(shape)))
+    read: list[Picture] = []
     for k, picture in enumerate(progress(pictures, len(pictures), "pictures"), 1):
+        if not read:
+            pixels = np.empty((size, *shape), np.uint8)  # a new one: the last was given away
         try:
-            read.append((picture, read_picture(picture[0], shape, resize)))
+            pixels[len(read)] = read_picture(picture[0], shape, resize)
+            read.append(picture)
         except (FormatError, OSError, ValueError) as error:
             if unreadable is None:
                 raise
             unreadable.append(str(error))
         if read and (len(read) == size or k == len(pictures)):
-            yield [p for p, _ in read], np.stack([pixels for _, pixels in read])
+            yield read, pixels[: len(read)]
             read = []

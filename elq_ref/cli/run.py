@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from typing import Any
 
 import numpy as np
 
+from ..errors import shown
 from ..machine import megabytes, peak_memory
 from ..runtime import PackedNetwork, Session
-from .output import Commands, Result, add_activations
+from .output import Commands, Result, add_activations, say
 from .picture_files import Picture, listed, read_in_batches
 
 
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> Result:
         rate = len(answers) / seconds
         lines.append(f"{len(answers)} pictures, computed at {rate:,.0f} a second, peak memory {megabytes(memory)}")
     for message in unreadable:
-        print(f"elq: {message}", file=sys.stderr)
+        say(f"elq: {shown(message)}")
     result |= {"unreadable": unreadable, "seconds": seconds, "peak_memory_bytes": memory}
     return result, "\n".join(lines), 1 if unreadable else 0
 
@@ -76,7 +76,8 @@ def answer(picture: Picture, shares: np.ndarray, classes: tuple[str, ...], count
 def line(found: dict[str, Any]) -> str:
     """An answer for people."""
     wanted = "" if found.get("label") in (None, found["top"][0]["class"]) else f"  (is {found['label']})"
-    return f"{found['picture']}: " + ", ".join(f"{t['class']} {t['probability']:.1%}" for t in found["top"]) + wanted
+    classes = ", ".join(f"{t['class']} {t['probability']:.1%}" for t in found["top"])
+    return f"{shown(found['picture'])}: {classes}{wanted}"
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

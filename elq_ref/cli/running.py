@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 from ..runs.run import Run
 from ..training.stages import Step
-from .output import progress
+from .output import progress, say
 
 
 def carry_out(run: Run, *, resume: bool = False) -> dict[str, Any]:
@@ -16,11 +15,11 @@ def carry_out(run: Run, *, resume: bool = False) -> dict[str, Any]:
 
     def bar(steps: Iterator[Step]) -> Iterator[Step]:
         for difference in run.state.differences if run.state else []:
-            print(f"elq: since the run was saved, {difference}: the bits may differ", file=sys.stderr)
+            say(f"elq: since the run was saved, {difference}: the bits may differ")
         return progress(steps, run.left, f"{run.plan.levels} {run.plan.method}")
 
     for stage in run.resume(bar) if resume else run.start(bar):
-        print(stage_line(stage), file=sys.stderr)
+        say(stage_line(stage))
     return run.result()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..runtime import PackedNetwork
 from .output import Commands, Result, is_packed, table
@@ -16,8 +15,6 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    if not Path(args.file).is_file():
-        raise FileNotFoundError(f"there is no file {args.file}")
     if is_packed(args.file):
         return packed_summary(PackedNetwork.load(args.file))
     from .. import checkpoint  # here, so that a packed network needs none of the training side

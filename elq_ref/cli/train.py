@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import replace
 
 from .. import checkpoint, datasets, models
 from ..datasets import Batches
+from ..files import beside, check_target
 from ..graph.info import NetworkInfo
 from ..runs.folder import RunFolder
 from ..training.evaluate import count_correct
@@ -34,8 +34,7 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    if os.path.isdir(args.output):
-        raise ValueError(f"{args.output} is a folder, wanted a file to write")
+    check_target(args.output)
     if args.hold_out is None:
         train, judge = datasets.load(args.data, args.data_dir, "both")
     else:
@@ -43,7 +42,7 @@ def run(args: argparse.Namespace) -> Result:
     net = models.build(args.model, train.input_shape, len(train.classes), args.seed)
     batches = Batches(train, args.batch_size, augment=datasets.default_augment(train), seed=args.seed)
     sgd = SGD(args.lr, 0.9, args.weight_decay, nesterov=True, schedule=Schedule("cosine", warmup=0.05))
-    folder = RunFolder(f"{args.output}.run")
+    folder = RunFolder(beside(args.output, ".run"))
     asked = ("model", "data", "epochs", "batch_size", "lr", "weight_decay", "seed", "hold_out")
     config = {k: getattr(args, k) for k in asked}
     total, loss = stage_steps(float_plan(net, args.epochs), batches)[0], None

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from ..errors import FormatError
+from ..files import check_source
 
 VERSION = 1
 LARGEST = 1 << 30  # bytes of a trace that is read at all
@@ -106,6 +107,8 @@ class Trace:
 def files(path: str | os.PathLike[str]) -> tuple[Path, Path]:
     """(PATH.safetensors, PATH.json); PATH may already end in either."""
     path = Path(path)
+    if path.name in ("", ".."):
+        raise ValueError(f"{path} is a folder, wanted the name of a trace")
     stem = path.with_suffix("") if path.suffix in (".safetensors", ".json") else path
     return stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + ".json")
 
@@ -119,6 +122,7 @@ def load(path: str | os.PathLike[str]) -> Trace:
     tensors_path, meta_path = files(path)
     if not tensors_path.exists():
         raise FileNotFoundError(f"no trace at {tensors_path}")
+    check_source(tensors_path)
     size = tensors_path.stat().st_size
     if size > LARGEST:
         raise FormatError(f"{tensors_path}: {size} bytes, a trace has at most {LARGEST}")
@@ -133,6 +137,8 @@ def load(path: str | os.PathLike[str]) -> Trace:
         raise FormatError(f"{tensors_path}: not a safetensors file of NumPy types ({error})") from None
     if not tensors:
         raise FormatError(f"{tensors_path}: no tensors")
+    if unprintable := [name for name in tensors if not name.isprintable()]:
+        raise FormatError(f"{tensors_path}: the name {ascii(unprintable[0])[:80]} is no printable text")
     if meta.get("kind") == "operations":
         _check_cases(tensors_path, tensors, meta)
     else:

@@ -25,7 +25,7 @@ def read_split(folder: Path, split: str) -> Dataset:
     paths = [folder / name for name in PARTS[split]]
     for path in paths:
         if not path.is_file():
-            raise FileNotFoundError(f"{folder} has no {path.name}")
+            raise FileNotFoundError(f"{folder} has no {path.name}{pickled(folder)}")
         if (size := path.stat().st_size) != RECORDS * RECORD:
             raise FormatError(
                 f"{path} has {size:,} bytes, wanted {RECORDS * RECORD:,}: {RECORDS:,} records of {RECORD:,}"
@@ -40,6 +40,14 @@ def read_split(folder: Path, split: str) -> Dataset:
             raise FormatError(f"{path} has the label {records[first, 0]} in record {first}, wanted 0 to 9")
         labels[here], images[here] = records[:, 0], records[:, 1:].reshape(-1, *SHAPE)
     return Dataset(images, labels, CLASSES, NORMALIZATION, "cifar10")
+
+
+def pickled(folder: Path) -> str:
+    """The end of a sentence on what `folder` lacks, where it has CIFAR-10 as pickles, itself or in their usual one."""
+    for place in (folder, folder / "cifar-10-batches-py"):
+        if (place / "batches.meta").is_file() and (place / "test_batch").is_file():
+            return f"; {place} has CIFAR-10 as Python pickles, wanted its binary version, cifar-10-binary.tar.gz"
+    return ""
 
 
 def cifar10(path: str | os.PathLike[str]) -> tuple[Dataset, Dataset]:

@@ -26,13 +26,17 @@ def image_folder(
     resize: "exact", "stretch" or "crop", as elq_ref.pictures.read_picture explains. classes: the order of the labels,
     by default the names of the sub-folders in order. normalization: by default (v / 255 - 0.5) / 0.5. All pictures are
     held at once, C * H * W bytes each; `elq run` holds one batch.
-    Raises FileNotFoundError for no folder or no picture, ValueError for sub-folders that `classes` does not name or a
-    folder without sub-folders, FormatError that names a picture which cannot be read.
+    Raises what elq_ref.pictures.find_pictures raises, ValueError for a folder without sub-folders, FormatError or
+    OSError that names a picture which cannot be read.
     """
-    from ..pictures import find_pictures, read_picture  # here, so that the other data sets do not need Pillow
+    from ..pictures import (
+        class_folders,
+        find_pictures,
+        read_picture,
+    )  # here, so that the other data sets do not need Pillow
 
     path = Path(path)
-    names = sorted(p.name for p in path.iterdir() if p.is_dir() and p.name[0] != ".") if path.is_dir() else []
+    names = class_folders(path)
     classes = tuple(names if classes is None else classes)
     found = find_pictures(path, classes)
     if not names:

@@ -73,19 +73,22 @@ def _locate(data: Folder, data_dir: Folder | None) -> tuple[str, Path]:
         for folder in (Path(root, usual), Path(root)):
             if _holds(folder, files):
                 return str(data), folder
-        raise FileNotFoundError(f"no {files[0]} in {Path(root, usual)} or {Path(root)}: for {data}, {_HELP}")
+        other = cifar.pickled(Path(root)) if data == "cifar10" else ""
+        raise FileNotFoundError(f"no {files[0]} in {Path(root, usual)} or {Path(root)}: for {data}, {_HELP}{other}")
     folder = Path(data)
     if not folder.is_dir():
         raise FileNotFoundError(f"{data} is neither a folder nor one of digits, {', '.join(_FOLDERS)}")
     if found := _within(folder):
         return found
     wanted = " or ".join(files[0] for _, files, _ in _FOLDERS.values())
-    raise FileNotFoundError(f"{folder} has no data set that is known here: no {wanted}")
+    raise FileNotFoundError(f"{folder} has no data set that is known here: no {wanted}{cifar.pickled(folder)}")
 
 
 def is_unknown_folder(data: Folder) -> bool:
     """Whether `data` is a folder and none of the data sets that `load` knows, by name or by what lies there."""
-    return data != "digits" and data not in _FOLDERS and Path(data).is_dir() and _within(Path(data)) is None
+    if data == "digits" or data in _FOLDERS or not Path(data).is_dir():
+        return False
+    return _within(Path(data)) is None and not cifar.pickled(Path(data))
 
 
 def _within(folder: Path) -> tuple[str, Path] | None:

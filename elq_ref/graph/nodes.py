@@ -8,7 +8,7 @@ graph.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -39,6 +39,12 @@ def frozen_array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ..
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view
+
+
+def remade(value: Any) -> tuple[Any, tuple[Any, ...]]:
+    """`__reduce__` of a dataclass that checks itself: what is unpickled is made, and so checked, as before."""
+    parts = (getattr(value, f.name) for f in fields(value) if f.init)
+    return type(value), tuple(dict(part) if isinstance(part, MappingProxyType) else part for part in parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +78,8 @@ class Weight:
         object.__setattr__(self, "alpha", frozen_array("alpha", self.alpha, np.float32, self.alpha.shape))
         if (self.alpha < 0).any():
             raise ValueError(f"alpha is {self.alpha.min()}, wanted at least 0")
+
+    __reduce__ = remade
 
     @property
     def size(self) -> int:
@@ -120,6 +128,8 @@ class Node:
             if array is not None:
                 outputs = array.shape if self.weight is None else self.weight.shape[:1]
                 object.__setattr__(self, name, frozen_array(f"{self.name} {name}", array, np.float32, outputs))
+
+    __reduce__ = remade
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..elq.plan import Plan
 from ..errors import FormatError
+from ..files import check_source
 from ..methods import OrderPlan, plan_from_json
 
 MEASURED = ("lr", "loss", "loss_hat", "perturbation", "error", "objective", "frozen")  # of a step
@@ -125,6 +126,8 @@ def names_in(file: str | os.PathLike[str]) -> list[str]:
 
 def _of_folder(path: Path) -> RunRecord:
     if not path.is_dir():
+        if path.exists():
+            check_source(path)
         raise FileNotFoundError(f"there is no run {path}: wanted the folder of one, or FILE.jsonl#NAME")
     if not (path / "config.json").is_file():
         raise FileNotFoundError(f"there is no run in {path}: it has no config.json")

@@ -17,6 +17,7 @@ import safetensors
 import safetensors.numpy
 
 from ..errors import FormatError
+from ..files import check_source
 from ..graph.reading import DTYPES, Tensors
 
 MAX_FILE = 1 << 31
@@ -31,8 +32,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[bytes]:
     FileNotFoundError if there is no file.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
-        raise FormatError(f"{path}: not a regular file")
+    check_source(path)
     size = path.stat().st_size
     if size > MAX_FILE:
         raise FormatError(f"{path}: {size:,} bytes, at most {MAX_FILE:,} are read")
@@ -41,6 +41,19 @@ def reading(path: str | os.PathLike[str]) -> Iterator[bytes]:
     except (ValueError, RecursionError) as error:
         line = " ".join(str(error).split())
         raise FormatError(f"{path}: {line[:300]}") from None
+
+
+def is_packed(path: str | os.PathLike[str]) -> bool:
+    """Whether the file at `path` begins like a packed network, whatever its name."""
+    check_source(path)
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length) if 2 <= length <= MAX_HEADER else b""
+    try:
+        text = json.loads(json.loads(header)["__metadata__"]["elq"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+    return isinstance(text, dict) and "nodes" in text
 
 
 def encode(tensors: dict[str, np.ndarray], text: dict[str, Any]) -> bytes:

@@ -48,6 +48,8 @@ def to_bytes(graph: Graph, metadata: Metadata, int8: IntegerNetwork | None = Non
 def from_bytes(content: bytes) -> tuple[Graph, Metadata, IntegerNetwork | None]:
     """What `to_bytes` was given; ValueError (FormatError or one of its parts') for anything wrong."""
     tensors, text = decode(content)
+    if isinstance(text, dict) and not text.keys() & {"format", "nodes"}:
+        raise FormatError("not an .elq file: a checkpoint, or something else without nodes")
     version = text.get("format") if isinstance(text, dict) else None
     _check_version("format", version, FORMAT_VERSION)
     top = members("the metadata", text, _TOP)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.codes import flip_rows, nonzeros, row_bytes, row_length, to_rows, unpack_rows
-from ..graph.nodes import Graph, Node, frozen_array, required
+from ..graph.nodes import Graph, Node, frozen_array, remade, required
 from ..graph.shapes import infer_shapes
 
 ARITHMETIC_VERSION = 1
@@ -191,6 +191,8 @@ class IntegerNetwork:
         except (TypeError, ValueError) as error:
             raise ValueError(f"calibration does not fit JSON: {error}") from None
         object.__setattr__(self, "calibration", plain)
+
+    __reduce__ = remade
 
     def _node(self, node: Node, name: str, shapes: Mapping[str, tuple[int, ...]]) -> IntegerNode:
         lo = LOW if name == node.name else 0

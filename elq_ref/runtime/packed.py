@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..errors import shown
 from ..files import atomic_write
-from ..graph.nodes import Graph, Node, Weight, required
+from ..graph.nodes import Graph, Node, Weight, remade, required
 from ..graph.shapes import Shape, infer_shapes
 from .container import reading
 from .format import from_bytes, to_bytes
@@ -49,6 +50,8 @@ class PackedNetwork:
             raise ValueError(f"{means} mean(s) and std(s) for {channels} channel(s)")
         if self.int8 is not None and self.int8.graph is not self.graph:
             raise ValueError("int8 is that of another graph")
+
+    __reduce__ = remade
 
     @property
     def layers(self) -> dict[str, Weight]:
@@ -118,7 +121,7 @@ class PackedNetwork:
         ]
         ratio = self.float_bytes / max(self.weight_bytes, 1)
         lines.append(f"in float32: {self.float_bytes:,} bytes, {ratio:.1f} times as many")
-        made = None if self.int8 is None else ", ".join(f"{k} {v}" for k, v in self.int8.calibration.items())
+        made = None if self.int8 is None else shown(", ".join(f"{k} {v}" for k, v in self.int8.calibration.items()))
         lines.append(f"int8 activations: {made or 'none, elq calibrate makes them'}")
         return "\n".join(line.rstrip() for line in lines)
 

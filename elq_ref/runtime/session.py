@@ -28,7 +28,7 @@ class Session:
 
     One Session may be used from several threads at once: each call has memory of its own. The result depends neither on
     the number of threads nor on the other pictures of the call. The first call with more pictures than ever takes
-    memory, which later ones use again.
+    memory, which later ones use again. A Session can be copied and pickled.
     Raises TypeError and ValueError that name the dtype or shape given and wanted.
 
     >>> _, test = elq.datasets.digits()
@@ -46,6 +46,7 @@ class Session:
         if activations == "int8" and network.int8 is None:
             raise ValueError("this network is not calibrated for int8 activations: `elq calibrate` does that")
         self.activations, self.metadata, self.input_shape = activations, network.metadata, network.graph.input_shape
+        self._network = network
         self._classes = len(self.metadata.classes)
         self._layers = {name: (w.levels, w.shape, w.size) for name, w in network.layers.items()}
         if activations == "float32":
@@ -56,6 +57,10 @@ class Session:
             self._scale = int8.scales[network.graph.input]
         backend: type[CBackend | NumpyBackend] = NumpyBackend if native._infer is None else CBackend
         self._backend = backend(network, activations, table)
+
+    def __reduce__(self) -> tuple[type[Session], tuple[PackedNetwork, str]]:
+        """Pickled as the network, which is laid out for the machine that unpickles it."""
+        return type(self), (self._network, self.activations)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         if self.activations == "float32":

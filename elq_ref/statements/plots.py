@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from ..datasets import Batches, digits
 from ..elq.levels import scale
 from ..elq.plan import Plan
+from ..files import atomic_write
 from ..models import digits_cnn
 from ..training.float_training import fit
 from ..training.sgd import SGD
@@ -59,7 +60,8 @@ def draw(folder: Path) -> Iterator[Path]:
     ):
         with matplotlib.rc_context(STYLE):
             path = folder / f"{name}.png"
-            figure().savefig(path, dpi=130)
+            with atomic_write(path) as temporary:
+                figure().savefig(temporary, format="png", dpi=130)
             yield path
 
 

@@ -257,6 +257,7 @@ def test_a_bar_ends_before_the_error_that_stopped_it(bad, monkeypatch, capsys):
             print("bar closed", file=sys.stderr)
 
     monkeypatch.setattr("tqdm.tqdm", Bar)
+    monkeypatch.setattr("elq_ref.cli.output._is_terminal", lambda: True)
     assert main(["run", str(bad["net"]), str(bad["dir"] / "text.png")]) == 2
     closed, error = capsys.readouterr().err.splitlines()
     assert closed == "bar closed"

@@ -143,7 +143,7 @@ def test_half_a_file_a_missing_file_and_a_folder(content, tmp_path):
         load(tmp_path / "half.elq")
     with pytest.raises(FileNotFoundError, match=r"none\.elq"):
         load(tmp_path / "none.elq")
-    with pytest.raises(FormatError, match="not a regular file"):
+    with pytest.raises(FormatError, match="is a folder, wanted a regular file"):
         load(tmp_path)
 
 

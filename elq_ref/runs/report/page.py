@@ -76,7 +76,7 @@ def write_report(runs: Sequence[RunRecord], folder: str | os.PathLike[str], agai
             show(f"{name}-layers", by_layer(run), "The histograms of every layer.")
     page.append(f"<p class=small>Made by elq_ref {__version__}.</p></body></html>\n")
     with atomic_write(folder / "index.html") as temporary:
-        temporary.write_text("\n".join(page))
+        temporary.write_text("\n".join(page), encoding="utf-8", errors="backslashreplace")
     return [folder / "index.html", *files]
 
 
