@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .runtime.instructions import FloatTail, Instruction, Int8LayerTail
+from .runtime.instructions import FloatTail, Instruction, Int8Tail
 
 Pair = tuple[int, ...]
 
@@ -37,7 +37,7 @@ class PackedLayer:
         padding: Pair,
         dilation: Pair,
         groups: int,
-        tail: FloatTail | Int8LayerTail,
+        tail: FloatTail | Int8Tail,
         name: str | None = None,
     ) -> None: ...
     @property

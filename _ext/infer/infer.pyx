@@ -298,7 +298,7 @@ cdef class Program:
         if instruction.weights is not None:
             s.weights = <const void *> address(instruction.weights)
         if instruction.requantize is not None:
-            b, q, shift, lo, hi, left = instruction.requantize
+            b, q, shift, lo, hi, left, _ = instruction.requantize
             s.i8.b, s.i8.q, s.i8.s = <int32_t *> address(b), <int32_t *> address(q), <uint8_t *> address(shift)
             s.i8.lo, s.i8.hi = <int8_t *> address(lo), <int8_t *> address(hi)
             s.i8.left = left

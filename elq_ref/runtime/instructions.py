@@ -48,7 +48,7 @@ class Addition(NamedTuple):
 class Int8Tail(NamedTuple):
     """What becomes of int32 sums (`integer.Requantize`), each channel with its own clamp: lo = hi where it is constant.
 
-    b, q int32, s uint8, lo, hi int8, each (O).
+    b, q int32, s uint8, lo, hi int8, each (O). add: the addition of a residual behind a layer.
     """
 
     b: np.ndarray
@@ -57,18 +57,7 @@ class Int8Tail(NamedTuple):
     lo: np.ndarray
     hi: np.ndarray
     l: int
-
-
-class Int8LayerTail(NamedTuple):
-    """An Int8Tail, and the addition of a residual behind it."""
-
-    b: np.ndarray
-    q: np.ndarray
-    s: np.ndarray
-    lo: np.ndarray
-    hi: np.ndarray
-    l: int
-    add: Addition | None
+    add: Addition | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +119,7 @@ def int8_instruction(fused: FusedNode[IntegerNode], shapes: Mapping[str, Shape],
     raw = is_output and node.requantize is not None and fused.add is None
     tail = None if node.requantize is None else _int8_tail(node.requantize, node.lo)
     if node.op in ("conv", "linear"):
-        layer_tail = Int8LayerTail(*required(tail), _addition(fused))
+        layer_tail = required(tail)._replace(add=_addition(fused))
         return replace(_layer(fused, "int8 sums" if raw else "int8", shapes, layer_tail), raw=raw)
     add = None if node.add is None else Addition(node.add.q1, node.add.q2, node.add.s, node.lo, HIGH)
     weights = None if node.weight is None else node.weight.data
@@ -144,7 +133,7 @@ def _nhwc(shape: Shape) -> Shape:
 
 
 def _layer(
-    fused: FusedNode[Any], activations: str, shapes: Mapping[str, Shape], tail: FloatTail | Int8LayerTail
+    fused: FusedNode[Any], activations: str, shapes: Mapping[str, Shape], tail: FloatTail | Int8Tail
 ) -> Instruction:
     """A conv or linear, packed."""
     node = fused.node
