@@ -186,11 +186,13 @@ def _rows(fused: FusedNode[Any]) -> np.ndarray:
     """The weights of a conv or linear as rows for its kernel; of one behind a flatten in the order (H, W, C)."""
     weight: Weight | IntegerWeight = fused.node.weight
     levels, data, flattened = weight.levels, weight.data, fused.flattened
+    in_order = flattened is None or math.prod(flattened[1:]) == 1  # one pixel, or a value of one axis
     if levels not in BITS:
         table = to_rows(data)
-        return np.ascontiguousarray(table if flattened is None else _hwc(table, flattened))
-    if flattened is None or math.prod(flattened[1:]) == 1:
+        return np.ascontiguousarray(table if in_order else _hwc(table, required(flattened)))
+    if in_order:
         return data
+    flattened = required(flattened)
     blocks = np.split(data, range(BLOCK_ROWS, len(data), BLOCK_ROWS))
     length = math.prod(flattened)
     return np.concatenate([pack_codes(_hwc(unpack_rows(b, levels, length), flattened), levels) for b in blocks])
