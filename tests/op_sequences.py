@@ -57,7 +57,10 @@ def _grow(rng, nodes, shapes, op, levels):
         elif op == "scale_shift":
             arrays = dict(zip(("scale", "bias"), rng.standard_normal((2, shape[0])).astype(np.float32), strict=True))
         elif op in ("max_pool", "avg_pool"):
-            attributes = {"kernel": tuple(min(2, n) for n in shape[1:]), "stride": tuple(rng.integers(1, 3, 2).tolist())}
+            attributes = {
+                "kernel": tuple(min(2, n) for n in shape[1:]),
+                "stride": tuple(rng.integers(1, 3, 2).tolist()),
+            }
         elif op == "subsample":
             attributes = {"step": 2}
         elif op == "pad":

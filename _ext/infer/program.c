@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 enum {
+    POLL = 100 * 1000 * 1000,      /* nanoseconds between two questions whether to give up */
     PIECE = 8192,                  /* elements that a piece of a step without a kernel handles */
     MOST_ALONE = 256 * 1024 * 1024 /* bytes of arenas beyond which workers share one */
 };
@@ -16,6 +17,9 @@ typedef struct {
     const char *x;
     char *y, *arenas, *scratch;
     ptrdiff_t first, n; /* pictures of the chunk that all share */
+    int (*interrupted)(void);
+    int64_t asked; /* when: the calling thread's */
+    int stopped;
 } call;
 
 #ifndef _SC_LEVEL2_CACHE_SIZE
@@ -31,15 +35,29 @@ static ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 
 static size_t aligned(size_t bytes) { return (bytes + ELQ_ALIGN - 1) / ELQ_ALIGN * ELQ_ALIGN; }
 
-/* Rows of y that make a piece of PIECE elements read or written. */
-static ptrdiff_t rows_of_piece(const elq_shape *g) {
-    const ptrdiff_t read = g->h * g->w * g->c / g->p, written = g->q * g->o, most = read > written ? read : written;
-    return most < PIECE ? PIECE / most : 1;
+/* Units of y that make a piece of PIECE elements read or written. */
+static ptrdiff_t units_of_piece(const elq_step *step) {
+    const elq_shape *g = &step->shape;
+    const ptrdiff_t read = g->h * g->w * g->c / step->units, written = g->p * g->q * g->o / step->units;
+    const ptrdiff_t window = g->kh * g->kw * g->c, most = read > written ? read : written;
+    return ceil_div(PIECE, most > window ? most : window);
 }
 
 static ptrdiff_t pieces(const elq_step *step, ptrdiff_t n) {
     if (step->kernel) return step->kernel->tasks(&step->shape, n);
-    return ceil_div(n * step->shape.p, rows_of_piece(&step->shape));
+    return ceil_div(n * step->units, units_of_piece(step));
+}
+
+/* Whether the call is given up. */
+static int stopped(call *c, int worker) {
+    if (worker == 0 && c->interrupted) { /* the calling thread */
+        const int64_t now = elq_nanoseconds();
+        if (now - c->asked > POLL) {
+            c->asked = now;
+            if (c->interrupted()) __atomic_store_n(&c->stopped, 1, __ATOMIC_RELAXED);
+        }
+    }
+    return __atomic_load_n(&c->stopped, __ATOMIC_RELAXED);
 }
 
 static void run_piece(const call *c, const elq_step *step, ptrdiff_t first, ptrdiff_t n, char *arena, ptrdiff_t index,
@@ -56,15 +74,15 @@ static void run_piece(const call *c, const elq_step *step, ptrdiff_t first, ptrd
         const elq_conv conv = {step->shape, n, x, residual, y, step->weights, tail};
         step->kernel->run(&conv, index, c->scratch + (size_t)worker * aligned(c->program->scratch_bytes));
     } else {
-        const ptrdiff_t rows = n * step->shape.p, block = rows_of_piece(&step->shape);
-        const ptrdiff_t row = index * block;
-        step->rows(step, x, residual, y, row, rows - row < block ? rows : row + block);
+        const ptrdiff_t units = n * step->units, block = units_of_piece(step);
+        const ptrdiff_t unit = index * block;
+        step->rows(step, x, residual, y, unit, units - unit < block ? units : unit + block);
     }
 }
 
 /* A whole chunk by one worker. */
 static void run_chunk(void *context, ptrdiff_t index, int worker) {
-    const call *c = context;
+    call *c = context;
     const elq_program *program = c->program;
     const ptrdiff_t first = index * c->schedule->chunk, left = c->schedule->n - first;
     const ptrdiff_t n = left < c->schedule->chunk ? left : c->schedule->chunk;
@@ -72,14 +90,14 @@ static void run_chunk(void *context, ptrdiff_t index, int worker) {
     for (ptrdiff_t s = 0; s < program->count; s++) {
         const elq_step *step = &program->steps[s];
         const ptrdiff_t count = pieces(step, n);
-        for (ptrdiff_t k = 0; k < count; k++) run_piece(c, step, first, n, arena, k, worker);
+        for (ptrdiff_t k = 0; k < count && !stopped(c, worker); k++) run_piece(c, step, first, n, arena, k, worker);
     }
 }
 
 /* A piece of a chunk that all share. */
 static void run_shared(void *context, ptrdiff_t step, ptrdiff_t index, int worker) {
-    const call *c = context;
-    run_piece(c, &c->program->steps[step], c->first, c->n, c->arenas, index, worker);
+    call *c = context;
+    if (!stopped(c, worker)) run_piece(c, &c->program->steps[step], c->first, c->n, c->arenas, index, worker);
 }
 
 elq_schedule elq_program_schedule(const elq_program *program, ptrdiff_t n, ptrdiff_t budget, int profile) {
@@ -97,9 +115,9 @@ elq_schedule elq_program_schedule(const elq_program *program, ptrdiff_t n, ptrdi
     return s;
 }
 
-void elq_program_run(const elq_program *program, const elq_schedule *s, const void *x, void *y, void *memory,
-                     double *seconds) {
-    call c = {program, s, x, y, NULL, NULL, 0, 0};
+int elq_program_run(const elq_program *program, const elq_schedule *s, const void *x, void *y, void *memory,
+                    double *seconds, int (*interrupted)(void)) {
+    call c = {program, s, x, y, NULL, NULL, 0, 0, interrupted, elq_nanoseconds(), 0};
     const size_t times = aligned((size_t)program->count * 2 * sizeof(int64_t));
     int64_t *ends = memory;
     assert((uintptr_t)memory % ELQ_ALIGN == 0 && s->n > 0 && s->chunk > 0);
@@ -108,9 +126,9 @@ void elq_program_run(const elq_program *program, const elq_schedule *s, const vo
     c.arenas = c.scratch + (size_t)s->workers * aligned(program->scratch_bytes);
     if (s->alone) {
         elq_parallel_for(ceil_div(s->n, s->chunk), run_chunk, &c);
-        return;
+        return -c.stopped;
     }
-    for (c.first = 0; c.first < s->n; c.first += s->chunk) {
+    for (c.first = 0; c.first < s->n && !c.stopped; c.first += s->chunk) {
         c.n = s->n - c.first < s->chunk ? s->n - c.first : s->chunk;
         for (ptrdiff_t k = 0; k < program->count; k++) counts[k] = pieces(&program->steps[k], c.n);
         int64_t before = seconds ? elq_nanoseconds() : 0;
@@ -120,4 +138,5 @@ void elq_program_run(const elq_program *program, const elq_schedule *s, const vo
             before = ends[k];
         }
     }
+    return -c.stopped;
 }
