@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ..runtime import PackedNetwork
 from .output import progress
 
 Picture = tuple[str, int | None]  # path, label
+MOST_BYTES = 1 << 28  # of the pictures of a batch and all activations of one
 
 
 def listed(path: str, classes: tuple[str, ...]) -> list[Picture]:
@@ -25,9 +27,11 @@ def listed(path: str, classes: tuple[str, ...]) -> list[Picture]:
 def read_in_batches(
     packed: PackedNetwork, pictures: list[Picture], size: int, unreadable: list[str] | None
 ) -> Iterator[tuple[list[Picture], np.ndarray]]:
-    """Pictures with their pixels uint8 (N, C, H, W), N at most `size`. One that cannot be read is an error, or a line
+    """Pictures with their pixels uint8 (N, C, H, W), N at most `size` and what fits
+    into MOST_BYTES. One that cannot be read is an error, or a line
     of `unreadable` where that is given."""
     shape, resize = packed.graph.input_shape, packed.metadata.resize
+    size = min(size, max(1, MOST_BYTES // math.prod(shape)))
     read: list[tuple[Picture, np.ndarray]] = []
     for k, picture in enumerate(progress(pictures, len(pictures), "pictures"), 1):
         try:

@@ -15,6 +15,7 @@ import numpy as np
 from ..graph.codes import BITS, pack_codes, to_rows, unpack_rows
 from ..graph.nodes import Node, Weight, required
 from ..graph.shapes import Shape
+from .factors import multiplied
 from .fusing import FusedNode
 from .integer import HIGH, IntegerNode, IntegerWeight, Requantize
 from .native import Pair, _infer, geometry
@@ -120,7 +121,9 @@ def float_instruction(fused: FusedNode[Node], shapes: Mapping[str, Shape]) -> In
     """The instruction for float32 activations."""
     node, low = fused.node, 0.0 if fused.relu else -math.inf
     if node.weight is not None:
-        return _layer(fused, "float32", shapes, _float_tail(node, node.weight, low))
+        weight, factor = multiplied(node)
+        fused = replace(fused, node=replace(node, weight=weight))
+        return _layer(fused, "float32", shapes, FloatTail(factor, required(node.bias), low))
     return replace(_plain(fused, "f32", shapes), low=low, scale=node.scale, bias=node.bias)
 
 
@@ -202,11 +205,6 @@ def _hwc(rows: np.ndarray, shape: Shape) -> np.ndarray:
     """Columns (C, H, W) put into the order (H, W, C)."""
     columns: np.ndarray = rows.reshape(-1, *shape).transpose(0, 2, 3, 1)
     return columns.reshape(len(rows), -1)
-
-
-def _float_tail(node: Node, weight: Weight, low: float) -> FloatTail:
-    scale = required(node.scale)
-    return FloatTail(scale if weight.alpha is None else weight.alpha * scale, required(node.bias), low)
 
 
 def _int8_tail(r: Requantize, lo: int) -> Int8Tail:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.nodes import Graph, Node, required
+from .factors import multiplied
 from .integer import IntegerNode
 
 Array = np.ndarray
@@ -46,10 +47,8 @@ def _multiplicand(node: Node, dtype: Any) -> tuple[Array, Array]:
     """The numbers that x is multiplied by, and the factor (O) that the sums get: codes and alpha scale, or
     w and scale.
     """
-    weight, scale = required(node.weight), required(node.scale).astype(dtype)
-    if weight.alpha is None:
-        return weight.data.astype(dtype), scale
-    return weight.codes().astype(dtype), weight.alpha.astype(dtype) * scale
+    weight, factor = multiplied(node, dtype)
+    return (weight.data if weight.alpha is None else weight.codes()).astype(dtype), factor
 
 
 def _finish(node: Node, sums: Array, factor: Array) -> Array:

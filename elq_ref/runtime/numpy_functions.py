@@ -13,6 +13,7 @@ import numpy as np
 
 from ..graph.codes import row_length, to_rows, unpack_rows
 from ..graph.nodes import Node, required
+from .factors import multiplied
 from .native import geometry
 
 Function = Callable[..., np.ndarray]
@@ -31,8 +32,7 @@ def function(node: Node, shape: tuple[int, ...]) -> Function:
 
 def _conv(node: Node, shape: tuple[int, ...]) -> Function:
     (kh, kw), (sh, sw), (ph, pw), (dh, dw), groups = geometry(node)
-    weight, scale, bias = required(node.weight), required(node.scale), required(node.bias)
-    factor = scale if weight.alpha is None else weight.alpha * scale
+    (weight, factor), bias = multiplied(node), required(node.bias)
     length, outputs, (rows_out, columns_out) = row_length(weight.shape), shape[0] // groups, shape[1:] or (1, 1)
 
     def decode(first: int, last: int) -> np.ndarray:
