@@ -6,9 +6,10 @@
 #include <unistd.h>
 
 enum {
-    POLL = 100 * 1000 * 1000,      /* nanoseconds between two questions whether to give up */
-    PIECE = 8192,                  /* elements that a piece of a step without a kernel handles */
-    MOST_ALONE = 256 * 1024 * 1024 /* bytes of arenas beyond which workers share one */
+    POLL = 100 * 1000 * 1000,       /* nanoseconds between two questions whether to give up */
+    PIECE = 8192,                   /* elements that a piece of a step without a kernel handles */
+    MOST_ALONE = 256 * 1024 * 1024, /* bytes of arenas beyond which workers share one */
+    MOST_SHARED = MOST_ALONE        /* bytes of that one, but for a single picture's */
 };
 
 typedef struct {
@@ -109,6 +110,7 @@ elq_schedule elq_program_schedule(const elq_program *program, ptrdiff_t n, ptrdi
     s.alone =
         !profile && (workers == 1 || (10 * n >= 9 * workers * rounds * chunk && workers * chunk * one <= MOST_ALONE));
     s.chunk = s.alone ? chunk : n < workers * most ? n : workers * most;
+    if (!s.alone && s.chunk > 1 && s.chunk * one > MOST_SHARED) s.chunk = one < MOST_SHARED ? MOST_SHARED / one : 1;
     s.bytes = (size_t)((s.alone ? workers : 1) * s.chunk * program->arena_bytes);
     s.bytes +=
         (size_t)workers * aligned(program->scratch_bytes) + aligned((size_t)program->count * 2 * sizeof(int64_t));

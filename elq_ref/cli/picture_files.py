@@ -14,7 +14,7 @@ from ..runtime import PackedNetwork
 from .output import progress
 
 Picture = tuple[str, int | None]  # path, label
-MOST_BYTES = 1 << 28  # of the pictures of a batch and all activations of one
+MOST_BYTES = 1 << 28  # of the pictures of a batch
 
 
 def listed(path: str, classes: tuple[str, ...]) -> list[Picture]:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from runtime_nets import network, pooled, weighted
 
 from elq_ref.graph import infer_shapes
 from elq_ref.graph.shapes import MAX_STEP, operations
-from elq_ref.runtime import Graph, Node, PackedNetwork, Session, Weight, interpret, native
+from elq_ref.runtime import Graph, Node, PackedNetwork, Session, Weight, interpret, native, numpy_functions
 
 pytestmark = pytest.mark.kernels
 
@@ -144,3 +145,26 @@ def test_a_kernel_is_at_most_what_the_format_says():
             with pytest.raises(ValueError, match=rf"kernel of \(1, {length}\), wanted 1 to {MAX_STEP}"):
                 infer_shapes(graph)
     assert math.prod([2] * 15) == MAX_STEP
+
+
+def test_numpy_gathers_rows_of_a_picture_that_is_too_large(monkeypatch):
+    """The patches of a convolution are bounded, whatever it reads."""
+    monkeypatch.setattr(native, "_infer", None)
+    rng = np.random.default_rng(5)
+    geometry = {"stride": (2, 1), "padding": (2, 1), "dilation": (2, 1), "groups": 2}
+    conv = weighted(rng, "conv", "c", "input", "ternary", (4, 3, 3, 2), **geometry)
+    net = network([conv, Node("flatten", "out", ("c",))], (6, 11, 7), 4 * 6 * 8)
+    x = rng.standard_normal((3, 6, 11, 7)).astype(np.float32)
+    wanted = interpret(net.graph, x, np.float64)
+    monkeypatch.setattr(numpy_functions, "PATCH_FLOATS", 1)
+    for rows in (1, 2, 4, 9):
+        monkeypatch.setattr(numpy_functions, "MOST_PATCH_FLOATS", rows * 8 * 18)
+        np.testing.assert_allclose(Session(net)(x), wanted, rtol=1e-4, atol=1e-4)
+    conv = weighted(rng, "conv", "c", "input", "binary", (2, 4, 11, 11), padding=(5, 5))
+    session = Session(network([conv, Node("global_avg_pool", "out", ("c",))], (4, 64, 64), 2))
+    monkeypatch.setattr(numpy_functions, "MOST_PATCH_FLOATS", 1 << 16)
+    tracemalloc.start()
+    session(np.zeros((1, 4, 64, 64), np.float32))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e6  # all patches take 7.9 MB
