@@ -81,6 +81,12 @@ def small(rng, levels="ternary"):
     )
 
 
+def pooled(size, kernel, op="max_pool"):
+    """Windows of kernel x kernel over size x size pixels, and their mean."""
+    pool = Node(op, "pool", ("input",), {"kernel": (kernel, kernel), "stride": (1, 1)})
+    return network([pool, Node("global_avg_pool", "out", ("pool",))], (1, size, size), 1)
+
+
 def random_pictures(rng, network, count=4):
     """uint8 (count, C, H, W)"""
     return rng.integers(0, 256, (count, *network.graph.input_shape)).astype(np.uint8)

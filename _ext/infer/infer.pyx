@@ -27,6 +27,10 @@ from infer.kernels cimport *
 cnp.import_array()
 
 
+cdef extern from "Python.h":
+    int PyErr_CheckSignals()  # -1, and what the handler raised stays set
+
+
 ACTIVATIONS = {"float32": ELQ_F32, "int8": ELQ_I8, "int8 sums": ELQ_I8_SUMS}
 WEIGHTS = {"ternary": ELQ_T2, "binary": ELQ_B1, "full": ELQ_FULL}
 ERRORS = {ELQ_DIRECT: "direct", ELQ_WINOGRAD: "winograd"}
@@ -240,6 +244,12 @@ cdef class PackedLayer:
         return y
 
 
+cdef int signalled() noexcept nogil:
+    """Whether a signal's handler raised something, which stays set. Threads but the main one see none."""
+    with gil:
+        return PyErr_CheckSignals()
+
+
 PLACES = {"arena": ELQ_ARENA, "input": ELQ_INPUT, "output": ELQ_OUTPUT}
 
 
@@ -290,6 +300,7 @@ cdef class Program:
         s.shape.stride_h, s.shape.stride_w = instruction.stride
         s.first_channel, s.shape.pad_h, s.shape.pad_w = instruction.before
         s.f32.low, s.raw = instruction.low, instruction.raw
+        s.units = s.shape.p * s.shape.q if "pool" in instruction.rows else s.shape.p
         if instruction.scale is not None:
             s.f32.scale = <const float *> address(instruction.scale)
             s.f32.bias = <const float *> address(instruction.bias)
@@ -313,7 +324,8 @@ cdef class Program:
     def run(self, cnp.ndarray x, cnp.ndarray y, cnp.ndarray seconds=None):
         """Compute y (N, ...) of x (N, C, H, W), contiguous and of the types that the instructions read and write.
 
-        seconds: float64, one an instruction, to which the time of each is added.
+        seconds: float64, one an instruction, to which the time of each is added. A signal is answered within a fraction
+        of a second: what its handler raises ends the call.
         """
         cdef ptrdiff_t n = len(x)
         cdef elq_schedule schedule = elq_program_schedule(&self.program, n, self.budget, seconds is not None)
@@ -334,7 +346,7 @@ cdef class Program:
             arena = aligned(schedule.bytes)
         cdef void *memory = cnp.PyArray_DATA(arena)
         with nogil:
-            elq_program_run(&self.program, &schedule, from_, to, memory, times)
+            elq_program_run(&self.program, &schedule, from_, to, memory, times, signalled)
         self.arenas.append(arena)
 
 

@@ -73,7 +73,7 @@ cdef extern from "infer/program.h":
         elq_tail_f32 f32
         elq_tail_i8 i8
         const void *table
-        ptrdiff_t first_channel
+        ptrdiff_t first_channel, units
         int raw
     ctypedef struct elq_program:
         const elq_instruction *instructions
@@ -84,8 +84,8 @@ cdef extern from "infer/program.h":
         int alone, workers
         size_t bytes
     elq_schedule elq_program_schedule(const elq_program *program, ptrdiff_t n, ptrdiff_t budget, int profile) nogil
-    void elq_program_run(const elq_program *program, const elq_schedule *schedule, const void *x, void *y, void *memory,
-                         double *seconds) nogil
+    int elq_program_run(const elq_program *program, const elq_schedule *schedule, const void *x, void *y, void *memory,
+                        double *seconds, int (*interrupted)() noexcept nogil) except -1 nogil
     ptrdiff_t elq_cache_bytes()
 
 cdef extern from "infer/limit.h":

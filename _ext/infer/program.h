@@ -17,7 +17,7 @@ typedef struct {
 
 typedef struct elq_instruction elq_instruction;
 
-/* Rows first .. last - 1 of the n * P rows of y. */
+/* Rows first .. last - 1 of the n * P rows of y; pixels of an instruction that is cut by pixel. */
 typedef void elq_rows(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
                       ptrdiff_t last);
 
@@ -31,6 +31,7 @@ struct elq_instruction {
     elq_tail_i8 i8;          /* b q s lo hi l also of a scale_shift and, with one element, of an average */
     const void *table;       /* 256 floats or int8 for every channel of the input */
     ptrdiff_t first_channel; /* of a pad: zero channels before */
+    ptrdiff_t units;         /* rows or pixels of y of one picture, without a kernel */
     int raw;                 /* int8: y is int32, the sums that would be requantized */
 };
 
@@ -52,10 +53,10 @@ typedef struct {
 /* budget: bytes of activations that a core's cache holds. */
 elq_schedule elq_program_schedule(const elq_program *program, ptrdiff_t n, ptrdiff_t budget, int profile);
 
-/* Run a scheduled call. seconds: NULL, or of a schedule that is not `alone`: an instruction's, to which its time is
- * added. */
-void elq_program_run(const elq_program *program, const elq_schedule *schedule, const void *x, void *y, void *memory,
-                     double *seconds);
+/* Run a scheduled call. seconds: NULL, or of a schedule that is not `alone`, to which the time of every instruction is added.
+ * The calling thread asks `interrupted` every tenth of a second whether to give up; -1 if so, and y means nothing; else 0. */
+int elq_program_run(const elq_program *program, const elq_schedule *schedule, const void *x, void *y, void *memory,
+                    double *seconds, int (*interrupted)(void));
 
 /* Bytes of the second-level cache of a core, or a guess. */
 ptrdiff_t elq_cache_bytes(void);

@@ -5,7 +5,8 @@
  *   input_<f32|i8>         the caller's pictures, N C H W, as N H W C
  *   input_u8_<f32|i8>      the same of uint8, through s->table
  *   relu add scale_shift   add: lo_add, hi_add; scale_shift_i8: x times s->weights, int8
- *   max_pool avg_pool      avg_pool_f32: the sum in the order of the window, times 1 / its size
+ *   max_pool avg_pool      a pixel of y at a time, since a window may be as large as a picture; a NaN in a window is its
+ *                          maximum; avg_pool_f32: the sum in the order of the window, times 1 / its size
  *   subsample pad flatten  flatten: in the order C H W, one row a picture */
 #ifndef ELQ_INFER_ROWS_H
 #define ELQ_INFER_ROWS_H
@@ -21,6 +22,12 @@
 
 #define ELQ_ROWS_DECLARE(name) elq_rows elq_rows_##name;
 ELQ_ROWS_ALL(ELQ_ROWS_DECLARE)
+
+/* Where in x the window begins that pixel number `pixel` of y, all pictures counted, is the pool of. */
+static inline ptrdiff_t elq_window(const elq_shape *g, ptrdiff_t pixel) {
+    const ptrdiff_t r = pixel / g->q, row = r / g->p * g->h + r % g->p * g->stride_h;
+    return (row * g->w + pixel % g->q * g->stride_w) * g->c;
+}
 
 /* elq_rows_<name>, or NULL. */
 elq_rows *elq_rows_find(const char *name);

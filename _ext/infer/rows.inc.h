@@ -1,5 +1,5 @@
 /* The operations of infer/rows.h that only move or compare values. The file that includes this one has defined the type
- * `element`, and NAME(op) that gives a function its name. */
+ * `element`, NAME(op) that gives a function its name, and NO_NUMBER(v), nonzero (of a vector: -1 in the lanes) for a NaN. */
 
 /* The caller's N C H W as N H W C; a row of y is a row of a picture. */
 static void transpose_row(const elq_shape *g, const element *x, element *y) {
@@ -38,9 +38,9 @@ void NAME(input_u8)(const elq_instruction *s, const void *x, const void *residua
 typedef element values __attribute__((vector_size(16)));
 enum { WIDE = sizeof(values) / sizeof(element) };
 
-/* a < b ? b : a, lane by lane. */
+/* a < b ? b : a, lane by lane; a NaN is larger than all. */
 static inline values larger(values a, values b) {
-    const __typeof__(a < b) chosen = a < b;
+    const __typeof__(a < b) chosen = (a < b) | NO_NUMBER(b);
     return (values)(((__typeof__(a < b))b & chosen) | ((__typeof__(a < b))a & ~chosen));
 }
 
@@ -48,32 +48,30 @@ void NAME(max_pool)(const elq_instruction *s, const void *x, const void *residua
                     ptrdiff_t last) {
     const elq_shape *g = &s->shape;
     (void)residual;
-    for (ptrdiff_t r = first; r < last; r++)
-        for (ptrdiff_t q = 0; q < g->q; q++) {
-            const ptrdiff_t row = r / g->p * g->h + r % g->p * g->stride_h;
-            const element *window = (const element *)x + (row * g->w + q * g->stride_w) * g->c;
-            element *to = (element *)y + (r * g->q + q) * g->c;
-            ptrdiff_t c = 0;
-            for (; c + WIDE <= g->c; c += WIDE) {
-                values most, seen;
-                memcpy(&most, window + c, sizeof most);
-                for (ptrdiff_t i = 0; i < g->kh; i++)
-                    for (ptrdiff_t j = 0; j < g->kw; j++) {
-                        memcpy(&seen, window + (i * g->w + j) * g->c + c, sizeof seen);
-                        most = larger(most, seen);
-                    }
-                memcpy(to + c, &most, sizeof most);
-            }
-            for (; c < g->c; c++) {
-                element most = window[c];
-                for (ptrdiff_t i = 0; i < g->kh; i++)
-                    for (ptrdiff_t j = 0; j < g->kw; j++) {
-                        const element seen = window[(i * g->w + j) * g->c + c];
-                        most = most < seen ? seen : most;
-                    }
-                to[c] = most;
-            }
+    for (ptrdiff_t pixel = first; pixel < last; pixel++) {
+        const element *window = (const element *)x + elq_window(g, pixel);
+        element *to = (element *)y + pixel * g->c;
+        ptrdiff_t c = 0;
+        for (; c + WIDE <= g->c; c += WIDE) {
+            values most, seen;
+            memcpy(&most, window + c, sizeof most);
+            for (ptrdiff_t i = 0; i < g->kh; i++)
+                for (ptrdiff_t j = 0; j < g->kw; j++) {
+                    memcpy(&seen, window + (i * g->w + j) * g->c + c, sizeof seen);
+                    most = larger(most, seen);
+                }
+            memcpy(to + c, &most, sizeof most);
         }
+        for (; c < g->c; c++) {
+            element most = window[c];
+            for (ptrdiff_t i = 0; i < g->kh; i++)
+                for (ptrdiff_t j = 0; j < g->kw; j++) {
+                    const element seen = window[(i * g->w + j) * g->c + c];
+                    most = most < seen || NO_NUMBER(seen) ? seen : most;
+                }
+            to[c] = most;
+        }
+    }
 }
 
 void NAME(subsample)(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,

@@ -5,6 +5,7 @@
 
 typedef float element;
 #define NAME(op) elq_rows_##op##_f32
+#define NO_NUMBER(v) ((v) != (v))
 #include "infer/rows.inc.h"
 
 static inline float at_least(float v, float low) { return v < low ? low : v; }
@@ -34,17 +35,15 @@ void elq_rows_avg_pool_f32(const elq_instruction *s, const void *x, const void *
     const elq_shape *g = &s->shape;
     const float share = 1 / (float)(g->kh * g->kw), low = s->f32.low;
     (void)residual;
-    for (ptrdiff_t r = first; r < last; r++)
-        for (ptrdiff_t q = 0; q < g->q; q++) {
-            const ptrdiff_t row = r / g->p * g->h + r % g->p * g->stride_h;
-            const float *window = (const float *)x + (row * g->w + q * g->stride_w) * g->c;
-            float *to = (float *)y + (r * g->q + q) * g->c;
-            memset(to, 0, (size_t)g->c * sizeof *to);
-            for (ptrdiff_t i = 0; i < g->kh; i++)
-                for (ptrdiff_t j = 0; j < g->kw; j++) {
-                    const float *from = window + (i * g->w + j) * g->c;
-                    for (ptrdiff_t c = 0; c < g->c; c++) to[c] += from[c];
-                }
-            for (ptrdiff_t c = 0; c < g->c; c++) to[c] = at_least(to[c] * share, low);
-        }
+    for (ptrdiff_t pixel = first; pixel < last; pixel++) {
+        const float *window = (const float *)x + elq_window(g, pixel);
+        float *to = (float *)y + pixel * g->c;
+        memset(to, 0, (size_t)g->c * sizeof *to);
+        for (ptrdiff_t i = 0; i < g->kh; i++)
+            for (ptrdiff_t j = 0; j < g->kw; j++) {
+                const float *from = window + (i * g->w + j) * g->c;
+                for (ptrdiff_t c = 0; c < g->c; c++) to[c] += from[c];
+            }
+        for (ptrdiff_t c = 0; c < g->c; c++) to[c] = at_least(to[c] * share, low);
+    }
 }

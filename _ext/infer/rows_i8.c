@@ -5,6 +5,7 @@
 
 typedef int8_t element;
 #define NAME(op) elq_rows_##op##_i8
+#define NO_NUMBER(v) ((v) & 0)
 #include "infer/rows.inc.h"
 
 enum { AVERAGED = 256 }; /* channels whose sums are kept at a time */
@@ -47,19 +48,16 @@ void elq_rows_avg_pool_i8(const elq_instruction *s, const void *x, const void *r
     const elq_shape *g = &s->shape;
     int32_t sums[AVERAGED];
     (void)residual;
-    for (ptrdiff_t r = first; r < last; r++)
-        for (ptrdiff_t q = 0; q < g->q; q++)
-            for (ptrdiff_t block = 0; block < g->c; block += AVERAGED) {
-                const ptrdiff_t row = r / g->p * g->h + r % g->p * g->stride_h;
-                const int8_t *window = (const int8_t *)x + (row * g->w + q * g->stride_w) * g->c + block;
-                const ptrdiff_t channels = g->c - block < AVERAGED ? g->c - block : AVERAGED;
-                memset(sums, 0, sizeof sums);
-                for (ptrdiff_t i = 0; i < g->kh; i++)
-                    for (ptrdiff_t j = 0; j < g->kw; j++) {
-                        const int8_t *from = window + (i * g->w + j) * g->c;
-                        for (ptrdiff_t c = 0; c < channels; c++) sums[c] += from[c];
-                    }
-                for (ptrdiff_t c = 0; c < channels; c++)
-                    finish(s, (uint32_t)sums[c], 0, y, (r * g->q + q) * g->c + block + c);
-            }
+    for (ptrdiff_t pixel = first; pixel < last; pixel++)
+        for (ptrdiff_t block = 0; block < g->c; block += AVERAGED) {
+            const int8_t *window = (const int8_t *)x + elq_window(g, pixel) + block;
+            const ptrdiff_t channels = g->c - block < AVERAGED ? g->c - block : AVERAGED;
+            memset(sums, 0, sizeof sums);
+            for (ptrdiff_t i = 0; i < g->kh; i++)
+                for (ptrdiff_t j = 0; j < g->kw; j++) {
+                    const int8_t *from = window + (i * g->w + j) * g->c;
+                    for (ptrdiff_t c = 0; c < channels; c++) sums[c] += from[c];
+                }
+            for (ptrdiff_t c = 0; c < channels; c++) finish(s, (uint32_t)sums[c], 0, y, pixel * g->c + block + c);
+        }
 }

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import shown
 from ..machine import megabytes, peak_memory
 from ..runtime import PackedNetwork, Session
+from ..runtime.session import MOST_OPERATIONS
 from .output import Commands, Result, add_activations, say
 from .picture_files import Picture, listed, read_in_batches
 
@@ -25,6 +26,12 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("--top", type=int, default=5, help="how many classes to name (default 5)")
     command.add_argument("--batch", type=int, default=32, help="pictures that are computed together (default 32)")
+    command.add_argument(
+        "--most-operations",
+        type=int,
+        default=MOST_OPERATIONS,
+        help=f"refuse networks that take more for a picture, as elq summary says (default {MOST_OPERATIONS:,})",
+    )
     add_activations(command)
     command.add_argument(
         "--keep-going", action="store_true", help="name unreadable pictures and go on; exit code 1 at the end"
@@ -37,7 +44,7 @@ def run(args: argparse.Namespace) -> Result:
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} is {getattr(args, name)}, wanted at least 1")
     packed = PackedNetwork.load(args.network)
-    session, classes = Session(packed, args.activations), packed.metadata.classes
+    session, classes = Session(packed, args.activations, args.most_operations), packed.metadata.classes
     pictures = [found for path in args.pictures for found in listed(path, classes)]
     unreadable: list[str] = []
     answers: list[dict[str, Any]] = []

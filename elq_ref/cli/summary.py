@@ -45,6 +45,8 @@ def packed_summary(packed: PackedNetwork) -> Result:
         "method": meta.method,
         "int8": None if int8 is None else dict(int8.calibration),
         "macs": sum(work.values()),
+        "operations": packed.operations,
+        "activation_bytes": packed.activation_bytes,
         "weight_bytes": packed.weight_bytes,
         "float_bytes": packed.float_bytes,
         "layers": [
@@ -57,5 +59,6 @@ def packed_summary(packed: PackedNetwork) -> Result:
         f"reads pictures {'x'.join(map(str, shape))} ({meta.resize}), mean {mean}, std {std}",
         f"{len(classes)} classes: {named}",
         f"{sum(work.values()) / 1e6:,.1f} million multiply-adds a picture",
+        f"{packed.operations / 1e6:,.1f} million operations in all, {packed.activation_bytes:,} bytes of activations",
     ]
     return result, "\n".join(lines), 0

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from .nodes import Graph, Node, required
@@ -148,6 +148,8 @@ def check_weight_shape(op: str, shape: Shape) -> None:
     wanted = 4 if op == "conv" else 2
     if len(shape) != wanted or not all(1 <= n <= MAX_LENGTH for n in shape):
         raise ValueError(f"weight has shape {shape}, wanted {wanted} axes from 1 to {MAX_LENGTH}")
+    if max(shape[2:], default=1) > MAX_STEP:
+        raise ValueError(f"weight has a kernel of {shape[2:]}, wanted 1 to {MAX_STEP}")
 
 
 def _check_node(node: Node, known: dict[str, Shape]) -> None:
@@ -208,6 +210,17 @@ def infer_shapes(graph: Graph) -> dict[str, Shape]:
     if graph.output not in shapes:
         raise ValueError(f"the output {graph.output[:40]!r} is computed by no node")
     return shapes
+
+
+def operations(graph: Graph, shapes: Mapping[str, Shape]) -> dict[str, int]:
+    """What each node does for a picture: multiply-adds of a conv or linear, elements of a pool's windows, else elements
+    of its value; `shapes` of all values.
+    """
+    work = {}
+    for node in graph.nodes:
+        each = math.prod(node.attributes.get("kernel", (1,)) if node.weight is None else node.weight.shape[1:])
+        work[node.name] = math.prod(shapes[node.inputs[0] if node.op == "global_avg_pool" else node.name]) * each
+    return work
 
 
 def _padded(node: Node, shapes: dict[str, Shape]) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 ALIGN = 64  # bytes; that of the kernels
 
 
@@ -37,15 +39,15 @@ def plan(values: list[Value]) -> tuple[dict[str, int], int]:
         else:
             root[value.name] = value.name
             blocks[value.name] = value
-    placed: list[tuple[int, int, Value]] = []
-    for block in sorted(blocks.values(), key=lambda v: (-v.size, v.first)):
-        size, start = -(-block.size // ALIGN) * ALIGN, 0
-        for first, end, other in sorted(placed, key=lambda p: p[0]):
-            if other.last < block.first or block.last < other.first:
-                continue
-            if first - start >= size:
-                break
-            start = max(start, end)
-        placed.append((start, start + size, block))
-    offsets = {block.name: start for start, _, block in placed}
-    return {name: offsets[of] for name, of in root.items()}, max((end for _, end, _ in placed), default=0)
+    placed = np.empty((len(blocks), 4), np.int64)  # start, end, first, last of a block, in order of start
+    starts: dict[str, int] = {}
+    for count, block in enumerate(sorted(blocks.values(), key=lambda v: (-v.size, v.first))):
+        size, known = -(-block.size // ALIGN) * ALIGN, placed[:count]
+        beside = known[(known[:, 2] <= block.last) & (block.first <= known[:, 3])]
+        taken = np.maximum.accumulate(np.concatenate([[0], beside[:, 1]]))  # up to where, before each and behind all
+        fits = np.flatnonzero(beside[:, 0] - taken[:-1] >= size)
+        start = starts[block.name] = int(taken[fits[0] if len(fits) else -1])
+        at = np.searchsorted(known[:, 0], start)
+        placed[at + 1 : count + 1] = placed[at:count].copy()
+        placed[at] = start, start + size, block.first, block.last
+    return {name: starts[of] for name, of in root.items()}, int(placed[:, 1].max(initial=0))

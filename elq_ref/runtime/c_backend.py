@@ -53,12 +53,12 @@ class CBackend:
         pictures = read_input(graph.input, shapes[graph.input], f"input_u8_{self._act}", table)
         self.instructions = [pictures, *body]
         self.layer_bytes = {i.source: i.layer.packed.nbytes for i in body if i.layer is not None}
-        self._from_u8 = self._compile(graph.output, 1)
+        places, self.arena_bytes = _places(self.instructions, graph.output, self._width)
+        self._from_u8 = self._compile(places, 1)
         self.instructions[0] = replace(pictures, rows=f"input_{self._act}")
-        self._from_same = self._compile(graph.output, self._width)
+        self._from_same = self._compile(places, self._width)
 
-    def _compile(self, output: str, input_width: int) -> Program:
-        places, self.arena_bytes = _places(self.instructions, output, self._width)
+    def _compile(self, places: dict[str, Place], input_width: int) -> Program:
         placed = []
         for instruction in self.instructions:
             reads = [places[name] for name in instruction.reads] or [("input", 0)]

@@ -15,6 +15,7 @@ import numpy as np
 from ..graph.codes import BITS, pack_codes, to_rows, unpack_rows
 from ..graph.nodes import Node, Weight, required
 from ..graph.shapes import Shape
+from .factors import multiplied
 from .fusing import FusedNode
 from .integer import HIGH, IntegerNode, IntegerWeight, Requantize
 from .native import Pair, _infer, geometry
@@ -109,7 +110,9 @@ def float_instruction(fused: FusedNode[Node], shapes: Mapping[str, Shape]) -> In
     """The instruction for float32 activations."""
     node, low = fused.node, 0.0 if fused.relu else -math.inf
     if node.weight is not None:
-        return _layer(fused, "float32", shapes, _float_tail(node, node.weight, low))
+        weight, factor = multiplied(node)
+        fused = replace(fused, node=replace(node, weight=weight))
+        return _layer(fused, "float32", shapes, FloatTail(factor, required(node.bias), low))
     return replace(_plain(fused, "f32", shapes), low=low, scale=node.scale, bias=node.bias)
 
 
@@ -175,11 +178,13 @@ def _rows(fused: FusedNode[Any]) -> np.ndarray:
     """The weights of a conv or linear as rows for its kernel; of one behind a flatten in the order (H, W, C)."""
     weight: Weight | IntegerWeight = fused.node.weight
     levels, data, flattened = weight.levels, weight.data, fused.flattened
+    in_order = flattened is None or math.prod(flattened[1:]) == 1  # one pixel, or a value of one axis
     if levels not in BITS:
         table = to_rows(data)
-        return np.ascontiguousarray(table if flattened is None else _hwc(table, flattened))
-    if flattened is None or math.prod(flattened[1:]) == 1:
+        return np.ascontiguousarray(table if in_order else _hwc(table, required(flattened)))
+    if in_order:
         return data
+    flattened = required(flattened)
     blocks = np.split(data, range(BLOCK_ROWS, len(data), BLOCK_ROWS))
     length = math.prod(flattened)
     return np.concatenate([pack_codes(_hwc(unpack_rows(b, levels, length), flattened), levels) for b in blocks])
@@ -189,11 +194,6 @@ def _hwc(rows: np.ndarray, shape: Shape) -> np.ndarray:
     """Columns (C, H, W) put into the order (H, W, C)."""
     columns: np.ndarray = rows.reshape(-1, *shape).transpose(0, 2, 3, 1)
     return columns.reshape(len(rows), -1)
-
-
-def _float_tail(node: Node, weight: Weight, low: float) -> FloatTail:
-    scale = required(node.scale)
-    return FloatTail(scale if weight.alpha is None else weight.alpha * scale, required(node.bias), low)
 
 
 def _int8_tail(r: Requantize, lo: int) -> Int8Tail:

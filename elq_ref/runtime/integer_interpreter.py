@@ -7,6 +7,7 @@ to 2^24 and 2^53 (so that no order of addition rounds), because that is what Num
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -96,10 +97,8 @@ def _linear(node: IntegerNode, x: Array) -> Array:
     return y
 
 
-def _windows(node: IntegerNode, x: Array) -> Array:
-    """(N, C, P, Q, KH, KW)"""
-    (kh, kw), (sh, sw) = node.attributes["kernel"], node.attributes["stride"]
-    return np.lib.stride_tricks.sliding_window_view(x, (kh, kw), axis=(2, 3))[:, :, ::sh, ::sw]
+def _avg_pool(node: IntegerNode, x: Array) -> Array:
+    return functools.reduce(np.add, interpreter.places(node.attributes, x.astype(np.int64)))
 
 
 def _add(node: IntegerNode, a: Array, b: Array) -> Array:
@@ -112,6 +111,6 @@ _SUMS: dict[str, Callable[..., Array]] = {
     "conv": _conv,
     "linear": _linear,
     "scale_shift": lambda node, x: x * _column(node.weight.data, x),
-    "avg_pool": lambda node, x: _windows(node, x).sum((4, 5), dtype=np.int64),
+    "avg_pool": _avg_pool,
     "global_avg_pool": lambda node, x: x.sum((2, 3), dtype=np.int64),
 }

@@ -6,12 +6,14 @@ alike; in float64 its result is exact for all practical purposes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..graph.nodes import Graph, Node, required
+from .factors import multiplied
 from .integer import IntegerNode
 
 Array = np.ndarray
@@ -46,10 +48,8 @@ def _multiplicand(node: Node, dtype: Any) -> tuple[Array, Array]:
     """The numbers that x is multiplied by, and the factor (O) that the sums get: codes and alpha scale, or
     w and scale.
     """
-    weight, scale = required(node.weight), required(node.scale).astype(dtype)
-    if weight.alpha is None:
-        return weight.data.astype(dtype), scale
-    return weight.codes().astype(dtype), weight.alpha.astype(dtype) * scale
+    weight, factor = multiplied(node, dtype)
+    return (weight.data if weight.alpha is None else weight.codes()).astype(dtype), factor
 
 
 def _finish(node: Node, sums: Array, factor: Array) -> Array:
@@ -94,13 +94,24 @@ def _scale_shift(node: Node, x: Array) -> Array:
     return _finish(node, x, required(node.scale))
 
 
-def _pool(reduce: Callable[..., Array]) -> Callable[[Node, Array], Array]:
-    def pool(node: Node, x: Array) -> Array:
-        (kh, kw), (sh, sw) = node.attributes["kernel"], node.attributes["stride"]
-        windows = np.lib.stride_tricks.sliding_window_view(x, (kh, kw), axis=(2, 3))[:, :, ::sh, ::sw]
-        return reduce(windows, axis=(4, 5))
+def places(attributes: Mapping[str, Any], x: Array) -> Iterator[Array]:
+    """For every place in the windows of a pool, what they see there of x (N, C, H, W): (N, C, P, Q), KH * KW times."""
+    (kh, kw), (sh, sw) = attributes["kernel"], attributes["stride"]
+    height, width = x.shape[2:]
+    for i in range(kh):
+        for j in range(kw):
+            yield x[:, :, i : height - kh + i + 1 : sh, j : width - kw + j + 1 : sw]
 
-    return pool
+
+def _max_pool(node: Node, x: Array) -> Array:
+    return functools.reduce(np.maximum, places(node.attributes, x))
+
+
+def _avg_pool(node: Node, x: Array) -> Array:
+    (kh, kw), (sh, sw) = node.attributes["kernel"], node.attributes["stride"]
+    windows = np.lib.stride_tricks.sliding_window_view(x, (kh, kw), axis=(2, 3))[:, :, ::sh, ::sw]
+    mean: Array = windows.mean((4, 5))
+    return mean
 
 
 def _subsample(node: Node, x: Array) -> Array:
@@ -118,8 +129,8 @@ _OPS: dict[str, Callable[..., Array]] = {
     "scale_shift": _scale_shift,
     "relu": lambda node, x: np.maximum(x, 0),
     "add": lambda node, a, b: a + b,
-    "max_pool": _pool(np.max),
-    "avg_pool": _pool(np.mean),
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
     "global_avg_pool": lambda node, x: x.mean((2, 3)),
     "subsample": _subsample,
     "pad": _pad,

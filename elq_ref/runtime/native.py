@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .. import extensions
 from ..graph.codes import BITS
-from ..graph.nodes import Node, required
+from ..graph.nodes import Node
+from .factors import multiplied
 from .integer import IntegerNode
 
 _infer, REASON = extensions.load("_infer")  # REASON: why there is none, or None
@@ -30,7 +31,7 @@ def kernel_name(node: Node, size: tuple[int, ...]) -> str:
     if _infer is None:
         return "NumPy"
     channels, height, width = size if len(size) == 3 else (*size, 1, 1)
-    weight = required(node.weight)
+    weight, _ = multiplied(node)
     weights = weight.levels if weight.levels in BITS else "full"
     name: str = _infer.kernel_for("float32", weights, (height, width, channels), weight.shape[0], *geometry(node))
     return name

@@ -6,6 +6,7 @@ thrown away.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -13,11 +14,13 @@ import numpy as np
 
 from ..graph.codes import row_length, to_rows, unpack_rows
 from ..graph.nodes import Node, required
+from .factors import multiplied
 from .native import geometry
 
 Function = Callable[..., np.ndarray]
 
-PATCH_FLOATS = 1 << 22  # of the inputs that are gathered at a time
+PATCH_FLOATS = 1 << 22  # of the inputs that are gathered at a time: of whole pictures, where they are this small
+MOST_PATCH_FLOATS = 1 << 26  # else of as many rows of one
 BLOCK = 64  # output channels that are decoded at a time
 
 
@@ -31,8 +34,7 @@ def function(node: Node, shape: tuple[int, ...]) -> Function:
 
 def _conv(node: Node, shape: tuple[int, ...]) -> Function:
     (kh, kw), (sh, sw), (ph, pw), (dh, dw), groups = geometry(node)
-    weight, scale, bias = required(node.weight), required(node.scale), required(node.bias)
-    factor = scale if weight.alpha is None else weight.alpha * scale
+    (weight, factor), bias = multiplied(node), required(node.bias)
     length, outputs, (rows_out, columns_out) = row_length(weight.shape), shape[0] // groups, shape[1:] or (1, 1)
 
     def decode(first: int, last: int) -> np.ndarray:
@@ -41,30 +43,33 @@ def _conv(node: Node, shape: tuple[int, ...]) -> Function:
             return to_rows(weight.data[first:last])
         return unpack_rows(weight.data[first:last], weight.levels, length).astype(np.float32)
 
-    def gather(x: np.ndarray, group: int) -> np.ndarray:
-        """The inputs (N * P * Q, K) that every output pixel of a group multiplies by its weights."""
+    def gather(x: np.ndarray, group: int, top: int, bottom: int) -> np.ndarray:
+        """The inputs (N * rows * Q, K) that output pixels of rows `top` to `bottom` multiply by a group's weights."""
         channels = weight.shape[1]
         x = x[..., group * channels : (group + 1) * channels]
-        seen = np.empty((len(x), rows_out, columns_out, kh, kw, channels), np.float32)
+        seen = np.empty((len(x), bottom - top, columns_out, kh, kw, channels), np.float32)
         for i in range(kh):
             for j in range(kw):
-                row, column = slice(i * dh, i * dh + sh * (rows_out - 1) + 1, sh), j * dw
+                row, column = slice(top * sh + i * dh, (bottom - 1) * sh + i * dh + 1, sh), j * dw
                 seen[:, :, :, i, j] = x[:, row, column : column + sw * (columns_out - 1) + 1 : sw]
         return seen.reshape(-1, length)
 
     def run(x: np.ndarray) -> np.ndarray:
         y = np.empty((len(x), rows_out, columns_out, shape[0]), np.float32)
         step = max(1, PATCH_FLOATS // (rows_out * columns_out * length))
+        rows = max(1, min(rows_out, MOST_PATCH_FLOATS // (columns_out * length)))
         for first in range(0, len(x), step):
             part = x[first : first + step]
             if ph or pw:
                 part = np.pad(part, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
-            for group in range(groups):
-                seen = gather(part, group)
+            for group, top in itertools.product(range(groups), range(0, rows_out, rows)):
+                bottom = min(top + rows, rows_out)
+                seen = gather(part, group, top, bottom)
                 for o in range(group * outputs, (group + 1) * outputs, BLOCK):
                     last = min(o + BLOCK, (group + 1) * outputs)
                     sums = seen @ decode(o, last).T
-                    y[first : first + step, ..., o:last] = sums.reshape(len(part), rows_out, columns_out, -1)
+                    sums = sums.reshape(len(part), bottom - top, columns_out, -1)
+                    y[first : first + step, top:bottom, :, o:last] = sums
         y *= factor
         y += bias
         return y

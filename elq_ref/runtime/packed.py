@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import shown
 from ..files import atomic_write
 from ..graph.nodes import Graph, Node, Weight, remade, required
-from ..graph.shapes import Shape, infer_shapes
+from ..graph.shapes import Shape, infer_shapes, operations
 from .container import reading
 from .format import from_bytes, to_bytes
 from .integer import IntegerNetwork
@@ -62,6 +62,16 @@ class PackedNetwork:
     def macs(self) -> dict[str, int]:
         """Multiply-adds a picture of each such node: outputs * weights that reach one, padding included."""
         return {name: math.prod(self.shapes[name]) * math.prod(w.shape[1:]) for name, w in self.layers.items()}
+
+    @property
+    def operations(self) -> int:
+        """What computing a picture takes: multiply-adds, elements of pooling windows, elements of other values."""
+        return sum(operations(self.graph, self.shapes).values())
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of all float32 values of a picture: no less than what lives at the same time, Session.arena_bytes."""
+        return 4 * sum(map(math.prod, self.shapes.values()))
 
     def codes(self, layer: str) -> np.ndarray:
         """Codes int8 of a quantized layer, in the shape (O, I, KH, KW) or (O, I) of its weight."""

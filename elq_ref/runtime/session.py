@@ -16,6 +16,7 @@ from .numpy_backend import NumpyBackend, NumpyInstruction
 from .packed import PackedNetwork
 
 ACTIVATIONS = ("float32", "int8")
+MOST_OPERATIONS = 10**11  # a picture: ResNet-50 at 224 x 224 takes 4 * 10**9
 
 
 class Session:
@@ -25,6 +26,9 @@ class Session:
       float32 (N, C, H, W): the network's input, normalized already;
       uint8 (N, C, H, W): pictures, normalized by the file's rule (x / 255 - mean) / std.
     activations "int8": integer arithmetic (docs/arithmetic.md), for networks that `elq calibrate` has gone through.
+
+    most_operations: how much work a picture may take (PackedNetwork.operations). A network that takes more is refused,
+    so that a small file from elsewhere does not keep the machine busy.
 
     One Session may be used from several threads at once: each call has memory of its own. The result depends neither on
     the number of threads nor on the other pictures of the call. The first call with more pictures than ever takes
@@ -38,13 +42,23 @@ class Session:
     True
     """
 
-    def __init__(self, network: PackedNetwork | str | os.PathLike[str], activations: str = "float32") -> None:
+    def __init__(
+        self,
+        network: PackedNetwork | str | os.PathLike[str],
+        activations: str = "float32",
+        most_operations: int = MOST_OPERATIONS,
+    ) -> None:
         if not isinstance(network, PackedNetwork):
             network = PackedNetwork.load(network)
         if activations not in ACTIVATIONS:
             raise ValueError(f"activations are {activations!r}, wanted one of {', '.join(ACTIVATIONS)}")
         if activations == "int8" and network.int8 is None:
             raise ValueError("this network is not calibrated for int8 activations: `elq calibrate` does that")
+        if network.operations > most_operations:
+            raise ValueError(
+                f"this network takes {network.operations:,} operations a picture, at most {most_operations:,} are done "
+                "unless most_operations, elq run --most-operations, asks for more"
+            )
         self.activations, self.metadata, self.input_shape = activations, network.metadata, network.graph.input_shape
         self._network = network
         self._classes = len(self.metadata.classes)

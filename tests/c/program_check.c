@@ -138,7 +138,7 @@ static void check_rows(const char *name, int is_float, int raw) {
                            127};
     t.y = take((size_t)out * width, width);
 
-    const ptrdiff_t all = PICTURES * g->p, middle = between(0, (int)all);
+    const ptrdiff_t all = PICTURES * g->p * (strstr(name, "pool") ? g->q : 1), middle = between(0, (int)all);
     rows(&t.s, t.x, t.r, t.y, middle, all);
     rows(&t.s, t.x, t.r, t.y, 0, middle);
     for (ptrdiff_t i = 0; i < out; i++) {
@@ -167,13 +167,18 @@ static void check_program(int is_float) {
     const elq_place input = {ELQ_INPUT, 0}, output = {ELQ_OUTPUT, 0}, low = {ELQ_ARENA, 0}, high = {ELQ_ARENA, big};
     const elq_shape picture = {H, W, C, H, W, C, 1, 1, 1, 1, 0, 0, 1, 1, 1};
     elq_instruction instructions[] = {
-        {.rows = elq_rows_find(is_float ? "input_u8_f32" : "input_u8_i8"), .shape = picture, .x = input, .y = low},
+        {.rows = elq_rows_find(is_float ? "input_u8_f32" : "input_u8_i8"),
+         .shape = picture,
+         .x = input,
+         .y = low,
+         .units = H},
         {.shape = {H, W, C, H, W, C, 3, 3, 1, 1, 1, 1, 1, 1, 1}, .x = low, .y = high},
         {.shape = {H, W, C, H, W, C, 3, 3, 1, 1, 1, 1, 1, 1, 1}, .x = high, .residual = low, .y = low},
         {.rows = elq_rows_find(is_float ? "avg_pool_f32" : "avg_pool_i8"),
          .shape = {H, W, C, 1, 1, C, H, W, 1, 1, 0, 0, 1, 1, 1},
          .x = low,
-         .y = high},
+         .y = high,
+         .units = 1},
         {.shape = {1, 1, C, 1, 1, CLASSES, 1, 1, 1, 1, 0, 0, 1, 1, 1}, .x = high, .y = output},
     };
     enum { COUNT = sizeof instructions / sizeof *instructions };
@@ -207,7 +212,7 @@ static void check_program(int is_float) {
     for (int k = 0; k < MOST; k++) {
         const elq_schedule schedule = elq_program_schedule(&program, 1, 1 << 20, 0);
         void *memory = take(schedule.bytes, 0);
-        elq_program_run(&program, &schedule, x + k * program.input_bytes, alone + k * OUT, memory, NULL);
+        elq_program_run(&program, &schedule, x + k * program.input_bytes, alone + k * OUT, memory, NULL, NULL);
         release_after(kept);
     }
     for (int n = 1; n <= MOST; n++)
@@ -216,7 +221,7 @@ static void check_program(int is_float) {
             const ptrdiff_t budget = program.arena_bytes * (const int[]){1, 3, 100, 5}[way];
             const elq_schedule schedule = elq_program_schedule(&program, n, budget, way == 3);
             void *memory = take(schedule.bytes, 0), *y = take((size_t)n * OUT, 4);
-            elq_program_run(&program, &schedule, x, y, memory, way == 3 ? seconds : NULL);
+            elq_program_run(&program, &schedule, x, y, memory, way == 3 ? seconds : NULL, NULL);
             if (memcmp(y, alone, (size_t)n * OUT) || !release_after(kept)) {
                 printf("%s: %d pictures in chunks of %td, alone %d: other bits, or a canary is gone\n", act, n,
                        schedule.chunk, schedule.alone);

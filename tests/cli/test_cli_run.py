@@ -15,7 +15,7 @@ from elq_ref.cli import main, picture_files
 from elq_ref.datasets import bundled, digits, image_folder
 from elq_ref.errors import FormatError
 from elq_ref.pictures import find_pictures
-from elq_ref.runtime import interpret
+from elq_ref.runtime import Session, interpret
 
 NAMES = tuple(f"digit {k}" for k in range(10))
 
@@ -482,3 +482,30 @@ def test_two_classes_of_one_name_are_no_labels(test_set, tmp_path, capsys):
     assert f"{root / 'crane'} says not which class: 8, 9" in said
     with pytest.raises(ValueError, match="8, 9 all bear the name crane"):
         image_folder(root, (1, 8, 8), classes=TWINS)
+
+
+def test_batches_are_cut_to_memory(file, test_set, tree, monkeypatch, capsys):
+    """Pictures of 64 bytes in batches of 192: three at a time, and a single one where even that is too much."""
+    found = []
+    call = Session.__call__
+    monkeypatch.setattr(Session, "__call__", lambda self, x: found.append(len(x)) or call(self, x))
+    code, whole, _ = run(capsys, "run", file, tree, "--json")
+    assert (code, found) == (0, [32, 8])
+    for most, sizes in ((3 * 64, [3] * 13 + [1]), (63, [1] * 40)):
+        found.clear()
+        monkeypatch.setattr(picture_files, "BATCH_BYTES", most)
+        code, cut, _ = run(capsys, "run", file, tree, "--json")
+        assert (code, found, cut["pictures"]) == (0, sizes, whole["pictures"])
+
+
+def test_work_above_the_limit_must_be_asked_for(packed, file, test_set, tree, capsys):
+    code, about, _ = run(capsys, "summary", file, "--json")
+    assert code == 0
+    assert about["operations"] == packed.operations > about["macs"]
+    assert about["activation_bytes"] == packed.activation_bytes
+    _, text, _ = run(capsys, "summary", file)
+    assert f"{packed.operations / 1e6:,.1f} million operations in all, {packed.activation_bytes:,} bytes" in text
+    code, _, error = run(capsys, "run", file, tree, "--most-operations", packed.operations - 1)
+    assert code == 2
+    assert f"takes {packed.operations:,} operations a picture" in error
+    assert run(capsys, "run", file, tree, "--most-operations", packed.operations)[0] == 0
