@@ -57,7 +57,7 @@ def _usual(entries: dict[str, Any], depth: int, seen: set[int]) -> dict[str, Vie
 
 
 def _dictionaries(value: dict[str, Any]) -> Iterator[tuple[_Path, dict[str, Any]]]:
-    """Every dictionary that is not empty, down to some depth, once, with the names that lead to it; the nearest first."""
+    """Every dictionary that is not empty, to some depth, once, with the names that lead to it; the nearest first."""
     queue: deque[tuple[_Path, Any]] = deque([((), value)])
     seen = {id(value)}
     while queue:
