@@ -57,7 +57,7 @@ def _usual(entries: dict[str, Any], depth: int, seen: set[int]) -> dict[str, Vie
 
 
 def _dictionaries(value: dict[str, Any]) -> Iterator[tuple[_Path, dict[str, Any]]]:
-    """Every dictionary down to some depth, once, with the names that lead to it; the nearest first."""
+    """Every dictionary that is not empty, to some depth, once, with the names that lead to it; the nearest first."""
     queue: deque[tuple[_Path, Any]] = deque([((), value)])
     seen = {id(value)}
     while queue:
@@ -65,7 +65,7 @@ def _dictionaries(value: dict[str, Any]) -> Iterator[tuple[_Path, dict[str, Any]
         if isinstance(entries, dict):
             yield path, entries
         for name, inside in entries.items() if isinstance(entries, dict) else enumerate(entries):
-            if isinstance(inside, dict | list | tuple) and id(inside) not in seen and len(path) < _DEPTH:
+            if inside and isinstance(inside, dict | list | tuple) and id(inside) not in seen and len(path) < _DEPTH:
                 seen.add(id(inside))
                 queue.append(((*path, str(name)), inside))
 
