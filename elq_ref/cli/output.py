@@ -20,7 +20,6 @@ from typing import Any, TextIO, TypeVar
 
 from ..errors import shown
 from ..files import check_source
-from ..runtime import container
 
 T = TypeVar("T")
 Result = tuple[dict[str, Any], str, int]  # the JSON object, the text, the exit code
@@ -142,6 +141,8 @@ def add_activations(command: argparse.ArgumentParser) -> None:
 
 def is_packed(path: str | Path) -> bool:
     """Whether a file is a packed network, by its name, .elq, or by how it begins; errors as in `check_source`."""
+    from ..runtime import container  # here: it imports the kernels, whose complaints `main` must be there to catch
+
     check_source(path)
     return Path(path).suffix == ".elq" or container.is_packed(path)
 
