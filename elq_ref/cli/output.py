@@ -165,6 +165,8 @@ def add_activations(command: argparse.ArgumentParser) -> None:
 
 def is_packed(path: str | Path) -> bool:
     """Whether a file is a packed network, by its name, .elq, or by how it begins; errors as in `check_source`."""
+    from ..runtime import container  # here: it imports the kernels, whose complaints `main` must be there to catch
+
     check_source(path)
     from ..runtime import container  # here: it loads the kernels, which refuse a wrong ELQ_ISA
 
