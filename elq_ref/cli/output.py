@@ -168,7 +168,6 @@ def is_packed(path: str | Path) -> bool:
     from ..runtime import container  # here: it imports the kernels, whose complaints `main` must be there to catch
 
     check_source(path)
-    from ..runtime import container  # here: it loads the kernels, which refuse a wrong ELQ_ISA
 
     return Path(path).suffix == ".elq" or container.is_packed(path)
 
