@@ -83,9 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = _run(sys.argv[1:])
         if code == 130:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # while Python ends
-    except KeyboardInterrupt:  # on the way out of another one
-        pass
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # while Python ends, when it would kill
+    except KeyboardInterrupt:  # on the way out of another one; there is no third
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     return code
 
 

@@ -168,7 +168,6 @@ def is_packed(path: str | Path) -> bool:
     from ..runtime import container  # here: it imports the kernels, whose complaints `main` must be there to catch
 
     check_source(path)
-
     return Path(path).suffix == ".elq" or container.is_packed(path)
 
 
