@@ -127,7 +127,7 @@ def up_to_date(target: Path, command: list[str], module: bool) -> bool:
     if not made_by.exists() or made_by.read_text() != " ".join(command):
         return False
     files = [Path(name) for name in listed.read_text().replace("\\\n", " ").partition(":")[2].split()]
-    files += Path("_ext").rglob("*.p[xy][dx]") if module else []
+    files += Path("_ext").rglob("*.p[xy][dxi]") if module else []
     return all(file.exists() and file.stat().st_mtime <= target.stat().st_mtime for file in files)
 
 

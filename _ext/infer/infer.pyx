@@ -24,13 +24,9 @@ from common.shared cimport (
 )
 from infer.kernels cimport *
 
+include "common/signals.pxi"
+
 cnp.import_array()
-
-
-cdef extern from "Python.h":
-    int PyErr_CheckSignals()  # -1, and what the handler raised stays set
-
-
 ACTIVATIONS = {"float32": ELQ_F32, "int8": ELQ_I8, "int8 sums": ELQ_I8_SUMS}
 WEIGHTS = {"ternary": ELQ_T2, "binary": ELQ_B1, "full": ELQ_FULL}
 ERRORS = {ELQ_DIRECT: "direct", ELQ_WINOGRAD: "winograd"}
@@ -242,12 +238,6 @@ cdef class PackedLayer:
         with nogil:
             elq_parallel_for(self.kernel.tasks(g, c.conv.n) if c.conv.n > 0 else 0, run_task, &c)
         return y
-
-
-cdef int signalled() noexcept nogil:
-    """Whether a signal's handler raised something, which stays set. Threads but the main one see none."""
-    with gil:
-        return PyErr_CheckSignals()
 
 
 PLACES = {"arena": ELQ_ARENA, "input": ELQ_INPUT, "output": ELQ_OUTPUT}

@@ -123,7 +123,7 @@ elq_schedule elq_program_schedule(const elq_program *program, ptrdiff_t n, ptrdi
 
 int elq_program_run(const elq_program *program, const elq_schedule *s, const void *x, void *y, void *memory,
                     double *seconds, int (*interrupted)(void)) {
-    call c = {program, s, x, y, NULL, NULL, 0, 0, interrupted, elq_nanoseconds(), 0};
+    call c = {program, s, x, y, NULL, NULL, 0, 0, interrupted, elq_nanoseconds(), 0, 0};
     const size_t times = aligned((size_t)program->count * 2 * sizeof(int64_t));
     int64_t *ends = memory;
     assert((uintptr_t)memory % ELQ_ALIGN == 0 && s->n > 0 && s->chunk > 0);

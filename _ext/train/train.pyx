@@ -14,9 +14,8 @@ from libc.string cimport memset
 from common.shared cimport elq_isa_name, elq_pool, elq_pool_link, elq_unwatch, elq_watch
 from train.kernels cimport *
 
-cdef extern from "Python.h":
-    int PyErr_CheckSignals()  # -1, and what the handler raised stays set
-
+include "common/signals.pxi"
+include "train/arrays.pxi"
 
 cnp.import_array()
 elq_pool_link(<const elq_pool *> PyCapsule_GetPointer(_common.pool, "elq_pool"))
@@ -51,55 +50,6 @@ cdef const elq_train_kernels *_kernels(tuple arrays, Py_ssize_t outputs) except 
     return elq_train_select(_isa, dtype == FLOAT64, outputs)
 
 
-cdef class _Block:
-    """The memory of a result: goes back to train/memory.c with the last array on it."""
-    cdef void *data
-
-    def __dealloc__(self):
-        elq_memory_give(self.data)
-
-
-cdef _empty(tuple shape, dtype):
-    """np.empty, on memory that is used again if there is much of it."""
-    cdef Py_ssize_t dims[4]
-    cdef Py_ssize_t k, size = dtype.itemsize
-    for k in range(len(shape)):
-        dims[k] = shape[k]
-        size *= dims[k]
-    if size < 1 << 16:
-        return np.empty(shape, dtype)
-    cdef _Block block = _Block()
-    block.data = elq_memory_take(size)
-    if block.data is NULL:
-        raise MemoryError(f"no memory for a result of shape {shape}")
-    array = cnp.PyArray_SimpleNewFromData(len(shape), <cnp.npy_intp *>dims, dtype.num, block.data)
-    cnp.set_array_base(array, block)
-    return array
-
-
-cdef cnp.ndarray _aligned(cnp.ndarray x):
-    """x, or a copy if its elements do not lie at whole multiples of their size."""
-    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(x)
-    cdef int k
-    for k in range(cnp.PyArray_NDIM(x)):
-        if cnp.PyArray_STRIDE(x, k) % size:
-            return x.copy()
-    return x if cnp.PyArray_ISALIGNED(x) else x.copy()
-
-
-cdef void *_data(cnp.ndarray x):
-    return cnp.PyArray_DATA(x)
-
-
-cdef elq_array _view(cnp.ndarray x):
-    cdef elq_array a
-    cdef int k
-    a.data = cnp.PyArray_DATA(x)
-    for k in range(4):
-        a.s[k] = x.strides[k] // x.itemsize
-    return a
-
-
 cdef elq_conv _geometry(x_shape, w_shape, stride, padding, dilation, int groups) except *:
     cdef elq_conv g
     g.n, channels, g.h, g.w = x_shape
@@ -126,14 +76,8 @@ cdef _same_shape(str name, given, wanted):
         raise ValueError(f"{name} has shape {tuple(given)}, wanted {tuple(wanted)}")
 
 
-cdef int _signalled() noexcept nogil:
-    """Whether a signal's handler raised something, which stays set. Threads but the main one see none."""
-    with gil:
-        return PyErr_CheckSignals()
-
-
 cdef int _done(int status) except -1 nogil:
-    """After a kernel that ran under elq_watch(_signalled): raises what ended it."""
+    """After a kernel that ran under elq_watch(signalled): raises what ended it."""
     if elq_unwatch():
         return -1
     if status:
@@ -154,7 +98,7 @@ def conv2d(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1, b
     y = _empty((g.n, g.p, g.q, groups * g.o), x.dtype).transpose(0, 3, 1, 2)
     cdef elq_array ax = _view(x), aw = _view(w), ay = _view(y)
     with nogil:
-        elq_watch(_signalled)
+        elq_watch(signalled)
         _done(kernels.conv(&g, ax, aw, b, ay))
     return y
 
@@ -168,7 +112,7 @@ def conv2d_dx(dy, w, x_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), in
     dx = _empty((g.n, g.h, g.w, groups * g.c), dy.dtype).transpose(0, 3, 1, 2)
     cdef elq_array ay = _view(dy), aw = _view(w), ax = _view(dx)
     with nogil:
-        elq_watch(_signalled)
+        elq_watch(signalled)
         _done(kernels.conv_dx(&g, ay, aw, ax))
     return dx
 
@@ -182,7 +126,7 @@ def conv2d_dw(dy, x, w_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), in
     dw = np.empty(w_shape, x.dtype)
     cdef elq_array ay = _view(dy), ax = _view(x), aw = _view(dw)
     with nogil:
-        elq_watch(_signalled)
+        elq_watch(signalled)
         _done(kernels.conv_dw(&g, ay, ax, aw))
     return dw
 
@@ -225,7 +169,7 @@ def batch_norm(x, gamma, beta, double eps, residual=None, bint relu=False):
         residual = _flat(residual)
         a.residual = _data(residual)
     with nogil:
-        elq_watch(_signalled)
+        elq_watch(signalled)
         _done(kernels.norm(&a))
     return _shaped(y, shape), mean, var
 
@@ -245,7 +189,7 @@ def batch_norm_backward(dy, y, x, gamma, mean, var, double eps, bint residual=Fa
     a.dx, a.dgamma, a.dbeta = _data(dx), _data(dgamma), _data(dbeta)
     a.dresidual = _data(dresidual) if residual else NULL
     with nogil:
-        elq_watch(_signalled)
+        elq_watch(signalled)
         _done(kernels.norm_backward(&a))
     return _shaped(dx, shape), dgamma, dbeta, _shaped(dresidual, shape) if residual else None
 
@@ -263,7 +207,7 @@ def scale_shift(x, scale, shift, residual=None, bint relu=False):
         residual = _flat(residual)
         a.residual = _data(residual)
     with nogil:
-        elq_watch(_signalled)
+        elq_watch(signalled)
         kernels.scale_shift(&a)
         _done(0)
     return _shaped(y, shape)
@@ -277,7 +221,7 @@ def channel_sums(x):
     cdef Py_ssize_t pixels = x.shape[0], c = x.shape[1]
     cdef pointer given = _data(x), wanted = _data(sums)
     with nogil:
-        elq_watch(_signalled)
+        elq_watch(signalled)
         _done(kernels.sums(pixels, c, given, wanted))
     return sums
 
@@ -299,7 +243,7 @@ cdef _relu(x, dy, bint last):
     cdef Py_ssize_t count = x.size
     cdef pointer given = _data(x), gradient = NULL if dy is None else _data(dy), wanted = _data(y)
     with nogil:
-        elq_watch(_signalled)
+        elq_watch(signalled)
         kernels.relu(count, given, gradient, wanted)
         _done(0)
     y = y.reshape(x.shape)
@@ -343,7 +287,7 @@ def max_pool(x, kernel, stride):
     place = _empty((a.n, a.p, a.q, a.c), np.dtype(np.uint8))
     a.x, a.y, a.place = _data(x), _data(y), <unsigned char *>_data(place)
     with nogil:
-        elq_watch(_signalled)
+        elq_watch(signalled)
         kernels.max_pool(&a)
         _done(0)
     return y.transpose(0, 3, 1, 2), place.transpose(0, 3, 1, 2)
@@ -361,7 +305,7 @@ def max_pool_backward(dy, place, x_shape, kernel, stride):
     dx = _empty((a.n, a.h, a.w, a.c), dy.dtype)
     a.dy, a.dx, a.place = _data(dy), _data(dx), <unsigned char *>_data(place)
     with nogil:
-        elq_watch(_signalled)
+        elq_watch(signalled)
         kernels.max_pool_backward(&a)
         _done(0)
     return dx.transpose(0, 3, 1, 2)
@@ -378,7 +322,7 @@ def nearest_level(w, alpha, bint ternary):
     cdef pointer given = _data(w), scales = _data(alpha), wanted = _data(w_hat)
     cdef bint is_double = w.dtype == np.float64
     with nogil:
-        elq_watch(_signalled)
+        elq_watch(signalled)
         elq_nearest_level(is_double, ternary, rows, columns, given, scales, wanted)
         _done(0)
     return w_hat
