@@ -286,6 +286,12 @@ def mul(a: Tensor, b: Tensor) -> Tensor:
     return record("mul", a.data * b.data, (a, b), lambda dy: (dy * b.data, dy * a.data))
 
 
+def wrap_backward(result: Tensor, wrap: Callable[[Backward], Backward]) -> None:
+    """Put `wrap` around the backward function of the operation that computed `result`; a leaf has none."""
+    if result._node is not None and result._node.backward is not None:
+        result._node.backward = wrap(result._node.backward)
+
+
 @contextmanager
 def no_grad() -> Iterator[None]:
     """Operations inside leave nothing on the tape.

@@ -34,6 +34,9 @@ def add(commands: Commands) -> None:
     add_plan(record)
     record.add_argument("--steps", type=int, default=10, help="how many steps to record (default 10)")
     record.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    record.add_argument(
+        "--break-ties", action="store_true", help="decide by rule where rounding would: every machine alike"
+    )
     record.add_argument("-o", "--output", required=True, metavar="TRACE", help="TRACE.safetensors and TRACE.json")
     record.set_defaults(run=run_record)
     for action in (schema, compare, record):
@@ -70,7 +73,9 @@ def run_record(args: argparse.Namespace) -> Result:
     plan, sgd = plan_of(args, net)
     train, dtype = datasets.adapted(train, info), np.dtype(args.dtype)
     batches = Batches(train, args.batch_size, augment=datasets.default_augment(train), seed=args.seed, dtype=dtype)
-    trace = crosscheck.record(net.astype(dtype), batches, plan, sgd, path=args.output, steps=args.steps)
+    trace = crosscheck.record(
+        net.astype(dtype), batches, plan, sgd, path=args.output, steps=args.steps, break_ties=args.break_ties
+    )
     path = files(args.output)[0]
     result = {"file": str(path), "steps": len(trace.meta["groups"]), "tensors": len(trace.tensors)}
     return result, f"{result['steps']} steps, {result['tensors']} tensors\n{path}", 0

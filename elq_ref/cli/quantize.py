@@ -7,10 +7,11 @@ import argparse
 from .. import checkpoint, datasets
 from ..datasets import Batches
 from ..runs.run import Run
+from ..training.evaluate import at_chance
 from .networks import add_data, open_network
 from .output import Commands, Result, add_key
 from .plan_options import add_plan, plan_of
-from .running import carry_out, result_text
+from .running import AT_CHANCE, carry_out, result_text
 
 
 def add(commands: Commands) -> None:
@@ -37,4 +38,10 @@ def run(args: argparse.Namespace) -> Result:
     result = carry_out(
         Run(args.output, net, batches, plan, sgd, test=test, info=info, config=config), resume=args.resume
     )
-    return result, result_text(result, f"{info.model} on {test.name}, {plan.levels}", plan.method), 0
+    result["at_chance"] = at_chance(result["correct"], test)
+    text = result_text(result, f"{info.model} on {test.name}, {plan.levels}", plan.method)
+    if result["at_chance"]:
+        text += (
+            f"\n{AT_CHANCE}: a smaller --lr than {sgd.lr:g} or more --epochs may help; elq eval judges the checkpoint"
+        )
+    return result, text, 0

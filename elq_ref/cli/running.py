@@ -9,6 +9,8 @@ from ..runs.run import Run
 from ..training.stages import Step
 from .output import progress, say
 
+AT_CHANCE = "no better than naming the commonest class"
+
 
 def carry_out(run: Run, *, resume: bool = False) -> dict[str, Any]:
     """Start or resume the run and finish it; its result. A run that is finished already is only read."""

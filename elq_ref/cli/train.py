@@ -10,12 +10,13 @@ from ..datasets import Batches
 from ..files import beside, check_target
 from ..graph.info import NetworkInfo
 from ..runs.folder import RunFolder
-from ..training.evaluate import count_correct
+from ..training.evaluate import at_chance, count_correct
 from ..training.float_training import fit, float_plan
 from ..training.sgd import SGD, Schedule
 from ..training.stages import stage_steps
 from .networks import add_data
 from .output import Commands, Result, progress
+from .running import AT_CHANCE
 
 
 def add(commands: Commands) -> None:
@@ -24,7 +25,7 @@ def add(commands: Commands) -> None:
     add_data(command)
     command.add_argument("--epochs", type=float, default=30)
     command.add_argument("--batch-size", type=int, default=128)
-    command.add_argument("--lr", type=float, default=0.1)
+    command.add_argument("--lr", type=float, default=0.05)
     command.add_argument("--weight-decay", type=float, default=5e-4)
     command.add_argument("--seed", type=int, default=0, help="of the weights and of the batches")
     command.add_argument("--hold-out", type=int, metavar="N", help="train without N of the images; judge on these")
@@ -62,10 +63,13 @@ def run(args: argparse.Namespace) -> Result:
         "correct": correct,
         "total": len(judge),
         "top1": 100 * correct / len(judge),
+        "at_chance": at_chance(correct, judge),
         "loss": loss,
         "file": args.output,
     }
     kind = "test" if args.hold_out is None else "held-out"
     right = f"{correct} of {len(judge)} {kind} images right ({result['top1']:.2f} %)"
     text = f"{args.model} on {train.name}: {right}\n{args.output}"
+    if result["at_chance"]:
+        text += f"\n{AT_CHANCE}: a smaller --lr than {args.lr:g}, more --epochs or another --seed may help"
     return result, text, 0

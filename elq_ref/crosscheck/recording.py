@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,20 @@ from ..methods import Descent, Method, QuantizedWeight
 from ..nn import Module
 from ..tensor import Tensor
 from ..training.sgd import SGD
-from ..training.stages import quantize
+from ..training.stages import LazyPass, quantize
 from ..training.state import State, environment
+from .ties import Ties, seen
 from .trace import VERSION, Trace, files
 
 
 class _Witness(Method):
-    """A Method that does what `inner` does and keeps what passed by."""
+    """A Method that does what `inner` does and keeps what passed by, and where rounding decided (`ties`)."""
 
-    def __init__(self, inner: Method, state: State) -> None:
+    def __init__(self, inner: Method, state: State, break_ties: bool) -> None:
         super().__init__(inner.plan)
-        self.inner, self.state = inner, state
+        self.inner, self.state, self.break_ties = inner, state, break_ties
         self.seen: dict[str, np.ndarray] = {}
+        self.ties: dict[str, dict[str, int]] = {}
 
     def begin(self, name: str, parameter: Tensor) -> QuantizedWeight:
         return self.inner.begin(name, parameter)
@@ -54,14 +56,27 @@ class _Witness(Method):
         """Keep copies under KIND/NAME."""
         self.seen |= {f"{kind}/{name}": np.array(a, order="C") for name, a in arrays.items()}
 
-    def note_pass(self, suffix: str, at: Evaluated, weights: Sequence[QuantizedWeight]) -> None:
-        """Keep the loss and all gradients of one pass."""
+    def watch(self, forward: Forward, values: Sequence[np.ndarray]) -> tuple[LazyPass, Ties]:
+        """One pass, its gradients formed, and its ties."""
+        with seen(self.break_ties) as ties:
+            at = forward(values)
+            assert isinstance(at, LazyPass)
+            _ = at.weights
+        return at, ties
+
+    def note_pass(self, suffix: str, at: LazyPass, ties: Ties, weights: Sequence[QuantizedWeight]) -> None:
+        """Keep the loss and all gradients of one pass, and what ties may change them by."""
         names = [weight.name for weight in weights]
         shared = [n for n, _ in self.state.net.named_parameters() if n not in names]
         grads = dict(zip(names, at.weights, strict=True)) | dict(zip(shared, at.shared, strict=True))
         head, _, layer = suffix.partition("/")
+        of_layer = f"{head}/{layer}" if layer else head
         self.seen[f"loss{suffix}"] = np.asarray(at.loss)
-        self.note(f"grad{head}" + (f"/{layer}" if layer else ""), grads)
+        self.note(f"grad{of_layer}", grads)
+        slacks = {name: ties.slack(leaf) for name, leaf in zip([*names, *shared], chain(*at.leaves), strict=True)}
+        self.note(f"slack{of_layer}", {name: slack for name, slack in slacks.items() if slack is not None})
+        if ties.counts:
+            self.ties[f"grad{of_layer}"] = dict(ties.counts)
 
     def note_state(self, when: str) -> None:
         """Keep momentum, parameters and running statistics."""
@@ -77,16 +92,16 @@ class _Witness(Method):
         self.note("w_hat", {weight.name: self.inner.w_hat(weight) for weight in weights})
 
         def watched_hat(values: Sequence[np.ndarray]) -> Evaluated:
-            at = at_hat(values)
-            self.note_pass("_hat", at, weights)
+            at, ties = self.watch(at_hat, values)
+            self.note_pass("_hat", at, ties, weights)
             if all(weight.frozen.all() for weight in weights):  # W is W_hat: this pass is both
-                self.note_pass("", at, weights)
+                self.note_pass("", at, ties, weights)
             return at
 
         def watched_w(values: Sequence[np.ndarray]) -> Evaluated:
-            at = at_w(values)
+            at, ties = self.watch(at_w, values)
             changed = [weight.name for weight, w in zip(weights, values, strict=True) if w is not weight.w]
-            self.note_pass(f"_one/{changed[0]}" if changed else "", at, weights)
+            self.note_pass(f"_one/{changed[0]}" if changed else "", at, ties, weights)
             return at
 
         found = self.inner.objective(watched_w, watched_hat, weights, stage)
@@ -133,17 +148,19 @@ def record(
     path: str | os.PathLike[str] | None = None,
     steps: int | None = None,
     state: State | None = None,
+    break_ties: bool = False,
 ) -> Trace:
     """Quantize `net` in place and return the trace of the run (its first `steps` steps; all by default).
 
     With `path` it is written too, as PATH.safetensors and PATH.json; `state` goes on from a run that was
-    saved.
+    saved. break_ties: where rounding would decide what a gradient flows through, a rule does (`ties.seen`), so that
+    every machine records the same; the run is then not quite the one that training makes.
     """
     if plan.method != "elq":
         raise ValueError(f"a trace says what ELQ computes: wanted method elq, given {plan.method}")
     overheard = _Overheard(batches)
     state = state or State.start(net, plan, sgd or SGD(), batches)
-    witness = _Witness(state.method, state)
+    witness = _Witness(state.method, state, break_ties)
     state.method = witness
     tensors: dict[str, np.ndarray] = {}
     groups: list[dict[str, Any]] = []
@@ -167,9 +184,10 @@ def record(
                     "step": step.index,
                     "starts_stage": step.index == 0,
                     "frozen": step.frozen,
+                    "ties": witness.ties,
                 }
             )
-            witness.seen = {}
+            witness.seen, witness.ties = {}, {}
     finally:
         state.method = witness.inner
     meta = {
@@ -182,6 +200,7 @@ def record(
         "parameters": [name for name, _ in net.named_parameters()],
         "quantized": list(state.weights),
         "bounds": {},
+        "ties": "broken" if break_ties else "as computed",
         "groups": groups,
         "made_by": environment(),
     }

@@ -32,10 +32,13 @@ KINDS: dict[str, tuple[str, str]] = {
     "w_hat": ("weight", "W_hat = alpha * codes, zeros are +0.0"),
     "loss_hat": ("", "L(W_hat), train mode; this pass moves the running statistics"),
     "grad_hat": ("parameter", "gradient of L(W_hat): at W_hat for weights, shared parameters as they are"),
+    "slack_hat": ("parameter", "what other decisions of ties may change grad_hat by, element by element; absent: 0"),
     "loss_one": ("weight", "scope layer: loss with this layer alone quantized"),
     "grad_one": ("weight/parameter", "scope layer: gradient of that loss"),
+    "slack_one": ("weight/parameter", "scope layer: slack of grad_one"),
     "loss": ("", "L(W), train mode; this pass leaves the running statistics alone"),
     "grad": ("parameter", "gradient of L(W)"),
+    "slack": ("parameter", "slack of grad"),
     "sign": ("", "s; the sum over the layers for scope layer; 0 when every weight is frozen"),
     "perturbation": ("", "Lp"),
     "error": ("", "E"),
@@ -60,9 +63,10 @@ an error.
 
 An optional NAME.json beside NAME.safetensors describes it: "format": "elq-trace", "version": 1, "kind" (run,
 steps or operations), "groups" (a list of objects with a "name" each, in order: what stands for STEP),
-"parameters" (names in order), "quantized" (names), "plan" and "sgd" (all options), "bounds" (tensor name ->
-largest difference that is allowed), "tensors" (file, sha256), "made_by". For kind "operations" a tensor is
-CASE/NAME; the case's group says "op", "attributes" and, in order, the names of its "inputs" and "outputs"."""
+"parameters" (names in order), "quantized" (names), "plan" and "sgd" (all options), "ties" ("as computed", or
+"broken" by rule), "bounds" (tensor name -> largest difference that is allowed), "tensors" (file, sha256),
+"made_by". For kind "operations" a tensor is CASE/NAME; the case's group says "op", "attributes" and, in order, the
+names of its "inputs" and "outputs"."""
 
 
 def schema() -> str:

@@ -30,7 +30,7 @@ def max_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
     return record("max_pool", y, (x,), backward, kernel=kernel, stride=stride)
 
 
-def _taps(
+def taps(
     x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], out: tuple[int, int]
 ) -> Iterator[tuple[slice, ...]]:
     """For every place in the window, the slice of x (N, C, H, W) that it sees: KH * KW index tuples of P x Q."""
@@ -51,17 +51,17 @@ def avg_pool(x: Tensor, kernel: Pair, stride: Pair | None = None) -> Tensor:
     kernel = pair("kernel", kernel, 1)
     stride = kernel if stride is None else pair("stride", stride, 1)
     out = window("avg_pool", x.shape[2:], kernel, stride, (0, 0))  # type: ignore[arg-type]
-    taps = list(_taps(x.data, kernel, stride, out))
-    share = x.dtype.type(1 / len(taps))
-    y = x.data[taps[0]].copy(order="K")
-    for tap in taps[1:]:
+    places = list(taps(x.data, kernel, stride, out))
+    share = x.dtype.type(1 / len(places))
+    y = x.data[places[0]].copy(order="K")
+    for tap in places[1:]:
         y += x.data[tap]
     y *= share
 
     def backward(dy: np.ndarray) -> tuple[np.ndarray]:
         dx = np.zeros_like(x.data)
         part = dy * share
-        for tap in taps:
+        for tap in places:
             dx[tap] += part
         return (dx,)
 

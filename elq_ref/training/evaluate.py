@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -45,6 +46,15 @@ def count_right(logits: np.ndarray, labels: np.ndarray) -> int:
     if lost:
         raise ValueError(f"outputs for {lost} of {len(logits)} pictures are no numbers (NaN or infinite): no classes")
     return int((logits.argmax(1) == labels).sum())
+
+
+def at_chance(correct: int, dataset: Dataset) -> bool:
+    """Whether `correct` right answers are no more than naming the commonest class of `dataset` gives, within three
+    standard deviations of such a count; False where there is one class alone.
+    """
+    counts, total = np.bincount(dataset.labels), len(dataset)
+    share = float(counts.max()) / total
+    return share < 1 and correct <= total * share + 3 * math.sqrt(total * share * (1 - share))
 
 
 def accuracy(net: Module, dataset: Dataset) -> float:

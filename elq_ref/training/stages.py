@@ -8,7 +8,7 @@ pass at W on the same batch; gradient of J; SGD on what is free; what follows th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +25,8 @@ from ..nn import BatchNorm2d, Module
 from ..tensor import Tensor, no_grad, watched
 from .sgd import SGD
 from .state import State, describe
+
+Loss = Callable[[Tensor, np.ndarray], Tensor]  # (outputs of the network, labels of the batch) -> L
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,25 @@ def stage_steps(plan: Plan, batches: Batches) -> list[int]:
 
 
 def quantize(
-    net: Module, batches: Batches, plan: Plan, sgd: SGD | None = None, *, state: State | None = None
+    net: Module,
+    batches: Batches,
+    plan: Plan,
+    sgd: SGD | None = None,
+    *,
+    state: State | None = None,
+    loss: Loss = ops.softmax_cross_entropy,
 ) -> Iterator[Step]:
     """Quantize `net` in place, yielding after every update.
 
+    `loss(outputs, labels)` is L: of the network's output, a Tensor, and the labels of the batch the Tensor of one
+    number, by operations of elq_ref.ops or one's own (`record`).
     The network must be float32 or float64 throughout, the batches of its dtype. Stop by leaving the loop; save by
     `step.state.save(path)`; go on with `state=State.load(path, net)`, which continues to the same bits on the same
     machine, threads, kernels and versions, since batches are functions of (seed, epoch, sample). At the end every
     quantized weight stands on a level, unless the plan has no freezing stage.
     Raises ValueError if a resumed state was made with other batches or another plan, or says that it stands where no
-    such run does; if a batch to come has one picture and BatchNorm sees one value of it; or if the network's weights
-    were replaced by other Tensors (`Module.astype`) after the run began.
+    such run does; if a batch to come has one picture and BatchNorm sees one value of it; if the loss is no single
+    number; or if the network's weights were replaced by other Tensors (`Module.astype`) after the run began.
 
     >>> train, _ = elq.datasets.digits()
     >>> net, batches = elq.models.lenet5((1, 8, 8)), elq.Batches(train.subset(slice(64)), 32)
@@ -92,7 +102,7 @@ def quantize(
         raise ValueError(f"the run was made with batches {state.batches}, given {describe(batches)}")
     check_place(state, batches)
     check_single(net, batches, range(state.step, sum(stage_steps(state.plan, batches))))
-    return _steps(state, batches)
+    return _steps(state, batches, loss)
 
 
 def check_place(state: State, batches: Batches) -> None:
@@ -135,7 +145,7 @@ def check_single(net: Module, batches: Batches, steps: range) -> None:
             module.training = training
 
 
-def _steps(state: State, batches: Batches) -> Iterator[Step]:
+def _steps(state: State, batches: Batches, loss: Loss) -> Iterator[Step]:
     counts = stage_steps(state.plan, batches)
     stream = _stream(batches, state.step)
     state.net.train()
@@ -147,7 +157,7 @@ def _steps(state: State, batches: Batches) -> Iterator[Step]:
         stage, index, steps = state.stage, state.index, counts[state.stage]
         start = state.sgd.lr * (state.plan.restart if stage else 1)
         lr = start * state.sgd.schedule(index, steps)
-        seen = _update(state, *next(stream), lr)
+        seen = _update(state, *next(stream), lr, loss)
         state.step += 1
         state.stage, state.index = (stage, index + 1) if index + 1 < steps else (stage + 1, 0)
         yield Step(
@@ -178,7 +188,7 @@ def freeze(state: State) -> None:
         state.velocity[name] = np.where(weight.frozen | reset, 0, state.velocity[name])
 
 
-def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float) -> Objective:
+def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float, loss: Loss) -> Objective:
     """One step on one batch."""
     net, weights = state.net, state.weights
     parameters = dict(net.named_parameters())
@@ -191,8 +201,11 @@ def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float) -> Objec
     def run(values: Sequence[np.ndarray]) -> LazyPass:
         leaves = {n: Tensor(w, requires_grad=True) for n, w in zip(weights, values, strict=True)}
         with substituted(net, leaves):
-            loss = ops.softmax_cross_entropy(net(images), labels)
-        return LazyPass(loss, list(leaves.values()), shared)
+            found = loss(net(images), labels)
+        if not isinstance(found, Tensor) or found.data.size != 1:
+            given = f"a Tensor {found.shape}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+            raise ValueError(f"the loss gives {given}, wanted a Tensor of one number")
+        return LazyPass(found, list(leaves.values()), shared)
 
     def run_aside(values: Sequence[np.ndarray]) -> LazyPass:
         with running_averages_kept(net):
@@ -217,7 +230,8 @@ class LazyPass:
 
     def __init__(self, loss: Tensor, weights: list[Tensor], shared: list[Tensor]) -> None:
         self.loss = loss.item()
-        self._tape, self._leaves = loss, (weights, shared)
+        self.leaves = weights, shared  # Tensors that the gradients are of
+        self._tape = loss
         # no functools.cached_property: before Python 3.12 it has one lock for all passes of a process, on which
         # trainings in two threads wait for each other, and a child forked meanwhile for ever
         self._found: tuple[list[np.ndarray], list[np.ndarray]] | None = None
@@ -225,11 +239,11 @@ class LazyPass:
     def _gradients(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         if self._found is not None:
             return self._found
-        for parameter in self._leaves[1]:  # they are leaves of every pass
+        for parameter in self.leaves[1]:  # they are leaves of every pass
             parameter.grad = None
         self._tape.backward()
         del self._tape
-        dw, dshared = ([np.zeros_like(p.data) if p.grad is None else p.grad for p in part] for part in self._leaves)
+        dw, dshared = ([np.zeros_like(p.data) if p.grad is None else p.grad for p in part] for part in self.leaves)
         self._found = dw, dshared
         return self._found
 

@@ -428,6 +428,34 @@ def test_float_training_is_plain_sgd():
         np.testing.assert_allclose(ours.data, theirs.data, rtol=2e-5, atol=2e-6, err_msg=name)
 
 
+def twice(outputs: Tensor, labels: np.ndarray) -> Tensor:
+    """2 L: at half the rate its steps are those of L to the bit, for a factor 2 is exact."""
+    loss = ops.softmax_cross_entropy(outputs, labels)
+    return ops.add(loss, loss)
+
+
+def test_a_loss_of_ones_own_is_what_is_minimised():
+    for train in (
+        lambda net, sgd, **loss: fit(net, batches(), 2.0, sgd, **loss),
+        lambda net, sgd, **loss: quantize(net, batches(), replace(PLAN, a2=0.0), sgd, **loss),
+    ):
+        net, other = small_net(), small_net()
+        steps = list(train(net, SGD(0.1)))
+        doubled = list(train(other, SGD(0.05), loss=twice))
+        assert [2 * step.loss for step in steps] == [step.loss for step in doubled]
+        assert [2 * step.loss_hat for step in steps] == [step.loss_hat for step in doubled]
+        for name, value in net.state_dict().items():
+            np.testing.assert_array_equal(value, other.state_dict()[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("loss", "given"), [(lambda z, _: z, r"a Tensor \(16, 3\)"), (lambda z, _: float(z.data.mean()), "a float")]
+)
+def test_a_loss_that_is_no_number_is_refused(loss, given):
+    with pytest.raises(ValueError, match=f"the loss gives {given}, wanted a Tensor of one number"):
+        next(fit(small_net(), batches(), 1.0, loss=loss))
+
+
 def test_reestimation_is_the_mean_of_the_batch_statistics():
     net = small_net()
     reestimate(net, batches(), 3)
