@@ -30,7 +30,10 @@ def run(capsys, *args: str) -> tuple[int, dict, str]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("trained") / "float.safetensors"
-    assert main(["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "4", "-o", str(path)]) == 0
+    assert (
+        main(["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "4", "--lr", "0.1", "-o", str(path)])
+        == 0
+    )
     return path
 
 
