@@ -149,7 +149,7 @@ class Run:
         state, plan = self.state, self.plan.to_json()
         if state is None or not state.done:
             raise ValueError(f"the run in {self.folder.path} has {self.left} steps left")
-        codes = state.codes()
+        codes = state.codes() if state.method.one_scale else {}  # of another method W_hat is packed as float32
         parameters = dict(self.net.named_parameters())
         for name, w_hat in state.quantized().items():
             parameters[name].data = w_hat

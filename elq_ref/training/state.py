@@ -98,9 +98,15 @@ class State:
         return {name: self.method.w_hat(weight) for name, weight in self.weights.items()}
 
     def codes(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """(codes int8, alpha) of every quantized weight by name, for `pack`; none if W_hat is not alpha codes."""
+        """(codes int8, alpha) of every quantized weight by name, for `pack`.
+
+        ValueError for a method whose W_hat is not alpha * codes: ttq has two scales a layer.
+        """
         if not self.method.one_scale:
-            return {}
+            raise ValueError(
+                f"W_hat of {self.plan.method} is not alpha * codes: there are no codes; give the network "
+                "state.quantized() for weights and pack it with quantized={}, in float32"
+            )
         return {name: (self.method.codes(weight), weight.alpha) for name, weight in self.weights.items()}
 
     def save(self, path: str | os.PathLike[str], **metadata: Any) -> None:

@@ -13,7 +13,7 @@ from small_runs import batches, small_net
 
 from elq_ref import SGD, Batches, Plan, State, Tensor, checkpoint, no_grad, ops, quantize
 from elq_ref.errors import FormatError
-from elq_ref.methods import OrderPlan
+from elq_ref.methods import OrderPlan, plan_for
 from elq_ref.models import digits_cnn
 from elq_ref.nn import BatchNorm2d, Flatten, Linear, Sequential
 from elq_ref.tensor import record
@@ -329,6 +329,12 @@ def test_codes_and_scale_are_what():
     for name, (codes, alpha) in state.codes().items():
         assert codes.dtype == np.int8
         np.testing.assert_array_equal(codes * alpha, state.quantized()[name])
+
+
+def test_two_scales_a_layer_have_no_codes():
+    state = next(iter(quantize(small_net(), batches(), plan_for("ttq", epochs=(1.0,)), SGD(0.05)))).state
+    with pytest.raises(ValueError, match=r"W_hat of ttq is not alpha \* codes"):
+        state.codes()
 
 
 def test_a_run_is_resumed_only_with_its_own_batches_and_plan(tmp_path):
