@@ -18,7 +18,7 @@ from ..datasets import Batches
 from ..elq.gradients import Evaluated, Forward, Objective
 from ..elq.plan import Plan
 from ..files import atomic_write
-from ..methods import Descent, Method, QuantizedWeight
+from ..methods import Descent, Method, Moment, QuantizedWeight
 from ..nn import Module
 from ..tensor import Tensor
 from ..training.sgd import SGD
@@ -84,7 +84,9 @@ class _Witness(Method):
         self.note(f"velocity{when}", self.state.velocity)
         self.note(f"buffer{when}", dict(self.state.net.named_buffers()))
 
-    def objective(self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], stage: int) -> Objective:
+    def objective(
+        self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], moment: Moment
+    ) -> Objective:
         self.note_state("")
         self.note("frozen", {weight.name: weight.frozen for weight in weights})
         self.note("alpha", {weight.name: weight.alpha for weight in weights})
@@ -104,7 +106,7 @@ class _Witness(Method):
             self.note_pass(f"_one/{changed[0]}" if changed else "", at, ties, weights)
             return at
 
-        found = self.inner.objective(watched_w, watched_hat, weights, stage)
+        found = self.inner.objective(watched_w, watched_hat, weights, moment)
         scalars = {
             "sign": found.sign,
             "perturbation": found.perturbation,

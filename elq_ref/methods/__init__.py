@@ -7,13 +7,16 @@ from dataclasses import fields
 from typing import Any
 
 from ..elq.plan import Plan
-from .base import Descent, Method, QuantizedWeight
+from .base import Descent, Method, Moment, QuantizedWeight
+from .binaryrelax import BinaryRelax
 from .bwn import BWN
 from .elq import ELQ
 from .inq import INQ
 from .lab import LAB
 from .lat import LAT
 from .order import Order, OrderPlan
+from .parq import PARQ, PARQPlan
+from .relaxed import RelaxedPlan
 from .ttq import TTQ
 from .twn import TWN
 
@@ -26,6 +29,8 @@ METHODS: dict[str, type[Method]] = {
     "lab": LAB,
     "lat": LAT,
     "order": Order,
+    "binaryrelax": BinaryRelax,
+    "parq": PARQ,
 }
 
 
@@ -63,5 +68,6 @@ def make(plan: Plan) -> Method:
     return method(plan)
 
 
-__all__ = ["BWN", "ELQ", "INQ", "LAB", "LAT", "METHODS", "TTQ", "TWN", "Order", "OrderPlan"]
-__all__ += ["Descent", "Method", "QuantizedWeight", "by_name", "make", "plan_for", "plan_from_json"]
+__all__ = ["BWN", "ELQ", "INQ", "LAB", "LAT", "METHODS", "PARQ", "TTQ", "TWN", "BinaryRelax", "Order"]
+__all__ += ["OrderPlan", "PARQPlan", "RelaxedPlan"]
+__all__ += ["Descent", "Method", "Moment", "QuantizedWeight", "by_name", "make", "plan_for", "plan_from_json"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,13 @@ from ..elq.plan import Plan
 from ..tensor import Tensor
 
 Descent = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+class Moment(NamedTuple):
+    """Where a run stands: the share 0 <= share < 1 of the steps of `stage` is done."""
+
+    stage: int
+    share: float
 
 
 @dataclass
@@ -79,8 +86,10 @@ class Method(ABC):
         """W_hat, of W's shape and dtype; equal to W, bit for bit, where frozen."""
 
     @abstractmethod
-    def objective(self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], stage: int) -> Objective:
-        """Make the passes this method needs and combine them (elq_ref.elq.gradients.objective).
+    def objective(
+        self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], moment: Moment
+    ) -> Objective:
+        """Make the passes that this method needs at this moment and combine them (elq_ref.elq.gradients.objective).
 
         BatchNorm's running averages follow the pass that is made with `at_hat`.
         """

@@ -10,7 +10,7 @@ from ..elq.gradients import Forward, Objective, objective
 from ..elq.levels import nearest_codes, nearest_level, scale, scale_slope
 from ..elq.plan import Plan
 from ..tensor import Tensor
-from .base import Descent, Method, QuantizedWeight, all_free
+from .base import Descent, Method, Moment, QuantizedWeight, all_free
 
 
 class ELQ(Method):
@@ -27,10 +27,12 @@ class ELQ(Method):
     def w_hat(self, weight: QuantizedWeight) -> np.ndarray:
         return nearest_level(weight.w, weight.alpha, self.plan.levels)
 
-    def objective(self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], stage: int) -> Objective:
+    def objective(
+        self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], moment: Moment
+    ) -> Objective:
         plan = self.plan
         slopes = None
-        if self._moves(stage):
+        if self._moves(moment.stage):
             slopes = [scale_slope(weight.w, plan.levels, plan.scale, plan.per_channel) for weight in weights]
         return objective(
             at_w,

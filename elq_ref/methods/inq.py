@@ -8,7 +8,7 @@ import numpy as np
 from ..elq.gradients import Forward, Objective
 from ..elq.levels import dequantize
 from ..tensor import Tensor
-from .base import Method, QuantizedWeight, all_free
+from .base import Method, Moment, QuantizedWeight, all_free
 from .order import OrderPlan, first_in_order
 
 
@@ -37,7 +37,9 @@ class INQ(Method):
     def w_hat(self, weight: QuantizedWeight) -> np.ndarray:
         return dequantize(self.codes(weight), weight.alpha)
 
-    def objective(self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], stage: int) -> Objective:
+    def objective(
+        self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], moment: Moment
+    ) -> Objective:
         now = at_hat([weight.w for weight in weights])
         error = sum(float(np.sum((weight.w - self.w_hat(weight)).astype(np.float64) ** 2)) for weight in weights)
         loss_hat = None if error else now.loss  # nobody else needs a pass at W_hat

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..elq.gradients import Forward, Objective
 from ..tensor import Tensor
-from .base import Descent, Method, QuantizedWeight
+from .base import Descent, Method, Moment, QuantizedWeight
 from .elq import ELQ
 
 DECAY, EPSILON = 0.999, 1e-8  # Adam's
@@ -33,8 +33,10 @@ class LAB(ELQ):
         weight.extra["moment"] = np.zeros_like(parameter.data)
         return weight
 
-    def objective(self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], stage: int) -> Objective:
-        seen = super().objective(at_w, at_hat, weights, stage)  # the straight-through rule: its weights' part is ghat
+    def objective(
+        self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], moment: Moment
+    ) -> Objective:
+        seen = super().objective(at_w, at_hat, weights, moment)  # the straight-through rule: its weights' part is ghat
         for weight, ghat in zip(weights, seen.weights, strict=True):
             weight.extra["moment"] = DECAY * weight.extra["moment"] + (1 - DECAY) * ghat**2
         return seen

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..elq.gradients import Forward, Objective
 from ..tensor import Tensor
-from .base import Descent, Method, QuantizedWeight, all_free
+from .base import Descent, Method, Moment, QuantizedWeight, all_free
 from .elq import ELQ
 
 
@@ -46,8 +46,10 @@ class TTQ(ELQ):
         w_hat: np.ndarray = weight.alpha * _by_code(self.codes(weight), p, -n, 0)
         return w_hat
 
-    def objective(self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], stage: int) -> Objective:
-        seen = super().objective(at_w, at_hat, weights, stage)  # the straight-through rule: its weights' part is ghat
+    def objective(
+        self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], moment: Moment
+    ) -> Objective:
+        seen = super().objective(at_w, at_hat, weights, moment)  # the straight-through rule: its weights' part is ghat
         dw = []
         for weight, ghat in zip(weights, seen.weights, strict=True):
             codes, (p, n) = self.codes(weight), weight.extra["scales"]

@@ -38,6 +38,10 @@ PLANS: dict[str, dict[tuple[str, str], Choice]] = {
         ("lat", "ternary"): Choice(plan_for("lat", epochs=_ONE), SGD(lr=0.03)),
         ("order", "ternary"): Choice(plan_for("order"), SGD(lr=0.03)),
         ("order", "binary"): Choice(plan_for("order", levels="binary"), SGD(lr=0.03)),
+        ("binaryrelax", "ternary"): Choice(plan_for("binaryrelax"), SGD(lr=0.03)),
+        ("binaryrelax", "binary"): Choice(plan_for("binaryrelax", levels="binary"), SGD(lr=0.03)),
+        ("parq", "ternary"): Choice(plan_for("parq"), SGD(lr=0.03)),
+        ("parq", "binary"): Choice(plan_for("parq", levels="binary"), SGD(lr=0.03)),
     },
     "comparison": {  # elq reproduce: every method in as many passes, at the best of six rates (benchmarks/tuning.py)
         ("elq", "ternary"): Choice(Plan(epochs=_FREEZES), SGD(lr=0.01)),
@@ -50,6 +54,10 @@ PLANS: dict[str, dict[tuple[str, str], Choice]] = {
         ("lat", "ternary"): Choice(plan_for("lat", epochs=_ONE), SGD(lr=0.01)),
         ("order", "ternary"): Choice(plan_for("order", epochs=_FREEZES), SGD(lr=0.01)),  # at elq's rate, untuned
         ("order", "binary"): Choice(plan_for("order", levels="binary", epochs=_FREEZES), SGD(lr=0.01)),
+        ("binaryrelax", "ternary"): Choice(plan_for("binaryrelax"), SGD(lr=0.01)),  # untuned, these four
+        ("binaryrelax", "binary"): Choice(plan_for("binaryrelax", levels="binary"), SGD(lr=0.01)),
+        ("parq", "ternary"): Choice(plan_for("parq"), SGD(lr=0.01)),
+        ("parq", "binary"): Choice(plan_for("parq", levels="binary"), SGD(lr=0.01)),
         ("float", "float"): Choice(Plan(sigma2=(), epochs=(12.0,)), SGD(lr=0.01), keeps="all"),
     },
     "headline": {  # elq reproduce --headline

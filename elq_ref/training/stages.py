@@ -21,6 +21,7 @@ from ..datasets import Batches
 from ..elq.gradients import Objective
 from ..elq.plan import Plan
 from ..errors import FormatError
+from ..methods import Moment
 from ..nn import BatchNorm2d, Module
 from ..tensor import Tensor, no_grad, watched
 from .sgd import SGD
@@ -157,7 +158,7 @@ def _steps(state: State, batches: Batches, loss: Loss) -> Iterator[Step]:
         stage, index, steps = state.stage, state.index, counts[state.stage]
         start = state.sgd.lr * (state.plan.restart if stage else 1)
         lr = start * state.sgd.schedule(index, steps)
-        seen = _update(state, *next(stream), lr, loss)
+        seen = _update(state, *next(stream), lr, Moment(stage, index / steps), loss)
         state.step += 1
         state.stage, state.index = (stage, index + 1) if index + 1 < steps else (stage + 1, 0)
         yield Step(
@@ -188,7 +189,7 @@ def freeze(state: State) -> None:
         state.velocity[name] = np.where(weight.frozen | reset, 0, state.velocity[name])
 
 
-def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float, loss: Loss) -> Objective:
+def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float, moment: Moment, loss: Loss) -> Objective:
     """One step on one batch."""
     net, weights = state.net, state.weights
     parameters = dict(net.named_parameters())
@@ -211,7 +212,7 @@ def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float, loss: Lo
         with running_averages_kept(net):
             return run(values)
 
-    seen = state.method.objective(run_aside, run, list(weights.values()), state.stage)
+    seen = state.method.objective(run_aside, run, list(weights.values()), moment)
     grads = dict(zip(weights, seen.weights, strict=True))
     grads |= dict(zip((n for n in parameters if n not in weights), seen.shared, strict=True))
     for name, parameter in parameters.items():

@@ -14,11 +14,11 @@ from elq_ref import SGD, Plan, State, Tensor, ops, quantize
 from elq_ref.cli import main
 from elq_ref.datasets import digits
 from elq_ref.elq.gradients import Pass
-from elq_ref.methods import METHODS, OrderPlan, make, plan_for, plan_from_json
+from elq_ref.methods import METHODS, Moment, OrderPlan, make, plan_for, plan_from_json
 from elq_ref.runtime import PackedNetwork, interpret
 from elq_ref.training.plans import named_plan
 
-RIVALS = ("bwn", "twn", "ttq", "inq", "lab", "lat", "order")
+RIVALS = ("bwn", "twn", "ttq", "inq", "lab", "lat", "order", "binaryrelax", "parq")
 SHORT = SGD(0.05, weight_decay=1e-3, nesterov=True)
 
 
@@ -106,7 +106,7 @@ def test_ttq_gradients_are_those_of_its_scales_and_of_its_zones():
     def of_levels(p: float, n: float) -> float:
         return loss(np.where(w > threshold, alpha * p, np.where(w < -threshold, -alpha * n, 0)))
 
-    seen = method.objective(at, at, [weight], 0)
+    seen = method.objective(at, at, [weight], Moment(0, 0.0))
     h = 1e-5
     differences = [
         (of_levels(1.3 + h, 0.6) - of_levels(1.3 - h, 0.6)) / (2 * h),
@@ -125,7 +125,7 @@ def test_ttq_scales_descend_with_momentum():
     _, at = smooth(weights(seed=1))
     p, velocity = np.ones(2), np.zeros(2)
     for _ in range(3):
-        method.objective(at, at, [weight], 0)
+        method.objective(at, at, [weight], Moment(0, 0.0))
         velocity = 0.9 * velocity + weight.extra["gradient"].ravel()
         p = p - 0.01 * velocity
         method.follow(weight, 0, partial(SGD(momentum=0.9).update, lr=0.01))
@@ -237,7 +237,7 @@ def test_the_curvature_is_adams(name):
     v = np.zeros(w.shape)
     for _ in range(4):
         ghat = at([method.w_hat(weight)]).weights[0]
-        seen = method.objective(None, at, [weight], 0)  # no pass at W is made
+        seen = method.objective(None, at, [weight], Moment(0, 0.0))  # no pass at W is made
         assert seen.loss is None
         np.testing.assert_allclose(seen.weights[0], ghat, rtol=1e-14)
         v = 0.999 * v + 0.001 * ghat**2
