@@ -1,5 +1,5 @@
 """The float network with every sum in one order: each value has the same bits on any CPU, from C or NumPy, with any
-number of threads, in any batch. What calibration computes with.
+number of threads, in any batch (of a NaN, that it is one). What calibration computes with.
 
 A sum of a conv or linear begins at 0 and adds the products w_k x_k one after the other in the order KH KW C of
 docs/format.md, where x has no such pixel as 0; then it is multiplied by its factor, and the bias is added. A mean adds
@@ -24,7 +24,7 @@ from .native import _infer, geometry
 from .numpy_functions import Function, function
 
 Array = np.ndarray
-BLOCK = 1 << 16  # sums that NumPy adds to at a time: they stay in a cache
+PIXELS = 4096  # rows that NumPy takes at a time, whose sums stay in a cache
 
 
 class OrderedNetwork:
@@ -44,26 +44,32 @@ class OrderedNetwork:
 
 def in_order(x: Array, w: Array) -> Array:
     """Sums (M, O) of x (M, K) times w (O, K), k by k."""
-    sums = np.zeros((len(w), len(x)), np.float32)
-    step = max(1, BLOCK // len(w))
-    product = np.empty((len(w), min(step, len(x))), np.float32)
-    for first in range(0, len(x), step):
-        here = sums[:, first : first + step]
-        one = product[:, : here.shape[1]]
-        columns = np.ascontiguousarray(x[first : first + step].T)
-        for k in range(w.shape[1]):
-            np.multiply(w[:, k, None], columns[k], out=one)
-            here += one
-    return sums.T
+    y = np.empty((len(x), len(w)), np.float32)
+    for first in range(0, len(x), PIXELS):
+        columns = np.ascontiguousarray(x[first : first + PIXELS].T)
+        sums = np.zeros((len(w), columns.shape[1]), np.float32)
+        product = np.empty_like(sums)
+        for k, column in enumerate(columns):
+            np.multiply(w[:, k, None], column, out=product)
+            sums += product
+        y[first : first + PIXELS] = sums.T
+    return y
 
 
 def _function(node: Node, shapes: Mapping[str, Shape]) -> Function:
     """The node as a function of values (N, H, W, C) or (N, C)."""
     if node.op == "global_avg_pool":
         return _mean
+    if node.op in ("relu", "max_pool"):
+        return _positive_zeros(function(node, shapes[node.name]))
     if node.weight is None or _infer is None:
         return function(node, shapes[node.name], in_order)
     return _layer(node, shapes[node.inputs[0]])
+
+
+def _positive_zeros(maximum: Function) -> Function:
+    """Which of -0 and +0 `maximum` takes is the CPU's choice: take +0."""
+    return lambda x: maximum(x) + np.float32(0)
 
 
 def _mean(x: Array) -> Array:

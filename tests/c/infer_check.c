@@ -84,6 +84,7 @@ typedef struct {
     enum fill fill;
     void *rows, *packed, *x, *residual;
     double *w, *sum, *magnitude; /* O * K; out: the exact sums and the sums of magnitudes */
+    double *chain;               /* out: the sums as ELQ_F32_ORDERED defines them */
     elq_tail_f32 f32;
     elq_tail_i8 i8;
 } test;
@@ -137,12 +138,13 @@ static void make_weights(test *t) {
         }
 }
 
-/* sum and magnitude by the definition. */
+/* sum, magnitude and chain by the definition. */
 static void plain(const test *t) {
     const elq_shape *g = &t->g;
     const ptrdiff_t channels = g->c / g->groups, outputs = g->o / g->groups;
     for (ptrdiff_t y = 0; y < t->out; y++) {
         const ptrdiff_t o = y % g->o, q = y / g->o % g->q, p = y / g->o / g->q % g->p, n = y / g->o / g->q / g->p;
+        volatile float chain = 0, step; /* each a rounding of its own */
         t->sum[y] = t->magnitude[y] = 0;
         for (ptrdiff_t i = 0; i < g->kh; i++)
             for (ptrdiff_t j = 0; j < g->kw; j++) {
@@ -154,8 +156,10 @@ static void plain(const test *t) {
                 for (ptrdiff_t c = 0; c < channels; c++) {
                     const double product = w[c] * value_of(t, t->x, at + c);
                     t->sum[y] += product, t->magnitude[y] += fabs(product);
+                    step = (float)product, chain = chain + step; /* of two floats a double holds the product exactly */
                 }
             }
+        t->chain[y] = chain;
     }
 }
 
@@ -274,6 +278,11 @@ static void check_f32(test *t) {
         report(t, "beyond the bound", i, y[i], wanted);
         break;
     }
+    for (ptrdiff_t i = 0; t->kernel->activations == ELQ_F32_ORDERED && i < t->out; i++) {
+        volatile float product = (float)t->chain[i] * t->f32.scale[i % t->g.o];
+        volatile float wanted = product + t->f32.bias[i % t->g.o];
+        same(t, "in order", y + i, &(float){wanted}, 1);
+    }
     float *added = take((size_t)t->out * 4, 0), *most = take((size_t)t->out * 4, 0);
     for (ptrdiff_t i = 0; i < t->out; i++) {
         volatile float v = y[i] + r[i]; /* a rounding of its own */
@@ -311,9 +320,9 @@ static void check(const elq_kernel *kernel, const elq_shape *shape, ptrdiff_t n,
     test t = {.kernel = kernel, .g = *shape, .n = n, .fill = fill};
     t.depth = shape->kh * shape->kw * (shape->c / shape->groups);
     t.in = n * shape->h * shape->w * shape->c, t.out = n * shape->p * shape->q * shape->o;
-    t.w = calloc((size_t)(shape->o * t.depth + 2 * t.out), sizeof(double));
+    t.w = calloc((size_t)(shape->o * t.depth + 3 * t.out), sizeof(double));
     if (!t.w) exit(2);
-    t.sum = t.w + shape->o * t.depth, t.magnitude = t.sum + t.out;
+    t.sum = t.w + shape->o * t.depth, t.magnitude = t.sum + t.out, t.chain = t.magnitude + t.out;
     make_weights(&t);
     t.x = numbers(&t, t.in, 1, fill != EXTREME ? 0 : n % 2 ? -128 : 127); /* as uint8, x + 128, 0 or 255 */
     t.residual = numbers(&t, t.out, 3, 0);
