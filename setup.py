@@ -3,7 +3,7 @@
 They are optional: where no compiler works, on Windows, or with ELQ_NO_EXT=1, the package installs without them and
 NumPy does the work. A C source whose name ends in an instruction set's word (avx2.c, conv_avx2.c) is compiled for that
 one, every other for the baseline of the target: which of them runs is decided by the CPU at run time. Words and flags
-are those of _ext/common/isa.def.
+are those of _ext/common/isa.def. In one whose name begins with "ordered" no product is fused with its sum.
 
 All sources of all modules are compiled at the same time, on as many processors as there are, and those alone that
 changed since their object file was made. ELQ_ASSERT=1 leaves the assertions in.
@@ -24,7 +24,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
 ARCHITECTURE = {"x86_64": "x86", "amd64": "x86", "aarch64": "arm", "arm64": "arm"}.get(platform.machine().lower())
-OPTIONS = ["-std=gnu11", "-Wall", "-Wextra", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-g0"]
+OPTIONS = ["-std=gnu11", "-Wall", "-Wextra", "-fno-math-errno", "-fvisibility=hidden", "-g0"]
 OPTIONS += ["-UNDEBUG" if os.environ.get("ELQ_ASSERT") == "1" else "-DNDEBUG"]
 TABLE = "_ext/common/isa.def"
 ISA_FLAGS = {
@@ -47,6 +47,11 @@ network about 10 times. With a C compiler (gcc, clang) in place, install it agai
 def isa_flags(source: str) -> list[str]:
     """The flags for the instruction set that a source's name ends in."""
     return ISA_FLAGS.get(Path(source).stem.rpartition("_")[2], [])
+
+
+def contraction(source: str) -> str:
+    """Whether a product and a sum may be one rounding in a source."""
+    return f"-ffp-contract={'off' if Path(source).name.startswith('ordered') else 'fast'}"
 
 
 def sources(room: str) -> list[str]:
@@ -92,7 +97,7 @@ class BuildExt(build_ext):
         target = Path(self.build_temp, source).with_suffix(".o")
         listed = target.with_suffix(".d")  # by the compiler: the files that it read
         glue = target.with_suffix(".c").as_posix()
-        options = [*OPTIONS, "-O2" if module else "-O3", *isa_flags(source), "-I_ext"]
+        options = [*OPTIONS, "-O2" if module else "-O3", contraction(source), *isa_flags(source), "-I_ext"]
         options += [f"-DELQ_X86={int(ARCHITECTURE == 'x86')}"]
         if module:
             options += [f"-I{folder}" for folder in (numpy.get_include(), *self.compiler.include_dirs)]

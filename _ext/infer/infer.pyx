@@ -21,13 +21,15 @@ from common.shared cimport (
     elq_parallel_for,
     elq_pool,
     elq_pool_link,
+    elq_unwatch,
+    elq_watch,
 )
 from infer.kernels cimport *
 
 include "common/signals.pxi"
 
 cnp.import_array()
-ACTIVATIONS = {"float32": ELQ_F32, "int8": ELQ_I8, "int8 sums": ELQ_I8_SUMS}
+ACTIVATIONS = {"float32": ELQ_F32, "int8": ELQ_I8, "int8 sums": ELQ_I8_SUMS, "float32 ordered": ELQ_F32_ORDERED}
 WEIGHTS = {"ternary": ELQ_T2, "binary": ELQ_B1, "full": ELQ_FULL}
 ERRORS = {ELQ_DIRECT: "direct", ELQ_WINOGRAD: "winograd"}
 
@@ -122,6 +124,13 @@ cdef void run_task(void *context, ptrdiff_t index, int worker) noexcept nogil:
     c.kernel.run(&c.conv, index, c.scratch + worker * c.scratch_bytes)
 
 
+cdef int run_tasks(call *c, ptrdiff_t tasks) except -1 nogil:
+    """All of them, unless a signal's handler raises something."""
+    elq_watch(signalled)
+    elq_parallel_for(tasks, run_task, c)
+    return -1 if elq_unwatch() else 0
+
+
 cdef size_t address(cnp.ndarray array) except? 0:
     return <size_t> cnp.PyArray_DATA(array)
 
@@ -129,8 +138,9 @@ cdef size_t address(cnp.ndarray array) except? 0:
 cdef class PackedLayer:
     """A convolution or fully connected layer, packed for the best kernel that there is: infer/kernels.h.
 
-    activations: "float32", "int8", or "int8 sums" (int8 in, int32 out). weights: "ternary" or "binary" rows of codes,
-    uint8 (O, bytes) as they lie in the file, or "full" rows of float32 or int8 (O, K). size: (H, W, C). kernel,
+    activations: "float32", "int8", "int8 sums" (int8 in, int32 out) or "float32 ordered" (for "full" weights: the same
+    bits everywhere). weights: "ternary" or "binary" rows of codes, uint8 (O, bytes) as they lie in the file, or "full"
+    rows of float32 or int8 (O, K). size: (H, W, C). kernel,
     stride, padding, dilation: (rows, columns). tail: for float32 activations (scale, bias, low), for int8 ones (b, q,
     s, lo, hi, l, None or (q_v, q_r, s_add, lo_add, hi_add)). name: the kernel, for tests; ValueError if it does not run
     this layer.
@@ -152,7 +162,7 @@ cdef class PackedLayer:
         dtype, width = {
             "ternary": (np.uint8, (2 * length + 7) // 8),
             "binary": (np.uint8, (length + 7) // 8),
-            "full": (np.float32 if activations == "float32" else np.int8, length),
+            "full": (np.float32 if elq_of_floats(self.kernel.activations) else np.int8, length),
         }[weights]
         if rows.dtype != dtype or rows.shape != (g.o, width):
             raise ValueError(f"rows of {weights} weights are {rows.dtype} {rows.shape}, wanted {dtype} {(g.o, width)}")
@@ -162,7 +172,7 @@ cdef class PackedLayer:
         cdef uint8_t[::1] target = self.packed
         with nogil:
             self.kernel.pack(g, &source[0, 0], &target[0])
-        if activations == "float32":
+        if elq_of_floats(self.kernel.activations):
             self._set_f32(*tail)
         else:
             self._set_i8(*tail)
@@ -220,7 +230,7 @@ cdef class PackedLayer:
     def __call__(self, x, residual=None):
         """y (N, P, Q, O) of x (N, H, W, C) and perhaps a residual like y, all float32 or all int8."""
         cdef elq_shape *g = &self.shape
-        dtype = np.float32 if self.kernel.activations == ELQ_F32 else np.int8
+        dtype = np.float32 if elq_of_floats(self.kernel.activations) else np.int8
         cdef call c
         y = np.empty((len(x), g.p, g.q, g.o), np.int32 if self.kernel.activations == ELQ_I8_SUMS else dtype)
         for name, array, wanted in ("x", x, (len(x), g.h, g.w, g.c)), ("residual", residual, y.shape):
@@ -236,7 +246,7 @@ cdef class PackedLayer:
         scratch = aligned(c.scratch_bytes * elq_num_threads())
         c.scratch = <char *> address(scratch)
         with nogil:
-            elq_parallel_for(self.kernel.tasks(g, c.conv.n) if c.conv.n > 0 else 0, run_task, &c)
+            run_tasks(&c, self.kernel.tasks(g, c.conv.n) if c.conv.n > 0 else 0)
         return y
 
 

@@ -21,8 +21,15 @@
 #include "common/cpu.h"
 
 /* I8_SUMS: x int8, y int32: sum + b_o modulo 2^32, whatever the rest of the elq_tail_i8, and no residual: a network's last
- * layer. Their kernels are called elq_conv_i8i32_...; without a fast one generic C does it. */
-enum elq_activations { ELQ_F32, ELQ_I8, ELQ_I8_SUMS };
+ * layer. Their kernels are called elq_conv_i8i32_...; without a fast one generic C does it.
+ * F32_ORDERED: as F32, with one result on every machine: a sum begins at 0 and adds the products one after the other in the
+ * order of k, each product, each addition, scale_o * sum and + bias_o a rounding of its own. Of ELQ_FULL weights alone. */
+enum elq_activations { ELQ_F32, ELQ_I8, ELQ_I8_SUMS, ELQ_F32_ORDERED };
+
+/* Whether x, residual, a full weight and the tail are floats. */
+static inline int elq_of_floats(enum elq_activations activations) {
+    return activations == ELQ_F32 || activations == ELQ_F32_ORDERED;
+}
 
 /* T2: ternary codes, 2 bits. B1: binary codes, 1 bit. FULL: float beside float activations, int8 (-127 .. 127) beside
  * int8 ones. */
@@ -88,7 +95,7 @@ typedef struct {
 
 /* A kernel. All but `run` depend on the shape alone, `tasks` on the number of pictures too. */
 typedef struct {
-    const char *name; /* elq_conv_<f32|i8|i8i32>_<t2|b1|f32|i8>__<isa>, a variant's word before the two underscores */
+    const char *name; /* elq_conv_<f32|i8|i8i32|ordered>_<t2|b1|f32|i8>__<isa>, a variant's word before __ */
     int isa;          /* enum elq_isa of common/cpu.h that the code was compiled for */
     enum elq_activations activations;
     enum elq_weights weights;
@@ -108,7 +115,8 @@ typedef struct {
 /* For `runs` and `pays`. */
 static inline int elq_always(const elq_shape *shape) { return (void)shape, 1; }
 
-/* The kernel for a convolution where `features` (common/cpu.h) are in use; never NULL: generic C runs every shape. */
+/* The kernel for a convolution where `features` (common/cpu.h) are in use; never NULL, as generic C runs every shape, but
+ * for codes beside ELQ_F32_ORDERED. */
 const elq_kernel *elq_infer_select(elq_features features, enum elq_activations activations, enum elq_weights weights,
                                    const elq_shape *shape);
 

@@ -9,7 +9,8 @@ from common.shared cimport elq_features
 cdef extern from "infer/kernels.h":
     enum: ELQ_ALIGN
     cdef enum elq_activations:
-        ELQ_F32, ELQ_I8, ELQ_I8_SUMS
+        ELQ_F32, ELQ_I8, ELQ_I8_SUMS, ELQ_F32_ORDERED
+    int elq_of_floats(elq_activations activations) nogil
     cdef enum elq_weights:
         ELQ_T2, ELQ_B1, ELQ_FULL
     cdef enum elq_error:

@@ -72,8 +72,8 @@ static void run_piece(const call *c, const elq_instruction *instruction, ptrdiff
     const void *x = AT(instruction->x), *residual = AT(instruction->residual);
     void *y = (void *)AT(instruction->y);
     if (instruction->kernel) {
-        const void *tail = instruction->kernel->activations == ELQ_F32 ? (const void *)&instruction->f32
-                                                                       : (const void *)&instruction->i8;
+        const void *tail = elq_of_floats(instruction->kernel->activations) ? (const void *)&instruction->f32
+                                                                           : (const void *)&instruction->i8;
         const elq_conv conv = {instruction->shape, n, x, residual, y, instruction->weights, tail};
         instruction->kernel->run(&conv, index, c->scratch + (size_t)worker * aligned(c->program->scratch_bytes));
     } else {

@@ -16,6 +16,8 @@
     K(elq_conv_f32_t2__avx512)                                                                                         \
     K(elq_conv_f32_b1__avx512)                                                                                         \
     K(elq_conv_f32_f32__avx512)                                                                                        \
+    /* infer/x86/ordered_avx512.c */                                                                                   \
+    K(elq_conv_ordered_f32__avx512)                                                                                    \
     /* infer/x86/avx2.c */                                                                                             \
     K(elq_conv_f32_t2_lookup__avx2)                                                                                    \
     K(elq_conv_f32_b1_lookup__avx2)                                                                                    \
@@ -26,7 +28,9 @@
     K(elq_conv_f32_f32_depthwise__avx2)                                                                                \
     K(elq_conv_f32_t2__avx2)                                                                                           \
     K(elq_conv_f32_b1__avx2)                                                                                           \
-    K(elq_conv_f32_f32__avx2)
+    K(elq_conv_f32_f32__avx2)                                                                                          \
+    /* infer/x86/ordered_avx2.c */                                                                                     \
+    K(elq_conv_ordered_f32__avx2)
 #define X86_INT8(K)                                                                                                    \
     /* infer/x86/avx512vnni.c */                                                                                       \
     K(elq_conv_i8_t2__avx512vnni)                                                                                      \
@@ -99,6 +103,8 @@
     K(elq_conv_f32_t2__generic)                                                                                        \
     K(elq_conv_f32_b1__generic)                                                                                        \
     K(elq_conv_f32_f32__generic)                                                                                       \
+    /* infer/generic/ordered.c */                                                                                      \
+    K(elq_conv_ordered_f32__generic)                                                                                   \
     /* infer/generic/conv_i8.c */                                                                                      \
     K(elq_conv_i8_t2__generic)                                                                                         \
     K(elq_conv_i8_b1__generic)                                                                                         \

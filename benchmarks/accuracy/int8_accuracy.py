@@ -5,11 +5,12 @@ python -m benchmarks.accuracy int8_accuracy FILE.elq ... [--count 512] [-o FILE]
 For each packed CIFAR-10 network (ELQ_DATA or --data-dir) and each method of calibration on --count training images:
 right answers of the 10,000 test images, the difference from float activations in points, and on how many images the
 two give the same answer; with the error of the logits in dB and the size of the file. Nothing is timed, so a busy
-machine does not matter.
+machine does not matter; the float network is computed in the order of runtime/ordered.py, so no machine does.
 """
 
 import argparse
 import datetime
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from elq_ref.deploy import derive
 from elq_ref.deploy.calibration import RULES, histograms, scale
 from elq_ref.runtime import PackedNetwork, Session
 from elq_ref.runtime.format import to_bytes
+from elq_ref.runtime.ordered import OrderedNetwork
 from elq_ref.training.state import environment
 
 from ..result_text import add_output, made_by, write_result
@@ -33,8 +35,14 @@ def size(network: PackedNetwork) -> int:
     return len(to_bytes(network.graph, network.metadata, network.int8))
 
 
-def logits(session: Session, images: np.ndarray) -> np.ndarray:
-    return np.concatenate([session(images[first : first + BATCH]) for first in range(0, len(images), BATCH)])
+def in_order(network: PackedNetwork) -> Callable[[np.ndarray], np.ndarray]:
+    """What gives the float network's logits of uint8 images."""
+    ordered, graph = OrderedNetwork(network.graph, network.shapes), network.graph
+    return lambda images: ordered.values(network.metadata.normalization.apply(images))[graph.output]
+
+
+def logits(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
+    return np.concatenate([run(images[first : first + BATCH]) for first in range(0, len(images), BATCH)])
 
 
 def measured(path: str, train: datasets.Dataset, test: datasets.Dataset, count: int) -> dict[str, Any]:
@@ -42,7 +50,7 @@ def measured(path: str, train: datasets.Dataset, test: datasets.Dataset, count: 
     network = PackedNetwork.load(path)
     images = train.images[np.arange(count) * len(train) // count]
     found = histograms(network, images)
-    wanted = logits(Session(network), test.images)
+    wanted = logits(in_order(network), test.images)
     right = int((wanted.argmax(1) == test.labels).sum())
     int8: dict[str, dict[str, Any]] = {}
     for rule in RULES:

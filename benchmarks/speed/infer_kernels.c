@@ -86,7 +86,7 @@ static void measure(const elq_kernel *kernel, const layer *l, ptrdiff_t n, doubl
     elq_shape g = {l->h, l->w, l->c, 0, 0, l->o, l->k, l->k, l->stride, l->stride, l->pad, l->pad, 1, 1, l->groups};
     g.p = (g.h + 2 * g.pad_h - g.kh) / g.stride_h + 1, g.q = (g.w + 2 * g.pad_w - g.kw) / g.stride_w + 1;
     if (!kernel->runs(&g)) return;
-    const int is_float = kernel->activations == ELQ_F32;
+    const int is_float = elq_of_floats(kernel->activations);
     const size_t item = is_float ? 4 : 1, depth = (size_t)(g.kh * g.kw * (g.c / g.groups));
     const size_t row = kernel->weights == ELQ_T2   ? (2 * depth + 7) / 8
                        : kernel->weights == ELQ_B1 ? (depth + 7) / 8
@@ -134,7 +134,7 @@ int main(int count, char **words) {
         for (int i = 0; elq_infer_kernel(i); i++) {
             const elq_kernel *kernel = elq_infer_kernel(i);
             if (!strstr(kernel->name, words[1]) || !strstr(LAYERS[k].name, words[2])) continue;
-            const double most = limits[kernel->activations != ELQ_F32] * elq_num_threads();
+            const double most = limits[!elq_of_floats(kernel->activations)] * elq_num_threads();
             if (elq_isa_runs(features, kernel->isa)) measure(kernel, &LAYERS[k], n, atof(words[4]) / 1e3, most);
         }
     return 0;

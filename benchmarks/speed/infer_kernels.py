@@ -36,14 +36,15 @@ def build(folder: Path) -> Path:
     if not compiler:
         raise SystemExit("infer_kernels: no C compiler found (set CC)")
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    common = f"-O3 -DNDEBUG -std=gnu11 -ffp-contract=fast -fno-math-errno -DELQ_X86={int(x86)} -I{ROOT}/_ext".split()
+    common = f"-O3 -DNDEBUG -std=gnu11 -fno-math-errno -DELQ_X86={int(x86)} -I{ROOT}/_ext".split()
     folders = [ROOT / "_ext/infer" / name for name in ("", "generic", "x86" if x86 else "arm")]
     sources = [ROOT / "_ext/common" / f"{name}.c" for name in ("cores", "cpu", "pool")]
     sources += [path for place in folders for path in place.glob("*.c")]
 
     def compile_one(source: Path) -> Path:
         target = folder / f"{source.parent.name}-{source.stem}.o"
-        flags = FLAGS.get(source.stem.rpartition("_")[2], [])
+        fused = "off" if source.stem.startswith("ordered") else "fast"  # as setup.py
+        flags = [f"-ffp-contract={fused}", *FLAGS.get(source.stem.rpartition("_")[2], [])]
         subprocess.run([compiler, *common, *flags, "-c", str(source), "-o", str(target)], check=True)
         return target
 

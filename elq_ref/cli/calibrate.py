@@ -11,7 +11,7 @@ from ..deploy.calibration import RULES, ErrorOfValue, Watch, calibrate, value_er
 from ..files import check_target
 from ..pictures import read_picture
 from ..runtime import PackedNetwork
-from .output import Commands, Result, progress, table
+from .output import Commands, Result, add_most_operations, progress, table
 from .picture_files import listed
 
 MEASURED = 128  # pictures that the table of errors is measured on, at most
@@ -29,6 +29,7 @@ def add(commands: Commands) -> None:
     words = "where a value saturates: at its maximum, at its 99.99th percentile, where the squared error is least (mse)"
     command.add_argument("--method", choices=RULES, default="mse", help=f"{words}; default mse")
     command.add_argument("--count", type=int, default=512, help="pictures to use, at most (default 512)")
+    add_most_operations(command)
     command.add_argument("-o", "--output", required=True, help="calibrated network to write (.elq)")
     command.set_defaults(run=run)
 
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> Result:
     if args.count < 1:
         raise ValueError(f"--count is {args.count}, wanted at least 1")
     packed = PackedNetwork.load(args.network)
+    packed.check_operations(args.most_operations)
     pictures = _sample(args, packed)
 
     def watch(label: str) -> Watch:

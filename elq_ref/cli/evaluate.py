@@ -9,7 +9,7 @@ from ..runs.measures import count_correct_packed
 from ..runtime import PackedNetwork
 from ..training.evaluate import count_correct
 from .networks import add_data, load_data, open_network
-from .output import Commands, Result, add_activations, add_key, is_packed
+from .output import Commands, Result, add_activations, add_key, add_most_operations, is_packed
 
 
 def add(commands: Commands) -> None:
@@ -19,6 +19,7 @@ def add(commands: Commands) -> None:
     add_key(command)
     add_data(command)
     add_activations(command)
+    add_most_operations(command)
     command.set_defaults(run=run)
 
 
@@ -27,7 +28,9 @@ def run(args: argparse.Namespace) -> Result:
         packed = PackedNetwork.load(args.file)
         shape, meta = packed.graph.input_shape, packed.metadata
         test = datasets.load_for(args.data, args.data_dir, "test", shape, meta.classes, meta.resize)
-        correct, total = count_correct_packed(packed, test, activations=args.activations)
+        correct, total = count_correct_packed(
+            packed, test, activations=args.activations, most_operations=args.most_operations
+        )
     elif args.activations != "float32":
         raise ValueError(f"{args.file} is no packed network (.elq): only those run with {args.activations} activations")
     else:

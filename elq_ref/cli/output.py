@@ -163,6 +163,14 @@ def add_activations(command: argparse.ArgumentParser) -> None:
     command.add_argument("--activations", choices=("float32", "int8"), default="float32", help=words)
 
 
+def add_most_operations(command: argparse.ArgumentParser) -> None:
+    """--most-operations of a packed network."""
+    from ..runtime.packed import MOST_OPERATIONS  # here: see is_packed
+
+    words = f"refuse networks that take more for a picture, as elq summary says (default {MOST_OPERATIONS:,})"
+    command.add_argument("--most-operations", type=int, default=MOST_OPERATIONS, help=words)
+
+
 def is_packed(path: str | Path) -> bool:
     """Whether a file is a packed network, by its name, .elq, or by how it begins; errors as in `check_source`."""
     from ..runtime import container  # here: it imports the kernels, whose complaints `main` must be there to catch

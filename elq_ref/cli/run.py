@@ -11,8 +11,7 @@ import numpy as np
 from ..errors import shown
 from ..machine import megabytes, peak_memory
 from ..runtime import PackedNetwork, Session
-from ..runtime.session import MOST_OPERATIONS
-from .output import Commands, Result, add_activations, say
+from .output import Commands, Result, add_activations, add_most_operations, say
 from .picture_files import Picture, listed, read_in_batches
 
 
@@ -26,12 +25,7 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("--top", type=int, default=5, help="how many classes to name (default 5)")
     command.add_argument("--batch", type=int, default=32, help="pictures that are computed together (default 32)")
-    command.add_argument(
-        "--most-operations",
-        type=int,
-        default=MOST_OPERATIONS,
-        help=f"refuse networks that take more for a picture, as elq summary says (default {MOST_OPERATIONS:,})",
-    )
+    add_most_operations(command)
     add_activations(command)
     command.add_argument(
         "--keep-going", action="store_true", help="name unreadable pictures and go on; exit code 1 at the end"

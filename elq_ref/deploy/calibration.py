@@ -14,7 +14,7 @@ import numpy as np
 
 from ..runtime.integer import HIGH, LOW, to_int8
 from ..runtime.integer_interpreter import interpret_int8
-from ..runtime.interpreter import values
+from ..runtime.ordered import OrderedNetwork
 from ..runtime.packed import PackedNetwork
 from .derive import derive, scaled_values
 
@@ -89,7 +89,7 @@ def least_squares(h: Histogram) -> float:
 
     def error(limit: float) -> float:
         step = limit / HIGH
-        return float(h.counts @ np.square(middle - step * np.minimum(np.floor(middle / step + 0.5), HIGH)))
+        return _sum(h.counts * np.square(middle - step * np.minimum(np.floor(middle / step + 0.5), HIGH)))
 
     return float(min(limits, key=error))
 
@@ -104,13 +104,12 @@ def scale(h: Histogram, method: str) -> float:
     return (_CHOOSE[method](h) if h.largest > 0 else 1.0) / HIGH
 
 
-def histograms(
-    network: PackedNetwork, pictures: np.ndarray, watch: Watch = iter
-) -> dict[str, Histogram]:
+def histograms(network: PackedNetwork, pictures: np.ndarray, watch: Watch = iter) -> dict[str, Histogram]:
     """A histogram of every scaled value of `network`, in float32, over pictures uint8 (N, C, H, W)."""
     found: dict[str, Histogram] = {}
+    ordered = OrderedNetwork(network.graph, network.shapes)
     for x in _batches(network, pictures, watch):
-        known = values(network.graph, x)
+        known = ordered.values(x)
         for name in scaled_values(network):
             try:
                 here = Histogram.of(known[name])
@@ -155,9 +154,7 @@ class ErrorOfValue:
     saturated: float
 
 
-def value_errors(
-    network: PackedNetwork, pictures: np.ndarray, watch: Watch = iter
-) -> list[ErrorOfValue]:
+def value_errors(network: PackedNetwork, pictures: np.ndarray, watch: Watch = iter) -> list[ErrorOfValue]:
     """The errors of every scaled value of a calibrated network, and of its logits (named "logits", scale 1), on
     pictures uint8 (N, C, H, W).
     """
@@ -167,9 +164,10 @@ def value_errors(
         raise ValueError("the network is not calibrated for int8 activations")
     sums: dict[str, np.ndarray] = {}
     ops = {network.graph.input: "input"} | {node.name: node.op for node in int8.nodes}
+    ordered = OrderedNetwork(network.graph, network.shapes)
     first = 0
     for x in _batches(network, pictures, watch):
-        known = values(network.graph, x)
+        known = ordered.values(x)
         result = interpret_int8(int8, pictures[first : first + len(x)])
         first += len(x)
         for name, step in int8.scales.items():
@@ -177,10 +175,10 @@ def value_errors(
             own = v - step * to_int8(v, step)
             total = v - step * result.values[name]
             beyond = np.count_nonzero((v >= (HIGH + 0.5) * step) | (v < (LOW - 0.5) * step))
-            row = [np.square(v).sum(), np.square(own).sum(), np.square(total).sum(), beyond, v.size]
+            row = [*(_sum(np.square(part)) for part in (v, own, total)), beyond, v.size]
             sums[name] = sums.get(name, 0) + np.array(row, np.float64)
         logits = known[network.graph.output].astype(np.float64)
-        row = [np.square(logits).sum(), 0, np.square(logits - result.logits).sum(), 0, logits.size]
+        row = [_sum(np.square(logits)), 0, _sum(np.square(logits - result.logits)), 0, logits.size]
         sums["logits"] = sums.get("logits", 0) + np.array(row, np.float64)
     return [
         ErrorOfValue(
@@ -195,13 +193,16 @@ def value_errors(
     ]
 
 
+def _sum(x: np.ndarray) -> float:
+    """The sum of all elements, one after the other: running sums leave no order to choose."""
+    return float(np.cumsum(x)[-1])
+
+
 def _decibels(signal: float, noise: float) -> float | None:
     return 10 * math.log10(signal / noise) if signal > 0 and noise > 0 else None
 
 
-def _batches(
-    network: PackedNetwork, pictures: np.ndarray, watch: Watch
-) -> Iterator[np.ndarray]:
+def _batches(network: PackedNetwork, pictures: np.ndarray, watch: Watch) -> Iterator[np.ndarray]:
     """The network's float32 input for BATCH pictures at a time."""
     for first in watch(range(0, len(pictures), BATCH)):
         yield network.metadata.normalization.apply(pictures[first : first + BATCH])

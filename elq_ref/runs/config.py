@@ -1,12 +1,22 @@
-"""How two runs differ in what they were asked for, by their config.json."""
+"""The JSON of a run: as text, and how two runs differ in what they were asked for, by their config.json."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from ..methods import plan_from_json
+
+
+def as_text(value: dict[str, Any], path: Path, indent: int | None = None) -> str:
+    """JSON for the file `path`; ValueError for a number that is none, for which JSON has no word."""
+    try:
+        return json.dumps(value, allow_nan=False, indent=indent) + "\n"
+    except ValueError:
+        wrong = [key for key, number in value.items() if "NaN" in (text := json.dumps(number)) or "Infinity" in text]
+        raise ValueError(f"{path} is not written: {', '.join(wrong)} holds a NaN or an infinity") from None
 
 
 def changes(one: dict[str, Any], other: dict[str, Any], apart: Collection[str] = ()) -> dict[str, tuple[Any, Any]]:

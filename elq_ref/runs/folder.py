@@ -35,7 +35,7 @@ from ..files import atomic_write, with_path
 from ..nn import Module
 from ..training.stages import Step, check_place
 from ..training.state import State
-from .config import changes
+from .config import as_text, changes
 
 SAVE_EVERY = 60.0
 PATIENCE = 1.0
@@ -62,7 +62,7 @@ class RunFolder:
         """Make the folder for a new run; ValueError if it holds one already, or gets one at the same moment."""
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path} is a file, wanted a folder for the run")
-        text = json.dumps(config, indent=2) + "\n"
+        text = as_text(config, self.path / "config.json", indent=2)
         self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ class RunFolder:
             for step in steps:
                 self._begun = True
                 self._stop_if_diverged(step)
-                log.write(json.dumps({key: getattr(step, key) for key in _LOGGED}) + "\n")
+                log.write(as_text({key: getattr(step, key) for key in _LOGGED}, self.path / "steps.jsonl"))
                 if step.ends_stage:
                     log.flush()
                 yield step
@@ -213,13 +213,15 @@ class RunFolder:
 
     def append(self, name: str, record: dict[str, Any]) -> None:
         """Add one line to a JSON-lines file."""
+        line = as_text(record, self.path / name)
         with self._log(name) as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(line)
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         """Write a JSON file atomically."""
+        text = as_text(value, self.path / name, indent=2)
         with atomic_write(self.path / name) as temporary:
-            temporary.write_text(json.dumps(value, indent=2) + "\n")
+            temporary.write_text(text)
 
     @contextmanager
     def _log(self, name: str) -> Iterator[TextIO]:

@@ -44,7 +44,7 @@ def line_of(name: str, run: RunRecord, *, curves: bool = False) -> str:
     line |= {"stages": run.stages, "passes": run.passes}
     if curves:
         line |= {"steps": thinned(run.steps), "layers": run.layers}
-    return json.dumps(line, separators=(",", ":"))
+    return json.dumps(line, allow_nan=False, separators=(",", ":"))
 
 
 def thinned(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:

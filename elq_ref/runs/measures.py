@@ -7,6 +7,7 @@ import numpy as np
 from ..datasets import Batches, Dataset
 from ..nn import Module
 from ..runtime import PackedNetwork, Session
+from ..runtime.packed import MOST_OPERATIONS
 from ..tensor import Tensor, no_grad
 from ..training.evaluate import count_right, evaluate, standing_on
 from ..training.state import State
@@ -29,10 +30,14 @@ def accuracies(state: State, batches: Batches, judge: Dataset, reestimation: int
 
 
 def count_correct_packed(
-    packed: PackedNetwork, dataset: Dataset, batch_size: int = 250, activations: str = "float32"
+    packed: PackedNetwork,
+    dataset: Dataset,
+    batch_size: int = 250,
+    activations: str = "float32",
+    most_operations: int = MOST_OPERATIONS,
 ) -> tuple[int, int]:
     """(pictures that the packed network classifies correctly, pictures), with the file's own normalization."""
-    session = Session(packed, activations)
+    session = Session(packed, activations, most_operations)
     correct = 0
     for start in range(0, len(dataset), batch_size):
         logits = session(dataset.images[start : start + batch_size])

@@ -102,7 +102,7 @@ class Instruction:
 
 def read_input(name: str, shape: Shape, rows: str, table: np.ndarray) -> Instruction:
     """The instruction that turns pictures (N, C, H, W) into the value `name` of `shape` (C, H, W)."""
-    size = _nhwc(shape)
+    size = nhwc(shape)
     return Instruction(name, "input", (), size, size, rows=rows, table=table)
 
 
@@ -129,7 +129,7 @@ def int8_instruction(fused: FusedNode[IntegerNode], shapes: Mapping[str, Shape],
     return replace(_plain(fused, "i8", shapes), weights=weights, requantize=tail, add=add, raw=raw)
 
 
-def _nhwc(shape: Shape) -> Shape:
+def nhwc(shape: Shape) -> Shape:
     """(C, H, W) or (C) as (H, W, C)."""
     channels, height, width = shape if len(shape) == 3 else (*shape, 1, 1)
     return height, width, channels
@@ -140,7 +140,7 @@ def _layer(
 ) -> Instruction:
     """A conv or linear, packed."""
     node = fused.node
-    size, shape = _nhwc(shapes[fused.inputs[0]]), _nhwc(shapes[fused.name])
+    size, shape = nhwc(shapes[fused.inputs[0]]), nhwc(shapes[fused.name])
     if node.op == "linear":
         size = (1, 1, math.prod(size))
     weights = node.weight.levels if node.weight.levels in BITS else "full"
@@ -155,7 +155,7 @@ def _layer(
 def _plain(fused: FusedNode[Any], act: str, shapes: Mapping[str, Shape]) -> Instruction:
     """Everything else, as far as float and int8 activations have it in common."""
     node, a = fused.node, fused.node.attributes
-    op, size, shape = node.op, _nhwc(shapes[fused.inputs[0]]), _nhwc(shapes[fused.name])
+    op, size, shape = node.op, nhwc(shapes[fused.inputs[0]]), nhwc(shapes[fused.name])
     over = fused.reads if op in ELEMENTWISE else ()
     plain = Instruction(fused.name, op, fused.reads, size, shape, over, _source(node), rows=f"{op}_{act}")
     if op in ("max_pool", "avg_pool"):

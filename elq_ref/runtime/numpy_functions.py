@@ -18,21 +18,31 @@ from .factors import multiplied
 from .native import geometry
 
 Function = Callable[..., np.ndarray]
+Product = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (M, K), (O, K) -> (M, O)
 
 PATCH_FLOATS = 1 << 22  # of the inputs that are gathered at a time: of whole pictures, where they are this small
 MOST_PATCH_FLOATS = 1 << 26  # else of as many rows of one
 BLOCK = 64  # output channels that are decoded at a time
 
 
-def function(node: Node, shape: tuple[int, ...]) -> Function:
-    """The `node`, whose value has `shape` (C, H, W) or (C), as a function of the values that it reads."""
+def matmul(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """x w^T by the BLAS."""
+    y: np.ndarray = x @ w.T
+    return y
+
+
+def function(node: Node, shape: tuple[int, ...], product: Product = matmul) -> Function:
+    """The `node`, whose value has `shape` (C, H, W) or (C), as a function of the values that it reads.
+
+    product: what sums up, of inputs (M, K) and weights (O, K) in the order KH KW C.
+    """
     if node.weight is None:
         return _FUNCTIONS[node.op](node)
-    run = _conv(node, shape)
+    run = _conv(node, shape, product)
     return run if node.op == "conv" else lambda x: run(x[:, None, None, :])[:, 0, 0]
 
 
-def _conv(node: Node, shape: tuple[int, ...]) -> Function:
+def _conv(node: Node, shape: tuple[int, ...], product: Product) -> Function:
     (kh, kw), (sh, sw), (ph, pw), (dh, dw), groups = geometry(node)
     (weight, factor), bias = multiplied(node), required(node.bias)
     length, outputs, (rows_out, columns_out) = row_length(weight.shape), shape[0] // groups, shape[1:] or (1, 1)
@@ -67,7 +77,7 @@ def _conv(node: Node, shape: tuple[int, ...]) -> Function:
                 seen = gather(part, group, top, bottom)
                 for o in range(group * outputs, (group + 1) * outputs, BLOCK):
                     last = min(o + BLOCK, (group + 1) * outputs)
-                    sums = seen @ decode(o, last).T
+                    sums = product(seen, decode(o, last))
                     sums = sums.reshape(len(part), bottom - top, columns_out, -1)
                     y[first : first + step, top:bottom, :, o:last] = sums
         y *= factor

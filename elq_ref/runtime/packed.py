@@ -19,6 +19,8 @@ from .integer import IntegerNetwork
 from .metadata import Metadata
 from .native import kernel_name
 
+MOST_OPERATIONS = 10**11  # a picture: ResNet-50 at 224 x 224 takes 4 * 10**9
+
 
 @dataclass(frozen=True, eq=False)
 class PackedNetwork:
@@ -67,6 +69,14 @@ class PackedNetwork:
     def operations(self) -> int:
         """What computing a picture takes: multiply-adds, elements of pooling windows, elements of other values."""
         return sum(operations(self.graph, self.shapes).values())
+
+    def check_operations(self, most: int) -> None:
+        """Refuse (ValueError) to run what takes more operations a picture."""
+        if self.operations > most:
+            raise ValueError(
+                f"this network takes {self.operations:,} operations a picture, at most {most:,} are done unless "
+                "most_operations, --most-operations of a command, asks for more"
+            )
 
     @property
     def activation_bytes(self) -> int:

@@ -13,10 +13,9 @@ from .c_backend import CBackend
 from .instructions import Instruction
 from .integer import to_int8
 from .numpy_backend import NumpyBackend, NumpyInstruction
-from .packed import PackedNetwork
+from .packed import MOST_OPERATIONS, PackedNetwork
 
 ACTIVATIONS = ("float32", "int8")
-MOST_OPERATIONS = 10**11  # a picture: ResNet-50 at 224 x 224 takes 4 * 10**9
 
 
 class Session:
@@ -54,13 +53,9 @@ class Session:
             raise ValueError(f"activations are {activations!r}, wanted one of {', '.join(ACTIVATIONS)}")
         if activations == "int8" and network.int8 is None:
             raise ValueError("this network is not calibrated for int8 activations: `elq calibrate` does that")
-        if network.operations > most_operations:
-            raise ValueError(
-                f"this network takes {network.operations:,} operations a picture, at most {most_operations:,} are done "
-                "unless most_operations, elq run --most-operations, asks for more"
-            )
+        network.check_operations(most_operations)
         self.activations, self.metadata, self.input_shape = activations, network.metadata, network.graph.input_shape
-        self._network = network
+        self._made_of = network, activations, most_operations
         self._classes = len(self.metadata.classes)
         self._layers = {name: (w.levels, w.shape, w.size) for name, w in network.layers.items()}
         if activations == "float32":
@@ -72,9 +67,9 @@ class Session:
         backend: type[CBackend | NumpyBackend] = NumpyBackend if native._infer is None else CBackend
         self._backend = backend(network, activations, table)
 
-    def __reduce__(self) -> tuple[type[Session], tuple[PackedNetwork, str]]:
+    def __reduce__(self) -> tuple[type[Session], tuple[PackedNetwork, str, int]]:
         """Pickled as the network, which is laid out for the machine that unpickles it."""
-        return type(self), (self._network, self.activations)
+        return type(self), self._made_of
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         if self.activations == "float32":

@@ -84,6 +84,7 @@ typedef struct {
     enum fill fill;
     void *rows, *packed, *x, *residual;
     double *w, *sum, *magnitude; /* O * K; out: the exact sums and the sums of magnitudes */
+    double *chain;               /* out: the sums as ELQ_F32_ORDERED defines them */
     elq_tail_f32 f32;
     elq_tail_i8 i8;
 } test;
@@ -97,19 +98,19 @@ static void report(const test *t, const char *what, ptrdiff_t at, double got, do
            g->dilation_h, g->dilation_w, g->groups, what, at, got, wanted);
 }
 
-static size_t width(const test *t) { return t->kernel->activations == ELQ_F32 ? sizeof(float) : 1; }
+static size_t width(const test *t) { return elq_of_floats(t->kernel->activations) ? sizeof(float) : 1; }
 
 /* Bytes of an element of y. */
 static size_t y_width(const test *t) { return t->kernel->activations == ELQ_I8 ? 1 : 4; }
 
 static double value_of(const test *t, const void *p, ptrdiff_t i) {
-    return t->kernel->activations == ELQ_F32 ? ((const float *)p)[i] : ((const int8_t *)p)[i];
+    return elq_of_floats(t->kernel->activations) ? ((const float *)p)[i] : ((const int8_t *)p)[i];
 }
 
 static void *numbers(const test *t, ptrdiff_t count, size_t shift, int extreme) {
     void *p = take((size_t)count * width(t), shift * width(t));
     for (ptrdiff_t i = 0; i < count; i++)
-        if (t->kernel->activations == ELQ_F32) ((float *)p)[i] = extreme ? 1 : real();
+        if (elq_of_floats(t->kernel->activations)) ((float *)p)[i] = extreme ? 1 : real();
         else ((int8_t *)p)[i] = (int8_t)(extreme ? extreme : between(-128, 127));
     return p;
 }
@@ -125,7 +126,7 @@ static void make_weights(test *t) {
     for (ptrdiff_t o = 0; o < t->g.o; o++)
         for (ptrdiff_t k = 0; k < t->depth; k++) {
             double *w = &t->w[o * t->depth + k];
-            if (kind == ELQ_FULL && t->kernel->activations == ELQ_F32) *w = t->fill == NOTHING ? 0 : real();
+            if (kind == ELQ_FULL && elq_of_floats(t->kernel->activations)) *w = t->fill == NOTHING ? 0 : real();
             else if (kind == ELQ_FULL) *w = t->fill == NOTHING ? 0 : t->fill == EXTREME ? 127 : between(-127, 127);
             else if (kind == ELQ_T2 && (t->fill == NOTHING || (t->fill == ANY && between(0, 9) > density))) *w = 0;
             else *w = t->fill == EXTREME ? 1 - 2 * (o % 2) : 1 - 2 * between(0, 1);
@@ -137,12 +138,13 @@ static void make_weights(test *t) {
         }
 }
 
-/* sum and magnitude by the definition. */
+/* sum, magnitude and chain by the definition. */
 static void plain(const test *t) {
     const elq_shape *g = &t->g;
     const ptrdiff_t channels = g->c / g->groups, outputs = g->o / g->groups;
     for (ptrdiff_t y = 0; y < t->out; y++) {
         const ptrdiff_t o = y % g->o, q = y / g->o % g->q, p = y / g->o / g->q % g->p, n = y / g->o / g->q / g->p;
+        volatile float chain = 0, step; /* each a rounding of its own */
         t->sum[y] = t->magnitude[y] = 0;
         for (ptrdiff_t i = 0; i < g->kh; i++)
             for (ptrdiff_t j = 0; j < g->kw; j++) {
@@ -154,8 +156,10 @@ static void plain(const test *t) {
                 for (ptrdiff_t c = 0; c < channels; c++) {
                     const double product = w[c] * value_of(t, t->x, at + c);
                     t->sum[y] += product, t->magnitude[y] += fabs(product);
+                    step = (float)product, chain = chain + step; /* of two floats a double holds the product exactly */
                 }
             }
+        t->chain[y] = chain;
     }
 }
 
@@ -237,7 +241,7 @@ static void *run(test *t, ptrdiff_t n, ptrdiff_t first, const void *residual, in
                            residual && !in_place ? (const char *)residual + y_offset : residual,
                            y,
                            t->packed,
-                           t->kernel->activations == ELQ_F32 ? (void *)&t->f32 : (void *)&t->i8};
+                           elq_of_floats(t->kernel->activations) ? (void *)&t->f32 : (void *)&t->i8};
     const ptrdiff_t tasks = t->kernel->tasks(&t->g, n);
     for (ptrdiff_t k = 0; k < tasks; k++)
         t->kernel->run(&conv, backwards ? tasks - 1 - k : k, scratch[backwards && k % 2]);
@@ -273,6 +277,11 @@ static void check_f32(test *t) {
         if (fabs(y[i] - wanted) <= bound) continue;
         report(t, "beyond the bound", i, y[i], wanted);
         break;
+    }
+    for (ptrdiff_t i = 0; t->kernel->activations == ELQ_F32_ORDERED && i < t->out; i++) {
+        volatile float product = (float)t->chain[i] * t->f32.scale[i % t->g.o];
+        volatile float wanted = product + t->f32.bias[i % t->g.o];
+        same(t, "in order", y + i, &(float){wanted}, 1);
     }
     float *added = take((size_t)t->out * 4, 0), *most = take((size_t)t->out * 4, 0);
     for (ptrdiff_t i = 0; i < t->out; i++) {
@@ -311,16 +320,16 @@ static void check(const elq_kernel *kernel, const elq_shape *shape, ptrdiff_t n,
     test t = {.kernel = kernel, .g = *shape, .n = n, .fill = fill};
     t.depth = shape->kh * shape->kw * (shape->c / shape->groups);
     t.in = n * shape->h * shape->w * shape->c, t.out = n * shape->p * shape->q * shape->o;
-    t.w = calloc((size_t)(shape->o * t.depth + 2 * t.out), sizeof(double));
+    t.w = calloc((size_t)(shape->o * t.depth + 3 * t.out), sizeof(double));
     if (!t.w) exit(2);
-    t.sum = t.w + shape->o * t.depth, t.magnitude = t.sum + t.out;
+    t.sum = t.w + shape->o * t.depth, t.magnitude = t.sum + t.out, t.chain = t.magnitude + t.out;
     make_weights(&t);
     t.x = numbers(&t, t.in, 1, fill != EXTREME ? 0 : n % 2 ? -128 : 127); /* as uint8, x + 128, 0 or 255 */
     t.residual = numbers(&t, t.out, 3, 0);
     t.packed = take(kernel->weight_bytes(shape), 0);
     kernel->pack(shape, t.rows, t.packed);
     plain(&t);
-    if (kernel->activations == ELQ_F32) make_tail_f32(&t), check_f32(&t);
+    if (elq_of_floats(kernel->activations)) make_tail_f32(&t), check_f32(&t);
     else make_tail_i8(&t), kernel->activations == ELQ_I8 ? check_i8(&t) : check_sums(&t);
     const void *residual = kernel->activations == ELQ_I8_SUMS ? NULL : t.residual;
     const char *all = run(&t, n, 0, residual, 0, 0);
@@ -334,8 +343,8 @@ static void check(const elq_kernel *kernel, const elq_shape *shape, ptrdiff_t n,
 
 /* The name of a kernel says what its fields say, and no other has it. */
 static void check_name(const elq_kernel *kernel) {
-    static const char *const ACTIVATIONS[] = {"f32", "i8", "i8i32"}, *const CODES[] = {"t2", "b1"};
-    const char *full = kernel->activations == ELQ_F32 ? "f32" : "i8";
+    static const char *const ACTIVATIONS[] = {"f32", "i8", "i8i32", "ordered"}, *const CODES[] = {"t2", "b1"};
+    const char *full = elq_of_floats(kernel->activations) ? "f32" : "i8";
     char begin[64], end[64];
     snprintf(begin, sizeof begin, "elq_conv_%s_%s_", ACTIVATIONS[kernel->activations],
              kernel->weights == ELQ_FULL ? full : CODES[kernel->weights]);

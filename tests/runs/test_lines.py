@@ -1,5 +1,6 @@
 """Runs as lines of one file: read as their folders are, added whole."""
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from made_runs import records
 
+from elq_ref.runs.folder import RunFolder
 from elq_ref.runs.lines import add_run, blocks
 from elq_ref.runs.record import RunRecord, names_in, read_runs
 
@@ -86,6 +88,7 @@ def test_two_processes_that_add_to_one_file_lose_no_run(tmp_path):
     code = """
 import sys
 from elq_ref import Plan
+from elq_ref.runs.folder import RunFolder
 from elq_ref.runs.lines import add_run
 from elq_ref.runs.record import RunRecord
 result = {"top1": 1.0, "total": 100, "correct": 1}
@@ -104,3 +107,12 @@ def test_blocks_are_as_equal_as_can_be_and_about_the_size_asked_for():
     assert blocks(7, 4) == [slice(0, 3), slice(3, 7)]  # one of 7 or three of 2 are farther from 4
     assert blocks(9, 2) == [slice(0, 2), slice(2, 4), slice(4, 6), slice(6, 9)]
     assert blocks(1, 4) == [slice(0, 1)]
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, [1.0, -math.inf]])
+def test_a_number_that_is_none_is_not_written(number, tmp_path):
+    folder = RunFolder(tmp_path)
+    for write in (folder.write_json, folder.append):
+        with pytest.raises(ValueError, match=r"result\.json is not written: loss holds a NaN or an infinity"):
+            write("result.json", {"step": 1, "loss": number})
+    assert not list(tmp_path.iterdir())

@@ -77,15 +77,25 @@ x = np.zeros((1, *net.graph.input_shape), np.float32)
 print("begins", flush=True)
 session(x)
 """
+CALIBRATED = """
+import numpy as np
+from elq_ref.deploy.calibration import histograms
+from elq_ref.runtime import Node
+from runtime_nets import network, weighted
+conv = weighted(np.random.default_rng(1), "conv", "c", "input", "float", (256, 256, 11, 11), padding=(5, 5))
+net = network([conv, Node("global_avg_pool", "out", ("c",))], (256, 64, 64), 256)
+print("begins", flush=True)
+histograms(net, np.zeros((16, 256, 64, 64), np.uint8))
+"""
 
 
 @pytest.mark.skipif(native._infer is None, reason="the extension _infer is not built")
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT here")
 @pytest.mark.parametrize("threads", ["1", "3"])
-@pytest.mark.parametrize(("size", "kernel"), [(4096, 2048), (2048, 64)])
-def test_a_long_call_ends_at_a_signal(threads, size, kernel):
-    """One picture, whose rows take minutes each, or a second."""
-    command = [sys.executable, "-c", LONG, str(size), str(kernel)]
+@pytest.mark.parametrize("code", [[LONG, "4096", "2048"], [LONG, "2048", "64"], [CALIBRATED]])
+def test_a_long_call_ends_at_a_signal(threads, code):
+    """One picture, whose rows take minutes each, or a second; a layer of half a minute in calibration."""
+    command = [sys.executable, "-c", *code]
     environ, pipe = environment(ELQ_NUM_THREADS=threads), subprocess.PIPE
     child = subprocess.Popen(command, cwd=FOLDER, env=environ, stdout=pipe, stderr=pipe, text=True)
     try:

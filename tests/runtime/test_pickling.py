@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from runtime_nets import small
+from runtime_nets import pooled, small
 
 from elq_ref import datasets, models
 from elq_ref.deploy import pack
@@ -55,6 +55,15 @@ def test_a_session_comes_back_and_gives_the_same_bits(network, way, activations)
     assert (again.activations, again.metadata, again.summary()) == (activations, session.metadata, session.summary())
     if activations == "int8":
         np.testing.assert_array_equal(again.raw(x), session.raw(x))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_session_of_more_work_than_usual_comes_back(way):
+    network = pooled(2048, 1024, "avg_pool")
+    with pytest.raises(ValueError, match="operations"):
+        Session(network)
+    session = Session(network, most_operations=network.operations)
+    assert WAYS[way](session).input_shape == (1, 2048, 2048)
 
 
 def test_what_was_changed_in_the_pickle_is_refused(network):
