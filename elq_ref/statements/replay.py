@@ -15,7 +15,7 @@ from ..elq.plan import Plan
 from ..nn import Flatten, Linear, Sequential
 from ..training.sgd import SGD, Schedule
 from ..training.stages import quantize
-from .line import Line, largest, relative
+from .line import Compared, Line
 from .subject import Doubles, cross_entropy
 
 CASES = {
@@ -54,19 +54,20 @@ def lines() -> Iterator[Line]:
         net = Sequential(Flatten(), Linear(64, 10, rng=rng)).astype(np.float64)
         net.load_state_dict({"1.weight": 0.3 * rng.standard_normal((10, 64)), "1.bias": 0.1 * rng.standard_normal(10)})
         states = by_hand(net.state_dict(), batches, plan, sgd)
-        worst, signs = [], set()
+        worst, signs = Compared(), set()
         for step, (w, b, loss_hat, objective, share) in zip(quantize(net, batches, plan, sgd), states, strict=True):
             state = net.state_dict()
             assert step.loss_hat is not None
-            worst += [relative(state["1.weight"], w), relative(state["1.bias"], b), relative(step.loss_hat, loss_hat)]
-            worst.append(abs(step.frozen - share))
-            worst.append(relative(step.objective, objective) if step.objective is not None else 0.0)
+            for ours, theirs in ((state["1.weight"], w), (state["1.bias"], b), (step.loss_hat, loss_hat)):
+                worst.see(ours, theirs)
+            worst.see(step.frozen, share, 1.0)
+            if step.objective is not None:
+                worst.see(step.objective, objective)
             signs.add(f"{step.sign:+.0f}")
-        yield Line(
+        yield worst.line(
             f"8 a run replayed by hand, {name}",
             "W, b, L(W_hat), J and the share frozen of every step",
             f"quantize on a linear classifier against NumPy by hand, {step.step} steps, s = {' '.join(sorted(signs))}",
-            largest(worst),
             1e-11,
             "rounding, 1e5 eps over the steps",
         )

@@ -27,6 +27,7 @@ def lines(subject: Subject) -> Iterator[Line]:
         abs(float(np.log2(above / half)) - 2),
         0.02,
         "the third-order term changes the slope by O(t)",
+        (float(np.log2(above / half)), 2.0),
     )
     h = t if subject.plain else t / 4
     second = (remainder(subject, w, d, t) + remainder(subject, w, d, -t)) / t**2
@@ -38,6 +39,7 @@ def lines(subject: Subject) -> Iterator[Line]:
         abs(second - curvature) / (1 + abs(curvature)),
         0.01,
         "fourth-order term, O(t^2), and rounding of losses, eps / t^2",
+        (second, curvature),
     )
     if subject.plain:
         points = (NODES + 1) / 2
@@ -51,6 +53,7 @@ def lines(subject: Subject) -> Iterator[Line]:
             max(abs(whole - integral), abs(whole) - max(map(abs, second_order)) / 2) / (1 + abs(whole)),
             1e-3,
             "20 nodes; curvature by differences, O(h^2)",
+            (whole, integral),
         )
 
 
