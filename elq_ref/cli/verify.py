@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> Result:
     draw = _painter() if args.plot else None
     subject = _subject(args)
     started = time.perf_counter()
-    lines = sorted(statements(subject), key=lambda line: line.statement.split()[0])
+    lines = list(statements(subject))
     seconds = time.perf_counter() - started
     failed = [line for line in lines if not line.holds]
     files = [str(path) for path in draw(Path(args.plot))] if draw else []

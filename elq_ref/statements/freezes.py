@@ -122,7 +122,7 @@ def lines(subject: Subject) -> Iterator[Line]:
     )
     if averages.count:
         yield averages.line(
-            "running averages follow W_hat",
+            "8 running averages follow W_hat",
             "running <- 0.9 running + 0.1 (statistics of the pass at W_hat)",
             "BatchNorm after one step against plain NumPy on the quantized convolution",
             1e3 * EPS,

@@ -57,7 +57,7 @@ def windows(layer: Layer, x: Value) -> Value:
 def moved(layer: Layer, x: Value) -> Value:
     """Of the ops that move values or choose among them: relu, max_pool, subsample, pad, flatten."""
     if layer.op == "relu":
-        return each(lambda v: v if v > 0 else v * 0, x)
+        return [each(lambda v: v if v > 0 else v * 0, inside) for inside in x]
     if layer.op == "max_pool":
         return [[[max(seen) for seen in row] for row in channel] for channel in windows(layer, x)]
     if layer.op == "subsample":
