@@ -21,13 +21,15 @@ from . import (
     optimum,
     partitions,
     replay,
+    singles,
     taylor,
+    terms,
 )
 from .line import Line
 from .subject import Subject
 
-ON_ARRAYS = (optimum, gaussian, partitions, replay, folding, bits, deriving, integers, calibrating)
-ON_A_NETWORK = (bounds, taylor, derivatives, freezes)
+ON_ARRAYS = (optimum, singles, gaussian, partitions, replay, folding, bits, deriving, integers, calibrating)
+ON_A_NETWORK = (bounds, taylor, derivatives, terms, freezes)
 CHAPTERS = {  # the first word of a statement's name
     "1": "The bound",
     "2": "First order",
@@ -43,8 +45,8 @@ CHAPTERS = {  # the first word of a statement's name
 
 
 def statements(subject: Subject | None = None) -> Iterator[Line]:
-    """Check everything on `subject`, or on plain arrays, packed networks and a small network on the bundled digits if it
-    is None; in the order of CHAPTERS."""
+    """Check everything on `subject`, or, if it is None, on plain arrays, packed networks and a small network on the
+    bundled digits; in the order of CHAPTERS."""
     found = [] if subject is not None else [line for family in ON_ARRAYS for line in family.lines()]
     subject = subject or Subject.bundled()
     found += [line for family in ON_A_NETWORK for line in family.lines(subject)]

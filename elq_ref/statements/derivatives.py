@@ -6,6 +6,7 @@ L(W), L(W_hat); g at W, which two of them hold, is an argument of these function
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from ..elq.gradients import Objective, objective
 from ..elq.levels import scale_slope
 from ..elq.plan import Plan
 from .line import Compared, Line, largest
-from .subject import Subject, quantized, signed_labels
+from .subject import LEVEL_SET, Subject, closest, quantized, signed_labels
 
 MODES = {
     "constant": "L + a1 |L(W) - L(W_hat0)| + a2 E",
@@ -229,14 +230,13 @@ def _at_zero(subject: Subject, rng: np.random.Generator) -> Line:
 def _moving_scale(subject: Subject, rng: np.random.Generator) -> Line:
     """Stage 0 with a scale that follows W: J itself, codes fixed."""
     worst = Compared()
-    for levels in ("ternary", "binary"):
-        w, plan = (
-            subject.weights(),
-            Plan(levels, a1=A1, a2=A2, sign="computed", gradient="constant", alpha_from="stage0"),
-        )
-        w_hat = quantized(w, levels)
+    for levels, per_channel, norm in itertools.product(LEVEL_SET, (False, True), ("squared", "absolute")):
+        w = subject.weights()
+        plan = Plan(levels, a1=A1, a2=A2, sign="computed", gradient="constant", alpha_from="stage0", norm=norm,
+                    per_channel=per_channel)  # fmt: skip
+        w_hat = [closest(a, _scale(a, plan), levels) for a in w]
         codes = [np.sign(b) for b in w_hat]
-        slopes = [scale_slope(a, levels) for a in w]
+        slopes = [scale_slope(a, levels, per_channel=per_channel) for a in w]
         seen = objective(subject.forward, w, w_hat, plan, slopes=slopes)
         for layer in range(min(len(w), 3)):
             index = tuple(int(rng.integers(0, n)) for n in w[layer].shape)
@@ -244,15 +244,12 @@ def _moving_scale(subject: Subject, rng: np.random.Generator) -> Line:
             for h in (1e-5, -1e-5):
                 near = [a.copy() for a in w]
                 near[layer][index] += h
-                hats = [c * _scale(a, levels) for a, c in zip(near, codes, strict=True)]
+                hats = [c * _scale(a, plan) for a, c in zip(near, codes, strict=True)]
                 loss, hat = (subject.loss(subject.parameters(x)) for x in (near, hats))
-                values.append(
-                    loss
-                    + A1 * abs(loss - hat)
-                    + A2 * sum(np.sum((a - b) ** 2) for a, b in zip(near, hats, strict=True))
-                )
-            want = (values[0] - values[1]) / 2e-5
-            worst.see(seen.weights[layer][index], want)
+                power = 2 if norm == "squared" else 1
+                error = sum(float(np.sum(np.abs(a - b) ** power)) for a, b in zip(near, hats, strict=True))
+                values.append(loss + A1 * abs(loss - hat) + A2 * error)
+            worst.see(seen.weights[layer][index], (values[0] - values[1]) / 2e-5)
     bound, why = (
         (BOUND, WHY)
         if subject.plain
@@ -261,12 +258,15 @@ def _moving_scale(subject: Subject, rng: np.random.Generator) -> Line:
     return worst.line(
         "5 a scale that follows W",
         "dJ/dW through alpha(W): - a1 s <ghat, c> dalpha/dW - 2 a2 <W - W_hat, c> dalpha/dW",
-        f"mode constant against central differences of J itself, codes fixed, {subject.name}",
+        f"mode constant against central differences of J, an alpha a layer or a channel, codes fixed, {subject.name}",
         bound,
         why,
     )
 
 
-def _scale(w: np.ndarray, levels: str) -> float:
-    size = np.abs(w)
-    return float(size.mean() + (0.05 * size.max() if levels == "ternary" else 0))
+def _scale(w: np.ndarray, plan: Plan) -> np.ndarray:
+    """alpha, with all axes of w."""
+    rows = np.abs(w).reshape(len(w) if plan.per_channel else 1, -1)
+    alpha = rows.mean(1) + (0.05 * rows.max(1) if plan.levels == "ternary" else 0)
+    scales: np.ndarray = alpha.reshape(-1, *(1,) * (w.ndim - 1))
+    return scales

@@ -29,8 +29,8 @@ CASES = {
             a1=1.5,
             a2=0.003,
             sign="computed",
-            sigma2=(0.3, 0.0),
-            epochs=(1, 2, 1),
+            sigma2=(0.4, 0.25, 0.0),
+            epochs=(1, 1.6, 1.2, 1),
             momentum_at_freeze="reset",
             tail="pull",
             tail_rate=0.2,
@@ -42,6 +42,35 @@ CASES = {
         SGD(0.1, 0.5, schedule=Schedule("constant", warmup=0.5)),
     ),
     "assumed": (Plan("ternary", a2=0.01, tail="2alpha", sigma2=(0.2, 0.0), epochs=(1, 1, 1)), SGD(0.1)),
+    "moving": (
+        Plan(
+            "ternary",
+            alpha_from="stage0",
+            a1=0.5,
+            a2=0.02,
+            sign="computed",
+            sigma2=(0.35, 0.2, 0.0),
+            epochs=(2, 1, 1, 1),
+            tail="pull",
+            tail_rate=0.3,
+        ),
+        SGD(0.2, 0.9, 0.001),
+    ),
+    "channels": (
+        Plan(
+            "binary",
+            alpha_from="stage0",
+            per_channel=True,
+            norm="absolute",
+            restart=0.5,
+            a1=2.0,
+            a2=0.01,
+            sign="computed",
+            sigma2=(0.45, 0.1, 0.0),
+            epochs=(1.6, 1, 1, 0.1),
+        ),
+        SGD(0.1, 0.9, schedule=Schedule("cosine", warmup=0.3)),
+    ),
 }
 
 
@@ -76,9 +105,9 @@ def lines() -> Iterator[Line]:
 def by_hand(
     start: dict[str, np.ndarray], batches: Doubles, plan: Plan, sgd: SGD
 ) -> Iterator[tuple[np.ndarray, np.ndarray, float, float, float]]:
-    """(w, b, L(W_hat), J, share frozen) after every step; mode straight-through, squared norm."""
+    """(w, b, L(W_hat), J, share frozen) after every step; mode straight-through."""
     w, b = start["1.weight"], start["1.bias"]
-    alpha = abs(w).mean() + (0.05 * abs(w).max() if plan.levels == "ternary" else 0)
+    alpha = _alpha(w, plan)
     frozen = np.zeros(w.shape, bool)
     vw, vb = np.zeros(w.shape), np.zeros(b.shape)
     pictures = [pair for epoch in range(math.ceil(sum(plan.epochs))) for pair in batches.epoch(epoch)]
@@ -91,7 +120,7 @@ def by_hand(
             if plan.momentum_at_freeze == "reset":
                 vw = 0 * vw
             vw = np.where(frozen, 0, vw)
-        steps = round(epochs * len(batches))
+        steps = max(1, math.floor(epochs * len(batches) + 0.5))
         for index in range(steps):
             x, labels = pictures[number]
             number += 1
@@ -104,14 +133,21 @@ def by_hand(
             j = (
                 loss
                 + plan.a1 * (max(0.0, -d) if plan.perturbation == "positive" else abs(d))
-                + plan.a2 * ((w - w_hat) ** 2).sum()
+                + plan.a2 * ((w - w_hat) ** 2 if plan.norm == "squared" else abs(w - w_hat)).sum()
             )
-            dw = gw + plan.a1 * s * (gw - hw) + 2 * plan.a2 * (w - w_hat) + sgd.weight_decay * w
+            pull = 2 * (w - w_hat) if plan.norm == "squared" else np.sign(w - w_hat)
+            dw = gw + plan.a1 * s * (gw - hw) + plan.a2 * pull
+            moves = plan.alpha_from == "stage0" and stage == 0
+            if moves:
+                axis = 1 if plan.per_channel else None
+                dw = dw - plan.a2 * (pull * np.sign(w_hat)).sum(axis, keepdims=True) * _slope(w, plan)
+            dw = dw + sgd.weight_decay * w
             db = gb + plan.a1 * s * (gb - hb) + sgd.weight_decay * b
             vw, vb = np.where(frozen, 0, sgd.momentum * vw + dw), sgd.momentum * vb + db
-            lr = sgd.lr * _factor(sgd.schedule, index, steps)
+            lr = sgd.lr * (plan.restart if stage else 1) * _factor(sgd.schedule, index, steps)
             uw, ub = (dw + sgd.momentum * vw, db + sgd.momentum * vb) if sgd.nesterov else (vw, vb)
             w, b = np.where(frozen, w, w - lr * uw), b - lr * ub
+            alpha = _alpha(w, plan) if moves else alpha
             rate = {"pull": plan.tail_rate, "clip": 1.0}.get(plan.tail, 0.0)
             beyond = ~frozen & (abs(w) > alpha)
             w = np.where(beyond, w - rate * (abs(w) - alpha) * np.sign(w), w)
@@ -120,20 +156,38 @@ def by_hand(
 
 def _factor(schedule: Schedule, index: int, steps: int) -> float:
     """The schedules that CASES use, restarted at every stage."""
+    rise = 1.0
+    if schedule.warmup:
+        rise = min(1.0, (index + 1) / max(1.0, schedule.warmup * steps))
     if schedule.shape == "cosine":
-        return 0.5 + 0.5 * math.cos(math.pi * index / steps)
+        return rise * (0.5 + 0.5 * math.cos(math.pi * index / steps))
     if schedule.shape == "step":
         return 0.5 if index >= 0.4 * steps else 1.0
-    return min(1.0, (index + 1) / (0.5 * steps))
+    return rise
 
 
-def _levels(w: np.ndarray, alpha: float, plan: Plan) -> np.ndarray:
+def _alpha(w: np.ndarray, plan: Plan) -> np.ndarray:
+    """(1, 1), or (O, 1) with one a channel."""
+    size = abs(w) if plan.per_channel else abs(w).reshape(1, -1)
+    alpha: np.ndarray = size.mean(1, keepdims=True)
+    return alpha + 0.05 * size.max(1, keepdims=True) if plan.levels == "ternary" else alpha
+
+
+def _slope(w: np.ndarray, plan: Plan) -> np.ndarray:
+    """d alpha / dw where no two |w| are the largest; ternary with one scale, binary with one a channel."""
+    count = w.shape[1] if plan.per_channel else w.size
+    largest = (abs(w) == abs(w).max()) if plan.levels == "ternary" else np.zeros(w.shape)
+    slope: np.ndarray = np.sign(w) * (1 / count + 0.05 * largest)
+    return slope
+
+
+def _levels(w: np.ndarray, alpha: np.ndarray, plan: Plan) -> np.ndarray:
     if plan.levels == "binary":
         return np.where(w >= 0, alpha, -alpha)
     return np.where(abs(w) > alpha / 2, alpha * np.sign(w), 0.0)
 
 
-def _chosen(w: np.ndarray, alpha: float, plan: Plan, stage: int) -> np.ndarray:
+def _chosen(w: np.ndarray, alpha: np.ndarray, plan: Plan, stage: int) -> np.ndarray:
     sigma2 = plan.sigma2[stage - 1]
     if stage == len(plan.sigma2):
         return np.ones(w.shape, bool)
