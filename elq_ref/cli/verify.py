@@ -38,6 +38,7 @@ def add(commands: Commands) -> None:
     add_key(command)
     command.add_argument("--data", help="digits, mnist, cifar10, or a path to such a folder (default: noise)")
     command.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
+    command.add_argument("--report", metavar="DIR", help="write a page with every statement, DIR/index.html, too")
     command.add_argument("--plot", metavar="DIR", help="draw plots into DIR, too (needs matplotlib)")
     command.set_defaults(run=run)
 
@@ -50,9 +51,13 @@ def run(args: argparse.Namespace) -> Result:
     seconds = time.perf_counter() - started
     failed = [line for line in lines if not line.holds]
     files = [str(path) for path in draw(Path(args.plot))] if draw else []
+    if args.report:
+        from ..statements.page import write_page
+
+        files.insert(0, str(write_page(lines, args.report, subject.name if subject else None)))
     summary = f"{len(lines) - len(failed)} of {len(lines)} statements hold ({seconds:.0f} s)"
     text = "\n".join([_table(lines), summary, *(f"does not hold: {line.statement}" for line in failed), *files])
-    result = {"statements": [_entry(line) for line in lines], "failed": len(failed), "pictures": files}
+    result = {"statements": [_entry(line) for line in lines], "failed": len(failed), "files": files}
     return result, text, 1 if failed else 0
 
 
@@ -92,7 +97,7 @@ def _data(args: argparse.Namespace, file: Checkpoint | None = None) -> Dataset:
 
 
 def _entry(line: Line) -> dict[str, Any]:
-    return {**vars(line), "deviation": line.deviation if np.isfinite(line.deviation) else None, "holds": line.holds}
+    return {**vars(line), "holds": line.holds}
 
 
 def _table(lines: list[Line]) -> str:

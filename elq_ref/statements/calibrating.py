@@ -40,7 +40,7 @@ def lines() -> Iterator[Line]:
     )
     yield squares.line(
         "integers calibration, least squares",
-        "T = argmin sum (|x| - s min(floor(|x| / s + 1/2), 127))^2, s = T / 127, of 128 T from max / 16 up",
+        "T = argmin sum (|x| - s min(floor(|x|/s + 1/2), 127))^2, s = T/127, of 128 values of T from max|x|/16 up",
         "the squared error at the chosen T, and T itself, against the best of all 128 by loops",
         1e-9,
         "rounding of sums of 4,096 terms, relative",

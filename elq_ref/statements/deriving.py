@@ -40,7 +40,7 @@ def lines() -> Iterator[Line]:
         _factors(factors, file)
     yield constants.line(
         "integers constants of a requantization",
-        "m = s_in alpha |A| / s_out = f 2^e, q = floor(f 2^31 + 1/2), s = 31 + l - e, b = floor(B / (s_out m) + 1/2)",
+        "m = (s_in alpha |A|) / s_out = f 2^e, q = floor(f 2^31 + 1/2), s = 31 + l - e, b = floor(B / (s_out m) + 1/2)",
         "{count} numbers q, s, l, b of every op with sums, ties, constant channels, the last bias with room and an f "
         "that rounds to 1 among them, against fractions",
     )

@@ -111,9 +111,12 @@ def _by_hand(net: Mixed, x: Value) -> Value:
     first = positive(normed(net.bn1, weighted(net.conv1, x, stride=(1, 1), groups=1, **one)))
     second = normed(net.bn2, weighted(net.conv2, first, stride=(2, 2), groups=2, **one))
     dark = [[Fraction(0)] * 4 for _ in range(4)]
-    short = [dark, *([row[::2] for row in channel[::2]] for channel in first), dark]
+    short = [dark, dark, *([row[::2] for row in channel[::2]] for channel in first)]
     both = [loops.each(lambda a, b: a + b, a, b) for a, b in zip(second, short, strict=True)]
     both = positive(normed(net.bn3, both))
+    point = {"dilation": (1, 1), "padding": (0, 0), "stride": (1, 1), "groups": 1}
+    read_twice = weighted(net.conv4, normed(net.bn5, normed(net.bn4, weighted(net.conv3, both, **point))), **point)
+    both = [loops.each(lambda a, b: a + b, a, b) for a, b in zip(read_twice, normed(net.bn6, read_twice), strict=True)]
     largest = [
         [[max(c[i][j], c[i][j + 1], c[i + 1][j], c[i + 1][j + 1]) for j in (0, 2)] for i in range(3)] for c in both
     ]
@@ -142,7 +145,7 @@ def _levels(seen: Counted, net: Mixed, packed: PackedNetwork, levels: str) -> No
     free.conv1.weight.data = rng.standard_normal(free.conv1.weight.shape).astype(np.float32)
     given = {"conv1.weight": ternarize(free.conv1.weight.data)}
     said = pack(free, quantized=given, input_shape=PICTURE, normalization=RULE, classes=CLASSES)
-    seen.see([w.levels for w in said.layers.values()], ["ternary", "float", "float", "float"])
+    seen.see([w.levels for w in said.layers.values()], ["ternary", *["float"] * (len(said.layers) - 1)])
     seen.see(said.codes("conv1"), given["conv1.weight"][0])
 
 
@@ -234,6 +237,6 @@ def _sizes() -> Line:
         seen.see(list(case.network.macs.values()), work)
     return seen.line(
         "packed bytes and multiply-adds",
-        "O ceil(K bits / 8) + 4 alphas bytes; outputs x K multiply-adds",
+        "O ceil((K b) / 8) + 4 alphas bytes, b bits a code; K multiply-adds an output",
         "what the package says of {count} sizes against counting",
     )

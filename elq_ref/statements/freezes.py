@@ -95,7 +95,12 @@ def lines(subject: Subject) -> Iterator[Line]:
             "W <- W - lr v on the free weights only",
             "frozen bits before and after every step, momentum and weight decay on",
         ),
-        ("grow", "6 the frozen set only grows", "frozen(k) in frozen(k+1)", "weights that were frozen and are not"),
+        (
+            "grow",
+            "6 the frozen set only grows",
+            "frozen(k) within frozen(k + 1)",
+            "weights that were frozen and are not",
+        ),
         ("momentum", "6 frozen weights have no momentum", "v = 0 where frozen", "momenta that are not 0"),
         (
             "w_hat",
@@ -115,7 +120,7 @@ def lines(subject: Subject) -> Iterator[Line]:
         yield Line(statement, equation, f"{ways}, {where}", float(watch.wrong[key]), 0.0, "a count")
     yield watch.errors.line(
         "7 only free weights contribute to E",
-        "E = sum over free (w - W_hat)^2; a freeze takes away its group's part",
+        "E = sum_{free} (w - W_hat)^2; a freeze takes away its group's part",
         f"exact sums over all, over the free and over the group, {where}",
         8 * EPS,
         "rounding of exact sums, relative",

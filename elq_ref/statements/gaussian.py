@@ -42,7 +42,7 @@ def lines() -> Iterator[Line]:
     conditional = integral(normal, lambda x: x, alpha / 2, TOP) / integral(normal, lambda x: x**0, alpha / 2, TOP)
     yield Line(
         "4 the optimum is a fixed point",
-        "alpha = int_{alpha/2} x phi / int_{alpha/2} phi",
+        "alpha = (int_{alpha/2} x phi(x) dx) / (int_{alpha/2} phi(x) dx)",
         "conditional mean by quadrature against the minimiser",
         abs(conditional - alpha),
         1e-6,

@@ -65,7 +65,7 @@ def _nodes() -> Iterator[Line]:
     )
     yield means.line(
         "integers sums of means",
-        "acc = sum of the N elements of a whole window",
+        "acc = x_1 + .. + x_N of a whole window",
         "{count} accumulators of avg_pool and global_avg_pool against loops",
     )
     yield chosen.line(
@@ -111,7 +111,7 @@ def _requantization() -> Iterator[Line]:
             short.see(row, [loops.clamp(v, lo) for v in high])
     yield exact.line(
         "integers a requantization is one rounding",
-        "y = clamp(floor(acc 2^l q / 2^s + 1/2), lo, 127)",
+        "y = clamp(floor((acc 2^l q) / 2^s + 1/2), lo, 127)",
         "{count} int8 of the definition, ties of both signs and the last accumulators with headroom, against fractions",
     )
     yield short.line(

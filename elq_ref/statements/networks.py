@@ -32,8 +32,9 @@ CLASSES = ("a", "b", "c")
 
 
 class Mixed(Module):
-    """Two grouped or strided convolutions, a shortcut without weights, BatchNorm behind an addition, pools, two layers
-    of linear; every parameter random, weights on levels, statistics far from 0 and 1, some gammas negative or 0."""
+    """Grouped and strided convolutions, a shortcut without weights, BatchNorm behind an addition, behind another and
+    behind a convolution with two readers, pools, two layers of linear; every parameter random, weights on levels,
+    statistics far from 0 and 1, some gammas negative or 0."""
 
     def __init__(self, levels: str, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -42,6 +43,10 @@ class Mixed(Module):
         self.conv2 = Conv2d(4, 6, 3, stride=2, padding=1, groups=2, bias=False, rng=rng)
         self.bn2 = BatchNorm2d(6)
         self.bn3 = BatchNorm2d(6)
+        self.conv3 = Conv2d(6, 6, 1, bias=False, rng=rng)
+        self.bn4, self.bn5 = BatchNorm2d(6), BatchNorm2d(6)  # two in a row
+        self.conv4 = Conv2d(6, 6, 1, rng=rng)
+        self.bn6 = BatchNorm2d(6)
         self.fc1 = Linear(6 * 3, 5, rng=rng)
         self.fc2 = Linear(5, 3, rng=rng)
         for name, parameter in self.named_parameters():
@@ -50,7 +55,7 @@ class Mixed(Module):
                 size = np.abs(w)
                 w = closest(w, np.asarray(size.mean() + (0.05 * size.max() if levels == "ternary" else 0)), levels)
             parameter.data = w.astype(np.float32)
-        for norm in (self.bn1, self.bn2, self.bn3):
+        for norm in (self.bn1, self.bn2, self.bn3, self.bn4, self.bn5, self.bn6):
             norm.running_mean = rng.standard_normal(norm.running_mean.shape).astype(np.float32)
             norm.running_var = rng.uniform(0.01, 4, norm.running_var.shape).astype(np.float32)
         self.bn2.weight.data = self.bn2.weight.data * (np.arange(6) > 0).astype(np.float32)
@@ -58,8 +63,10 @@ class Mixed(Module):
     def forward(self, x: Tensor) -> Tensor:
         first = ops.relu(self.bn1(self.conv1(x)))  # (4, 7, 7)
         second = self.bn2(self.conv2(first))  # (6, 4, 4)
-        short = ops.pad(ops.subsample(first, 2), (0, 1, 0, 0), (0, 1, 0, 0))  # (6, 4, 4)
+        short = ops.pad(ops.subsample(first, 2), (0, 2, 0, 0), (0, 0, 0, 0))  # (6, 4, 4)
         both = ops.relu(self.bn3(ops.add(second, short)))
+        read_twice = self.conv4(self.bn5(self.bn4(self.conv3(both))))
+        both = ops.add(read_twice, self.bn6(read_twice))
         pooled = ops.avg_pool(ops.max_pool(both, (2, 2), (1, 2)), (1, 2), (1, 1))  # (6, 3, 1)
         return self.fc2(self.fc1(ops.reshape(pooled, (x.shape[0], -1))))
 
