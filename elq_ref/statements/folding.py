@@ -143,10 +143,12 @@ def _levels(seen: Counted, net: Mixed, packed: PackedNetwork, levels: str) -> No
     seen.see(found[1], alpha.ravel())
     free = Mixed(levels, 8)
     free.conv1.weight.data = rng.standard_normal(free.conv1.weight.shape).astype(np.float32)
-    given = {"conv1.weight": ternarize(free.conv1.weight.data)}
-    said = pack(free, quantized=given, input_shape=PICTURE, normalization=RULE, classes=CLASSES)
-    seen.see([w.levels for w in said.layers.values()], ["ternary", *["float"] * (len(said.layers) - 1)])
-    seen.see(said.codes("conv1"), given["conv1.weight"][0])
+    for per_channel in (False, True):
+        given = {"conv1.weight": ternarize(free.conv1.weight.data, per_channel=per_channel)}
+        said = pack(free, quantized=given, input_shape=PICTURE, normalization=RULE, classes=CLASSES)
+        seen.see([w.levels for w in said.layers.values()], ["ternary", *["float"] * (len(said.layers) - 1)])
+        seen.see(said.codes("conv1"), given["conv1.weight"][0])
+        seen.see(said.alpha("conv1"), given["conv1.weight"][1].ravel())
 
 
 def _sign(v: object, levels: str) -> object:

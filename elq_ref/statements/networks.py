@@ -115,12 +115,15 @@ def every_op(seed: int, levels: str) -> PackedNetwork:
     """A graph of every op, with dilation, groups, one alpha a channel, float layers and values with two readers."""
     rng = np.random.default_rng(seed)
     other = "binary" if levels == "ternary" else "ternary"
+    kernel, dilation = ((3, 2), (1, 2)) if levels == "ternary" else ((2, 3), (2, 1))
     arrays = [rng.standard_normal(4).astype(np.float32) for _ in range(2)]
     return network(
         [
             node(rng, "conv", "conv1", "input", levels, (4, 2, 3, 3), padding=(1, 1)),
             Node("relu", "relu1", ("conv1",)),
-            node(rng, "conv", "conv2", "relu1", other, (4, 2, 3, 1), True, padding=(2, 0), dilation=(2, 1), groups=2),
+            node(
+                rng, "conv", "conv2", "relu1", other, (4, 2, *kernel), True, padding=(1, 1), dilation=dilation, groups=2
+            ),
             node(rng, "conv", "conv3", "relu1", "float", (4, 4, 1, 1)),
             Node("add", "sum", ("conv2", "conv3")),
             Node("relu", "relu2", ("sum",)),

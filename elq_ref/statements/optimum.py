@@ -32,7 +32,7 @@ def lines() -> Iterator[Line]:
     )
     yield scales.line(
         "3 the exact optimum",
-        "alpha = S_k / k, k = argmax S_k^2 / k, S_k: sum of the k largest |w|",
+        "alpha = S_k / k, k = argmax (S_k^2 / k), S_k the k largest |w| together",
         f"E at the scale l2 against the least E over all codes of {SMALL} weights, each with its best alpha",
         50 * EPS,
         f"rounding of {SMALL} squares, relative",

@@ -6,8 +6,8 @@ import html
 import math
 from collections.abc import Sequence
 
-WIDTH, HEIGHT = 440, 210
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 34
+WIDTH, HEIGHT = 440, 230
+LEFT, RIGHT, TOP, BOTTOM = 58, 14, 10, 42
 BLUE, RED, SOFT, GOOD, BAND = (f"var(--{name})" for name in ("blue", "red", "soft", "good", "band"))
 
 
@@ -62,7 +62,7 @@ class Chart:
 
     def note(self, text: str, colour: str = SOFT) -> None:
         """A line of the legend."""
-        y = TOP + 12 + 14 * len(self.notes)
+        y = TOP + 14 + 16 * len(self.notes)
         self.notes.append(
             f'<text x="{WIDTH - RIGHT - 4}" y="{y}" text-anchor="end" style="fill:{colour}">{html.escape(text)}</text>'
         )
@@ -88,7 +88,7 @@ class Chart:
             place = self._at(axis, tick)
             if axis == 0:
                 self.behind.append(f'<path d="M{place:.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="var(--line)"/>')
-                where = f'x="{place:.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle"'
+                where = f'x="{place:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle"'
             else:
                 self.behind.append(f'<path d="M{LEFT} {place:.1f}H{WIDTH - RIGHT}" stroke="var(--line)"/>')
                 where = f'x="{LEFT - 5}" y="{place + 4:.1f}" text-anchor="end"'
@@ -97,7 +97,7 @@ class Chart:
             where = f'x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle"'
         else:
             middle = (TOP + HEIGHT - BOTTOM) / 2
-            where = f'x="11" y="{middle}" text-anchor="middle" transform="rotate(-90 11 {middle})"'
+            where = f'x="13" y="{middle}" text-anchor="middle" transform="rotate(-90 13 {middle})"'
         self.behind.append(f"<text {where}>{html.escape(label)}</text>")
 
 

@@ -35,7 +35,7 @@ _RELATIONS = {f"<mo>{sign}</mo>" for sign in ("=", "≤", "≥", "&lt;", "&gt;",
 
 
 class _Item(NamedTuple):
-    """A piece of MathML. kind: "operand", "large", "sign" or "text"; inner: what a pair of parentheses holds."""
+    """A piece of MathML. kind: "operand", "named", "large", "sign", "text"; inner: what a pair of parentheses holds."""
 
     kind: str
     xml: str
@@ -119,8 +119,9 @@ class _Parser:
 
     def group(self, token: str) -> _Item:
         inner = _joined(self.items(_CLOSING[token]))
-        left, right = _FENCES[token][0], _FENCES[token][1]
-        fenced = f'<mrow><mo fence="true">{left}</mo>{inner}<mo fence="true">{right}</mo></mrow>'
+        grows = "true" if "<mfrac>" in inner or "<munder>" in inner else "false"  # a hat alone needs no tall bracket
+        left, right = (f'<mo fence="true" stretchy="{grows}">{sign}</mo>' for sign in _FENCES[token])
+        fenced = f"<mrow>{left}{inner}{right}</mrow>"
         return _Item("operand", fenced, inner if token == "(" else "")
 
     def word(self, token: str) -> _Item:
@@ -143,13 +144,13 @@ class _Parser:
                 symbol = f"<msub>{symbol}<mn>{digits}</mn></msub>"
             item = _Item("operand", symbol)
         elif applied or below or base in _NAMES:
-            item = _Item("operand", f"<mi>{token}</mi>")
+            item = _Item("named", f"<mi>{token}</mi>")
         else:
             return _Item("text", html.escape(token))
         item = self.scripted(item)
         if self.look() == "(":
             self.place += 1
-            item = item._replace(xml=f"<mrow>{item.xml}<mo>&#x2061;</mo>{self.group('(').xml}</mrow>")
+            item = _Item("operand", f"<mrow>{item.xml}<mo>&#x2061;</mo>{self.group('(').xml}</mrow>")
             item = self.scripted(item)
         return item
 
@@ -240,7 +241,9 @@ def _joined(items: list[_Item]) -> str:
             continue
         if words:
             spaces = " ".join(words)
-            out.append(f"<mtext>&#xA0;{spaces}&#xA0;</mtext>")
+            before, after = ("&#xA0;" if near else "" for near in (out, item.xml))
+            out.append(f"<mtext>{before}{spaces}{after}</mtext>")
             words = []
-        out.append(item.xml)
+        space = '<mspace width="0.17em"/>' if item.kind == "named" else ""
+        out.append(f"{space if out else ''}{item.xml}{space}")
     return "".join(out)

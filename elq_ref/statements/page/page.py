@@ -113,7 +113,7 @@ def _facts(line: Line, folder: Path) -> Iterator[tuple[str, str]]:
     yield "bound from", html.escape(line.why)
     source = SOURCES.get(line.statement)
     if source is not None:
-        yield "standing", source.standing
+        yield "standing", ", ".join(f"{html.escape(STANDING[letter])} ({letter})" for letter in source.standing.split())
         yield "function", link(source.function, folder)
         yield "test", link(source.test, folder)
 
@@ -165,9 +165,9 @@ def _bar(line: Line) -> str:
     else:
         parts.append(f'<circle cx="{left + 4}" cy="10" r="4" fill="{colour}"/>')
     parts.append(f'<path d="M{at(0):.1f} 1V19" stroke="var(--ink)" stroke-width="2"/>')
-    for mark in range(low, high + 1, 2):
+    for mark in (low, -9, -6, -3, 0, high):
         text = "bound" if mark == 0 else f"1e{mark}" if mark > low else "0"
         anchor = "start" if mark == low else "end" if mark == high else "middle"
-        parts.append(f'<text x="{at(mark):.1f}" y="31" text-anchor="{anchor}">{text}</text>')
+        parts.append(f'<text x="{at(mark):.1f}" y="32" text-anchor="{anchor}">{text}</text>')
     label = f"deviation {share:.2g} times the bound" if line.bound else f"{line.deviation:g} contradictions"
-    return f'<svg viewBox="0 0 440 34" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    return f'<svg viewBox="0 0 440 36" role="img" aria-label="{label}">{"".join(parts)}</svg>'

@@ -27,7 +27,7 @@ header { display: flex; justify-content: space-between; gap: .8rem; align-items:
 math mtext { font-family: system-ui, sans-serif; font-size: .92em }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .1rem .8rem; margin: .5rem 0 0;
   font-size: .88rem } dd { margin: 0 } .number { font-variant-numeric: tabular-nums }
-svg { display: block; width: 100%; height: auto; margin: .5rem 0 0 } svg text { fill: var(--soft); font-size: 11px }
+svg { display: block; width: 100%; height: auto; margin: .5rem 0 0 } svg text { fill: var(--soft); font-size: 13px }
 figure { margin: .6rem 0 0 } figcaption { font-size: .82rem }
 [hidden] { display: none !important }
 @media print { :root { --ink: #000; --soft: #444; --paper: #fff; --card: #fff; --line: #999; --good: #055d37;
