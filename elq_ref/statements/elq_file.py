@@ -133,13 +133,13 @@ def _rows(layer: Layer, tensors: _Tensors) -> list[list[int]]:
 
 
 def fields(row_bytes: list[int], outputs: int, length: int, bits: int) -> list[list[int]]:
-    """Codes [o][k] of rows that start at a byte, `bits` a code from the least significant bit on."""
+    """Codes [o][k] of rows that start at a byte, `bits` a code from the lowest bit on; 2: a field 10."""
     per_row = -(-length * bits // 8)
     meaning = {(1, 0): 1, (1, 1): -1, (2, 0b01): 1, (2, 0b00): 0, (2, 0b11): -1}
     rows = []
     for o in range(outputs):
         whole = sum(byte << 8 * k for k, byte in enumerate(row_bytes[o * per_row : (o + 1) * per_row]))
-        rows.append([meaning[bits, whole >> bits * k & (1 << bits) - 1] for k in range(length)])
+        rows.append([meaning.get((bits, whole >> bits * k & (1 << bits) - 1), 2) for k in range(length)])
         if whole >> bits * length:
             raise ValueError("bits are set behind the last code of a row")
     return rows

@@ -176,7 +176,7 @@ def _operations() -> Line:
         ops |= {layer.op for layer in case.file.layers}
     return seen.line(
         "packed every operation on real numbers",
-        "y_o = scale_o alpha_o sum w x + bias_o; max, mean, zeros, steps, order",
+        "y_o = scale_o alpha_o sum w x + bias_o; the largest, the mean, zeros, steps, the order",
         f"interpret in float64 against loops over fractions, {len(ops)} operations, {seen.count:,} values",
         1e-11,
         "roundings of a small network, 1e5 eps, relative to 1 + |y|",

@@ -70,7 +70,7 @@ def _nodes() -> Iterator[Line]:
     )
     yield chosen.line(
         "integers what moves or chooses",
-        "max, max(x, 0), zeros around x, every k-th, the order (C, H, W)",
+        "max(x_1, .., x_N), max(x, 0), zeros around x, one in k, the order (C, H, W)",
         f"{{count}} values of {', '.join(sorted(ops))} on int8 against loops",
     )
 

@@ -56,9 +56,8 @@ def mathml(text: str) -> str:
 
     def close(text: str = "") -> None:
         if inside:
-            pieces.append(f'<math displaystyle="true">{_joined(inside)}</math>{text}')
-        elif text:
-            pieces.append(text)
+            pieces.append(f'<math displaystyle="true">{_joined(inside)}</math>')
+        pieces[-1:] = [f"{piece}{text}" for piece in pieces[-1:]]
         inside.clear()
 
     for item in _Parser(text).items(""):
@@ -209,8 +208,8 @@ class _Parser:
         if not self.look():
             raise ValueError(f"the equation {self.text!r} divides by nothing")
         below = self.item()
-        xml = f"<mfrac><mrow>{above.inner or above.xml}</mrow><mrow>{below.inner or below.xml}</mrow></mfrac>"
-        return _Item("operand", xml)
+        parts = "".join(f"<mrow>{part.inner or _joined([part])}</mrow>" for part in (above, below))
+        return _Item("operand", f"<mfrac>{parts}</mfrac>")
 
 
 def _symbol(word: str) -> str:
@@ -234,7 +233,8 @@ def _hat(xml: str) -> str:
 
 def _joined(items: list[_Item]) -> str:
     """The items side by side, words that follow each other as one text."""
-    out, words = [], []
+    out: list[str] = []
+    words: list[str] = []
     for item in [*items, _Item("sign", "")]:
         if item.kind == "text":
             words.append(item.xml)
