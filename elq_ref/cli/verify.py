@@ -14,6 +14,7 @@ import numpy as np
 from .. import checkpoint, datasets, models
 from ..checkpoint import Checkpoint
 from ..datasets import Dataset
+from ..files import check_target
 from ..statements import Line, Subject, statements
 from ..statements.subject import random_pictures
 from .networks import open_network
@@ -45,6 +46,8 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> Result:
     draw = _painter() if args.plot else None
+    if args.report:
+        check_target(Path(args.report) / "index.html")
     subject = _subject(args)
     started = time.perf_counter()
     lines = list(statements(subject))
