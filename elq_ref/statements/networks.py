@@ -127,7 +127,7 @@ def every_op(seed: int, levels: str) -> PackedNetwork:
             node(rng, "conv", "conv3", "relu1", "float", (4, 4, 1, 1)),
             Node("add", "sum", ("conv2", "conv3")),
             Node("relu", "relu2", ("sum",)),
-            Node("add", "twice", ("relu2", "relu1")),
+            Node("add", "twice", ("relu2", "sum")),  # so that the ReLU goes into no clamp
             Node("scale_shift", "norm", ("twice",), scale=arrays[0], bias=arrays[1]),
             Node("max_pool", "largest", ("norm",), {"kernel": (2, 3), "stride": (2, 1)}),
             Node("relu", "relu3", ("largest",)),
