@@ -151,7 +151,7 @@ def _near() -> Line:
                     seen.see(float(y), float(real), float(HALF + m / 2 + Fraction(1, 4)))
     return seen.line(
         "integers how near a requantization is",
-        "|y - (m sum + B / s_out)| <= 1/2 + m/2 + 1/4",
+        "|y - (m sum w x + B / s_out)| <= 1/2 + m/2 + 1/4",
         f"{seen.count:,} sums of every channel with the constants of its file, against fractions",
         1.0,
         "1/2: its rounding; m/2: that of b; 1/4: that of q; in units of all three",
@@ -214,7 +214,7 @@ def _results() -> Iterator[Line]:
     )
     yield raws.line(
         "integers raw and logits",
-        "raw_o = acc_o, b_o in a constant channel, >= 0 behind a ReLU, int8 where there is no sum; logit = factor raw",
+        "raw_o = acc_o, b_o in a constant channel, >= 0 behind a ReLU, int8 where none is summed; logit = factor raw",
         "{count} numbers of networks that end in sums, constants, a ReLU, a mean and an addition, against loops",
     )
 

@@ -20,7 +20,9 @@ class Chart:
         y: tuple[float, float],
         labels: tuple[str, str],
         logs: tuple[bool, bool] = (False, False),
+        legend: str = "right",
     ) -> None:
+        self.legend = f'x="{LEFT + 6}"' if legend == "left" else f'x="{WIDTH - RIGHT - 4}" text-anchor="end"'
         self.limits, self.logs = (x, y), logs
         self.parts: list[str] = []
         self.notes: list[str] = []
@@ -61,11 +63,9 @@ class Chart:
         self.parts.append(f'<line {ends} stroke="{colour}" stroke-dasharray="2 3"/>')
 
     def note(self, text: str, colour: str = SOFT) -> None:
-        """A line of the legend."""
+        """A line of the legend, at the top, on the side that `legend` says."""
         y = TOP + 14 + 16 * len(self.notes)
-        self.notes.append(
-            f'<text x="{WIDTH - RIGHT - 4}" y="{y}" text-anchor="end" style="fill:{colour}">{html.escape(text)}</text>'
-        )
+        self.notes.append(f'<text {self.legend} y="{y}" style="fill:{colour}">{html.escape(text)}</text>')
 
     def svg(self, title: str) -> str:
         """The plot as an element, which says `title` to who cannot see it."""

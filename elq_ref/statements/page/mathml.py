@@ -241,7 +241,7 @@ def _joined(items: list[_Item]) -> str:
             continue
         if words:
             spaces = " ".join(words)
-            before, after = ("&#xA0;" if near else "" for near in (out, item.xml))
+            before, after = ("&#xA0;" if near else "" for near in (out, item.xml and item.xml not in _STOPS))
             out.append(f"<mtext>{before}{spaces}{after}</mtext>")
             words = []
         space = '<mspace width="0.17em"/>' if item.kind == "named" else ""

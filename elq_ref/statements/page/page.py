@@ -87,7 +87,7 @@ def _card(line: Line, number: int, folder: Path, own: bool) -> Iterator[str]:
     verdict = '<span class="good">holds</span>' if line.holds else '<span class="bad">FAILS</span>'
     name = html.escape(line.statement.partition(" ")[2])
     yield f'<article id="s{number}"{"" if line.holds else " class=" + chr(34) + "fails" + chr(34)}>'
-    name = name[:1].upper() + name[1:] if name[1:2].isalpha() else name
+    name = name[:1].upper() + name[1:] if name[1:2].isalpha() or name.startswith("a ") else name
     yield f"<header><h3>{name}</h3>{verdict}</header>"
     yield f'<div class="math">{mathml(line.equation)}</div><p class="small">{html.escape(line.ways)}</p>'
     yield _bar(line)

@@ -33,7 +33,7 @@ def _remainder() -> Chart:
     d = [b - a for a, b in zip(w, quantized(w, "ternary"), strict=True)]
     t = [2.0**-k for k in range(14, -1, -1)]
     rest = [abs(taylor.remainder(subject, w, d, x)) for x in t]
-    chart = Chart((t[0], 1), (1e-10, 1), ("t", "remainder"), logs=(True, True))
+    chart = Chart((t[0], 1), (1e-10, 1), ("t", "remainder"), (True, True), "left")
     chart.line(t, [rest[4] * (x / t[4]) ** 2 for x in t], SOFT, dashed=True)
     chart.dots(t, rest)
     chart.note("dashed: slope 2")
@@ -98,7 +98,7 @@ def _bands() -> Chart:
 def _tails() -> Chart:
     w = np.linspace(-2, 2, 81)
     one, free = np.ones(1), np.ones(81, bool)
-    chart = Chart((-2, 2), (-2, 2), ("w / alpha before", "w / alpha after"))
+    chart = Chart((-2, 2), (-2, 2), ("w / alpha before", "w / alpha after"), legend="left")
     for tail, colour in (("last", SOFT), ("pull", BLUE), ("clip", RED)):
         chart.line(w.tolist(), draw_in(w, one, free, tail_share(tail, 0.3)).tolist(), colour, dashed=tail == "last")
         chart.note({"pull": "pull, rate 0.3"}.get(tail, tail), colour)
@@ -109,7 +109,7 @@ def _rounding() -> Chart:
     """The staircase of a requantization, and the line that it stands for."""
     m = 0.21
     sums = range(-40, 41)
-    chart = Chart((-40, 40), (-10, 10), ("acc", "y"))
+    chart = Chart((-40, 40), (-10, 10), ("acc", "y"), legend="left")
     chart.line([-40, 40], [-40 * m, 40 * m], SOFT, dashed=True)
     e = math.frexp(m)[1]
     q = math.floor(m / 2.0**e * 2**31 + 0.5)

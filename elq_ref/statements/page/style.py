@@ -33,7 +33,7 @@ figure { margin: .6rem 0 0 } figcaption { font-size: .82rem }
 @media print { :root { --ink: #000; --soft: #444; --paper: #fff; --card: #fff; --line: #999; --good: #055d37;
   --bad: #900; --blue: #00557f; --red: #a04600; --band: #eee0a8; color-scheme: light }
   nav { display: none } body { font-size: 10pt; max-width: none; padding: 0 } h2 { break-after: avoid }
-  .cards { display: block } article { break-inside: avoid; margin-bottom: .5rem } }
+  .cards { display: block; columns: 2; column-gap: .6rem } article { break-inside: avoid; margin-bottom: .6rem } }
 """
 
 SCRIPT = """
