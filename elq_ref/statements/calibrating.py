@@ -9,9 +9,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..deploy.calibration import RULES, Histogram, calibrate, histograms, scale
+from ..deploy.calibration import RULES, Histogram, calibrate, histograms, scale, value_errors
 from . import loops
 from .folding import fractions
+from .integers import of_picture
 from .line import Compared, Counted, Line
 from .networks import cases
 
@@ -46,6 +47,7 @@ def lines() -> Iterator[Line]:
         "rounding of sums of 4,096 terms, relative",
     )
     yield _network()
+    yield _errors()
 
 
 def samples() -> Iterator[np.ndarray]:
@@ -138,3 +140,38 @@ def _network() -> Line:
         50.0,
         "roundings of a float32 value, in units of 2^-24",
     )
+
+
+def _errors() -> Line:
+    """The ratios that `elq calibrate` prints, from values in fractions and int8 by loops."""
+    seen = Compared()
+    for case in cases()[:4]:
+        sums: dict[str, list[float]] = {}
+        for picture, real in zip(case.pictures, case.network.metadata.normalization.apply(case.pictures), strict=True):
+            exact = loops.real_values(case.file, fractions(real))
+            whole, raw = loops.integer_values(case.file, of_picture(case.file, picture))
+            for name, step in case.int8.scales.items():
+                for v, q in zip(map(float, loops.flat(exact[name])), loops.flat(whole[name]), strict=True):
+                    steps = math.floor(v / step + 0.5)
+                    own, beyond = v - step * loops.clamp(steps, -128), float(not -128 <= steps <= 127)
+                    _add_to(sums, name, [v**2, own**2, (v - step * q) ** 2, beyond, 1.0])
+            logits = [float(f) * v for f, v in zip(case.file.factor, raw, strict=True)]
+            for v, logit in zip(map(float, exact[case.file.text["output"]]), logits, strict=True):
+                _add_to(sums, "logits", [v**2, 0.0, (v - logit) ** 2, 0.0, 1.0])
+        for row in value_errors(case.network, case.pictures):
+            signal, own, total, beyond, count = sums[row.name]
+            for got, noise in ((row.own, own), (row.total, total)):
+                if got is not None or noise > 0:
+                    seen.see(np.nan if got is None else got, 10 * math.log10(signal / noise))
+            seen.see(row.saturated, beyond / count)
+    return seen.line(
+        "integers the error that int8 adds",
+        "10 log(sum x^2 / sum (x - s x_8)^2), of x rounded and of the network's x_8; the share beyond -128 .. 127",
+        f"{seen.count} ratios in dB and shares of every value and of the logits against loops",
+        1e-4,
+        "float32 values, whose rounding the differences hold, relative to 1 + |dB|",
+    )
+
+
+def _add_to(sums: dict[str, list[float]], name: str, row: list[float]) -> None:
+    sums[name] = [a + b for a, b in zip(sums.get(name, [0.0] * len(row)), row, strict=True)]

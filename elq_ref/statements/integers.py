@@ -20,6 +20,7 @@ from ..runtime.packed import PackedNetwork
 from ..runtime.session import Session
 from . import loops
 from .deriving import nearest, scaled_sums, shapes, worths
+from .elq_file import ElqFile, Value
 from .line import Compared, Counted, Line
 from .networks import cases, network, node
 
@@ -192,16 +193,19 @@ def _pick(channel: int, name: str) -> Node:
     return Node("conv", name, ("input",), attributes, weight, one, np.zeros(1, np.float32))
 
 
+def of_picture(file: ElqFile, picture: np.ndarray) -> Value:
+    """The int8 input of a uint8 picture, by the file's table."""
+    channels = zip(file.table, picture.tolist(), strict=True)
+    return [loops.each(table.__getitem__, channel) for table, channel in channels]
+
+
 def _results() -> Iterator[Line]:
     """Whole networks: every value, raw and logits."""
     whole, raws = Counted(), Counted()
     for case in cases():
         got = interpret_int8(case.int8, case.pictures)
-        for number, picture in enumerate(case.pictures.tolist()):
-            x = [
-                loops.each(table.__getitem__, channel) for table, channel in zip(case.file.table, picture, strict=True)
-            ]
-            known, raw = loops.integer_values(case.file, x)
+        for number, picture in enumerate(case.pictures):
+            known, raw = loops.integer_values(case.file, of_picture(case.file, picture))
             for name, value in known.items():
                 whole.see(got.values[name][number], value)
             raws.see(got.raw[number], raw)

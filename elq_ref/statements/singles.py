@@ -10,6 +10,7 @@ import numpy as np
 from ..elq.gradients import Pass, objective
 from ..elq.levels import dequantize, nearest_codes, nearest_level, scale, scale_slope
 from ..elq.plan import Plan
+from ..kernels import numpy_ops
 from .arrays import adversarial
 from .line import Compared, Counted, Line
 from .subject import LEVEL_SET
@@ -64,7 +65,7 @@ def _nothing(weights: object) -> Pass:
 
 
 def _sweep() -> Line:
-    """The kernel that training quantizes with, in both precisions, where it is C, C."""
+    """The kernel that training quantizes with, in both precisions, and the one without C."""
     seen = Counted()
     for dtype in (np.float32, np.float64):
         for w in adversarial().values():
@@ -77,6 +78,7 @@ def _sweep() -> Line:
                     rows = zip(w, np.broadcast_to(alpha, (len(w), 1))[:, 0], strict=True)
                     wanted = np.array([[_level(v, a, levels) for v in row] for row, a in rows], dtype).view(kind)
                     seen.see(nearest_level(w, alpha, levels).view(kind), wanted)
+                    seen.see(numpy_ops.nearest_level(w, alpha, levels == "ternary").view(kind), wanted)
                     codes = nearest_codes(w, alpha, levels)
                     seen.see(dequantize(codes, alpha).view(kind), wanted)
     return seen.line(

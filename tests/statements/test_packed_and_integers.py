@@ -167,6 +167,13 @@ def larger_scales(right):
     return wrong
 
 
+def half_a_decibel(right):
+    def wrong(*args):
+        return [replace(row, total=None if row.total is None else row.total + 0.5) for row in right(*args)]
+
+    return wrong
+
+
 # (where it is used, its name there, what is done to it, the family, statements that must fail)
 SABOTAGE = [
     (networks, "pack", scaled(1 + 1e-6), folding, ["packed BatchNorm"]),
@@ -197,6 +204,7 @@ SABOTAGE = [
     (calibrating, "Histogram", one_bin_up, calibrating, ["integers calibration, histograms"]),
     (calibrating, "scale", times(1.01), calibrating, ["integers calibration, limits", "integers calibration, least"]),
     (calibrating, "calibrate", larger_scales, calibrating, ["integers calibration of a network"]),
+    (calibrating, "value_errors", half_a_decibel, calibrating, ["integers the error"]),
 ]
 
 

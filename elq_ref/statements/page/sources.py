@@ -287,6 +287,9 @@ integers calibration, limits by count
 integers calibration, least squares
     C | elq_ref/deploy/calibration.py::least_squares
     deploy/test_calibration.py::test_the_scales_that_the_methods_choose
+integers the error that int8 adds
+    C | elq_ref/deploy/calibration.py::value_errors
+    deploy/test_calibration.py::test_the_report_against_the_values_themselves
 integers calibration of a network
     C | elq_ref/deploy/calibration.py::calibrate
     deploy/test_calibration.py::test_histograms_of_a_network_are_those_of_its_values
