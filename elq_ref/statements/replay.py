@@ -42,7 +42,13 @@ CASES = {
         Plan("ternary", a1=0.7, sign="computed", perturbation="positive", tail="clip", sigma2=(0.0,), epochs=(2, 1)),
         SGD(0.1, 0.5, schedule=Schedule("constant", warmup=0.5)),
     ),
-    "assumed": (Plan("ternary", a2=0.01, tail="2alpha", sigma2=(0.2, 0.0), epochs=(1, 1, 1)), SGD(0.1)),
+    "assumed": (Plan("ternary", a2=0.01, tail="2alpha", sigma2=(0.2, 0.0), epochs=(0, 1, 1)), SGD(0.1)),
+    "float": (
+        Plan(
+            "ternary", a1=0.7, a2=0.01, sign="computed", sigma2=(0.2, 0.0), epochs=(1, 1, 1), keep_float=("1.weight",)
+        ),
+        SGD(0.1, 0.9, 0.01),
+    ),
     "moving": (
         Plan(
             "ternary",
@@ -119,18 +125,18 @@ def by_hand(
     pictures = [pair for epoch in range(math.ceil(sum(plan.epochs))) for pair in batches.epoch(epoch)]
     number = 0
     for stage, epochs in enumerate(plan.epochs):
-        if stage:
+        if stage and not plan.keep_float:
             group = ~frozen & _chosen(w, alpha, plan, stage)
             w = np.where(group, _levels(w, alpha, plan), w)
             frozen = frozen | group
             if plan.momentum_at_freeze == "reset":
                 vw = 0 * vw
             vw = np.where(frozen, 0, vw)
-        steps = max(1, math.floor(epochs * len(batches) + 0.5))
+        steps = max(1, math.floor(epochs * len(batches) + 0.5)) if epochs else 0
         for index in range(steps):
             x, labels = pictures[number]
             number += 1
-            w_hat = _levels(w, alpha, plan)
+            w_hat = w if plan.keep_float else _levels(w, alpha, plan)
             loss, gw, gb = _pass(x, labels, w, b)
             hat, hw, hb = _pass(x, labels, w_hat, b)
             d = loss - hat

@@ -188,6 +188,9 @@ _TABLE = f"""
 8 a run replayed by hand, assumed
     C D | {_RUN}
     training/test_golden_run.py::test_free_run_in_float64
+8 a run replayed by hand, float
+    P D | {_RUN}
+    training/test_stages.py::test_keep_float_leaves_a_layer_alone
 8 a run replayed by hand, moving
     C D | {_RUN}
     training/test_stages.py::test_alpha_is_fixed_from_the_start_or_from_the_first_freeze
