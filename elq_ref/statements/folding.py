@@ -117,7 +117,8 @@ def _by_hand(net: Mixed, x: Value) -> Value:
     both = positive(normed(net.bn3, both))
     point = {"dilation": (1, 1), "padding": (0, 0), "stride": (1, 1), "groups": 1}
     read_twice = weighted(net.conv4, normed(net.bn5, normed(net.bn4, weighted(net.conv3, both, **point))), **point)
-    both = [loops.each(lambda a, b: a + b, a, b) for a, b in zip(read_twice, normed(net.bn6, read_twice), strict=True)]
+    sums = zip(normed(net.bn6, read_twice), both, read_twice, strict=True)
+    both = [loops.each(lambda a, b, c: max(a + b, Fraction(0)) + c, *channels) for channels in sums]
     largest = [
         [[max(c[i][j], c[i][j + 1], c[i + 1][j], c[i + 1][j + 1]) for j in (0, 2)] for i in range(3)] for c in both
     ]

@@ -66,7 +66,7 @@ class Mixed(Module):
         short = ops.pad(ops.subsample(first, 2), (0, 2, 0, 0), (0, 0, 0, 0))  # (6, 4, 4)
         both = ops.relu(self.bn3(ops.add(second, short)))
         read_twice = self.conv4(self.bn5(self.bn4(self.conv3(both))))
-        both = ops.add(read_twice, self.bn6(read_twice))
+        both = ops.add(read_twice, self.bn6(read_twice, both, relu=True))
         pooled = ops.avg_pool(ops.max_pool(both, (2, 2), (1, 2)), (1, 2), (1, 1))  # (6, 3, 1)
         return self.fc2(self.fc1(ops.reshape(pooled, (x.shape[0], -1))))
 
