@@ -1,4 +1,4 @@
-"""elq verify: the statements of the method, each computed two ways."""
+"""elq verify: the statements of the method, of packed networks and of their integers, each computed two ways."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WIDTHS = {
 
 
 def add(commands: Commands) -> None:
-    command = commands.add_parser("verify", help="check the method's statements numerically, in float64")
+    command = commands.add_parser("verify", help="check the method, packed networks and their integers numerically")
     command.add_argument("--model", help="check those about losses on this model instead of a small CNN")
     command.add_argument("--checkpoint", help="its weights (default: random)")
     add_key(command)

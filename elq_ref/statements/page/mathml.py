@@ -47,9 +47,8 @@ def mathml(text: str) -> str:
     that a browser can break the line there. ValueError where a bracket is not closed or a stroke divides nothing.
 
     >>> from elq_ref.statements.page.mathml import mathml
-    >>> print(mathml("y for x^2 = 1"))
-    <math displaystyle="true"><mi>y</mi></math> for <math displaystyle="true"><msup><mi>x</mi><mrow><mn>2</mn></mrow>\
-</msup></math> <math displaystyle="true"><mo>=</mo><mn>1</mn></math>
+    >>> print(mathml("y if a1"))
+    <math displaystyle="true"><mi>y</mi></math> if <math displaystyle="true"><msub><mi>a</mi><mn>1</mn></msub></math>
     """
     pieces: list[str] = []
     inside: list[_Item] = []
