@@ -52,11 +52,6 @@ def parsed(path):
 
 
 @pytest.fixture(scope="module")
-def lines():
-    return list(room.statements())
-
-
-@pytest.fixture(scope="module")
 def page(lines, tmp_path_factory):
     return write_page(lines, tmp_path_factory.mktemp("report") / "new")
 
