@@ -230,7 +230,8 @@ def _at_zero(subject: Subject, rng: np.random.Generator) -> Line:
 def _moving_scale(subject: Subject, rng: np.random.Generator) -> Line:
     """Stage 0 with a scale that follows W: J itself, codes fixed."""
     worst = Compared()
-    for levels, per_channel, norm in itertools.product(LEVEL_SET, (False, True), ("squared", "absolute")):
+    options = ((False, True), ("squared", "absolute")) if subject.plain else ((False,), ("squared",))
+    for levels, per_channel, norm in itertools.product(LEVEL_SET, *options):
         w = subject.weights()
         plan = Plan(levels, a1=A1, a2=A2, sign="computed", gradient="constant", alpha_from="stage0", norm=norm,
                     per_channel=per_channel)  # fmt: skip
