@@ -1,4 +1,4 @@
-"""elq verify: the statements of the method, each computed two ways."""
+"""elq verify: the statements of the method, of packed networks and of their integers, each computed two ways."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from .. import checkpoint, datasets, models
 from ..checkpoint import Checkpoint
 from ..datasets import Dataset
+from ..files import check_target
 from ..statements import Line, Subject, statements
 from ..statements.subject import random_pictures
 from .networks import open_network
@@ -32,27 +33,34 @@ WIDTHS = {
 
 
 def add(commands: Commands) -> None:
-    command = commands.add_parser("verify", help="check the method's statements numerically, in float64")
+    command = commands.add_parser("verify", help="check the method, packed networks and their integers numerically")
     command.add_argument("--model", help="check those about losses on this model instead of a small CNN")
     command.add_argument("--checkpoint", help="its weights (default: random)")
     add_key(command)
     command.add_argument("--data", help="digits, mnist, cifar10, or a path to such a folder (default: noise)")
     command.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
+    command.add_argument("--report", metavar="DIR", help="write a page with every statement, DIR/index.html, too")
     command.add_argument("--plot", metavar="DIR", help="draw plots into DIR, too (needs matplotlib)")
     command.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Result:
     draw = _painter() if args.plot else None
+    if args.report:
+        check_target(Path(args.report) / "index.html")
     subject = _subject(args)
     started = time.perf_counter()
-    lines = sorted(statements(subject), key=lambda line: line.statement.split()[0])
+    lines = list(statements(subject))
     seconds = time.perf_counter() - started
     failed = [line for line in lines if not line.holds]
     files = [str(path) for path in draw(Path(args.plot))] if draw else []
+    if args.report:
+        from ..statements.page import write_page
+
+        files.insert(0, str(write_page(lines, args.report, subject.name if subject else None)))
     summary = f"{len(lines) - len(failed)} of {len(lines)} statements hold ({seconds:.0f} s)"
     text = "\n".join([_table(lines), summary, *(f"does not hold: {line.statement}" for line in failed), *files])
-    result = {"statements": [_entry(line) for line in lines], "failed": len(failed), "pictures": files}
+    result = {"statements": [_entry(line) for line in lines], "failed": len(failed), "files": files}
     return result, text, 1 if failed else 0
 
 
@@ -92,7 +100,7 @@ def _data(args: argparse.Namespace, file: Checkpoint | None = None) -> Dataset:
 
 
 def _entry(line: Line) -> dict[str, Any]:
-    return {**vars(line), "deviation": line.deviation if np.isfinite(line.deviation) else None, "holds": line.holds}
+    return {**vars(line), "holds": line.holds}
 
 
 def _table(lines: list[Line]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..elq.gradients import objective
 from ..elq.plan import Plan
-from .line import EPS, Line, largest
+from .line import EPS, Compared, Line
 from .subject import Subject, quantized, signed_labels
 
 ROUNDING = 1e4 * EPS  # of a loss: thousands of additions of numbers of its own size
@@ -17,7 +17,8 @@ ROUNDING = 1e4 * EPS  # of a loss: thousands of additions of numbers of its own 
 def lines(subject: Subject) -> Iterator[Line]:
     """J >= L(W_hat), when it is an equality, and that it fails below a1 = 1."""
     w = subject.weights()
-    below, gaps, wrong, counter, reported, judged = [], [], 0, 0, [], 0
+    below, reported = Compared(), Compared()
+    gaps, wrong, counter, judged = [], 0, 0, 0
     for levels in ("ternary", "binary"):
         w_hat = quantized(w, levels)
         signs = signed_labels(subject, w, w_hat)
@@ -26,8 +27,9 @@ def lines(subject: Subject) -> Iterator[Line]:
             for a1 in (1.0, 1.5, 3.0):
                 for a2 in (0.0, 1e-3):
                     j, loss_hat, error = at(subject, w, w_hat, labels, Plan(levels, a1=a1, a2=a2, sign="computed"))
-                    below.append((deployed - j) / (1 + abs(j)))
-                    reported.append(abs(loss_hat - deployed) / (1 + deployed))
+                    excess = max(0.0, (deployed - j) / (1 + abs(j)))
+                    below.judge(np.array([j]), np.array([deployed]), np.array([excess]))
+                    reported.see(loss_hat, deployed)
                     equal = a2 * error == 0 and a1 == 1 and sign < 0
                     wrong += (abs(j - deployed) <= ROUNDING * (1 + j)) != equal
                     judged += 1
@@ -39,19 +41,17 @@ def lines(subject: Subject) -> Iterator[Line]:
         j, loss_hat, _ = at(subject, w_hat, w_hat, subject.labels, Plan(levels, a1=3.0, a2=1.0, sign="computed"))
         wrong += j != loss_hat
     where = f"on {subject.name}"
-    yield Line(
+    yield reported.line(
         "1 L(W_hat) is that of the deployed network",
-        "L(W_hat)",
+        "L(W_hat) = L of the network that holds W_hat",
         f"the pass at W_hat against a separately materialised network, {where}",
-        largest(reported),
         ROUNDING,
         "rounding of a loss, 1e4 eps",
     )
-    yield Line(
+    yield below.line(
         "1 the objective bounds the deployed loss",
         "J(W) >= L(W_hat) for a1 >= 1",
         f"J against L(W_hat) of a separately materialised network, {judged} cases, {where}",
-        max(0.0, largest(below)),
         ROUNDING,
         "rounding of a loss, 1e4 eps",
     )

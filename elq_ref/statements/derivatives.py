@@ -6,6 +6,7 @@ L(W), L(W_hat); g at W, which two of them hold, is an argument of these function
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,8 +16,8 @@ import numpy as np
 from ..elq.gradients import Objective, objective
 from ..elq.levels import scale_slope
 from ..elq.plan import Plan
-from .line import Line, largest, relative
-from .subject import Subject, quantized, signed_labels
+from .line import Compared, Line, largest
+from .subject import LEVEL_SET, Subject, closest, quantized, signed_labels
 
 MODES = {
     "constant": "L + a1 |L(W) - L(W_hat0)| + a2 E",
@@ -93,8 +94,8 @@ def lines(subject: Subject) -> Iterator[Line]:
     if not subject.plain:
         subject = subject.some(min(len(subject.x), 4))
     rng = np.random.default_rng(1)
-    worst: dict[str, list[float]] = {mode: [] for mode in MODES}
-    shared: list[float] = []
+    worst = {mode: Compared() for mode in MODES}
+    shared = Compared()
     frozen: list[float] = []
     signs = set()
     judged = []
@@ -110,7 +111,7 @@ def lines(subject: Subject) -> Iterator[Line]:
                 continue
             for plan, at in seen:
                 want = numeric(point, plan, layer, index, *found)
-                worst[plan.gradient].append(relative(at.weights[layer][index], want))
+                worst[plan.gradient].see(at.weights[layer][index], want)
         for position, (name, array) in enumerate(subject.shared().items()):
             index = tuple(int(rng.integers(0, n)) for n in array.shape)
             found = point.around(name, index)
@@ -118,24 +119,22 @@ def lines(subject: Subject) -> Iterator[Line]:
             if found is None:
                 continue
             for plan, at in seen:
-                shared.append(relative(at.shared[position][index], numeric_shared(plan, *found)))
+                shared.see(at.shared[position][index], numeric_shared(plan, *found))
     where = f"ternary and binary, s = {' and '.join(sorted(signs))}, half frozen, both norms of E, {subject.name}"
     if np.mean(judged) < 0.5:
-        worst = {mode: [np.inf] for mode in MODES}  # too few coordinates without a kink: nothing was verified
+        worst = {mode: Compared() for mode in MODES}  # too few coordinates without a kink: nothing was verified
     for mode, equation in MODES.items():
-        yield Line(
+        yield worst[mode].line(
             f"5 gradient {mode}",
             equation,
-            f"{len(worst[mode])} central differences, {where}",
-            largest(worst[mode]),
+            f"{worst[mode].count} central differences, {where}",
             BOUND,
             WHY,
         )
-    yield Line(
+    yield shared.line(
         "5 shared parameters",
         "(1 + a1 s) dL(W) - a1 s dL(W_hat) = dJ, W and W_hat fixed",
         f"biases and BatchNorm, every mode, against central differences of J, {where}",
-        largest(shared),
         BOUND,
         WHY,
     )
@@ -209,19 +208,20 @@ def _at_zero(subject: Subject, rng: np.random.Generator) -> Line:
     w_hat = quantized(subject.weights(), "ternary")
     point = Point(subject, "ternary", subject.labels, w_hat, w_hat, [np.zeros(a.shape, bool) for a in w_hat])
     seen = [(plan, point.seen(plan)) for plan in point.plans() if plan.perturbation == "abs"]
-    worst: list[float] = []
+    worst = Compared()
     for layer, name in enumerate(subject.net.quantizable()):
         index = tuple(int(rng.integers(0, n)) for n in w_hat[layer].shape)
         found = point.around(name, index)
         if found is None:
             continue
         for plan, at in seen:
-            worst.append(relative(at.weights[layer][index], numeric(point, plan, layer, index, *found)))
-    return Line(
+            worst.see(at.weights[layer][index], numeric(point, plan, layer, index, *found))
+    for _, at in seen:
+        worst.see(at.sign, 0.0)
+    return worst.line(
         "5 s = 0",
         "L(W) = L(W_hat): s = 0, the gradient is dL/dW",
         f"W = W_hat, every mode against central differences of its function, {subject.name}",
-        max(largest(worst), *(abs(at.sign) for _, at in seen)),
         1e-4,
         "f'' h / 2 at the kink of |.|, h = 1e-5",
     )
@@ -229,15 +229,15 @@ def _at_zero(subject: Subject, rng: np.random.Generator) -> Line:
 
 def _moving_scale(subject: Subject, rng: np.random.Generator) -> Line:
     """Stage 0 with a scale that follows W: J itself, codes fixed."""
-    worst = []
-    for levels in ("ternary", "binary"):
-        w, plan = (
-            subject.weights(),
-            Plan(levels, a1=A1, a2=A2, sign="computed", gradient="constant", alpha_from="stage0"),
-        )
-        w_hat = quantized(w, levels)
+    worst = Compared()
+    options = ((False, True), ("squared", "absolute")) if subject.plain else ((False,), ("squared",))
+    for levels, per_channel, norm in itertools.product(LEVEL_SET, *options):
+        w = subject.weights()
+        plan = Plan(levels, a1=A1, a2=A2, sign="computed", gradient="constant", alpha_from="stage0", norm=norm,
+                    per_channel=per_channel)  # fmt: skip
+        w_hat = [closest(a, _scale(a, plan), levels) for a in w]
         codes = [np.sign(b) for b in w_hat]
-        slopes = [scale_slope(a, levels) for a in w]
+        slopes = [scale_slope(a, levels, per_channel=per_channel) for a in w]
         seen = objective(subject.forward, w, w_hat, plan, slopes=slopes)
         for layer in range(min(len(w), 3)):
             index = tuple(int(rng.integers(0, n)) for n in w[layer].shape)
@@ -245,30 +245,29 @@ def _moving_scale(subject: Subject, rng: np.random.Generator) -> Line:
             for h in (1e-5, -1e-5):
                 near = [a.copy() for a in w]
                 near[layer][index] += h
-                hats = [c * _scale(a, levels) for a, c in zip(near, codes, strict=True)]
+                hats = [c * _scale(a, plan) for a, c in zip(near, codes, strict=True)]
                 loss, hat = (subject.loss(subject.parameters(x)) for x in (near, hats))
-                values.append(
-                    loss
-                    + A1 * abs(loss - hat)
-                    + A2 * sum(np.sum((a - b) ** 2) for a, b in zip(near, hats, strict=True))
-                )
-            want = (values[0] - values[1]) / 2e-5
-            worst.append(relative(seen.weights[layer][index], want))
+                power = 2 if norm == "squared" else 1
+                error = sum(float(np.sum(np.abs(a - b) ** power)) for a, b in zip(near, hats, strict=True))
+                values.append(loss + A1 * abs(loss - hat) + A2 * error)
+            worst.see(seen.weights[layer][index], (values[0] - values[1]) / 2e-5)
     bound, why = (
         (BOUND, WHY)
         if subject.plain
         else (1e-3, "h = 1e-5 crosses kinks of single units, each a small share of the gradient")
     )
-    return Line(
+    return worst.line(
         "5 a scale that follows W",
         "dJ/dW through alpha(W): - a1 s <ghat, c> dalpha/dW - 2 a2 <W - W_hat, c> dalpha/dW",
-        f"mode constant against central differences of J itself, codes fixed, {subject.name}",
-        largest(worst),
+        f"mode constant against central differences of J, an alpha a layer or a channel, codes fixed, {subject.name}",
         bound,
         why,
     )
 
 
-def _scale(w: np.ndarray, levels: str) -> float:
-    size = np.abs(w)
-    return float(size.mean() + (0.05 * size.max() if levels == "ternary" else 0))
+def _scale(w: np.ndarray, plan: Plan) -> np.ndarray:
+    """alpha, with all axes of w."""
+    rows = np.abs(w).reshape(len(w) if plan.per_channel else 1, -1)
+    alpha = rows.mean(1) + (0.05 * rows.max(1) if plan.levels == "ternary" else 0)
+    scales: np.ndarray = alpha.reshape(-1, *(1,) * (w.ndim - 1))
+    return scales

@@ -13,7 +13,7 @@ from ..nn import Module
 from ..training.sgd import SGD
 from ..training.stages import freeze, quantize
 from ..training.state import State
-from .line import EPS, Line, largest
+from .line import EPS, TINY, Compared, Line
 from .partitions import same_bits
 from .subject import LEVEL_SET, Doubles, SmoothCNN, Subject, closest, plain_conv
 
@@ -24,7 +24,7 @@ class _Watch:
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.wrong = dict.fromkeys(("bits", "grow", "momentum", "w_hat", "loss", "levels", "rises"), 0)
-        self.errors: list[float] = []
+        self.errors = Compared()
         self.freezes = 0
         self.seen: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -53,8 +53,7 @@ class _Watch:
         group = math.fsum(v for n, a in state.weights.items() for v in squares((w[n] - before[n])[a.frozen & free[n]]))
         left = math.fsum(v for n, a in state.weights.items() for v in squares((a.w - after[n])[~a.frozen]))
         self.wrong["rises"] += new > old
-        size = max(old, np.finfo(float).tiny)
-        self.errors += [abs(new - left) / size, abs(old - group - new) / size]
+        self.errors.see([new, old - group], [left, new], max(old, TINY))
 
     def deployed(self, state: State) -> float:
         """L(W_hat) of a materialised network."""
@@ -76,14 +75,14 @@ def lines(subject: Subject) -> Iterator[Line]:
     """A short ternary and a short binary run, watched."""
     watch = _Watch(subject)
     batches = Doubles(subject.dataset, max(2, len(subject.dataset) // 2))
-    averages = []
+    averages = Compared()
     for levels in LEVEL_SET:
         plan = Plan(levels, sign="computed", a1=0.8, a2=1e-3, sigma2=(0.3, 0.1, 0.0), epochs=(1.5, 1.0, 1.0, 1.0))
         net = copy.deepcopy(subject.net)
         watch.seen = {}
         for step in quantize(net, batches, plan, SGD(0.01, weight_decay=1e-2, nesterov=levels == "binary")):
             if step.step == 1 and subject.plain:
-                averages.append(_averages(subject, batches, net, levels))
+                _averages(averages, subject, batches, net, levels)
             watch.step(step.state)
             if step.ends_stage and not step.state.done:
                 watch.freeze(step.state)
@@ -96,7 +95,12 @@ def lines(subject: Subject) -> Iterator[Line]:
             "W <- W - lr v on the free weights only",
             "frozen bits before and after every step, momentum and weight decay on",
         ),
-        ("grow", "6 the frozen set only grows", "frozen(k) in frozen(k+1)", "weights that were frozen and are not"),
+        (
+            "grow",
+            "6 the frozen set only grows",
+            "frozen(k) within frozen(k + 1)",
+            "weights that were frozen and are not",
+        ),
         ("momentum", "6 frozen weights have no momentum", "v = 0 where frozen", "momenta that are not 0"),
         (
             "w_hat",
@@ -114,31 +118,30 @@ def lines(subject: Subject) -> Iterator[Line]:
         ("rises", "7 E never rises at a freeze", "E(after) <= E(before)", "freezes that raised E"),
     ):
         yield Line(statement, equation, f"{ways}, {where}", float(watch.wrong[key]), 0.0, "a count")
-    yield Line(
+    yield watch.errors.line(
         "7 only free weights contribute to E",
-        "E = sum over free (w - W_hat)^2; a freeze takes away its group's part",
+        "E = sum_{free} (w - W_hat)^2; a freeze takes away its group's part",
         f"exact sums over all, over the free and over the group, {where}",
-        largest(watch.errors),
         8 * EPS,
         "rounding of exact sums, relative",
     )
-    if averages:
-        yield Line(
-            "running averages follow W_hat",
+    if averages.count:
+        yield averages.line(
+            "8 running averages follow W_hat",
             "running <- 0.9 running + 0.1 (statistics of the pass at W_hat)",
             "BatchNorm after one step against plain NumPy on the quantized convolution",
-            largest(averages),
             1e3 * EPS,
             "rounding of a mean",
         )
 
 
-def _averages(subject: Subject, batches: Doubles, net: Module, levels: str) -> float:
-    """Deviation of bn1's running statistics after the first step, which started at mean 0 and variance 1."""
+def _averages(seen: Compared, subject: Subject, batches: Doubles, net: Module, levels: str) -> None:
+    """bn1's running statistics after the first step, which started at mean 0 and variance 1."""
     assert isinstance(net, SmoothCNN)
     x, _ = next(iter(batches.epoch(0)))
     w = subject.weights()[0]
     alpha = np.abs(w).mean() + (0.05 * np.abs(w).max() if levels == "ternary" else 0)
     y = plain_conv(x, closest(w, np.asarray(alpha), levels), 1)
     mean, var = 0.1 * y.mean((0, 2, 3)), 0.9 + 0.1 * y.var((0, 2, 3), ddof=1)
-    return largest([np.abs(net.bn1.running_mean - mean).max(), np.abs(net.bn1.running_var - var).max()])
+    seen.see(net.bn1.running_mean, mean, 1.0)
+    seen.see(net.bn1.running_var, var, 1.0)

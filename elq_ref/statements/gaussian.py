@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 
 from ..elq.levels import scale
-from .line import Line, largest
+from .line import Compared, Line
 from .optimum import search
 
 TOP = 12.0  # phi(12) < 1e-31
@@ -28,6 +28,7 @@ def lines() -> Iterator[Line]:
         abs(alpha - 1.2240),
         5e-5,
         "four digits are given",
+        (alpha, 1.2240),
     )
     yield Line(
         "4 Gaussian weights: optimal threshold",
@@ -36,24 +37,29 @@ def lines() -> Iterator[Line]:
         abs(alpha / 2 / mean - 0.767),
         5e-4,
         "three digits are given",
+        (alpha / 2 / mean, 0.767),
     )
+    conditional = integral(normal, lambda x: x, alpha / 2, TOP) / integral(normal, lambda x: x**0, alpha / 2, TOP)
     yield Line(
         "4 the optimum is a fixed point",
-        "alpha = int_{alpha/2} x phi / int_{alpha/2} phi",
+        "alpha = (int_{alpha/2} x phi(x) dx) / (int_{alpha/2} phi(x) dx)",
         "conditional mean by quadrature against the minimiser",
-        abs(integral(normal, lambda x: x, alpha / 2, TOP) / integral(normal, lambda x: x**0, alpha / 2, TOP) - alpha),
+        abs(conditional - alpha),
         1e-6,
         "the square root of the minimiser's precision, 1e-9, times 30",
+        (conditional, alpha),
     )
     n = 20001
     quantiles = np.array([[NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)]])
+    ours = scale(quantiles, "ternary", "l2").item()
     yield Line(
         "4 the package's optimum on Gaussian weights",
         "scale l2 -> 1.2240 sigma",
         f"scale of {n:,} quantiles against quadrature",
-        abs(scale(quantiles, "ternary", "l2").item() - alpha),
+        abs(ours - alpha),
         1e-3,
         "quantiles stand for the density to O(log n / n), the optimum is flat",
+        (ours, alpha),
     )
     ratio = best_scale(uniform, 1.0) / 2 / integral(uniform, lambda x: x, 0, 1.0)
     yield Line(
@@ -63,18 +69,18 @@ def lines() -> Iterator[Line]:
         abs(ratio - 2 / 3) if ratio < 0.7 < alpha / 2 / mean else np.inf,
         1e-6,
         "precision of the minimiser",
+        (ratio, 2 / 3),
     )
-    deviations = []
+    means = Compared()
     for count in (100, 1000, 10000, 100000):
         rng = np.random.default_rng(count)
         seen = [scale(rng.standard_normal((1, count)), "ternary").item() for _ in range(40)]
-        deviations.append(abs(np.mean(seen) - rule_at(count)) / (np.std(seen, ddof=1) / np.sqrt(len(seen))))
+        means.see(np.mean(seen), rule_at(count), np.std(seen, ddof=1) / np.sqrt(len(seen)))
     curve = ", ".join(f"{rule_at(10**k):.3f}" for k in (2, 3, 4, 5, 6))
-    yield Line(
+    yield means.line(
         "4 the method's scale depends on n",
         f"mean|W| + 0.05 E max|W|: {curve} sigma at n = 1e2 .. 1e6",
         "quadrature of the expected maximum against means over 40 samples, n = 1e2 .. 1e5",
-        largest(deviations),
         5.0,
         "standard errors of the mean",
     )

@@ -9,7 +9,7 @@ import numpy as np
 from ..elq.bands import TAILS, draw_in, partition, tail_share
 from ..elq.levels import dequantize, nearest_codes, scale
 from .arrays import adversarial
-from .line import EPS, Line, largest
+from .line import EPS, TINY, Compared, Line
 from .subject import LEVEL_SET
 
 SIGMAS = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05, 0.0)
@@ -83,11 +83,14 @@ def lines() -> Iterator[Line]:
         ),
     ):
         yield Line(statement, equation, f"{ways}, {many}", float(wrong[key]), 0.0, "a count")
-    yield Line(
+    tails = Compared()
+    for w in adversarial().values():
+        for tail in TAILS:
+            _tail(tails, w, tail)
+    yield tails.line(
         "6 tails are drawn in",
         "w - rate (|w| - alpha) sign(w) beyond alpha, else w",
         "draw_in against a loop over Python numbers, free and frozen",
-        largest(_tail(w, tail) for w in adversarial().values() for tail in TAILS),
         4 * EPS,
         "three roundings, relative",
     )
@@ -108,15 +111,13 @@ def band_of_each(w: np.ndarray, alpha: np.ndarray, sigma2: float, levels: str, t
     return out
 
 
-def _tail(w: np.ndarray, tail: str) -> float:
+def _tail(seen: Compared, w: np.ndarray, tail: str) -> None:
     alpha, rate = scale(w, "ternary"), 0.25
     free = np.arange(w.size).reshape(w.shape) % 3 > 0
     got = draw_in(w, alpha, free, tail_share(tail, rate))
-    worst = []
     for index in np.ndindex(w.shape):
         value, top = float(w[index]), float(alpha[0, 0])
         excess = abs(value) - top
         share = {"pull": rate, "clip": 1.0}.get(tail, 0.0) if free[index] and excess > 0 else 0.0
         want = np.copysign(top, value) if share == 1 else value - share * np.copysign(excess, value)
-        worst.append(abs(got[index] - want) / max(abs(want), np.finfo(float).tiny))
-    return largest(worst)
+        seen.see(got[index], want, max(abs(want), TINY))

@@ -22,22 +22,24 @@ def lines(subject: Subject) -> Iterator[Line]:
     above, half = abs(remainder(subject, w, d, t)), abs(remainder(subject, w, d, t / 2))
     yield Line(
         "2 the first-order remainder has slope 2",
-        "|L(W + tD) - L(W) - t <g, D>| ~ t^2, D = W_hat - W",
+        "|L(W + t D) - L(W) - t <g, D>| ~ t^2, D = W_hat - W",
         f"slope of the remainder on log axes, {window}, against 2, on {subject.name}",
         abs(float(np.log2(above / half)) - 2),
         0.02,
         "the third-order term changes the slope by O(t)",
+        (float(np.log2(above / half)), 2.0),
     )
     h = t if subject.plain else t / 4
     second = (remainder(subject, w, d, t) + remainder(subject, w, d, -t)) / t**2
     curvature = (slope(subject, w, d, h) - slope(subject, w, d, -h)) / (2 * h)
     yield Line(
         "2 its factor is the curvature",
-        "L(W + tD) + L(W - tD) - 2 L(W) = t^2 D'HD",
+        "L(W + t D) + L(W - t D) - 2 L(W) = t^2 D' H D",
         f"losses alone against differences of the gradient, {window}, on {subject.name}",
         abs(second - curvature) / (1 + abs(curvature)),
         0.01,
         "fourth-order term, O(t^2), and rounding of losses, eps / t^2",
+        (second, curvature),
     )
     if subject.plain:
         points = (NODES + 1) / 2
@@ -46,11 +48,12 @@ def lines(subject: Subject) -> Iterator[Line]:
         whole = remainder(subject, w, d, 1.0)
         yield Line(
             "7 the remainder is bounded by ||W_hat - W||^2",
-            "L(W_hat) - L(W) - <g, D> = int (1 - t) D'H(W + tD)D dt <= M/2 ||D||^2",
+            "L(W_hat) - L(W) - <g, D> = int (1 - t) D' H(W + t D) D dt <= M/2 ||D||^2",
             f"losses against quadrature of the curvature along the way, and its maximum M, on {subject.name}",
             max(abs(whole - integral), abs(whole) - max(map(abs, second_order)) / 2) / (1 + abs(whole)),
             1e-3,
             "20 nodes; curvature by differences, O(h^2)",
+            (whole, integral),
         )
 
 

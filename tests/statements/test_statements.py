@@ -18,13 +18,8 @@ from elq_ref.statements import Line, Subject, gaussian, optimum, statements
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def lines() -> list[Line]:
-    return list(statements())
-
-
 def test_every_statement_holds(lines):
-    assert len(lines) > 40
+    assert len(lines) > 80
     assert [line.statement for line in lines if not line.holds] == []
     assert len({line.statement for line in lines}) == len(lines)
 
@@ -142,6 +137,24 @@ def _one_off(right):
     return wrong
 
 
+def _in_float32(right):
+    """Sums that drift."""
+
+    def wrong(w, *args, **kwargs):
+        alpha = right(w, *args, **kwargs)
+        drift = np.cumsum(np.abs(w), dtype=np.float32)[-1] / np.float32(np.abs(w).sum(dtype=np.float64))
+        return (alpha * drift).astype(w.dtype)
+
+    return wrong
+
+
+def _stops(right):
+    def wrong(*args, **kwargs):
+        raise TypeError("no such thing")
+
+    return wrong
+
+
 def _next_float(right):
     return lambda *args: np.nextafter(right(*args), np.inf)
 
@@ -211,6 +224,11 @@ SABOTAGE = [
     ),
     ("optimum", "scale", _times(1.05), ["3 the exact optimum", "3 the exact optimum, many", "3 BWN", "3 scale rules"]),
     ("optimum", "scale_slope", _times(1.01), ["3 d alpha"]),
+    ("singles", "scale", _in_float32, ["3 sums in float64"]),
+    ("singles", "nearest_level", lambda right: lambda *args: -right(*args), ["3 the nearest level in one sweep"]),
+    ("singles", "scale_slope", _times(1.01), ["3 d alpha / dw where"]),
+    ("terms", "objective", _changed(value=lambda v: 1.001 * v), ["1 one term"]),
+    ("terms", "objective", _changed(weights=_scaled_gradients), ["5 one term"]),
     ("gaussian", "normal", _times(1.05), ["4 Gaussian weights: optimal threshold", "4 the method's scale"]),
     ("gaussian", "search", _times(1.001), ["4 Gaussian weights: optimal scale", "4 the optimum is", "4 TWN"]),
     ("gaussian", "scale", _times(1.01), ["4 the package's", "4 the method's scale"]),
@@ -243,9 +261,9 @@ SABOTAGE = [
         ["6 frozen weights in", "6 a freeze leaves W_hat, in", "6 a freeze leaves L", "7 E never"],
     ),
     ("freezes", "closest", _times(1.01), ["7 only free"]),
-    ("freezes", "plain_conv", _times(1.01), ["running averages"]),
+    ("freezes", "plain_conv", _times(1.01), ["8 running averages"]),
     ("SGD", "update", _whole_batch, ["6 frozen weights in", "6 frozen weights have", "6 all weights end"]),
-    ("stages", "running_averages_kept", _keeps_nothing, ["running averages"]),
+    ("stages", "running_averages_kept", _keeps_nothing, ["8 running averages"]),
     ("SGD", "update", _times(1.0001, 0), ["8 a run"]),
 ]
 
@@ -264,13 +282,14 @@ def test_every_check_can_fail(monkeypatch, where, name, sabotage, expected):
 
 
 def _family_of(where: str, expected: str) -> Iterator[Line]:
-    home = {"SGD": "replay" if expected.startswith("8") else "freezes", "stages": "freezes"}.get(where, where)
+    home = {"SGD": "replay" if expected.startswith("8 a run") else "freezes", "stages": "freezes"}.get(where, where)
     family = getattr(room, home)
     return family.lines(Subject.bundled()) if family in room.ON_A_NETWORK else family.lines()
 
 
 def test_every_statement_is_sabotaged(lines):
     starts = [start for *_, expected in SABOTAGE for start in expected]
+    lines = [line for line in lines if line.chapter.isdigit()]  # the others: test_packed_and_integers.py
     assert [line.statement for line in lines if not any(line.statement.startswith(s) for s in starts)] == []
 
 
@@ -278,11 +297,38 @@ def test_the_page_lists_the_statements(lines):
     page = ROOT / "docs" / "verify.md"
     if not page.is_file():
         pytest.skip("docs/ is not here (tests run from an installed copy)")
-    listed = [
-        line.split(" | ")[0].removeprefix("| ") for line in page.read_text().splitlines() if line.startswith("| ")
-    ]
+    section = page.read_text().split("\n## The statements\n")[1].split("\n## ")[0]
+    listed = [line.split(" | ")[0].removeprefix("| ") for line in section.splitlines() if line.startswith("| ")]
     names = sorted(line.statement for line in lines)
     assert sorted(name.replace("\\|", "|") for name in listed[1:]) == names
+
+
+def test_what_stops_a_family_is_a_statement_that_fails(monkeypatch):
+    monkeypatch.setattr(room, "ON_ARRAYS", (room.optimum, room.singles))
+    monkeypatch.setattr(room, "ON_A_NETWORK", ())
+    monkeypatch.setattr(room.optimum, "scale_slope", _stops(room.optimum.scale_slope))
+    lines = list(statements())
+    assert [(line.statement, line.ways) for line in lines if not line.holds] == [
+        ("3 optimum: computed to the end", "TypeError: no such thing")
+    ]
+    assert len(lines) > 3
+
+
+def test_the_pair_that_differs_most_is_kept():
+    seen = room.line.Compared()
+    assert seen.deviation == math.inf
+    seen.see([1.0, 3.0], [1.0, 1.0])
+    seen.see(5.0, 4.0, 2.0)
+    assert (seen.deviation, seen.sides, seen.count) == (1.0, (3.0, 1.0), 3)
+    seen.see([0.0, math.nan], [0.0, 0.0])
+    seen.see(100.0, 0.0)
+    assert math.isnan(seen.deviation)
+    counted = room.line.Counted()
+    assert counted.deviation == math.inf
+    counted.see([1, 2], [1, 3])
+    counted.see([1, 2], [1, 2, 3])
+    counted.see(math.nan, math.nan)
+    assert (counted.wrong, counted.count) == (4, 6)
 
 
 def test_the_command_prints_one_table(capsys):
