@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from importlib import resources
 
 WIDTH = 116
 
@@ -37,7 +38,8 @@ def hexadecimal(words: Iterable[int]) -> Iterable[str]:
     return (f"0x{word:08x}" for word in words)
 
 
-def with_prefix(text: str, name: str) -> str:
-    """A fragment of c/ with `name` in the place of net and NET, without the lines that include other fragments."""
+def fragment(file: str, name: str) -> str:
+    """A file of c/ with `name` in the place of net and NET, without the lines that include other fragments."""
+    text = resources.files(__package__).joinpath("c", file).read_text(encoding="utf-8")
     text = re.sub(r'^#include ".*"\n', "", text, flags=re.M)
-    return re.sub(r"\bNET_", f"{name.upper()}_", re.sub(r"\bnet([_.])", rf"{name}\1", text))
+    return re.sub(r"\bNET_", f"{name.upper()}_", re.sub(r"\bnet([_.])", rf"{name}\1", text)).strip()

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-static uint32_t arena[(NET_ARENA_BYTES + 3) / 4];
+static uint32_t arena[NET_ARENA_BYTES / 4];
 static uint8_t picture[NET_INPUT_BYTES];
 static int32_t raw[NET_CLASSES];
 static uint32_t hashes[NET_LAYERS];
