@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from .forms.form import Form
+from .forms.fields import SIGN, TWOBIT
 from .forms.int8 import INT8
 from .layers import Layer
 
-FORMS = (INT8,)
+FORMS = (TWOBIT, SIGN, INT8)
 TARGETS = ("portable", "m0", "dsp", "neon", "auto")
 PREFERENCES = ("size", "speed")
 
