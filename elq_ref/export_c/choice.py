@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from .forms.form import Form
 from .forms.fields import SIGN, TWOBIT
+from .forms.form import Form
 from .forms.int8 import INT8
+from .forms.lists import LISTS
 from .layers import Layer
 
-FORMS = (TWOBIT, SIGN, INT8)
+FORMS = (TWOBIT, SIGN, LISTS, INT8)
 TARGETS = ("portable", "m0", "dsp", "neon", "auto")
 PREFERENCES = ("size", "speed")
 
