@@ -1,7 +1,7 @@
 /* Reads pictures of NET_INPUT_BYTES bytes each (rows, columns, channels) from standard input; writes for each a line with
  * its class, one with the raw results and one with the hashes of all layers. Ends with 1 where
  * the self-test fails or a picture is cut. */
-#include "net.h"
+#include <@HEADER@>
 
 #include <stdio.h>
 

@@ -1,5 +1,3 @@
-#include "driver.c"
-
 /* What is expected of layer i, read from memory as crc32 reads. */
 static uint32_t wanted(int i, int which) { return *(const volatile uint32_t *)&expected[i][which]; }
 
