@@ -37,6 +37,7 @@ def _fields(rows: np.ndarray, bits: int) -> np.ndarray:
 
 def _form(name: str, levels: tuple[str, ...], bits: int) -> Form:
     title = f"{name} by channel"
+    costs = title if bits == 8 else "codes by channel"
     function = f"depthwise_{name.replace('2-bit', 'twobit')}"
     return Form(
         title,
@@ -45,7 +46,8 @@ def _form(name: str, levels: tuple[str, ...], bits: int) -> Form:
         fits=lambda layer: layer.levels in levels and _one_channel(layer),
         encode=lambda layer: _packed(_fields(weights(layer), bits), bits),
         scratch_bytes=_scratch,
-        cost=lambda layer, target: instructions("by channel", layer, target, layer.o * layer.k),
+        cost=lambda layer, target: instructions(costs, layer, target, layer.o * layer.k),
+        code_bytes=850 if bits == 8 else 1250,
     )
 
 
