@@ -3,6 +3,7 @@
 PackedNetwork with int8 -> layers -> choice of a form for each layer's weights -> planner -> writer -> NAME.h, NAME.c
 """
 
+from .choice import PREFERENCES, TARGETS
 from .export import Export, export_c
 
-__all__ = ["Export", "export_c"]
+__all__ = ["PREFERENCES", "TARGETS", "Export", "export_c"]

@@ -18,10 +18,12 @@ from ..runtime.integer import IntegerNetwork
 from ..runtime.packed import PackedNetwork
 from .choice import PREFERENCES, TARGETS, choose
 from .constants import constants_of
+from .contents import Contents, places
+from .header import header
 from .layers import Layer, layers_of
 from .planner import plan
 from .selftest import constant_crcs, hashes, picture
-from .writer import Contents, header, places, source, testbench, weights
+from .source import source, testbench, weights
 
 KEYWORDS = """
 auto break case char const continue default do double else enum extern float for goto if inline int long
@@ -88,7 +90,7 @@ def export_c(
     constants = [constants_of(layer) for layer in layers]
     expected = None
     if selftest:
-        crcs = constant_crcs(places(layers, made.at), constants, words, int8.factor)
+        crcs = constant_crcs(places(made), constants, words, int8.factor)
         expected = list(zip(crcs, hashes(int8, layers, picture(int8)[None])[0].tolist(), strict=True))
     sha = model_sha256 or hashlib.sha256(to_bytes(network.graph, network.metadata, int8)).hexdigest()
     contents = Contents(
