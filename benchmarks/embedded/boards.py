@@ -1,10 +1,10 @@
-"""Exported C on this machine and on every emulated one: the same bits as Python's int8, or "does not fit" with the bytes.
+"""Exported C on this machine and on every emulated one: the same bits as Python's int8, or how many bytes do not fit.
 
     python -m benchmarks.embedded boards [--short] [-o FILE.txt]
 
 Random small networks (tests/random_nets.py), many to one program, and whole networks: results and the hash of each
-layer's value, the self-test, status codes, unaligned and too small arenas, writes beyond them. --short is for every day:
-200 networks on MANY, 20 elsewhere, and LeNet-5. Exit code 1 if anything differs. A target whose compiler or
+layer's value, the self-test, status codes, unaligned and too small arenas, writes beyond them. --short is for every
+day: 200 networks on MANY, 20 elsewhere, and LeNet-5. Exit code 1 if anything differs. A target whose compiler or
 emulator is not installed is skipped.
 """
 
@@ -28,7 +28,7 @@ from ..result_text import add_output, write_result
 from .whole_networks import ROOT, WHOLE, absent
 
 sys.path.append(str(ROOT / "tests"))
-from random_nets import KINDS, random_network  # noqa: E402
+from random_nets import KINDS, random_network
 
 MANY = ("gcc-sanitized", "aarch64", "m4")
 RANDOM, FEW = 200, 20

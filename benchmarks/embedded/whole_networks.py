@@ -1,6 +1,7 @@
-"""Whole networks on int8 activations for the emulated boards, and pictures for them. Trained: LeNet-5 on the digits (a file
-of examples/) and on MNIST (here, in a minute), ResNet-20 on CIFAR-10 (files of benchmarks/results). With random weights:
-VGG-small and a depthwise-separable network.
+"""Whole networks on int8 activations for the emulated boards, and pictures for them.
+
+Trained: LeNet-5 on the digits (a file of examples/) and on MNIST (here, in a minute), ResNet-20 on CIFAR-10 (files of
+benchmarks/results). With random weights: VGG-small and a depthwise-separable network.
 """
 
 from __future__ import annotations

@@ -47,12 +47,12 @@ class Trial:
 
     def macro(self, name: str) -> int:
         """A number that the header defines."""
-        found = re.search(rf"^#define {self.prefix.upper()}_{name} (\d+)", self._header, re.M)
+        found = re.search(rf"^#define {self.prefix.upper()}_{name} (\d+)", self.header, re.M)
         assert found is not None, name
         return int(found[1])
 
     @cached_property
-    def _header(self) -> str:
+    def header(self) -> str:
         return (self.folder / f"{self.prefix}.h").read_text()
 
     @cached_property
