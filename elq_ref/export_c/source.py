@@ -15,7 +15,7 @@ def source(contents: Contents) -> str:
     """NAME.c"""
     name = contents.name
     parts = [f'/* {name}.c, made by elq export-c: do not edit. See {name}.h. */\n#include "{name}.h"']
-    files = (_fragment(contents, layer) for layer in contents.plan.layers)
+    files = (file for layer in contents.plan.layers for file in _files(contents, layer))
     parts += fragments(["layer.h", *files], name)
     if contents.split:
         extern = (
@@ -96,6 +96,6 @@ def _floats(factor: np.ndarray) -> list[str]:
     return [f"{text if {'.', 'e'} & set(text) else text + '.0'}f" for text in texts]
 
 
-def _fragment(contents: Contents, layer: Layer) -> str:
+def _files(contents: Contents, layer: Layer) -> tuple[str, ...]:
     form = contents.forms[layer.index]
-    return form.fragment if form else f"{layer.op}.c"
+    return form.fragments if form else (f"{layer.op}.c",)

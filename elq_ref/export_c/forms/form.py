@@ -13,13 +13,13 @@ from ..layers import Layer
 class Form(NamedTuple):
     """name: as the layer table says it. function: of C, static void function(const conv_t *layer, const int8_t *x,
     int8_t *y), with a further argument void *scratch where it has `scratch_bytes`: how much it needs at a multiple of
-    4. fragment: the file of c/ that has it. fits: whether it can hold a layer's weights. encode: the words
+    4. fragments: the files of c/ that have it. fits: whether it can hold a layer's weights. encode: the words
     in flash. cost: instructions for a picture on a target, estimated from what was measured.
     """
 
     name: str
     function: str
-    fragment: str
+    fragments: tuple[str, ...]
     fits: Callable[[Layer], bool]
     encode: Callable[[Layer], np.ndarray]
     scratch_bytes: Callable[[Layer], int] | None

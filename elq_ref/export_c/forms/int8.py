@@ -20,7 +20,7 @@ def encode(layer: Layer) -> np.ndarray:
 INT8 = Form(
     "int8",
     "conv_int8",
-    "conv_int8.c",
+    ("conv_int8.c",),
     fits=lambda layer: True,
     encode=encode,
     scratch_bytes=None,
