@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,7 +28,7 @@ from tools.boards.trials import Outcome, Trial, check
 from ..result_text import add_output, write_result
 from .whole_networks import ROOT, WHOLE, absent
 
-sys.path.append(str(ROOT / "tests"))
+sys.path.insert(-1, str(ROOT / "tests"))  # the checkout stays last
 from random_nets import KINDS, random_network
 
 MANY = ("gcc-sanitized", "aarch64", "m4")
@@ -67,6 +68,12 @@ def version(program: str) -> str:
     """The first line that a compiler or an emulator says of itself."""
     done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
     return done.stdout.splitlines()[0]
+
+
+def forms(trials: list[Trial]) -> str:
+    """How many layers have which form of weights."""
+    count = Counter(form for trial in trials for form in trial.forms)
+    return f"{len(trials)} networks: " + ", ".join(f"{form} {count[form]}" for form in sorted(count))
 
 
 def report(here: list[Target], skipped: list[str], found: dict[str, list[Outcome]], columns: list[str]) -> str:
@@ -124,7 +131,11 @@ def main() -> int:
 
         with ThreadPoolExecutor(max(1, len(here))) as threads:
             found = dict(zip(exports, threads.map(on, here), strict=True))
-    text = report(here, skipped, found, names)
+    counts = [
+        f"layers by form of their weights, in {forms(small[:n])}"
+        for n in ((FEW, RANDOM) if options.short else (RANDOM,))
+    ]
+    text = report(here, [*skipped, *counts], found, names)
     print(text)
     figures = {
         name: {
