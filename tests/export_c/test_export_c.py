@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from exported import STRICT, Library, build, compiler, outputs
 from random_nets import random_network
-from runtime_nets import network, random_pictures, small, weighted, with_int8
+from runtime_nets import content_of, decoded, encoded, network, random_pictures, small, weighted, with_int8
 
 from elq_ref.cli import main
 from elq_ref.export_c import export_c
@@ -327,6 +327,23 @@ def test_refusals_write_nothing(net, tmp_path, capsys):
         assert words in err
         assert err.count("\n") == 1
         assert sorted(str(path) for path in tmp_path.rglob("*")) == before, args
+
+
+def test_refusals_name_the_layer(net, tmp_path, capsys):
+    tensors, text = decoded(content_of(net))
+    tensors["b"] = tensors["b"].copy()
+    tensors["b"][0] = (1 << 31) - 1
+    (tmp_path / "net.elq").write_bytes(encoded(tensors, text))
+    code, _, err = command(capsys, tmp_path / "net.elq", "-o", tmp_path / "out", "--name", "kws")
+    assert code == 2
+    assert re.search(r"node 'conv1' in int8: sums of up to \d+, shifted by l = \d+, do not fit 32 bits", err)
+    rng = np.random.default_rng(0)
+    nodes = [Node("flatten", "flat", ("input",)), weighted(rng, "linear", "wide", "flat", "ternary", (2, 65792))]
+    with_int8(network(nodes, (1, 256, 257), 2), rng).save(tmp_path / "net.elq")
+    code, _, err = command(capsys, tmp_path / "net.elq", "-o", tmp_path / "out", "--name", "kws")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "layer 'wide' has a size of 65,792" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["net.elq"]
 
 
 def test_when_the_disk_is_full_no_file_is_there(net, tmp_path, monkeypatch):
