@@ -10,9 +10,10 @@ import numpy as np
 from .forms.fields import SIGN, TWOBIT
 from .forms.form import Form
 from .forms.int8 import INT8
+from .forms.lists import LISTS
 from .layers import Layer
 
-FORMS: tuple[Form, ...] = (TWOBIT, SIGN, INT8)
+FORMS: tuple[Form, ...] = (TWOBIT, SIGN, LISTS, INT8)
 PROCESSORS = ("portable", "m0", "dsp", "neon")
 TARGETS = (*PROCESSORS, "auto")
 PREFERENCES = ("size", "speed")

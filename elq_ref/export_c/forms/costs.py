@@ -8,6 +8,7 @@ from ..layers import Layer
 PER_MAC = {
     "int8": {"m0": 5.9, "portable": 2.5, "dsp": 1.6, "neon": 0.3},
     "2-bit": {"m0": 3.4, "portable": 1.3, "dsp": 1.3, "neon": 0.36},
+    "lists": {"m0": 1.47, "portable": 1.07, "dsp": 1.07, "neon": 0.8},
     "sign": {"m0": 3.4, "portable": 1.3, "dsp": 1.3, "neon": 0.36},
 }
 
