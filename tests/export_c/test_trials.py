@@ -166,3 +166,15 @@ def test_as_many_networks_as_fit_share_a_program(tmp_path, pool):
     assert len(outcome.passed) == 4
     assert sorted(path.name for path in (tmp_path / "host").glob("*.c")) == ["group0.c", "group1.c"]
     assert (tmp_path / "host" / "group0.c").read_text().count("_run, ") == 3
+
+
+def test_code_for_sdot_ends_where_there_is_none_and_the_other_build_runs(tmp_path, pool):
+    sdot, plain = TARGETS["aarch64"], TARGETS["aarch64-a72"]
+    if sdot.missing():
+        pytest.skip(f"aarch64: {', '.join(sdot.missing())} not installed")
+    trial = exported(tmp_path, 1, target="neon")
+    for target in (sdot, plain):
+        outcome = check(target, [trial], tmp_path / target.name, pool)
+        assert (len(outcome.passed), outcome.faults) == (1, [])
+    (fault,) = faults([trial], tmp_path, pool, sdot._replace(emulator=plain.emulator))
+    assert fault.startswith("aarch64: ended with signal 4")
