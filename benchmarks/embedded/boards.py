@@ -38,7 +38,7 @@ PICTURES = 2
 OPTIONS = list(itertools.product(("portable", "m0", "dsp", "neon"), ("speed", "size")))  # targets and preferences
 WANTS = {"m0": "m0", "microbit": "m0", "m4": "dsp", "m7": "dsp", "m33": "dsp", "m55": "dsp"}
 WANTS |= dict.fromkeys(("aarch64", "aarch64-a72", "armv7"), "neon")
-SECONDS = 1200  # for a program under emulation on a busy machine
+SECONDS = 600  # for a program under emulation on a busy machine
 
 
 def random_trials(count: int, folder: Path) -> list[Trial]:
@@ -83,8 +83,9 @@ def report(here: list[Target], skipped: list[str], found: dict[str, list[Outcome
     notes = []
     for target in here:
         small, *whole = found[target.name]
-        total = len(small.passed) + len(small.too_large) + len(small.faults)
-        cell = f"{len(small.passed)} of {total}" + (f", {len(small.too_large)} too large" if small.too_large else "")
+        cell = f"{len(small.passed)} of {small.total}" + (
+            f", {len(small.too_large)} too large" if small.too_large else ""
+        )
         one = {name: "same bits" for outcome in whole for name in outcome.passed}
         one |= {name: "too large" for outcome in whole for name in outcome.too_large}
         one |= {name: "DIFFERS" for outcome in whole if outcome.faults for name in columns if name not in one}
@@ -120,7 +121,7 @@ def main() -> int:
 
         def on(target: Target) -> list[Outcome]:
             count = RANDOM if target.name in many or not options.short else FEW
-            outcomes = [check(target, small[:count], folder / target.name, pool)]
+            outcomes = [check(target, small[:count], folder / target.name, pool, SECONDS)]
             for name, export, trial in whole:
                 if export == exports[target.name]:
                     outcomes.append(check(target, [trial], folder / target.name / name, pool, SECONDS))
