@@ -58,7 +58,7 @@ def main() -> None:
     table = np.array([[row.get(key, 0) for key in keys] for row in rows], float)
     found, _ = nnls(table / np.array(sizes)[:, None], np.ones(len(sizes)))  # the least relative errors
     for key, value in zip(keys, found, strict=True):
-        print(f'    "{key}": {value:.0f},')
+        print(f'    "{key}": {value:.3g},')
     wrong = np.abs(table @ found / sizes - 1)
     print(f"{sizes} bytes; wrong by {wrong.mean():.1%} on the average, {wrong.max():.1%} at most")
 
