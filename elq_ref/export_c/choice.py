@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from .code_size import BYTES
 from .forms.depthwise import INT8_BY_CHANNEL, SIGN_BY_CHANNEL, TWOBIT_BY_CHANNEL
 from .forms.fields import SIGN, TWOBIT
 from .forms.form import Form
@@ -39,12 +40,18 @@ class Option(NamedTuple):
     cost: float
 
 
-def choose(layers: Sequence[Layer], target: str, prefer: str, forms: Sequence[Form] = FORMS) -> dict[int, Chosen]:
+def choose(
+    layers: Sequence[Layer],
+    target: str,
+    prefer: str,
+    forms: Sequence[Form] = FORMS,
+    code: Mapping[str, int] = BYTES,
+) -> dict[int, Chosen]:
     """The form of each conv or linear, by its number.
 
     speed: the fewest instructions on the target, for "auto" the least of their ratios to the fewest, summed over all
-    processors; of equal ones the fewest bytes. size: the fewest bytes of weights and of code together, and of equally
-    large ones the fewest instructions.
+    processors; of equal ones the fewest bytes. size: the fewest bytes of weights and of `code` (by name of a form)
+    together, and of equally large ones the fewest instructions.
     """
     options = {layer.index: options_of(layer, target, forms) for layer in layers if layer.op == "conv"}
     if prefer == "speed":
@@ -58,7 +65,7 @@ def choose(layers: Sequence[Layer], target: str, prefer: str, forms: Sequence[Fo
             if not all(left.values()):
                 continue
             made = {i: min(own, key=lambda option: (len(option.words), option.cost)) for i, own in left.items()}
-            size = sum(4 * len(o.words) for o in made.values()) + sum(form.code_bytes for form in allowed)
+            size = sum(4 * len(o.words) for o in made.values()) + sum(code[form.name] for form in allowed)
             found.append((size, sum(o.cost for o in made.values()), made))
     return {i: option[:2] for i, option in min(found, key=lambda one: one[:2])[2].items()}
 
