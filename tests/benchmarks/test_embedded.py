@@ -1,6 +1,7 @@
 """The counts of exported C under benchmarks/results: the page shows these, and they are as low as was asked for."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,21 @@ def networks():
         elif row := re.match(r"(\w[\w ]*?) +(speed|size|int8) +([\d. ]+)  ", line):
             found[network, row[1], row[2]] = row[3].split()
     return found
+
+
+def test_a_layer_counts_what_was_counted(tmp_path):
+    """Within 1 %, where the compiler is the one that the text names."""
+    sys.path.append(str(ROOT))  # at the end: an elq_ref that is installed goes before the checkout's
+    from benchmarks.embedded import forms
+
+    if forms.KNOWN["m3"].missing():
+        pytest.skip(f"{', '.join(forms.KNOWN['m3'].missing())} not installed")
+    if forms.about("m3") not in (RESULTS / "embedded_forms.txt").read_text().splitlines():
+        pytest.skip("another compiler than that of embedded_forms.txt")
+    measured = forms.measure([LAYER], "m3", tmp_path)
+    assert [figure["form"] for figure in measured] == ["2-bit", "sign", "lists", "int8"]
+    for figure in measured:
+        assert figure["instructions"] / figure["macs"] == pytest.approx(counts()["m3", figure["form"]], rel=0.01)
 
 
 def page():
