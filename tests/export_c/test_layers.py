@@ -83,3 +83,8 @@ def test_layers_read_what_is_computed_before():
     for seed in range(40):
         for one in layers_of(random_network(seed).int8):
             assert all(i < one.index for i in one.operands)
+
+
+def test_a_flatten_that_is_the_output_is_a_layer():
+    found = layers(lambda rng: [Node("flatten", "out", ("input",))], (2, 3, 4), 24)
+    assert [one.op for one in found] == ["input", "flatten", "raw"]
