@@ -16,14 +16,8 @@ from ..graph.nodes import required
 from ..runtime.integer import IntegerNetwork, IntegerNode
 
 LARGEST = (1 << 16) - 1  # of every size and number of terms: the C has 16 bits for it
-IN_PLACE = (
-    "relu",
-    "add",
-    "scale_shift",
-    "max_pool",
-    "avg_pool",
-    "subsample",
-)  # may overwrite an operand, none is larger
+# May write over an operand; none has a larger value.
+IN_PLACE = ("relu", "add", "scale_shift", "max_pool", "avg_pool", "subsample")
 INPUT = "input"
 RAW = "raw"  # not an op of the graph: int8 to int32, where the output is no sum
 
