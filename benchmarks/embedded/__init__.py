@@ -1,0 +1,1 @@
+"""What exported C costs on small processors: instructions, flash, RAM."""
