@@ -136,5 +136,5 @@ setup(
     cmdclass={"build_ext": BuildExt},
     packages=[*find_packages(include=["elq_ref", "elq_ref.*"]), "elq_ref._bundled"],
     package_dir={"elq_ref._bundled": "data"},
-    package_data={"elq_ref._bundled": ["*"], "elq_ref": ["py.typed", "*.pyi"]},
+    package_data={"elq_ref._bundled": ["*"], "elq_ref": ["py.typed", "*.pyi"], "elq_ref.export_c": ["c/*"]},
 )
