@@ -3,7 +3,7 @@
     python -m benchmarks.embedded peer_networks NAME ... [--data-dir DIR]
 
 Writes benchmarks/networks/NAME.elq and NAME.txt with the command and the accuracy. ELQ_DATA or --data-dir has the data.
-Shapes alone are taken over: the sizes of all layers, strides, paddings, poolings and the pictures' size. In place of the
+Shapes alone are taken over: sizes of all layers, strides, paddings, poolings and the pictures' size. In place of the
 others' normalizations (of activations, computed on the device) stands BatchNorm behind each hidden layer, which costs
 nothing once it is folded into the requantization.
 """
