@@ -77,9 +77,9 @@ class Recipe(NamedTuple):
 DEPTHWISE = ("0.weight", "3.weight", "7.weight")  # BitNetMCU's convolutions, which it keeps at 8 bits
 RECIPES = {
     "bitnetmcu-64": Recipe(bitnetmcu, "mnist", 16, 15, 30, keep_float=DEPTHWISE),
-    "bitnetmcu-64-ternary": Recipe(bitnetmcu, "mnist", 16, 15, 30),
-    "bitnet-edge-mnist": Recipe(lambda: bitnet_edge(1, 28), "mnist", 28, 10, 20),
-    "bitnet-edge-cifar10": Recipe(lambda: bitnet_edge(3, 32), "cifar10", 32, 12, 24, flip=True),
+    "bitnetmcu-64-ternary": Recipe(bitnetmcu, "mnist", 16, 8, 16),
+    "bitnet-edge-mnist": Recipe(lambda: bitnet_edge(1, 28), "mnist", 28, 4, 8),
+    "bitnet-edge-cifar10": Recipe(lambda: bitnet_edge(3, 32), "cifar10", 32, 6, 12, flip=True),
 }
 
 
