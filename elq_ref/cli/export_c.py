@@ -31,6 +31,8 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
+    if not args.output:
+        raise ValueError("the name of the folder to write to is empty")
     check_source(args.network)
     export = export_c(
         PackedNetwork.load(args.network),

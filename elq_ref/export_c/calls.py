@@ -19,7 +19,7 @@ def layer_function(contents: Contents) -> str:
     return (
         "/* Computes the value of layer i. */\n"
         "static void run_layer(int i, int8_t *a, const uint8_t *picture, int32_t *raw) {\n"
-        f"    switch (i) {{\n{cases}\n    }}\n}}"
+        f"    switch (i) {{\n{cases}\n    default:\n        break;\n    }}\n}}"
     )
 
 
@@ -66,5 +66,5 @@ def constants_function(contents: Contents) -> str:
         "/* The CRC-32 of what layer i is made of. */\n"
         "static uint32_t crc_of_constants(int i) {\n"
         "    uint32_t crc = crc32(0, values[i], sizeof values[i]);\n"
-        f"    switch (i) {{\n{cases}\n    }}\n    return crc;\n}}"
+        f"    switch (i) {{\n{cases}\n    default:\n        break;\n    }}\n    return crc;\n}}"
     )

@@ -78,15 +78,14 @@ def export_c(
         raise ValueError("the network has no int8 part: elq calibrate makes one")
     int8 = network.int8
     layers = layers_of(int8)
-    forms = [choose(layer, target, prefer) if layer.op == "conv" else None for layer in layers]
-    scratch = [
-        form.scratch_bytes(layer) if form and form.scratch_bytes else 0
-        for form, layer in zip(forms, layers, strict=True)
-    ]
+    chosen = choose(layers, target, prefer)
+    scratch = [0] * len(layers)
+    for i, (form, _) in chosen.items():
+        scratch[i] = form.scratch_bytes(layers[i]) if form.scratch_bytes else 0
     made = plan(layers, scratch)
-    forms = [forms[i] for i in made.order]
     layers = made.layers
-    words = [form.encode(layer) if form else signs(layer) for form, layer in zip(forms, layers, strict=True)]
+    forms = [chosen[i][0] if i in chosen else None for i in made.order]
+    words = [chosen[i][1] if i in chosen else signs(layer) for i, layer in zip(made.order, layers, strict=True)]
     constants = [constants_of(layer) for layer in layers]
     expected = None
     if selftest:

@@ -6,7 +6,7 @@ from ..runtime.integer import ARITHMETIC_VERSION
 from .contents import Contents
 from .planner import ALIGN
 from .table import HEAD, aligned, rows
-from .text import comment, fragment
+from .text import comment, fragments
 
 ABI = 1
 
@@ -32,7 +32,7 @@ def header(contents: Contents) -> str:
     if contents.expected is not None:
         macros["SELFTEST"] = ("1", f"{contents.name}_selftest is there")
     lines = [f"#define {upper}_{key} {value}{f' /* {why} */' if why else ''}" for key, (value, why) in macros.items()]
-    text = fragment("net.h", contents.name)
+    (text,) = fragments(["net.h"], contents.name)
     if contents.expected is None:
         begin, end = text.index("\n\n/* 0 if all is well"), text.index("_selftest(")
         text = text[:begin] + text[text.index(";", end) + 1 :]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from .layers import IN_PLACE, Layer
 
 ALIGN = 4  # bytes
-STATES = 20_000  # sets of finished layers that are looked at
+STATES = 10_000  # sets of finished layers that are looked at
 TRIES = 300  # orders in which blocks are placed
 
 Member = tuple[int, int, int]  # first layer, last layer, bytes

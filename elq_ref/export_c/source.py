@@ -8,15 +8,15 @@ from .calls import constants_function, layer_function
 from .contents import Contents
 from .layers import Layer
 from .table import value, what
-from .text import array, comment, fragment, hexadecimal, string
+from .text import array, comment, fragments, hexadecimal, string
 
 
 def source(contents: Contents) -> str:
     """NAME.c"""
     name = contents.name
     parts = [f'/* {name}.c, made by elq export-c: do not edit. See {name}.h. */\n#include "{name}.h"']
-    files = ["layer.h", *dict.fromkeys(file for layer in contents.plan.layers for file in _fragments(contents, layer))]
-    parts += [fragment(file, name) for file in files]
+    files = (file for layer in contents.plan.layers for file in _files(contents, layer))
+    parts += fragments(["layer.h", *files], name)
     if contents.split:
         extern = (
             f"extern const uint32_t {contents.weights_of(layer)}[{len(words)}];"
@@ -36,17 +36,18 @@ def source(contents: Contents) -> str:
         "/* Of each layer: where in the arena its value begins, and its bytes. */\n"
         f"static const uint32_t values[{name.upper()}_LAYERS][2] = {array(rows)};"
     )
-    parts += [layer_function(contents), fragment("crc32.c", name), fragment("driver.c", name)]
+    parts += [layer_function(contents), *fragments(["driver.c"], name)]
     if contents.expected is not None:
         pairs = (f"{{0x{a:08x}, 0x{b:08x}}}" for a, b in contents.expected)
         parts.append(
             "/* Of each layer: the CRC-32 of its constants, and of its value for the picture of the self-test. */\n"
             f"static const uint32_t expected[{name.upper()}_LAYERS][2] = {array(pairs)};"
         )
-        parts += [constants_function(contents), fragment("selftest.c", name)]
-    parts.append(fragment("argmax_raw.c" if contents.by_sum else "argmax_factor.c", name))
+        parts += [constants_function(contents), *fragments(["selftest.c"], name)]
+    parts += fragments(["argmax_raw.c" if contents.by_sum else "argmax_factor.c"], name)
     texts = "\n".join(f'        {string(layer.name)} "\\0"' for layer in contents.plan.layers)
-    parts.append(fragment("names.c", name).replace('"@NAMES@"', texts.strip()))
+    (function,) = fragments(["names.c"], name)
+    parts.append(function.replace('"@NAMES@"', texts.strip()))
     return "\n\n".join(parts) + "\n"
 
 
@@ -62,8 +63,8 @@ def weights(contents: Contents) -> str:
 
 def testbench(contents: Contents) -> str:
     """NAME_main.c"""
-    text = fragment("main.c", contents.name)
-    return f'{text.partition("*/")[0]}*/\n#include "{contents.name}.h"{text.partition("*/")[2]}\n'
+    (text,) = fragments(["main.c"], contents.name)
+    return text.replace("<@HEADER@>", f'"{contents.name}.h"') + "\n"
 
 
 def _section(name: str) -> str:
@@ -95,9 +96,6 @@ def _floats(factor: np.ndarray) -> list[str]:
     return [f"{text if {'.', 'e'} & set(text) else text + '.0'}f" for text in texts]
 
 
-def _fragments(contents: Contents, layer: Layer) -> list[str]:
+def _files(contents: Contents, layer: Layer) -> tuple[str, ...]:
     form = contents.forms[layer.index]
-    if form is not None:
-        return ["tail.c", *form.fragments]
-    tail = ["tail.c"] if layer.op in ("scale_shift", "avg_pool") else []
-    return [*tail, f"{layer.op}.c"]
+    return form.fragments if form else (f"{layer.op}.c",)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from importlib import resources
 
 WIDTH = 116
+_INCLUDE = re.compile(r'^#include "(.*)"\n', re.M)
 
 
 def comment(text: str) -> str:
@@ -38,8 +39,22 @@ def hexadecimal(words: Iterable[int]) -> Iterable[str]:
     return (f"0x{word:08x}" for word in words)
 
 
-def fragment(file: str, name: str) -> str:
-    """A file of c/ with `name` in the place of net and NET, without the lines that include other fragments."""
-    text = resources.files(__package__).joinpath("c", file).read_text(encoding="utf-8")
-    text = re.sub(r'^#include ".*"\n', "", text, flags=re.M)
-    return re.sub(r"\bNET_", f"{name.upper()}_", re.sub(r"\bnet([_.])", rf"{name}\1", text)).strip()
+def fragments(files: Iterable[str], name: str) -> list[str]:
+    """Files of c/ as they stand in the text: `name` in the place of net and NET, each behind those that it includes,
+    and once.
+    """
+    found: dict[str, str] = {}
+    for file in files:
+        _collect(file, found)
+    return [
+        re.sub(r"\bNET_", f"{name.upper()}_", re.sub(r"\bnet([_.])", rf"{name}\1", text)).strip()
+        for text in found.values()
+    ]
+
+
+def _collect(file: str, found: dict[str, str]) -> None:
+    if file not in found:
+        text = resources.files(__package__).joinpath("c", file).read_text(encoding="utf-8")
+        for other in re.findall(_INCLUDE, text):
+            _collect(other, found)
+        found[file] = re.sub(_INCLUDE, "", text)

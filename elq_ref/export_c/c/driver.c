@@ -1,6 +1,5 @@
 /* The functions of the header. Above stand run_layer(), which computes the value of a layer, and values[], where in the
  * arena that lies and how long it is. */
-#include "layer.h"
 #include "crc32.c"
 
 static int check(const void *arena, uint32_t bytes) {

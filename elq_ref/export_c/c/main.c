@@ -1,6 +1,7 @@
 /* Reads pictures of NET_INPUT_BYTES bytes each (rows, columns, channels) from standard input; writes for each a line with
- * its class, one with the raw results and one with the hashes of all layers. Ends with 1 where the self-test fails. */
-#include "net.h"
+ * its class, one with the raw results and one with the hashes of all layers. Ends with 1 where
+ * the self-test fails or a picture is cut. */
+#include <@HEADER@>
 
 #include <stdio.h>
 
@@ -17,7 +18,8 @@ int main(void) {
         return 1;
     }
 #endif
-    while (fread(picture, 1, sizeof picture, stdin) == sizeof picture) {
+    size_t read;
+    while ((read = fread(picture, 1, sizeof picture, stdin)) == sizeof picture) {
         if (net_hashes(arena, sizeof arena, picture, hashes, raw) != NET_OK) return 1;
         printf("class %d\nraw", net_argmax(raw));
         for (int i = 0; i < NET_CLASSES; i++) printf(" %ld", (long)raw[i]);
@@ -25,5 +27,8 @@ int main(void) {
         for (int i = 0; i < NET_LAYERS; i++) printf(" %08lx", (unsigned long)hashes[i]);
         printf("\n");
     }
-    return 0;
+    if (read != 0)
+        fprintf(stderr, "the last picture has %lu bytes, wanted %lu\n", (unsigned long)read,
+                (unsigned long)sizeof picture);
+    return read != 0;
 }
