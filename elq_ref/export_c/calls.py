@@ -25,8 +25,7 @@ def layer_function(contents: Contents) -> str:
 
 def _call(contents: Contents, layer: Layer) -> str:
     plan, own = contents.plan, f"constants{layer.index}"
-    y = f"a + {plan.at[layer.index]}"
-    x = [f"a + {plan.at[i]}" for i in layer.operands]
+    y, x = _place(plan.at[layer.index]), [_place(plan.at[i]) for i in layer.operands]
     size = layer.p * layer.q * layer.o
     if layer.op == INPUT:
         return f"input({own}, {layer.c}, picture, {y}, {size})"
@@ -44,10 +43,15 @@ def _call(contents: Contents, layer: Layer) -> str:
     raw = "raw" if layer.raw else "NULL"
     literal = f"&(const conv_t){{&{own}.shape, {words}, {own}.b, {own}.q, {own}.s, {raw}}}"
     form = contents.forms[layer.index]
-    scratch = f", a + {plan.scratch[layer.index]}" if form is not None and form.scratch_bytes is not None else ""
+    scratch = f", {_place(plan.scratch[layer.index])}" if form is not None and form.scratch_bytes is not None else ""
     y = "NULL" if layer.raw else y
     break_ = "\n" + " " * 12
     return f"{form.function if form else layer.op}({literal},{break_}{x[0]}, {y}{scratch})"
+
+
+def _place(offset: int) -> str:
+    """An address in the arena."""
+    return f"a + {offset}" if offset else "a"
 
 
 def constants_function(contents: Contents) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .forms.fields import SIGN, TWOBIT
 from .forms.form import Form
 from .forms.int8 import INT8
 from .layers import Layer
 
-FORMS: tuple[Form, ...] = (INT8,)
+FORMS: tuple[Form, ...] = (TWOBIT, SIGN, INT8)
 PROCESSORS = ("portable", "m0", "dsp", "neon")
 TARGETS = (*PROCESSORS, "auto")
 PREFERENCES = ("size", "speed")

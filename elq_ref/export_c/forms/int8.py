@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...graph.nodes import required
 from ..layers import Layer
+from .costs import instructions
 from .form import Form
+from .rows import in_pairs, padded, pixels_at_once, up, weights
 
 
 def encode(layer: Layer) -> np.ndarray:
-    """uint32 (O * ceil(K / 4)): rows of bytes from the low end of each word."""
-    rows = required(layer.rows)
-    padded = np.zeros((len(rows), -(-layer.k // 4) * 4), np.int8)
-    padded[:, : layer.k] = rows
-    return padded.view("<u4").astype(np.uint32).ravel()
+    """Rows of bytes from the low end of each word, 0 behind the last."""
+    return in_pairs(padded(weights(layer), 4).view("<u4"), layer.groups)
+
+
+def scratch(layer: Layer) -> int:
+    """What c/conv_int8.c takes in whichever of its three ways needs most."""
+    lanes = (2 * pixels_at_once(layer, 2) + 1) * up(layer.k, 8) + 4
+    return max(lanes, pixels_at_once(layer, 4) * up(layer.k, 16))
 
 
 INT8 = Form(
     "int8",
     "conv_int8",
-    ("conv_int8.c",),
+    ("gather.c", "words.c", "spread.c", "neon.c", "conv_int8.c"),
     fits=lambda layer: True,
     encode=encode,
-    scratch_bytes=None,
-    cost=lambda layer, target: 8.0 * layer.macs,
+    scratch_bytes=scratch,
+    cost=lambda layer, target: instructions("int8", layer, target),
 )
