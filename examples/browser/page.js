@@ -28,11 +28,11 @@ const ready = (async () => {
         const sum = powers.reduce((a, b) => a + b)
         return { best, raw: [...raw], shares: powers.map(v => v / sum) }
     }
-    // Milliseconds of one call, by as many as take two milliseconds: a browser's clock is coarse.
+    // Milliseconds of one call, by as many as take twenty: a browser's clock is coarse.
     function time() {
         const start = performance.now()
         let calls = 0, passed = 0
-        for (; passed < 2 && calls < 1000; passed = performance.now() - start, calls++) net.classify()
+        for (; passed < 20 && calls < 1000; passed = performance.now() - start, calls++) net.classify()
         return passed / calls
     }
     return { classify, time, selftest: net.selftest }
