@@ -7,12 +7,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .forms.depthwise import INT8_BY_CHANNEL, SIGN_BY_CHANNEL, TWOBIT_BY_CHANNEL
 from .forms.fields import SIGN, TWOBIT
 from .forms.form import Form
 from .forms.int8 import INT8
+from .forms.lists import LISTS
 from .layers import Layer
 
-FORMS: tuple[Form, ...] = (TWOBIT, SIGN, INT8)
+FORMS: tuple[Form, ...] = (
+    TWOBIT,
+    SIGN,
+    LISTS,
+    INT8,
+    TWOBIT_BY_CHANNEL,
+    SIGN_BY_CHANNEL,
+    INT8_BY_CHANNEL,
+)
 PROCESSORS = ("portable", "m0", "dsp", "neon")
 TARGETS = (*PROCESSORS, "auto")
 PREFERENCES = ("size", "speed")
