@@ -1,1 +1,1 @@
-"""What exported C costs on small processors: instructions, flash, RAM."""
+"""Exported C: the same bits on every emulated board, and the instructions it takes."""

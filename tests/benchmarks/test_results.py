@@ -82,7 +82,7 @@ def test_the_pictures_of_the_documentation_can_be_drawn_again(tmp_path, monkeypa
         assert min(Image.open(tmp_path / name).size) > 200
 
 
-@pytest.mark.parametrize("folder", ["speed", "accuracy"])
+@pytest.mark.parametrize("folder", ["speed", "accuracy", "embedded"])
 def test_one_entry_lists_and_runs_the_drivers(folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["x", "--list"])
     assert entry.run(folder) == 0
@@ -106,7 +106,7 @@ def test_one_entry_lists_and_runs_the_drivers(folder, monkeypatch, capsys):
 
 
 def test_every_driver_says_its_own_command():
-    for folder in ("speed", "accuracy"):
+    for folder in ("speed", "accuracy", "embedded"):
         for name in entry.listed(folder):
             text = (ROOT / "benchmarks" / folder / f"{name}.py").read_text()
             assert f"python -m benchmarks.{folder} {name}" in text, name

@@ -124,7 +124,15 @@ def test_what_does_not_fit_is_said_with_its_bytes(name, program):
     wanted = rf"^{name}: does not fit: {5_000_000 + target.board.stack} bytes of RAM, the board has {length}$"
     with pytest.raises(DoesNotFit, match=wanted) as raised:
         build(target, *program(LARGE))
-    assert raised.value.missing == 5_000_000 + target.board.stack - length
+    assert raised.value.missing == {"RAM": 5_000_000 + target.board.stack - length}
+
+
+def test_flash_and_ram_can_both_be_too_small(program):
+    target = here("microbit")
+    text = "char large[20000]; const char table[300000] = {1}; int main(void) { return large[1] + table[large[0]]; }"
+    wanted = r"does not fit: 30\d{4} bytes of FLASH, the board has 262144; 22\d{3} bytes of RAM, the board has 16384$"
+    with pytest.raises(DoesNotFit, match=wanted):
+        build(target, *program(text))
 
 
 def test_what_the_compiler_says_bears_the_target(program):

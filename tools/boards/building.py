@@ -25,13 +25,16 @@ class BuildFailed(BoardError):
 
 
 class DoesNotFit(BoardError):
-    """The program wants more memory than the board has; `missing` bytes of `region`, FLASH or RAM."""
+    """The program wants more memory than the board has: `missing` bytes of each region, FLASH or RAM or both."""
 
-    def __init__(self, target: Target, region: str, missing: int):
+    def __init__(self, target: Target, missing: dict[str, int]):
         assert target.board is not None
-        self.region, self.missing = region, missing
-        length = (target.board.flash if region == "FLASH" else target.board.ram)[1]
-        super().__init__(target, f"does not fit: {length + missing} bytes of {region}, the board has {length}")
+        self.missing = missing
+        has = {"FLASH": target.board.flash[1], "RAM": target.board.ram[1]}
+        said = (
+            f"{has[region] + more} bytes of {region}, the board has {has[region]}" for region, more in missing.items()
+        )
+        super().__init__(target, f"does not fit: {'; '.join(said)}")
 
 
 class Crash(BoardError):
@@ -112,5 +115,5 @@ def _call(target: Target, command: list[str]) -> None:
         return
     overflows = re.findall(r"region `(\w+)' overflowed by (\d+) bytes", done.stderr)
     if overflows:
-        raise DoesNotFit(target, overflows[-1][0], int(overflows[-1][1]))
+        raise DoesNotFit(target, {region: int(missing) for region, missing in sorted(overflows)})
     raise BuildFailed(target, f"{' '.join(command)}\n{done.stderr[-2000:]}")

@@ -30,7 +30,9 @@ class Unparsable(BoardError):
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One exported network: `files` (NAME.c and others) in `folder`, to be run on pictures uint8 (N, C, H, W)."""
+    """One exported network, NAME.h and `sources` in `folder`, to be run on pictures uint8 (N, C, H, W). forms: of the
+    weights of its layers.
+    """
 
     prefix: str
     about: str
@@ -38,21 +40,24 @@ class Trial:
     pictures: np.ndarray
     folder: Path
     sources: tuple[Path, ...]
+    forms: tuple[str, ...]
 
     @classmethod
     def export(cls, network: PackedNetwork, pictures: np.ndarray, prefix: str, about: str, folder: Path, **options):
         """Export with the options of export_c into `folder`."""
-        paths = export_c(network, prefix, **options).save(folder)
-        return cls(prefix, about, network, pictures, folder, tuple(path for path in paths if path.suffix == ".c"))
+        export = export_c(network, prefix, **options)
+        sources = tuple(path for path in export.save(folder) if path.suffix == ".c")
+        forms = tuple(form.name for form in export.contents.forms if form is not None)
+        return cls(prefix, about, network, pictures, folder, sources, forms)
 
     def macro(self, name: str) -> int:
         """A number that the header defines."""
-        found = re.search(rf"^#define {self.prefix.upper()}_{name} (\d+)", self._header, re.M)
+        found = re.search(rf"^#define {self.prefix.upper()}_{name} (\d+)", self.header, re.M)
         assert found is not None, name
         return int(found[1])
 
     @cached_property
-    def _header(self) -> str:
+    def header(self) -> str:
         return (self.folder / f"{self.prefix}.h").read_text()
 
     @cached_property

@@ -18,6 +18,6 @@ extern const trial_t trials[];
 extern const int trial_count;
 extern uint32_t trial_arena[], trial_hashes[]; /* for the largest, a guard of GUARD words before and behind the arena */
 extern int32_t trial_raw[];                    /* for the most classes and one more */
-#define GUARD 5 /* words: the arena is at no multiple of 8 */
+#define GUARD 5                                /* words: the arena is at no multiple of 8 */
 
 #endif
