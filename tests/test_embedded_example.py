@@ -73,3 +73,19 @@ def test_its_pictures_are_the_ones_that_it_names():
     numbers = np.array(re.findall(r"\d+", numbers), int)
     np.testing.assert_array_equal(numbers.reshape(10, 8, 8), first_of_each()[:, 0])
     np.testing.assert_array_equal(numbers.reshape(10, 8, 8)[3], np.asarray(Image.open(ROOT / "data" / "digit-3.png")))
+
+
+def test_the_c_of_the_page_compiles(tmp_path):
+    make(tmp_path, "run-host")
+    (code,) = re.findall(r"^```c\n(.*?)^```", (ROOT / "docs" / "embedded.md").read_text(), re.S | re.M)
+    (tmp_path / "page.c").write_text(code)
+    strict = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+    subprocess.run(["cc", *strict, f"-I{tmp_path / 'host'}", "-fsyntax-only", str(tmp_path / "page.c")], check=True)
+
+
+def test_the_table_of_the_page_is_the_measured_one():
+    measured = (ROOT / "benchmarks" / "results" / "embedded_sizes.txt").read_text().strip()
+    _, compiler, table = measured.split("\n\n")
+    page = (ROOT / "docs" / "embedded.md").read_text()
+    assert compiler in page
+    assert f"```\n{table}\n```" in page

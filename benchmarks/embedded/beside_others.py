@@ -49,7 +49,6 @@ _MCU_64 = Published(
 )
 PUBLISHED = {
     "bitnetmcu-64": _MCU_64,
-    "bitnetmcu-64-ternary": _MCU_64,
     "bitnet-edge-cifar10": Published(
         "bitnet-edge, CIFAR-10",
         "ESP32-S3",

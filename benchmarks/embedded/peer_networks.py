@@ -48,11 +48,11 @@ def bitnetmcu(width: int = 64) -> Sequential:
     )  # fmt: skip
 
 
-def bitnet_edge(channels: int, side: int) -> Sequential:
-    """bitnet-edge's VeduBitNetCNN for pictures `channels` x `side` x `side`: 16 and 32 channels, then 128."""
+def bitnet_edge() -> Sequential:
+    """bitnet-edge's VeduBitNetCNN for CIFAR-10: pictures 3x32x32, 16 and 32 channels, then 128."""
     return Sequential(
-        *conv(channels, 16, 3, padding=1), MaxPool2d(2), *conv(16, 32, 3, padding=1), MaxPool2d(2),
-        *conv(32, 128, side // 4), Flatten(), Linear(128, 10),
+        *conv(3, 16, 3, padding=1), MaxPool2d(2), *conv(16, 32, 3, padding=1), MaxPool2d(2),
+        *conv(32, 128, 8), Flatten(), Linear(128, 10),
     )  # fmt: skip
 
 
@@ -63,23 +63,24 @@ def smaller(dataset: datasets.Dataset, side: int) -> datasets.Dataset:
 
 
 class Recipe(NamedTuple):
-    """A network and how it is trained. side: pictures are made so large; flip: mirrored half the time."""
+    """A network and how it is trained. side: pictures are made so large; floats, passes: over the data, in float and of
+    quantization; pad, flip: the augmentation; keep_float: weights that become int8 in place of ternary.
+    """
 
     build: Callable[[], Sequential]
     data: str
     side: int
     floats: int
     passes: int
-    flip: bool = False
+    pad: int
+    flip: bool
     keep_float: tuple[str, ...] = ()
 
 
 DEPTHWISE = ("0.weight", "3.weight", "7.weight")  # BitNetMCU's convolutions, which it keeps at 8 bits
 RECIPES = {
-    "bitnetmcu-64": Recipe(bitnetmcu, "mnist", 16, 15, 30, keep_float=DEPTHWISE),
-    "bitnetmcu-64-ternary": Recipe(bitnetmcu, "mnist", 16, 8, 16),
-    "bitnet-edge-mnist": Recipe(lambda: bitnet_edge(1, 28), "mnist", 28, 4, 8),
-    "bitnet-edge-cifar10": Recipe(lambda: bitnet_edge(3, 32), "cifar10", 32, 6, 12, flip=True),
+    "bitnetmcu-64": Recipe(bitnetmcu, "mnist", 16, 15, 30, 1, False, keep_float=DEPTHWISE),
+    "bitnet-edge-cifar10": Recipe(bitnet_edge, "cifar10", 32, 3, 6, 4, True),
 }
 
 
@@ -103,7 +104,7 @@ def train(name: str, data_dir: str | None) -> None:
     start = time.process_time()
     recipe, (pupils, test) = RECIPES[name], pictures(name, data_dir)
     net = recipe.build()
-    augment = datasets.Augment(pad=recipe.side // 8 if recipe.flip else 1, flip=recipe.flip)
+    augment = datasets.Augment(pad=recipe.pad, flip=recipe.flip)
     batches = elq.Batches(pupils, 64, augment=augment, seed=SEED)
     for step in elq.fit(net, batches, recipe.floats, elq.SGD(lr=0.05, weight_decay=1e-4)):
         if step.index % 2000 == 0:
