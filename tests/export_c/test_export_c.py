@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 from exported import STRICT, Library, build, compiler, outputs
 from random_nets import random_network
-from runtime_nets import content_of, decoded, encoded, network, random_pictures, small, weighted, with_int8
+from runtime_nets import (
+    content_of,
+    decoded,
+    encoded,
+    network,
+    random_pictures,
+    random_weight,
+    small,
+    weighted,
+    with_int8,
+)
 
 from elq_ref.cli import main
 from elq_ref.export_c import export_c
@@ -118,16 +128,23 @@ def test_classes_are_those_of_a_session(seed, tmp_path):
 
 
 def test_equal_logits_of_unequal_sums(tmp_path):
-    """Logits are float32: where sums are large two of them may be one float, and the first of them counts."""
+    """Factors of 1 to 2: the first of equal logits counts, whatever its sum is; and large sums may share a float32."""
     rng = np.random.default_rng(0)
-    nodes = [Node("flatten", "flat", ("input",)), weighted(rng, "linear", "fc", "flat", "ternary", (2, 4))]
-    net = with_int8(network(nodes, (1, 2, 2), 2), rng)
+    weight = random_weight(rng, "ternary", (3, 4))
+    scale, bias = np.array([1, 2, 2], np.float32), np.zeros(3, np.float32)
+    nodes = [Node("flatten", "flat", ("input",)), Node("linear", "fc", ("flat",), {}, weight, scale, bias)]
+    net = with_int8(network(nodes, (1, 2, 2), 3), rng)
     library = Library(tmp_path, net)
     factor = net.int8.factor.astype(np.float64)
-    for low in (2**24, 2**28, 2**30):
-        raw = np.array([low, low + 1], np.int32)
+    assert factor[1] == factor[2] == 2 * factor[0]
+    sums = [(2, 1, 1), (2, 1, 2), (1, 1, 1), (-2, -1, -1), (0, 0, 0), (-3, -2, -1)]
+    sums += [(0, low, low + step) for low in (2**24, 2**28, 2**30) for step in (-1, 1)]
+    ties = 0
+    for raw in sums:
         logits = (factor * raw).astype(np.float32)
-        assert library.call("argmax", raw) == logits.argmax()
+        assert library.call("argmax", np.array(raw, np.int32)) == logits.argmax(), raw
+        ties += (logits == logits.max()).sum() > 1
+    assert ties >= 6
 
 
 def objects(folder, export, *flags):
