@@ -11,6 +11,7 @@ import pytest
 from scripts import run_script
 
 import elq_ref as elq
+from elq_ref.cli.run import softmax
 from elq_ref.runtime import PackedNetwork, interpret_int8
 
 ROOT = Path(__file__).parents[1]
@@ -61,13 +62,14 @@ def test_500_digits_give_the_integers_of_python(tmp_path):
     network = PackedNetwork.load(NETWORK)
     wanted = interpret_int8(network.int8, test.images)
     script = f"const all = {json.dumps(test.images.reshape(-1, 64).tolist())};"
-    script += "const one = (net, p) => { const r = net.classify(p); return [r.best, ...r.raw] };"
+    script += "const one = (net, p) => { const r = net.classify(p); return [r.best, ...r.raw, ...r.shares] };"
     script += "ready.then(net => answer([net.selftest(), all.map(p => one(net, p))]))"
     failed, got = run(tmp_path / "page.html", script)
     got = np.array(got)
     assert failed == 0
-    assert got.shape == (500, 11)
-    np.testing.assert_array_equal(got[:, 1:], wanted.raw)
+    assert got.shape == (500, 21)
+    np.testing.assert_array_equal(got[:, 1:11], wanted.raw)
+    np.testing.assert_allclose(got[:, 11:], softmax(wanted.logits.astype(float)), rtol=1e-4)
     np.testing.assert_array_equal(got[:, 0], elq.Session(network, activations="int8")(test.images).argmax(1))
 
 
@@ -84,6 +86,25 @@ def test_drawn_digits_are_recognised_wherever_and_however_large(tmp_path):
     )
     wrong = {name: found for name, found in run(tmp_path / "page.html", script) if found != [name] * 4}
     assert not wrong
+
+
+@browser
+def test_a_drawing_fills_the_picture_from_top_to_bottom_in_the_middle(tmp_path):
+    """As the data set's digits do; where it was drawn and how large does not matter but for a dot on the edge."""
+    script = f"const drawn = {json.dumps(DRAWN)};"
+    script += """
+    const moved = (strokes, size, x, y) => strokes.map(s => s.map(([a, b]) => [x + size * a, y + size * b]))
+    const one = (strokes, how) => [...pictureOf(moved(strokes, ...how), 0.12)]
+    const both = strokes => [[0.009, 0, 0], [0.0031, 0.57, 0.2]].map(how => one(strokes, how))
+    answer(Object.values(drawn).map(both))"""
+    pictures = np.array(run(tmp_path / "page.html", script)).reshape(10, 2, 8, 8)
+    one, dot = pictures[:, 0], 16  # of 255: a dot of a cell
+    assert (np.abs(one - pictures[:, 1]) <= dot).all()
+    assert (one[:, [0, -1]].max(2) > 4 * dot).all()
+    columns = one.max(1) > 0
+    first, last = columns.argmax(1), 7 - columns[:, ::-1].argmax(1)
+    assert (np.abs(first + last - 7) <= 1).all()
+    assert set(np.unique(one)) <= {(255 * n + 8) // 16 for n in range(17)}
 
 
 @browser

@@ -1,8 +1,9 @@
 // Strokes -> the picture that the network reads: 8x8, each value the ink of 4x4 dots, as in the data set.
 //
 // The data set's digits fill 32x32 dots from top to bottom. So the strokes are scaled and centred first and only then
-// drawn, with a pen of one width: however large or small somebody draws, lines come out as thick as in training.
-const SIDE = 32, CELL = 4, PEN = 5, WIDEST = 26
+// drawn, with a pen of one width: however large or small somebody draws, lines come out as thick as in training. (A
+// width of 5 would have its edges on the dots' centres, for the many lines that are straight and in the middle.)
+const SIDE = 32, CELL = 4, PEN = 5.2, WIDEST = 26
 
 // strokes: [[[x, y], ...], ...] in any unit; least: what is smaller than this, such as a dot, is not blown up.
 function pictureOf(strokes, least) {
