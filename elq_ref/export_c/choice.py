@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from .code_size import BYTES
 from .forms.depthwise import INT8_BY_CHANNEL, SIGN_BY_CHANNEL, TWOBIT_BY_CHANNEL
 from .forms.fields import SIGN, TWOBIT
 from .forms.form import Form
@@ -30,48 +32,49 @@ PREFERENCES = ("size", "speed")
 Chosen = tuple[Form, np.ndarray]  # with the words of a layer's weights
 
 
-def choose(layers: Sequence[Layer], target: str, prefer: str, forms: Sequence[Form] = FORMS) -> dict[int, Chosen]:
+class Option(NamedTuple):
+    """A form that a layer might get. cost: instructions beside the fewest of all forms, summed over processors."""
+
+    form: Form
+    words: np.ndarray
+    cost: float
+
+
+def choose(
+    layers: Sequence[Layer],
+    target: str,
+    prefer: str,
+    forms: Sequence[Form] = FORMS,
+    code: Mapping[str, float] = BYTES,
+) -> dict[int, Chosen]:
     """The form of each conv or linear, by its number.
 
     speed: the fewest instructions on the target, for "auto" the least of their ratios to the fewest, summed over all
-    processors; of equal ones the fewest bytes. size: the fewest bytes of weights and of code together, and of equally
-    large ones the fewest instructions.
+    processors; of equal ones the fewest bytes. size: the fewest bytes of weights and of `code` (by name of a form)
+    together, and of equally large ones the fewest instructions.
     """
-    options = {
-        layer.index: [(form, form.encode(layer)) for form in forms if form.fits(layer)]
-        for layer in layers
-        if layer.op == "conv"
-    }
-    known = {layer.index: layer for layer in layers}
-
-    def best(index: int, allowed: Sequence[Form]) -> Chosen:
-        own = [option for option in options[index] if option[0] in allowed]
-        costs = relative_costs(known[index], [form for form, _ in own], target)
-        keys = [(c, len(w)) if prefer == "speed" else (len(w), c) for c, (_, w) in zip(costs, own, strict=True)]
-        return own[keys.index(min(keys))]
-
+    options = {layer.index: options_of(layer, target, forms) for layer in layers if layer.op == "conv"}
     if prefer == "speed":
-        return {index: best(index, forms) for index in options}
+        made = {i: min(own, key=lambda option: (option.cost, len(option.words))) for i, own in options.items()}
+        return {i: option[:2] for i, option in made.items()}
+    usable = list({option.form.name: option.form for own in options.values() for option in own}.values())
     found = []
-    for count in range(1, len(forms) + 1):
-        for allowed in itertools.combinations(forms, count):
-            if all(any(form in allowed for form, _ in own) for own in options.values()):
-                made = {index: best(index, allowed) for index in options}
-                size = sum(4 * len(words) for _, words in made.values()) + sum(form.code_bytes for form in allowed)
-                cost = sum(form.cost(known[index], p) for index, (form, _) in made.items() for p in processors(target))
-                found.append((size, cost, made))
-    return min(found, key=lambda option: option[:2])[2]
+    for count in range(len(usable) + 1):
+        for allowed in itertools.combinations(usable, count):
+            left = {i: [option for option in own if option.form in allowed] for i, own in options.items()}
+            if not all(left.values()):
+                continue
+            made = {i: min(own, key=lambda option: (len(option.words), option.cost)) for i, own in left.items()}
+            size = sum(4 * len(o.words) for o in made.values()) + sum(code[form.name] for form in allowed)
+            found.append((size, sum(o.cost for o in made.values()), made))
+    return {i: option[:2] for i, option in min(found, key=lambda one: one[:2])[2].items()}
 
 
-def processors(target: str) -> tuple[str, ...]:
-    """Those that a target stands for."""
-    return PROCESSORS if target == "auto" else (target,)
-
-
-def relative_costs(layer: Layer, forms: Sequence[Form], target: str) -> list[float]:
-    """Instructions of each form beside those of the best one, summed over the processors of a target."""
-    totals = [0.0] * len(forms)
-    for processor in processors(target):
-        costs = [form.cost(layer, processor) for form in forms]
-        totals = [total + cost / max(min(costs), 1.0) for total, cost in zip(totals, costs, strict=True)]
-    return totals
+def options_of(layer: Layer, target: str, forms: Sequence[Form]) -> list[Option]:
+    """The forms that can hold a layer's weights."""
+    fitting = [form for form in forms if form.fits(layer)]
+    totals = np.zeros(len(fitting))
+    for processor in PROCESSORS if target == "auto" else (target,):
+        costs = np.array([form.cost(layer, processor) for form in fitting])
+        totals += costs / max(costs.min(), 1)
+    return [Option(form, form.encode(layer), cost) for form, cost in zip(fitting, totals.tolist(), strict=True)]

@@ -8,7 +8,7 @@ from elq_ref.export_c.forms.form import Form
 from elq_ref.export_c.layers import Layer
 
 
-def form(name, words, cost, code=0, fits=lambda layer: True):
+def form(name, words, cost, fits=lambda layer: True):
     """Of `words` per weight and `cost` per multiply-add, numbers or {processor: number}."""
     costs = cost if isinstance(cost, dict) else dict.fromkeys(("portable", "m0", "dsp", "neon"), cost)
     return Form(
@@ -19,7 +19,6 @@ def form(name, words, cost, code=0, fits=lambda layer: True):
         encode=lambda layer: np.zeros(int(words * layer.k * layer.o), np.uint32),
         scratch_bytes=None,
         cost=lambda layer, target: costs[target] * layer.macs,
-        code_bytes=code,
     )
 
 
@@ -29,8 +28,11 @@ def layers(*outputs):
     return [first, *(Layer(i, f"fc{i}", "conv", "linear", (0,), 1, 1, 100, 1, 1, o) for i, o in enumerate(outputs, 1))]
 
 
-def names(*given, **options):
-    return {i: chosen.name for i, (chosen, _) in choose(*given, **options).items()}
+def names(*given, code=None):
+    """The forms of layers, where the code of each takes so many bytes, or nothing."""
+    forms = given[3]
+    found = choose(*given, code=code or {one.name: 0 for one in forms})
+    return {i: chosen.name for i, (chosen, _) in found.items()}
 
 
 SMALL = form("small", 0.25, {"portable": 2, "m0": 4, "dsp": 2, "neon": 2})
@@ -54,11 +56,10 @@ def test_equal_ones_by_the_other():
 
 def test_a_form_for_a_few_bytes_is_not_worth_its_code():
     """The second layer would save 4 * 0.5 * 100 bytes in a form of its own."""
-    first = form("first", 0.5, 1, code=1000)
-    second = form("second", 0.25, 1, code=150, fits=lambda layer: layer.o == 2)
-    assert names(layers(100, 2), "m0", "size", (first, second)) == {1: "first", 2: "second"}
-    dear = second._replace(code_bytes=250)
-    assert names(layers(100, 2), "m0", "size", (first, dear)) == {1: "first", 2: "first"}
+    first, second = form("first", 0.5, 1), form("second", 0.25, 1, fits=lambda layer: layer.o == 2)
+    given = layers(100, 2), "m0", "size", (first, second)
+    assert names(*given, code={"first": 1000, "second": 150}) == {1: "first", 2: "second"}
+    assert names(*given, code={"first": 1000, "second": 250}) == {1: "first", 2: "first"}
 
 
 def test_what_does_not_fit_is_not_taken():
