@@ -11,12 +11,6 @@
  * and m = 0. Four pixels at a time have 16 bits each in the words of a place, which 255 terms do not leave. */
 enum { WINDOW = 255 };
 
-#if defined __GNUC__ /* a function whose loops have the registers to themselves */
-#define APART __attribute__((noinline))
-#else
-#define APART
-#endif
-
 #if UINTPTR_MAX > 0xFFFFFFFFU
 typedef uint64_t lanes_t; /* of four pixels */
 enum { WORDS = 1 };

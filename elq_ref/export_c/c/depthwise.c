@@ -18,12 +18,13 @@ static inline void clip(int at, int step, int count, int size, int *first, int *
     while (*end > *first && at + (*end - 1) * step >= size) --*end;
 }
 
-/* The sum of rows of taps; from one row to the next it is `over` bytes in x. */
-static inline int32_t sum_of_taps(const int8_t *w, int kw, const int8_t *x, int rows, int columns, int step, int over) {
+/* The sum over a part of a window, `over` bytes from one of its rows to the next; apart, so that it has all registers. */
+APART static int32_t sum_of_taps(const int8_t *w, int kw, const int8_t *x, int rows, int columns, int step, int over) {
     int32_t sum = 0;
     for (; rows > 0; rows--, w += kw, x += over) {
-        const int8_t *tap = x;
-        for (int j = 0; j < columns; j++, tap += step) sum += w[j] * *tap;
+        if (columns == 3) sum += w[0] * x[0] + w[1] * x[step] + w[2] * x[2 * step];
+        else
+            for (int j = 0, at = 0; j < columns; j++, at += step) sum += w[j] * x[at];
     }
     return sum;
 }
@@ -32,6 +33,7 @@ INLINE void conv_depthwise(const int bits, const conv_t *layer, const int8_t *x,
     const shape_t *g = layer->shape;
     const int words = (g->k * bits + 31) / 32, outputs = g->o / g->groups, step = g->dx * g->c,
               over = g->dy * g->w * g->c;
+    const int reach = (g->kw - 1) * g->dx;
     int8_t *const w = scratch;
     for (int o = 0; o < g->o; o++) {
         const int8_t *channel = x + o / outputs;
@@ -39,14 +41,16 @@ INLINE void conv_depthwise(const int bits, const conv_t *layer, const int8_t *x,
         for (int p = 0, at = o, r = -g->top; p < g->p; p++, r += g->sy) {
             int i, rows;
             clip(r, g->dy, g->kh, g->h, &i, &rows);
+            rows -= i;
+            const int8_t *line = rows > 0 ? channel + (r + i * g->dy) * g->w * g->c : channel, *w_line = w + i * g->kw;
             for (int q = 0, c = -g->left; q < g->q; q++, c += g->sx, at += g->o) {
                 int j = 0, columns = g->kw;
-                if (c < 0 || c + (g->kw - 1) * g->dx >= g->w) clip(c, g->dx, g->kw, g->w, &j, &columns);
-                const int8_t *w0 = w + i * g->kw + j;
-                const int at_x = ((r + i * g->dy) * g->w + c + j * g->dx) * g->c, some = i < rows && j < columns;
-                const int32_t sum =
-                    some ? sum_of_taps(w0, g->kw, channel + at_x, rows - i, columns - j, step, over) : 0;
-                emit(layer, o, sum, y, at);
+                if (c < 0 || c + reach >= g->w) {
+                    clip(c, g->dx, g->kw, g->w, &j, &columns);
+                    columns -= j;
+                }
+                const int8_t *from = rows > 0 && columns > 0 ? line + (c + j * g->dx) * g->c : line;
+                emit(layer, o, sum_of_taps(w_line + j, g->kw, from, rows, columns, step, over), y, at);
             }
         }
     }

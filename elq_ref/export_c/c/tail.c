@@ -1,10 +1,13 @@
 #include "layer.h"
 
-/* Functions that become part of the code where they are called, with arguments that are constants there. */
+/* INLINE: part of the code where it is called, with arguments that are constants there. APART: not so, because its loops
+ * want the registers for themselves. */
 #if defined __GNUC__
 #define INLINE static inline __attribute__((always_inline, unused))
+#define APART __attribute__((noinline))
 #else
 #define INLINE static inline
+#define APART
 #endif
 
 /* The high 32 bits of a product, 0 <= q < 2^31. A core without 64-bit products makes it of 16-bit pieces. */

@@ -23,8 +23,12 @@ def _one_channel(layer: Layer) -> bool:
     return layer.groups == layer.c and layer.p * layer.q > 1
 
 
+def _fields(rows: np.ndarray, bits: int) -> np.ndarray:
+    """Weights as values below 2^bits."""
+    return rows + 1 if bits == 2 else rows < 0 if bits == 1 else rows.view(np.uint8)
+
+
 def _form(name: str, levels: tuple[str, ...], bits: int) -> Form:
-    value = {2: lambda rows: rows + 1, 1: lambda rows: rows < 0, 8: lambda rows: rows.view(np.uint8)}[bits]
     title = f"{name} by channel"
     function = f"depthwise_{name.replace('2-bit', 'twobit')}"
     return Form(
@@ -32,9 +36,9 @@ def _form(name: str, levels: tuple[str, ...], bits: int) -> Form:
         function,
         (f"{function}.c",),
         fits=lambda layer: layer.levels in levels and _one_channel(layer),
-        encode=lambda layer: _packed(value(weights(layer)), bits),
+        encode=lambda layer: _packed(_fields(weights(layer), bits), bits),
         scratch_bytes=lambda layer: layer.k,
-        cost=lambda layer, target: instructions(title, layer, target),
+        cost=lambda layer, target: instructions("by channel", layer, target, layer.o * layer.k),
     )
 
 

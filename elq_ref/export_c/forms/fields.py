@@ -7,7 +7,7 @@ import numpy as np
 from ..layers import Layer
 from .costs import instructions
 from .form import Form
-from .rows import fields, in_pairs, pixels_at_once, up, weights
+from .rows import fields, in_pairs, in_pairs_of, pixels_at_once, up, weights
 
 FRAGMENTS = ("gather.c", "words.c", "spread.c", "neon.c", "fields_neon.c", "fields.c")
 SEGMENT = 240  # operands that c/spread.c sums up apart
@@ -38,7 +38,7 @@ TWOBIT = Form(
     fits=lambda layer: layer.levels in ("ternary", "binary"),
     encode=encode_twobit,
     scratch_bytes=lambda layer: _scratch(layer, 2),
-    cost=lambda layer, target: instructions("2-bit", layer, target),
+    cost=lambda layer, target: instructions("2-bit", layer, target, in_pairs_of(layer, 16)),
 )
 SIGN = Form(
     "sign",
@@ -47,5 +47,5 @@ SIGN = Form(
     fits=lambda layer: layer.levels == "binary",
     encode=encode_sign,
     scratch_bytes=lambda layer: _scratch(layer, 1),
-    cost=lambda layer, target: instructions("sign", layer, target),
+    cost=lambda layer, target: instructions("sign", layer, target, in_pairs_of(layer, 32)),
 )

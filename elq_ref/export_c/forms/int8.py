@@ -7,7 +7,7 @@ import numpy as np
 from ..layers import Layer
 from .costs import instructions
 from .form import Form
-from .rows import in_pairs, padded, pixels_at_once, up, weights
+from .rows import in_pairs, in_pairs_of, padded, pixels_at_once, up, weights
 
 
 def encode(layer: Layer) -> np.ndarray:
@@ -28,5 +28,5 @@ INT8 = Form(
     fits=lambda layer: True,
     encode=encode,
     scratch_bytes=scratch,
-    cost=lambda layer, target: instructions("int8", layer, target),
+    cost=lambda layer, target: instructions("int8", layer, target, in_pairs_of(layer, 4)),
 )

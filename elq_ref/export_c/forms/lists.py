@@ -7,7 +7,7 @@ import numpy as np
 from ..layers import Layer
 from .costs import instructions
 from .form import Form
-from .rows import up, weights
+from .rows import padded, up, weights
 
 WINDOW = 255  # weights whose places are counted from the first of them
 
@@ -28,6 +28,12 @@ def encode(layer: Layer) -> np.ndarray:
     return np.array(bytes_ + [0] * (-len(bytes_) % 4), np.uint8).view("<u4").astype(np.uint32)
 
 
+def places_by_four(layer: Layer) -> int:
+    """How many fours of places all lists have."""
+    rows = padded(weights(layer), WINDOW).reshape(layer.o, -1, WINDOW)
+    return sum(int((-(-(rows == sign).sum(2) // 4)).sum()) for sign in (1, -1))
+
+
 def scratch(layer: Layer) -> int:
     """Of four pixels 2 bytes a place, or of one 1 byte and the gathered operands, and zeros behind windows."""
     places = layer.k + -(-layer.k // WINDOW)
@@ -43,5 +49,5 @@ LISTS = Form(
     fits=lambda layer: layer.levels in ("ternary", "binary"),
     encode=encode,
     scratch_bytes=scratch,
-    cost=lambda layer, target: instructions("lists", layer, target),
+    cost=lambda layer, target: instructions("lists", layer, target, 4 * places_by_four(layer)),
 )

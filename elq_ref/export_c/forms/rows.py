@@ -41,6 +41,11 @@ def fields(values: np.ndarray, bits: int) -> np.ndarray:
     return words
 
 
+def in_pairs_of(layer: Layer, per_word: int) -> int:
+    """Weights of a layer as they lie in flash, those that fill up words and pairs among them."""
+    return layer.groups * up(layer.o // layer.groups, 2) * up(layer.k, per_word)
+
+
 def pixels_at_once(layer: Layer, most: int) -> int:
     """How many pixels a C function that takes `most` of them computes together."""
     return most if layer.p * layer.q >= most else 1
