@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import zlib
@@ -83,6 +84,7 @@ class Outcome:
     """What became of networks on a target, each by its `about`."""
 
     target: Target
+    total: int
     passed: list[str] = field(default_factory=list)
     too_large: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
@@ -92,9 +94,9 @@ def check(
     target: Target, trials: Sequence[Trial], folder: Path, pool: Executor, seconds: float = SECONDS, most: int = MOST
 ) -> Outcome:
     """Build, run and compare; nothing is raised for what goes wrong with a network or a program, it is in the
-    outcome.
+    outcome. Networks of a program that fails as a whole are run again, each alone.
     """
-    outcome = Outcome(target)
+    outcome = Outcome(target, len(trials))
     folder.mkdir(parents=True, exist_ok=True)
     built = {trial: pool.submit(_objects, target, trial, folder) for trial in trials}
     objects: dict[Trial, list[Path]] = {}
@@ -102,24 +104,29 @@ def check(
         try:
             objects[trial] = job.result()
         except BoardError as error:
-            outcome.faults.append(f"{trial.about}: {error}")
+            outcome.faults.append(f"{error} ({trial.about})")
     groups = list(_groups(target, objects, most))
-    jobs = [
-        pool.submit(_program, target, group, objects, folder, f"group{number}", seconds)
-        for number, group in enumerate(groups)
-    ]
-    for group, job in zip(groups, jobs, strict=True):
-        try:
-            faults = judge(target, group, job.result())
-        except DoesNotFit as error:
-            if len(group) > 1:
-                raise
-            outcome.too_large[group[0].about] = str(error)
-        except BoardError as error:
-            outcome.faults.append(f"{error} (in a program of {', '.join(trial.about for trial in group)})"[:2000])
-        else:
-            outcome.passed += [trial.about for trial in group if trial.prefix not in faults]
-            outcome.faults += faults.values()
+    names = itertools.count()
+    while groups:
+        jobs = [
+            pool.submit(_program, target, group, objects, folder, f"group{number}", seconds)
+            for group, number in zip(groups, names, strict=False)
+        ]
+        again = []
+        for group, job in zip(groups, jobs, strict=True):
+            try:
+                faults = judge(target, group, job.result())
+            except BoardError as error:
+                if isinstance(error, DoesNotFit) and len(group) == 1:
+                    outcome.too_large[group[0].about] = str(error)
+                elif not isinstance(error, DoesNotFit):
+                    what = group[0].about if len(group) == 1 else f"a program of {len(group)} networks"
+                    outcome.faults.append(f"{error} ({what})")
+                again += [[trial] for trial in group if len(group) > 1]
+            else:
+                outcome.passed += [trial.about for trial in group if trial.prefix not in faults]
+                outcome.faults += faults.values()
+        groups = again
     return outcome
 
 
