@@ -29,7 +29,6 @@ NETWORKS = {
     "ResNet-20, CIFAR-10": "benchmarks/results/cifar10-resnet20-ternary.elq",
     "ResNet-20, CIFAR-10, binary": "benchmarks/results/cifar10-resnet20-binary.elq",
     "BitNetMCU's shape, MNIST 16x16": "benchmarks/networks/bitnetmcu-64.elq",
-    "bitnet-edge's shape, CIFAR-10": "benchmarks/networks/bitnet-edge-cifar10.elq",
 }
 PREFERENCES = ("size", "speed")
 BOARD, FORM = TARGETS["m4"], "dsp"
