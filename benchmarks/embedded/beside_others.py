@@ -2,9 +2,10 @@
 
     python -m benchmarks.embedded beside_others [--data-dir DIR] [-o FILE.txt]
 
-Instructions are ours, counted by an emulator of boards (tools/boards); cycles are theirs, measured by them on their
-chips. The two are no ratio of each other: an instruction takes a cycle or more. Each count is of a run whose integers
-were the ones that Python computes. Nothing is timed, so a busy machine does not matter.
+Instructions are ours, counted by an emulator of boards (tools/boards), the mean of three test pictures; cycles are
+theirs, measured by them on their chips: no ratio, as an instruction takes a cycle or more. Flash is weights, then code
+and constants in all, without the self-test; RAM is the arena and the stack below the call. Each count is of a run whose
+integers were the ones that Python computes. Nothing is timed, so a busy machine does not matter.
 """
 
 import argparse
@@ -36,19 +37,16 @@ class Published:
     source: str
 
 
-_MCU = "github.com/cpldcpu/BitNetMCU at def8bc4: mcu/readme.md, docs/documentation_cnn.md"
-_EDGE = "github.com/bxf1001g/bitnet-edge at d50bbe3: README.md"
-_MCU_64 = Published(
-    "BitNetMCU, 64-wide CNN",
-    "CH32V002, RV32EmC",
-    2_736_250,
-    "11.0 kB of weights",
-    "2,048 bytes of buffers",
-    "99.55 %",
-    _MCU,
-)
 PUBLISHED = {
-    "bitnetmcu-64": _MCU_64,
+    "bitnetmcu-64": Published(
+        "BitNetMCU, 64-wide CNN, MNIST 16x16",
+        "CH32V002, RV32EmC",
+        2_736_250,
+        "11.0 kB of weights",
+        "2,048 bytes of buffers",
+        "99.55 %",
+        "github.com/cpldcpu/BitNetMCU at def8bc4: mcu/readme.md, docs/documentation_cnn.md",
+    ),
     "bitnet-edge-cifar10": Published(
         "bitnet-edge, CIFAR-10",
         "ESP32-S3",
@@ -56,12 +54,12 @@ PUBLISHED = {
         "67 KB of weights",
         "two buffers of 65 KB",
         "69.02 %",
-        _EDGE,
+        "github.com/bxf1001g/bitnet-edge at d50bbe3: README.md",
     ),
 }
 
 
-def lines_of(name: str, figures: dict[str, Any]) -> list[str]:
+def text_of(name: str, figures: dict[str, Any]) -> str:
     """The figures of a network as text."""
     theirs, macs = PUBLISHED[name], figures["boards"]["m4"]["macs"]
     accuracy = f"{100 * figures['right'] / figures['of']:.2f} %"
@@ -78,12 +76,11 @@ def lines_of(name: str, figures: dict[str, Any]) -> list[str]:
     ]
     for board, found in figures["boards"].items():
         count = found["instructions"]
-        flash = f"{found['flash']:,} bytes, {found['weights']:,} of weights"
+        flash = f"{found['weights']:,} of {found['flash']:,} bytes"
         ram = f"{found['arena']:,} + {found['stack']:,} bytes"
         each = [f"{count:,.0f} instructions", f"{count / macs:.2f} instructions", flash, ram]
         rows.append([f"{board}, --target {FORMS[board]}", *each, accuracy])
-    title = f"{name}: {macs:,} multiply-adds a picture. Published: {theirs.who} ({theirs.source})"
-    return [title, table(rows), ""]
+    return f"{theirs.who}, {macs:,} multiply-adds a picture; {theirs.source}\n{table(rows)}"
 
 
 def main() -> int:
@@ -91,7 +88,7 @@ def main() -> int:
     parser.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
     add_output(parser)
     args = parser.parse_args()
-    text, every = [], {}
+    text, every = ["\n".join(compiler(TARGETS[board]) for board in FORMS)], {}
     for name in PUBLISHED:
         _, test = pictures(name, args.data_dir)
         network = PackedNetwork.load(FOLDER / f"{name}.elq")
@@ -102,12 +99,7 @@ def main() -> int:
         found = right(Session(network, activations="int8"), test)
         figures = {"right": found, "of": len(test), "boards": boards}
         every[name] = figures | {"published": asdict(PUBLISHED[name])}
-        text += lines_of(name, figures)
-    text += [
-        f"Instructions: ours, the mean of {PICTURES} test pictures. Cycles: theirs.",
-        "Flash: code and constants of NAME.c without its self-test. RAM: the arena, and the stack below the call.",
-        *(compiler(TARGETS[board]) for board in FORMS),
-    ]
-    print("\n".join(text))
-    write_result(args.output, "\n".join(text), every)
+        text.append(text_of(name, figures))
+    print("\n\n".join(text))
+    write_result(args.output, "\n\n".join(text), every)
     return 0
