@@ -2,14 +2,15 @@
 
     python -m benchmarks.speed embedded_forms [--targets m3,m4] [--layers 3x3] [-o FILE.txt]
 
-Whole layers: operands gathered, sums, requantization, results stored, and what they compute is compared with NumPy. The
-emulator (qemu, -icount) advances a clock of the board by a fixed time for each instruction; an empty measurement is
-subtracted, and tests/export_c/test_boards.py counts loops of known length. Instructions, not cycles: an emulator has none.
-memcpy is that of tools/boards/c/memory.c. A macro undefined for a target takes its instructions away.
+Whole layers: operands gathered, sums, requantization, results stored; what they compute is compared with NumPy. The
+emulator (qemu, -icount) advances a clock of the board by a fixed time an instruction; an empty measurement is
+subtracted, and tests/export_c/test_boards.py counts loops of known length. Instructions, not cycles: an emulator has
+none. memcpy is that of tools/boards/c/memory.c. A macro undefined for a target takes its instructions away.
 """
 
 import argparse
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ TARGETS = {
     "m0": ("m0", ""),
     "m3": ("m3", ""),
     "m4": ("m4", ""),
+    "m7": ("m7", ""),
     "m4 without DSP": ("m4", "-U__ARM_FEATURE_DSP"),
     "m33": ("m33", ""),
     "m55": ("m55", ""),
@@ -104,20 +106,11 @@ def cases_of(name: str) -> list[Any]:
     return found
 
 
-def code_bytes(target: Any, program: Path) -> int:
-    """Of the functions of an object that do not belong to the measurement."""
-    tool = target.compiler.replace("gcc", "nm")
-    lines = subprocess.run([tool, "-S", str(program)], capture_output=True, text=True, check=True).stdout.splitlines()
-    found = (line.split() for line in lines)
-    own = {"prepare", "compare", "main"}
-    return sum(int(words[1], 16) for words in found if len(words) == 4 and words[2] == "t" and words[3] not in own)
-
-
 def measure(wanted: list[str], target: str, folder: Path) -> list[dict[str, Any]]:
     """A figure of each layer and form."""
     from tools.boards import TARGETS as KNOWN
     from tools.boards import count
-    from tools.boards.one_layer import program
+    from tools.boards.one_layer import code_bytes, program
 
     known, flags = KNOWN[TARGETS[target][0]], TARGETS[target][1].split()
     cases = [case for name in wanted for case in cases_of(name)]
@@ -150,8 +143,6 @@ def about(target: str) -> str:
 
 
 def main() -> None:
-    import sys
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--targets", default=",".join(TARGETS), help="some of %(default)s")
     parser.add_argument("--layers", default="", help="what a layer's name must contain")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from ..graph.nodes import required
 from ..runtime.format import to_bytes
 from ..runtime.integer import IntegerNetwork
 from ..runtime.packed import PackedNetwork
-from .choice import PREFERENCES, TARGETS, choose
+from .choice import FORMS, PREFERENCES, TARGETS, choose
 from .constants import constants_of
 from .contents import Contents, places
+from .forms.form import Form
 from .header import header
 from .layers import Layer, layers_of
 from .planner import plan
@@ -61,12 +63,13 @@ def export_c(
     selftest: bool = True,
     testbench_main: bool = False,
     model_sha256: str | None = None,
+    forms: Sequence[Form] = FORMS,
 ) -> Export:
     """`network` as C with the prefix `name`; nothing is written before `Export.save`.
 
     target: portable, m0, dsp, neon or auto; prefer: size or speed of the weights' forms. split_weights: weights in
     NAME_weights.c. selftest: NAME_selftest, and what it expects. testbench_main: NAME_main.c. model_sha256: of the file
-    that the network comes from; by default of the file that it would be saved to.
+    that the network comes from; by default of the file that it would be saved to. forms: of weights, to choose from.
     ValueError for a name that is no identifier of C or a keyword, a network without int8, and one that names the layer
     which C cannot run.
     """
@@ -78,13 +81,13 @@ def export_c(
         raise ValueError("the network has no int8 part: elq calibrate makes one")
     int8 = network.int8
     layers = layers_of(int8)
-    chosen = choose(layers, target, prefer)
+    chosen = choose(layers, target, prefer, forms)
     scratch = [0] * len(layers)
     for i, (form, _) in chosen.items():
         scratch[i] = form.scratch_bytes(layers[i]) if form.scratch_bytes else 0
     made = plan(layers, scratch)
     layers = made.layers
-    forms = [chosen[i][0] if i in chosen else None for i in made.order]
+    taken = [chosen[i][0] if i in chosen else None for i in made.order]
     words = [chosen[i][1] if i in chosen else signs(layer) for i, layer in zip(made.order, layers, strict=True)]
     constants = [constants_of(layer) for layer in layers]
     expected = None
@@ -93,7 +96,7 @@ def export_c(
         expected = list(zip(crcs, hashes(int8, layers, picture(int8)[None])[0].tolist(), strict=True))
     sha = model_sha256 or hashlib.sha256(to_bytes(network.graph, network.metadata, int8)).hexdigest()
     contents = Contents(
-        name, sha, made, forms, words, constants, int8.factor, largest_sum_wins(int8, layers), expected, split_weights
+        name, sha, made, taken, words, constants, int8.factor, largest_sum_wins(int8, layers), expected, split_weights
     )
     files = {f"{name}.h": header(contents), f"{name}.c": source(contents)}
     if split_weights:

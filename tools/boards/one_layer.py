@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
@@ -13,6 +15,8 @@ from elq_ref.export_c.constants import constants_of
 from elq_ref.export_c.forms.form import Form
 from elq_ref.export_c.layers import Layer
 from elq_ref.export_c.text import array, fragments, hexadecimal
+
+from .targets import Target
 
 PROGRAM = Template("""
 enum { GUARD = 4, SCRATCH = $scratch };
@@ -82,6 +86,16 @@ def program(cases: Sequence[Case]) -> str:
     values = max(-(-case.wanted.nbytes // 4) for case in cases)
     text = PROGRAM.substitute(scratch=max(scratch, 1), values=values, constants=constants, calls=calls)
     return "\n\n".join(['#include "board.h"\n#include <stddef.h>', *files, text])
+
+
+def code_bytes(target: Target, path: Path) -> int:
+    """Of the functions of an object file, those of a program of this module apart."""
+    done = subprocess.run(
+        [target.compiler.replace("gcc", "nm"), "-S", path], capture_output=True, text=True, check=True
+    )
+    words = (line.split() for line in done.stdout.splitlines())
+    own = {"prepare", "compare", "main"}
+    return sum(int(w[1], 16) for w in words if len(w) == 4 and w[2] in "tT" and w[3] not in own)
 
 
 def _scratch(form: Form, layer: Layer) -> int:

@@ -20,7 +20,14 @@ def _packed(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _one_channel(layer: Layer) -> bool:
-    return layer.groups == layer.c and layer.p * layer.q > 1
+    """255 products fit 16 bits."""
+    return layer.groups == layer.c and layer.p * layer.q > 1 and layer.k <= 255
+
+
+def _scratch(layer: Layer) -> int:
+    """The lines that a window covers, a word a column, and the weights of a channel."""
+    width = (layer.q - 1) * layer.sx + (layer.kw - 1) * layer.dx + 1
+    return 4 * width * ((layer.kh - 1) * layer.dy + 1) + layer.k
 
 
 def _fields(rows: np.ndarray, bits: int) -> np.ndarray:
@@ -30,6 +37,7 @@ def _fields(rows: np.ndarray, bits: int) -> np.ndarray:
 
 def _form(name: str, levels: tuple[str, ...], bits: int) -> Form:
     title = f"{name} by channel"
+    costs = title if bits == 8 else "codes by channel"
     function = f"depthwise_{name.replace('2-bit', 'twobit')}"
     return Form(
         title,
@@ -37,8 +45,9 @@ def _form(name: str, levels: tuple[str, ...], bits: int) -> Form:
         (f"{function}.c",),
         fits=lambda layer: layer.levels in levels and _one_channel(layer),
         encode=lambda layer: _packed(_fields(weights(layer), bits), bits),
-        scratch_bytes=lambda layer: layer.k,
-        cost=lambda layer, target: instructions("by channel", layer, target, layer.o * layer.k),
+        scratch_bytes=_scratch,
+        cost=lambda layer, target: instructions(costs, layer, target, layer.o * layer.k),
+        code_bytes=850 if bits == 8 else 1250,
     )
 
 
