@@ -2,8 +2,8 @@
 
     python -m benchmarks.speed embedded_networks [FILE.elq ...] [--targets m3,m4] [-o FILE.txt]
 
-One picture through NAME_run, from the table of the input to the last sums, counted as by embedded_forms; what it
-gives is compared with interpret_int8. By default LeNet-5 on the digits and ResNet-20 of CIFAR-10; a network without scales gets
+One picture through NAME_run, from the table of the input to the last sums, counted as by embedded_forms, beside what
+interpret_int8 gives. By default LeNet-5 on the digits and ResNet-20 of CIFAR-10; a network without scales gets
 them from random pictures, which changes counts by a branch here and there. In bytes: weights, all constants with them,
 code of the network's object file without self-test, the arena.
 """

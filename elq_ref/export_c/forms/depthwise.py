@@ -47,7 +47,6 @@ def _form(name: str, levels: tuple[str, ...], bits: int) -> Form:
         encode=lambda layer: _packed(_fields(weights(layer), bits), bits),
         scratch_bytes=_scratch,
         cost=lambda layer, target: instructions(costs, layer, target, layer.o * layer.k),
-        code_bytes=850 if bits == 8 else 1250,
     )
 
 

@@ -39,7 +39,6 @@ TWOBIT = Form(
     encode=encode_twobit,
     scratch_bytes=lambda layer: _scratch(layer, 2),
     cost=lambda layer, target: instructions("2-bit", layer, target, in_pairs_of(layer, 16)),
-    code_bytes=2700,
 )
 SIGN = Form(
     "sign",
@@ -49,5 +48,4 @@ SIGN = Form(
     encode=encode_sign,
     scratch_bytes=lambda layer: _scratch(layer, 1),
     cost=lambda layer, target: instructions("sign", layer, target, in_pairs_of(layer, 32)),
-    code_bytes=3100,
 )

@@ -29,5 +29,4 @@ INT8 = Form(
     encode=encode,
     scratch_bytes=scratch,
     cost=lambda layer, target: instructions("int8", layer, target, in_pairs_of(layer, 4)),
-    code_bytes=2500,
 )

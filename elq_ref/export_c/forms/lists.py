@@ -50,5 +50,4 @@ LISTS = Form(
     encode=encode,
     scratch_bytes=scratch,
     cost=lambda layer, target: instructions("lists", layer, target, 4 * places_by_four(layer)),
-    code_bytes=3000,
 )
