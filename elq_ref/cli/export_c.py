@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 from ..export_c import PREFERENCES, TARGETS, Export, export_c
-from ..export_c.code_size import about
+from ..export_c.code_size import most
 from ..export_c.table import HEAD, aligned, rows
 from ..files import check_source
 from ..runtime import PackedNetwork
@@ -68,7 +68,7 @@ def figures(export: Export) -> dict[str, object]:
         "macs": contents.macs,
         "weight_bytes": contents.weight_bytes,
         "constant_bytes": contents.constant_bytes,
-        "code_bytes_about": about(contents),
+        "code_bytes_most": most(contents),
         "arena_bytes": plan.bytes,
         "arena_bytes_without_scratch": plan.values,
         "arena_bound": plan.bound,
@@ -84,7 +84,7 @@ def text(export: Export) -> str:
     how = "the best order of layers needs" if plan.exact else "the layer that needs most holds"
     lines = [
         f"flash: {contents.weight_bytes:,} bytes of weights, {contents.constant_bytes:,} of constants in all, "
-        f"about {about(contents):,} of code on a Cortex-M4",
+        f"at most {most(contents):,} of code on a Cortex-M4",
         f"arena: {plan.bytes:,} bytes{scratch}; {how} {plan.bound:,}",
         f"{contents.macs:,} multiply-adds a picture",
     ]

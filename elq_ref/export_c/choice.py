@@ -45,7 +45,7 @@ def choose(
     target: str,
     prefer: str,
     forms: Sequence[Form] = FORMS,
-    code: Mapping[str, float] = BYTES,
+    code: Mapping[str, int] = BYTES,
 ) -> dict[int, Chosen]:
     """The form of each conv or linear, by its number.
 

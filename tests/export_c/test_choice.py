@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from elq_ref.export_c.choice import choose
+from elq_ref.export_c.choice import FORMS, choose
+from elq_ref.export_c.code_size import BYTES
 from elq_ref.export_c.forms.form import Form
 from elq_ref.export_c.layers import Layer
 
@@ -28,11 +29,10 @@ def layers(*outputs):
     return [first, *(Layer(i, f"fc{i}", "conv", "linear", (0,), 1, 1, 100, 1, 1, o) for i, o in enumerate(outputs, 1))]
 
 
-def names(*given, code=None):
+def names(layers, target, prefer, forms, code=None):
     """The forms of layers, where the code of each takes so many bytes, or nothing."""
-    forms = given[3]
-    found = choose(*given, code=code or {one.name: 0 for one in forms})
-    return {i: chosen.name for i, (chosen, _) in found.items()}
+    chosen = choose(layers, target, prefer, forms, code or {one.name: 0 for one in forms})
+    return {i: one.name for i, (one, _) in chosen.items()}
 
 
 SMALL = form("small", 0.25, {"portable": 2, "m0": 4, "dsp": 2, "neon": 2})
@@ -58,8 +58,12 @@ def test_a_form_for_a_few_bytes_is_not_worth_its_code():
     """The second layer would save 4 * 0.5 * 100 bytes in a form of its own."""
     first, second = form("first", 0.5, 1), form("second", 0.25, 1, fits=lambda layer: layer.o == 2)
     given = layers(100, 2), "m0", "size", (first, second)
-    assert names(*given, code={"first": 1000, "second": 150}) == {1: "first", 2: "second"}
-    assert names(*given, code={"first": 1000, "second": 250}) == {1: "first", 2: "first"}
+    assert names(*given, {"first": 1000, "second": 150}) == {1: "first", 2: "second"}
+    assert names(*given, {"first": 1000, "second": 250}) == {1: "first", 2: "first"}
+
+
+def test_the_code_of_every_form_is_known():
+    assert {one.name for one in FORMS} <= set(BYTES)
 
 
 def test_what_does_not_fit_is_not_taken():

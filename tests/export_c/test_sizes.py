@@ -11,7 +11,7 @@ from exported import STRICT
 from runtime_nets import with_int8
 
 from elq_ref.export_c import export_c
-from elq_ref.export_c.code_size import about
+from elq_ref.export_c.code_size import most
 from elq_ref.runtime import PackedNetwork
 
 DATA = Path(__file__).parents[1] / "data"
@@ -51,7 +51,7 @@ def test_code(made, level, tmp_path):
     code = sum(size for name, size in sections.items() if name.startswith("text"))
     assert code < CODE
     if level == "-O2":
-        assert about(made[1].contents) == pytest.approx(code, rel=0.15)
+        assert code <= most(made[1].contents) <= 1.5 * code
     assert sections["data"] == sections["bss"] == 0
     constants = sum(size for name, size in sections.items() if name.startswith("rodata"))
     own = made[1].contents.constant_bytes
