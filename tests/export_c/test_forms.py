@@ -123,6 +123,7 @@ def shapes():
         "aligned rows": {"c": 8, "o": 4, "kernel": (3, 3), "size": (5, 6), "padding": (1, 1)},
         "odd channels": {"c": 3, "o": 5, "kernel": (3, 3), "size": (5, 4), "stride": (2, 1), "padding": (2, 0)},
         "even rows": {"c": 2, "o": 2, "kernel": (2, 4), "size": (5, 6), "padding": (0, 1)},
+        "rows between words": {"c": 2, "o": 2, "kernel": (2, 4), "size": (5, 7), "padding": (0, 1)},
         "1x1": {"c": 5, "o": 7, "size": (3, 3)},
         "1x1, steps": {"c": 8, "o": 2, "size": (7, 5), "stride": (3, 2)},
         "wide border": {"c": 1, "o": 2, "kernel": (2, 3), "size": (2, 2), "padding": (4, 3), "stride": (2, 3)},
@@ -163,7 +164,8 @@ def shapes():
         yield f"{name}, raw", sizes[name] | {"raw": True}, "binary"
     for c, sign in itertools.product((239, 240, 241, 255, 256, 512, 1024), (-1, 1)):
         rows = np.full((2, c), sign, np.int8)
-        yield f"extreme {c} {sign}", {"c": c, "o": 2, "size": (2, 3), "rows": rows}, "ternary"
+        for levels in ("ternary", "binary"):
+            yield f"extreme {c} {sign}", {"c": c, "o": 2, "size": (2, 3), "rows": rows}, levels
 
 
 @functools.cache
@@ -198,7 +200,7 @@ def source(tmp_path_factory):
 EMULATED = ("aarch64", "aarch64-a72", "armv7", "m0", "m3", "m4", "rv32")
 
 
-@pytest.mark.parametrize("name", ["gcc-sanitized", "gcc-O3", "clang-O2", *EMULATED])
+@pytest.mark.parametrize("name", ["gcc-sanitized", "gcc-O3", "clang-sanitized", *EMULATED])
 def test_c_computes_what_loops_compute(name, source, tmp_path):
     target = TARGETS[name]
     if target.missing():
