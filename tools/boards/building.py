@@ -116,4 +116,4 @@ def _call(target: Target, command: list[str]) -> None:
     overflows = re.findall(r"region `(\w+)' overflowed by (\d+) bytes", done.stderr)
     if overflows:
         raise DoesNotFit(target, {region: int(missing) for region, missing in sorted(overflows)})
-    raise BuildFailed(target, f"{' '.join(command)}\n{done.stderr[-2000:]}")
+    raise BuildFailed(target, f"{done.stderr.strip()[:2000]}\nfrom {' '.join(command)}")
