@@ -26,7 +26,9 @@ PICTURES = 3
 
 @dataclass(frozen=True)
 class Published:
-    """Of the same shape, by its authors. cycles of one picture on `chip`; flash, ram: in their words."""
+    """Of the same shape, by its authors. cycles of one picture on `chip`; flash, ram: in their words. BitNetMCU's RAM is
+    that of the two arrays of its inference function, bitnet-edge's cycles are 333.3 ms at 240 MHz.
+    """
 
     who: str
     chip: str
