@@ -1,4 +1,3 @@
-#include "gather.c"
 #include "layer.h"
 #include "tail.c"
 

@@ -1,16 +1,5 @@
+#include "keep.h"
 #include "layer.h"
-
-#if defined __BYTE_ORDER__ && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "weights are bytes of little-endian words"
-#endif
-
-/* Holds a variable in a register as it is: otherwise gcc orders sums anew so that their parts no longer fit the registers
- * of a Cortex-M, or makes constants and addresses of pieces. */
-#if defined __GNUC__ && (defined __arm__ || defined __riscv)
-#define KEEP(variable) __asm__("" : "+r"(variable))
-#else
-#define KEEP(variable) ((void)0)
-#endif
 
 /* Where the window of an output pixel begins in the picture, in the border too; `left` pixels of its row are to come. */
 typedef struct {

@@ -3,6 +3,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined __BYTE_ORDER__ && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "weights are bytes of little-endian words, and so are the hashes of the self-test"
+#endif
+
 /* Sizes of a layer that moves a window over its operand (h w c) and computes a value (p q o), both in the order row,
  * column, channel. Fully connected: 1 x 1 on 1 x 1. */
 typedef struct {
