@@ -26,8 +26,8 @@ PICTURES = 3
 
 @dataclass(frozen=True)
 class Published:
-    """Of the same shape, by its authors. cycles of one picture on `chip`; flash, ram: in their words. The RAM of BitNetMCU
-    is that of the two arrays of its inference function, bitnet-edge's cycles are 333.3 ms at 240 MHz.
+    """Of the same shape, by its authors. cycles of a picture on `chip`; flash, ram: in their words. BitNetMCU's RAM: the
+    two arrays of its inference function; bitnet-edge's cycles: 333.3 ms at 240 MHz.
     """
 
     who: str
