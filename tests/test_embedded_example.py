@@ -87,5 +87,5 @@ def test_the_c_of_the_page_compiles(tmp_path):
 def test_the_tables_of_the_page_are_the_measured_ones(name):
     _, compilers, *tables = (ROOT / "benchmarks" / "results" / f"{name}.txt").read_text().strip().split("\n\n")
     page = (ROOT / "docs" / "embedded.md").read_text()
-    assert compilers.splitlines()[0] in page
+    assert any(line in page for line in compilers.splitlines())
     assert "```\n{}\n```".format("\n\n".join(tables)) in page

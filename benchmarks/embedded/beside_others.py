@@ -26,7 +26,7 @@ PICTURES = 3
 
 @dataclass(frozen=True)
 class Published:
-    """Of the same shape, by its authors. cycles of a picture on `chip`; flash, ram: in their words. BitNetMCU's RAM: the
+    """Of the same shape, by its authors. cycles of a picture on `chip`; flash, ram: as they say. BitNetMCU's RAM: the
     two arrays of its inference function; bitnet-edge's cycles: 333.3 ms at 240 MHz.
     """
 
