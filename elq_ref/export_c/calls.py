@@ -44,7 +44,7 @@ def _call(contents: Contents, layer: Layer) -> str:
     literal = f"&(const conv_t){{&{own}.shape, {words}, {own}.b, {own}.q, {own}.s, {raw}}}"
     form = contents.forms[layer.index]
     scratch = f", {_place(plan.scratch[layer.index])}" if form is not None and form.scratch_bytes is not None else ""
-    y = "NULL" if layer.raw else y
+    y = "a" if layer.raw else y  # of which nothing is written then; from NULL gcc would derive a wrong access
     break_ = "\n" + " " * 12
     return f"{form.function if form else layer.op}({literal},{break_}{x[0]}, {y}{scratch})"
 
