@@ -1,6 +1,6 @@
 """Instructions of a layer by form and processor, from counts (docs/kernels/embedded.md).
 
-Fitted to whole layers (benchmarks/speed/embedded_forms.py), right within 8 %, NEON within a quarter. products: what the
+Fitted to whole layers (benchmarks/embedded/forms.py), right within 8 %, NEON within a quarter. products: what the
 form multiplies or adds, filled up as it lies in flash; windows: those of all pixels and groups; operands: what lies in
 them; outputs: sums. A layer of one pixel has costs of its own.
 """

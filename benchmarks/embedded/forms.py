@@ -1,6 +1,6 @@
 """Instructions of every form of weights of exported C on emulated processors, exactly counted.
 
-    python -m benchmarks.speed embedded_forms [--targets m3,m4] [--layers 3x3] [-o FILE.txt]
+    python -m benchmarks.embedded forms [--targets m3,m4] [--layers 3x3] [-o FILE.txt]
 
 Whole layers: operands gathered, sums, requantization, results stored; what they compute is compared with NumPy. The
 emulator (qemu, -icount) advances a clock of the board by a fixed time an instruction; an empty measurement is
@@ -10,7 +10,6 @@ none. memcpy is that of tools/boards/c/memory.c. A macro undefined for a target 
 
 import argparse
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,10 @@ import numpy as np
 
 from elq_ref.export_c.choice import FORMS
 from elq_ref.export_c.layers import Layer
+from tools.boards import TARGETS as KNOWN
+from tools.boards import count
+from tools.boards.one_layer import Case, code_bytes, program
 
-from .. import ROOT
 from ..result_text import add_output, write_result
 
 # (channels, outputs, kernel, size, stride, groups)
@@ -92,10 +93,8 @@ def computed(layer: Layer, x: np.ndarray) -> np.ndarray:
     )
 
 
-def cases_of(name: str) -> list[Any]:
+def cases_of(name: str) -> list[Case]:
     """Every form that can hold the weights of a layer: ternary where it can hold those, else binary, else int8."""
-    from tools.boards.one_layer import Case
-
     found = []
     for form in FORMS:
         for levels in ("int8",) if form.name.startswith("int8") else ("ternary", "binary"):
@@ -108,10 +107,6 @@ def cases_of(name: str) -> list[Any]:
 
 def measure(wanted: list[str], target: str, folder: Path) -> list[dict[str, Any]]:
     """A figure of each layer and form."""
-    from tools.boards import TARGETS as KNOWN
-    from tools.boards import count
-    from tools.boards.one_layer import code_bytes, program
-
     known, flags = KNOWN[TARGETS[target][0]], TARGETS[target][1].split()
     cases = [case for name in wanted for case in cases_of(name)]
     figures = []
@@ -133,8 +128,6 @@ def measure(wanted: list[str], target: str, folder: Path) -> list[dict[str, Any]
 
 def about(target: str) -> str:
     """Compiler and flags of a target."""
-    from tools.boards import TARGETS as KNOWN
-
     known, more = KNOWN[TARGETS[target][0]], TARGETS[target][1]
     version = subprocess.run([known.compiler, "--version"], capture_output=True, text=True, check=True).stdout
     hidden = ("-DTIMER", "-DTICK", "-DSHIFT", "-DCOUNTER", "-nostdlib", "-Wl", "-static", "-fno-pie")
@@ -148,7 +141,6 @@ def main() -> None:
     parser.add_argument("--layers", default="", help="what a layer's name must contain")
     add_output(parser)
     options = parser.parse_args()
-    sys.path.append(str(ROOT))
     wanted = [name for name in LAYERS if options.layers in name]
     lines, figures = [], []
     head = (

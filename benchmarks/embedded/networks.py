@@ -1,15 +1,14 @@
 """Instructions of whole exported networks on emulated processors, beside the same with a byte a weight in every layer.
 
-    python -m benchmarks.speed embedded_networks [FILE.elq ...] [--targets m3,m4] [-o FILE.txt]
+    python -m benchmarks.embedded networks [FILE.elq ...] [--targets m3,m4] [-o FILE.txt]
 
-One picture through NAME_run, from the table of the input to the last sums, counted as by embedded_forms, beside what
+One picture through NAME_run, from the table of the input to the last sums, counted as by forms, beside what
 interpret_int8 gives. By default LeNet-5 on the digits and ResNet-20 of CIFAR-10; a network without scales gets
 them from random pictures, which changes counts by a branch here and there. In bytes: weights, all constants with them,
 code of the network's object file without self-test, the arena.
 """
 
 import argparse
-import sys
 import tempfile
 from collections import Counter
 from dataclasses import replace
@@ -23,10 +22,13 @@ from elq_ref.deploy.derive import derive
 from elq_ref.export_c import export_c
 from elq_ref.export_c.choice import FORMS
 from elq_ref.runtime import PackedNetwork, interpret_int8
+from tools.boards import count
+from tools.boards.one_layer import code_bytes
 
 from .. import ROOT
 from ..result_text import add_output, write_result
-from .embedded_forms import about
+from .forms import KNOWN, about
+from .forms import TARGETS as OWN
 
 FILES = (
     "examples/lenet5-int8.elq",
@@ -65,12 +67,6 @@ def load(path: str) -> PackedNetwork:
 
 def measure(network: PackedNetwork, target: str, kind: str, folder: Path) -> dict[str, Any]:
     """The figures of a network on a target."""
-    from tools.boards import TARGETS as KNOWN
-    from tools.boards import count
-    from tools.boards.one_layer import code_bytes
-
-    from .embedded_forms import TARGETS as OWN
-
     int8 = network.int8
     assert int8 is not None
     forms = [form for form in FORMS if kind != "int8" or form.name.startswith("int8")]
@@ -102,7 +98,6 @@ def main() -> None:
     parser.add_argument("--targets", default=",".join(TARGETS), help="some of %(default)s")
     add_output(parser)
     options = parser.parse_args()
-    sys.path.append(str(ROOT))
     lines = [about(target) for target in options.targets.split(",")]
     figures = []
     head = f"{'target':<18}{'choice':<7}{'instructions':>12}{'a MAC':>8}"
