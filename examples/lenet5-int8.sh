@@ -15,7 +15,7 @@ elq() {
 }
 
 {
-    elq train --model lenet5 --data digits --epochs 300 --seed 0 -o float.safetensors
+    elq train --model lenet5 --data digits --epochs 300 --lr 0.1 --seed 0 -o float.safetensors
     elq quantize float.safetensors --data digits --levels ternary --epochs 400 --lr 0.05 --seed 0 -o run
     elq calibrate run/net.elq --data digits -o lenet5-int8.elq
     elq eval lenet5-int8.elq --data digits
