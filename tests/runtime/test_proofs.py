@@ -1,4 +1,4 @@
-"""int8 arithmetic, proved by z3 for every input: the C that is compiled computes docs/arithmetic.md, and never overflows.
+"""int8 arithmetic, proved by z3 for every input: the C that is compiled computes docs/arithmetic.md, in its types.
 
 The functions are read from _ext; a claim is broken by a change of the C (`MISTAKES`), and is then no longer proved.
 """
