@@ -134,7 +134,7 @@ def up_to_date(target: Path, command: list[str], module: bool) -> bool:
 setup(
     ext_modules=[] if os.environ.get("ELQ_NO_EXT") == "1" or os.name == "nt" else EXTENSIONS,
     cmdclass={"build_ext": BuildExt},
-    packages=[*find_packages(include=["elq_ref", "elq_ref.*"]), "elq_ref._bundled"],
+    packages=[*find_packages(include=["elq_ref", "elq_ref.*"]), "elq_ref._bundled", "elq_ref.export_c.c"],
     package_dir={"elq_ref._bundled": "data"},
-    package_data={"elq_ref._bundled": ["*"], "elq_ref": ["py.typed", "*.pyi"]},
+    package_data={"elq_ref._bundled": ["*"], "elq_ref": ["py.typed", "*.pyi"], "elq_ref.export_c.c": ["*"]},
 )

@@ -99,10 +99,10 @@ def normalized(network, pictures):
     return ((pictures / 255 - mean) / std).astype(np.float32)
 
 
-def with_int8(network, rng):
-    """`network` with an IntegerNetwork: scales from the largest values on random pictures."""
+def with_int8(network, rng, kept=1.0):
+    """`network` with an IntegerNetwork: scales from a share of the largest values on random pictures."""
     known = values(network.graph, normalized(network, random_pictures(rng, network)))
-    scales = {name: float(np.abs(known[name]).max()) / 127 or 1.0 for name in scaled_values(network)}
+    scales = {name: kept * float(np.abs(known[name]).max()) / 127 or 1.0 for name in scaled_values(network)}
     return replace(network, int8=derive(network, scales, {"method": "test"}))
 
 

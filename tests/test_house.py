@@ -13,7 +13,7 @@ FLOORS = (
     ("ground",),
     ("graph", "kernels"),
     ("ops", "runtime"),
-    ("nn", "exchange"),
+    ("nn", "exchange", "export_c"),
     ("datasets", "checkpoint", "elq"),
     ("methods", "deploy"),
     ("training",),

@@ -29,6 +29,7 @@ COMMANDS = {  # what is typed: the module
     "pack": "pack",
     "calibrate": "calibrate",
     "export-onnx": "export_onnx",
+    "export-c": "export_c",
     "bench": "bench",
     "run": "run",
     "summary": "summary",
