@@ -38,12 +38,12 @@ class _Return(Exception):
     pass
 
 
-def parsed(text: str, ext: Path = EXT) -> c_ast.FileAST:
-    """The syntax tree of C text that may include what _ext has; the system's headers are left out."""
+def parsed(text: str, ext: Path = EXT, *options: str) -> c_ast.FileAST:
+    """The syntax tree of C text that may include what _ext has; the system's headers are left out. options: -D..."""
     with tempfile.TemporaryDirectory() as empty:
         for name in ("assert", "stddef", "stdint", "string", "immintrin", "arm_neon", "stdlib", "limits"):
             Path(empty, f"{name}.h").touch()
-        command = ["cc", "-E", "-P", *QUIET, "-I", empty, "-I", str(ext), "-"]
+        command = ["cc", "-E", "-P", *QUIET, *options, "-I", empty, "-I", str(ext), "-"]
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
     known = "".join(f"typedef int {name};\n" for name in TYPES if name not in BUILT_IN)
     return c_parser.CParser().parse(known + done.stdout)
@@ -302,7 +302,7 @@ class Meaning:
         return Int(bits, signed, result)
 
     def _product(self, a: Int, b: Int) -> Int:
-        wide = TIMES(a.term(64), b.term(64))
+        wide = a.term(64) * b.term(64) if a.known or b.known else TIMES(a.term(64), b.term(64))
         result = z3.Extract(a.bits - 1, 0, wide) if a.bits < 64 else wide
         if a.signed:
             fits = wide == z3.SignExt(64 - a.bits, result) if a.bits < 64 else z3.And(wide < 1 << 62, wide > -(1 << 62))
