@@ -1,6 +1,6 @@
 """The nearest level of every float32, against exact arithmetic: all 2^32 bit patterns for 16 scales, C and NumPy.
 
-    python tools/exhaustive.py [--scales N] [--output FILE]
+    python tools/exhaustive.py [--scales N] [--workers N] [--output FILE]
 
 What is run is what the package runs: elq_ref.elq.levels.nearest_codes, and W_hat of the C kernel and of NumPy. Expected
 is the level of the least |w - level| in rational numbers, 0 where two are equally near; binary +1 for w >= 0. A NaN is
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -92,30 +93,37 @@ def check(alpha: np.float32, ternary: bool) -> dict[str, int]:
     return wrong
 
 
+def timed(alpha: np.float32, ternary: bool) -> tuple[dict[str, int], float]:
+    """`check`, and the seconds of CPU that it took."""
+    started = time.process_time()
+    return check(alpha, ternary), time.process_time() - started
+
+
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--scales", type=int, default=len(SCALES), help="only the first so many scales")
+    options.add_argument("--workers", type=int, default=2)
     options.add_argument("--output", type=Path, help="file for the table")
     args = options.parse_args()
-    started = time.process_time()
     lines = [
         f"tools/exhaustive.py, {time.strftime('%Y-%m-%d')}: all 2^32 float32 for each scale,",
         f"NumPy {np.__version__} and {kernels.info()['kernel']}. How many codes, and how many W_hat, are wrong:",
         "",
         f"{'levels':8} {'alpha':22} {'bits':10} {'first above half':18} codes NumPy C",
     ]
-    failed = False
-    for ternary in (True, False):
-        for name, value in SCALES[: args.scales]:
-            alpha = np.float32(value)
-            wrong = check(alpha, ternary)
+    failed, spent = False, 0.0
+    tasks = [(name, np.float32(value), ternary) for ternary in (True, False) for name, value in SCALES[: args.scales]]
+    with ProcessPoolExecutor(args.workers) as pool:
+        results = pool.map(timed, [alpha for _, alpha, _ in tasks], [ternary for *_, ternary in tasks])
+        for (name, alpha, ternary), (wrong, seconds) in zip(tasks, results, strict=True):
             failed |= any(wrong.values())
+            spent += seconds
             first = f"0x{first_above_half(alpha):08x}" if ternary else "-"
             counts = " ".join(f"{wrong.get(run, '-'):>5}" for run in ("codes", "NumPy", "C"))
             bits = f"0x{alpha.view(np.uint32):08x}"
             lines.append(f"{'ternary' if ternary else 'binary':8} {name:22} {bits:10} {first:18} {counts}")
-            print(lines[-1], f"{time.process_time() - started:.0f} s", flush=True)
-    lines.append(f"\n{time.process_time() - started:.0f} s of CPU")
+            print(lines[-1], flush=True)
+    lines.append(f"\n{spent:.0f} s of CPU")
     if args.output:
         args.output.write_text("\n".join(lines) + "\n")
     return int(failed)

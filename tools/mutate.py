@@ -135,13 +135,16 @@ def judge(every: Sequence[Broken], workers: int) -> Iterator[tuple[Broken, str |
     tests = sorted({test for broken in every for test in tests_of(broken.file)})
     with ExitStack() as stack:
         folders: Queue[Path] = Queue()
-        for _ in range(workers):
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="elq-mutants-")))
-            copy(folder)
-            folders.put(folder)
-            failure = first_failure(folder, tests, keep_compiled=True)
-            if failure:
-                raise RuntimeError(f"{failure} fails without any mutant")
+        first = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="elq-mutants-")))
+        copy(first)
+        failure = first_failure(first, tests, keep_compiled=True)
+        if failure:
+            raise RuntimeError(f"{failure} fails without any mutant")
+        folders.put(first)
+        for _ in range(1, workers):
+            other = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="elq-mutants-")))
+            shutil.copytree(first, other, dirs_exist_ok=True)
+            folders.put(other)
 
         def work(broken: Broken) -> tuple[Broken, str | None]:
             folder = folders.get()
