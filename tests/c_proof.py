@@ -19,12 +19,14 @@ class Proof:
 
     def __init__(self, *known: z3.BoolRef) -> None:
         self.known = list(known)
+        self._given: dict[int, tuple[z3.BitVecRef, bool, tuple[int, int]]] = {}  # of `unknown`, by the term's id
         self._bounds: dict[int, tuple[z3.ExprRef, list[z3.BoolRef]]] = {}
 
     def unknown(self, name: str, bits: int, least: int, most: int, signed: bool = True) -> Int:
         """A number of which only its range is known."""
         x = z3.BitVec(name, bits)
         self.known += [x >= least, x <= most] if signed else [z3.UGE(x, least), z3.ULE(x, most)]
+        self._given[x.get_id()] = (x, signed, (least, most))
         return Int(bits, signed, x)
 
     def counterexample(self, claim: z3.BoolRef) -> z3.ModelRef | None:
@@ -46,7 +48,12 @@ class Proof:
         return [what for what, sound in duties if not self.proves(sound)]
 
     def range(self, x: z3.BitVecRef) -> tuple[int, int]:
-        """Signed bounds of x: of the powers of two, and their neighbours, the tightest that hold."""
+        """Signed bounds of x: what was given, or of the powers of two and their neighbours the tightest that hold."""
+        extended = x.decl().kind() if z3.is_app(x) else None
+        if extended in (z3.Z3_OP_SIGN_EXT, z3.Z3_OP_ZERO_EXT):
+            _, signed, given = self._given.get(x.arg(0).get_id(), (x, None, (0, 0)))
+            if signed is (extended == z3.Z3_OP_SIGN_EXT):
+                return given
         solver = z3.Solver()
         solver.add(*self.known)
         powers = [1 << k for k in range(x.size() - 1)]
