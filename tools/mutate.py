@@ -21,9 +21,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from typing import NamedTuple
@@ -58,11 +59,11 @@ TIMEOUT = 40  # seconds for a test file
 
 
 class Broken(NamedTuple):
-    """One mutant: a file's new content."""
+    """One mutant: what makes a file's new content."""
 
     key: str
     file: str
-    source: str
+    make: Callable[[], str]
 
 
 def written() -> Iterator[Broken]:
@@ -73,7 +74,8 @@ def written() -> Iterator[Broken]:
             raise ValueError(
                 f"{entry['name']}: {entry['old']!r} is {source.count(entry['old'])} times in {entry['file']}"
             )
-        yield Broken(f"{entry['file']} {entry['name']}", entry["file"], source.replace(entry["old"], entry["new"]))
+        make = partial(source.replace, entry["old"], entry["new"])
+        yield Broken(f"{entry['file']} {entry['name']}", entry["file"], make)
 
 
 def generated() -> Iterator[Broken]:
@@ -81,7 +83,7 @@ def generated() -> Iterator[Broken]:
     for file in FILES:
         source = (ROOT / file).read_text()
         for mutant in (*mutants(source, file), *reordered(source, file)):
-            yield Broken(mutant.key, file, mutant.source)
+            yield Broken(mutant.key, file, mutant.make)
 
 
 def copy(folder: Path) -> None:
@@ -95,7 +97,7 @@ def caught_by(folder: Path, broken: Broken) -> str | None:
     """The first test that fails with this mutant in place, the file's own tests first, or None if all pass."""
     path = folder / broken.file
     kept, times = path.read_text(), path.stat()
-    path.write_text(broken.source)
+    path.write_text(broken.make())
     try:
         own = [test for test in tests_of(broken.file) if NEAREST.get(path.stem, f"test_{path.stem}") in test][:1]
         rest = [test for test in tests_of(broken.file) if test not in own]
@@ -168,7 +170,7 @@ def main() -> int:
     args = options.parse_args()
     made = [] if args.written else [*generated()]
     chosen = made if args.share == 1 else random.Random(args.seed).sample(made, round(args.share * len(made)))
-    every = [broken for broken in (*written(), *chosen) if args.only in broken.key]
+    every = [broken for broken in (*chosen, *written()) if args.only in broken.key]
     explained = json.loads(LIST.read_text())["explained"]
     lines, survivors, stale, started = [], [], [], time.perf_counter()
     for broken, test in judge(every, args.workers):

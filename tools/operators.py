@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ast
 import copy
+import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 _SWAPS: list[tuple[type, type]] = [
@@ -28,10 +30,14 @@ NAMES |= {b: a for a, b in NAMES.items()} | {"any": "all", "all": "any"}
 
 
 class Mutant(NamedTuple):
-    """A changed source; `key` names the place and the change, the same in every run."""
+    """A changed source, made when it is asked for; `key` names the place and the change, the same in every run."""
 
     key: str
-    source: str
+    make: Callable[[], str]
+
+    @property
+    def source(self) -> str:
+        return self.make()
 
 
 def mutants(source: str, file: str) -> Iterator[Mutant]:
@@ -42,24 +48,22 @@ def mutants(source: str, file: str) -> Iterator[Mutant]:
     tree = ast.parse(source)
     _name_stages(tree)
     seen: Counter[str] = Counter()
-    for number, (where, context) in enumerate(_places(tree)):
-        for variant in range(_variants(_node(tree, number))):
-            changed = copy.deepcopy(tree)
-            _change(_node(changed, number), variant)
-            before, after = ast.unparse(context), ast.unparse(_places(changed)[number][1])
-            key = f"{file} {where}: {before} -> {after}"
+    for number, (where, context, node) in enumerate(_walk(tree, "", tree)):
+        for variant in range(_variants(node)):
+            place = next(i for i, inner in enumerate(ast.walk(context)) if inner is node)
+            changed = copy.deepcopy(context)
+            _change(list(ast.walk(changed))[place], variant)
+            key = f"{file} {where}: {ast.unparse(context)} -> {ast.unparse(changed)}"
             seen[key] += 1
             suffix = f" ({seen[key]})" if seen[key] > 1 else ""
-            yield Mutant(key + suffix, ast.unparse(ast.fix_missing_locations(changed)))
+            yield Mutant(key + suffix, partial(_changed, tree, number, variant))
 
 
-def _places(tree: ast.Module) -> list[tuple[str, ast.AST]]:
-    """(function, expression to show) of every node that may be changed, in order."""
-    return [(where, context) for where, context, _ in _walk(tree, "", tree)]
-
-
-def _node(tree: ast.Module, number: int) -> ast.AST:
-    return [node for _, _, node in _walk(tree, "", tree)][number]
+def _changed(tree: ast.Module, number: int, variant: int) -> str:
+    """The source with its node `number` changed."""
+    changed = copy.deepcopy(tree)
+    _change(next(itertools.islice(_walk(changed, "", changed), number, None))[2], variant)
+    return ast.unparse(ast.fix_missing_locations(changed))
 
 
 def _walk(node: ast.AST, where: str, context: ast.AST) -> Iterator[tuple[str, ast.AST, ast.AST]]:

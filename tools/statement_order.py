@@ -6,6 +6,7 @@ import ast
 import copy
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 
 from operators import Mutant
@@ -14,30 +15,27 @@ from operators import Mutant
 def reordered(source: str, file: str) -> Iterator[Mutant]:
     """Every statement with an effect moved behind the next one that has one, where no local name stands in the way."""
     tree = ast.parse(source)
-    places = [(n, f) for n in range(_count(tree)) for f in ("body", "orelse")]
     seen: Counter[str] = Counter()
-    for number, part in places:
-        body = _part(tree, number, part)
+    for number, body in enumerate(_bodies(tree)):
         for i, j in _moves(body):
-            changed = copy.deepcopy(tree)
-            here = _part(changed, number, part)
-            key = f"{file} line order: {_short(here[i])} | behind | {_short(here[j])}"
+            key = f"{file} line order: {_short(body[i])} | behind | {_short(body[j])}"
             seen[key] += 1
-            here.insert(j, here.pop(i))
             suffix = f" ({seen[key]})" if seen[key] > 1 else ""
-            yield Mutant(key + suffix, ast.unparse(ast.fix_missing_locations(changed)))
+            yield Mutant(key + suffix, partial(_moved, tree, number, i, j))
 
 
-def _count(tree: ast.AST) -> int:
-    return sum(1 for _ in ast.walk(tree))
+def _moved(tree: ast.Module, number: int, i: int, j: int) -> str:
+    """The source in which statement i of body `number` stands behind statement j."""
+    changed = copy.deepcopy(tree)
+    body = _bodies(changed)[number]
+    body.insert(j, body.pop(i))
+    return ast.unparse(ast.fix_missing_locations(changed))
 
 
-def _part(tree: ast.AST, number: int, part: str) -> list[ast.stmt]:
-    for at, node in enumerate(ast.walk(tree)):
-        if at == number:
-            inside = isinstance(node, ast.FunctionDef | ast.For | ast.While | ast.If | ast.With | ast.Try)
-            return getattr(node, part, []) if inside else []
-    return []
+def _bodies(tree: ast.AST) -> list[list[ast.stmt]]:
+    """The lists of statements in functions, in order."""
+    inside = ast.FunctionDef | ast.For | ast.While | ast.If | ast.With | ast.Try
+    return [getattr(n, part, []) for n in ast.walk(tree) if isinstance(n, inside) for part in ("body", "orelse")]
 
 
 def _moves(body: list[ast.stmt]) -> Iterator[tuple[int, int]]:
