@@ -47,6 +47,15 @@ def test_a_float_weight_of_half_a_step_is_rounded_up():
     assert int8.weights["fc"].tolist() == [[127, v] for v in UP]
 
 
+def test_the_weights_of_a_scale_of_0_keep_their_signs():
+    count = len(HALVES)
+    signs = np.array([0.0, -1.0] * (count // 2))
+    int8 = derive(layer(HALVES, signs, "float"), {"input": 1.0, "fc": 1.0})
+    negative = [[-127, int(np.floor(0.5 - v))] for v in HALVES]
+    wanted = [n if s < 0 else [127, v] for n, s, v in zip(negative, signs, UP, strict=True)]
+    assert int8.weights["fc"].tolist() == wanted
+
+
 def test_a_mantissa_and_an_added_scale_of_a_half_are_rounded_up():
     for odd in (1, 3):  # 2^30 + 1/2 and 2^30 + 3/2
         m = (2**31 + odd) / 2**32
