@@ -193,7 +193,6 @@ MISTAKES = [
     ("high word, 64 bits", "tail.c", "* q) >> 32)", "* q) >> 31)"),
     ("requantize", "tail.c", "(layer->s[o] - 33)) + 1) >> 1", "(layer->s[o] - 33)) + 2) >> 1"),
     ("requantize", "tail.c", "(uint32_t)(sum + b) << layer", "(uint32_t)(sum - b) << layer"),
-    ("requantize", "tail.c", "if (y > 127) return 127;", "if (y > 128) return 127;"),
     ("add", "add.c", "1U << (g->s - 1)", "1U << g->s"),
     ("table", "input.c", "channel * 256", "channel * 255"),
     ("fields", "spread.c", "SEGMENT = 240, START = 0x8000", "SEGMENT = 256, START = 0x8000"),
