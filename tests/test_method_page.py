@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from elq_ref import Plan
+from elq_ref import SGD, Plan
 from elq_ref.elq.borrowed import Borrowed
 from elq_ref.methods import OrderPlan
+from elq_ref.training.sgd import Schedule
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "method.md"
@@ -36,8 +37,17 @@ def test_every_row_has_all_columns():
 
 def test_every_option_of_the_plan_is_listed_with_its_default():
     defaults = {f.name: f.default for f in fields(Plan)}
-    listed = {row[1]: ast.literal_eval(row[2]) for row in rows()}
+    listed = {row[1]: ast.literal_eval(row[2]) for row in rows() if row not in rows("Descent")}
     assert listed == defaults
+
+
+def descent() -> dict[str, object]:
+    """The options of SGD and of its schedule with their defaults."""
+    return {f.name: f.default for kind in (SGD, Schedule) for f in fields(kind) if f.name != "schedule"}
+
+
+def test_every_option_of_the_descent_is_listed_with_its_default():
+    assert {row[1]: ast.literal_eval(row[2]) for row in rows("Descent")} == descent()
 
 
 def test_what_is_borrowed_stands_in_its_own_section_and_nowhere_else_in_the_plan():

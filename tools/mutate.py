@@ -1,11 +1,12 @@
-"""Break the code of the elq room one place at a time and see which test notices.
+"""Break the method's code one place at a time and see which test notices.
 
-    python tools/mutate.py [--only TEXT] [--written] [--workers N] [--output FILE]
+    python tools/mutate.py [--only TEXT] [--written] [--share S [--seed N]] [--workers N] [--output FILE]
 
 The package is copied to a temporary folder for every worker and broken there, never here. Mutants are those of
-tools/mutants.json (written by hand) and all that tools/operators.py makes. A mutant that no test notices survives: it
-must be explained in mutants.json, by key, with the reason. Exit code 1 if one survives unexplained, or if an
-explanation is about a mutant that was noticed or is not there.
+tools/mutants.json (written by hand) and all that tools/operators.py and tools/statement_order.py make, or the share S
+of these that the seed chooses. A mutant that no test notices survives: it must be explained in mutants.json, by key,
+with the reason. Exit code 1 if one survives unexplained, or if an explanation is about a mutant that was noticed or is
+not there.
 """
 
 from __future__ import annotations
@@ -13,48 +14,56 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from typing import NamedTuple
 
 from operators import mutants
+from statement_order import reordered
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "tools" / "mutants.json"
-FILES = [*sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "elq_ref" / "elq").glob("*.py"))]
-FILES += [f"elq_ref/methods/{name}.py" for name in ("elq", "order")]
-FILES += [f"elq_ref/training/{name}.py" for name in ("sgd", "stages", "state")]
-TESTS = [
-    "tests/elq/test_levels.py",
-    "tests/elq/test_bands.py",
-    "tests/elq/test_objective.py",
-    "tests/methods/test_order.py",
-    "tests/training/test_sgd.py",
-    "tests/training/test_stages.py",
-    "tests/training/test_golden_run.py",
-    "tests/test_method_page.py",
-    "tests/statements/test_statements.py::test_every_statement_holds",
+FILES = [
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("elq/*", "methods/*", "training/*", "deploy/*", "runtime/integer*")
+    for path in sorted((ROOT / "elq_ref").glob(f"{pattern}.py"))
 ]
+METHOD = ["elq/test_levels", "elq/test_bands", "elq/test_sums", "elq/test_objective", "methods/test_order"]
+METHOD += [f"training/test_{name}" for name in ("sgd", "step", "stages", "golden_run")]
+METHOD += ["test_method_page"]
+STATEMENTS = "statements/test_statements.py::test_every_statement_holds"
+INTEGERS = ["deploy/test_halves", "runtime/test_integer", "runtime/test_integer_network"]
+# the tests of a folder's files, a file's own ones first
+TESTS = {
+    "elq": [*METHOD, STATEMENTS],
+    "methods": ["methods/test_methods", *METHOD, STATEMENTS],
+    "training": ["training/test_plans", "training/test_evaluate", *METHOD, "methods/test_methods", STATEMENTS],
+    "deploy": [*INTEGERS, "deploy/test_calibration", "deploy/test_packing", "deploy/test_packing_reads"],
+    "runtime": [*INTEGERS, "runtime/test_format_deviations", "deploy/test_calibration"],
+}
 NEAREST = dict.fromkeys(("gradients", "borrowed", "plan"), "elq/test_objective")
-NEAREST |= dict.fromkeys(("elq", "state"), "training/test_stages")
+NEAREST |= {"levels": "elq/test_sums", "elq": "training/test_step", "stages": "training/test_step"}
+NEAREST |= {"state": "training/test_stages", "packing": "deploy/test_packing", "calibration": "deploy/test_calibration"}
 TIMEOUT = 40  # seconds for a test file
 
 
 class Broken(NamedTuple):
-    """One mutant: a file's new content."""
+    """One mutant: what makes a file's new content."""
 
     key: str
     file: str
-    source: str
+    make: Callable[[], str]
 
 
 def written() -> Iterator[Broken]:
@@ -65,14 +74,16 @@ def written() -> Iterator[Broken]:
             raise ValueError(
                 f"{entry['name']}: {entry['old']!r} is {source.count(entry['old'])} times in {entry['file']}"
             )
-        yield Broken(f"{entry['file']} {entry['name']}", entry["file"], source.replace(entry["old"], entry["new"]))
+        make = partial(source.replace, entry["old"], entry["new"])
+        yield Broken(f"{entry['file']} {entry['name']}", entry["file"], make)
 
 
 def generated() -> Iterator[Broken]:
     """All operator mutants of FILES."""
     for file in FILES:
-        for mutant in mutants((ROOT / file).read_text(), file):
-            yield Broken(mutant.key, file, mutant.source)
+        source = (ROOT / file).read_text()
+        for mutant in (*mutants(source, file), *reordered(source, file)):
+            yield Broken(mutant.key, file, mutant.make)
 
 
 def copy(folder: Path) -> None:
@@ -86,13 +97,19 @@ def caught_by(folder: Path, broken: Broken) -> str | None:
     """The first test that fails with this mutant in place, the file's own tests first, or None if all pass."""
     path = folder / broken.file
     kept, times = path.read_text(), path.stat()
-    path.write_text(broken.source)
+    path.write_text(broken.make())
     try:
-        own = f"tests/{NEAREST.get(path.stem, f'{path.parent.name}/test_{path.stem}')}.py"
-        return first_failure(folder, [own]) or first_failure(folder, [test for test in TESTS if test != own])
+        own = [test for test in tests_of(broken.file) if NEAREST.get(path.stem, f"test_{path.stem}") in test][:1]
+        rest = [test for test in tests_of(broken.file) if test not in own]
+        return (first_failure(folder, own) if own else None) or first_failure(folder, rest)
     finally:
         path.write_text(kept)
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # so that its compiled form is found again
+
+
+def tests_of(file: str) -> list[str]:
+    """The tests that a mutant of this file is given to."""
+    return [f"tests/{name}" if "::" in name else f"tests/{name}.py" for name in TESTS[Path(file).parent.name]]
 
 
 def first_failure(folder: Path, tests: list[str], keep_compiled: bool = False) -> str | None:
@@ -115,17 +132,21 @@ def first_failure(folder: Path, tests: list[str], keep_compiled: bool = False) -
     return found.group(1).removeprefix("tests/") if found else f"pytest: exit code {done.returncode}"
 
 
-def judge(every: Iterable[Broken], workers: int) -> Iterator[tuple[Broken, str | None]]:
+def judge(every: Sequence[Broken], workers: int) -> Iterator[tuple[Broken, str | None]]:
     """(mutant, the test that caught it or None), in order. RuntimeError if the tests fail without any mutant."""
+    tests = sorted({test for broken in every for test in tests_of(broken.file)})
     with ExitStack() as stack:
         folders: Queue[Path] = Queue()
-        for _ in range(workers):
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="elq-mutants-")))
-            copy(folder)
-            folders.put(folder)
-            failure = first_failure(folder, TESTS, keep_compiled=True)
-            if failure:
-                raise RuntimeError(f"{failure} fails without any mutant")
+        first = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="elq-mutants-")))
+        copy(first)
+        failure = first_failure(first, tests, keep_compiled=True)
+        if failure:
+            raise RuntimeError(f"{failure} fails without any mutant")
+        folders.put(first)
+        for _ in range(1, workers):
+            other = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="elq-mutants-")))
+            shutil.copytree(first, other, dirs_exist_ok=True)
+            folders.put(other)
 
         def work(broken: Broken) -> tuple[Broken, str | None]:
             folder = folders.get()
@@ -142,11 +163,14 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--only", default="", help="only mutants whose key contains this text")
     options.add_argument("--written", action="store_true", help="only those written by hand")
+    options.add_argument("--share", type=float, default=1.0, help="this share of those that are made, from 0 to 1")
+    options.add_argument("--seed", type=int, default=0, help="which of them")
     options.add_argument("--workers", type=int, default=2)
     options.add_argument("--output", type=Path, help="file for the list of all mutants and what caught them")
     args = options.parse_args()
-    every = [*written()] + ([] if args.written else [*generated()])
-    every = [broken for broken in every if args.only in broken.key]
+    made = [] if args.written else [*generated()]
+    chosen = made if args.share == 1 else random.Random(args.seed).sample(made, round(args.share * len(made)))
+    every = [broken for broken in (*chosen, *written()) if args.only in broken.key]
     explained = json.loads(LIST.read_text())["explained"]
     lines, survivors, stale, started = [], [], [], time.perf_counter()
     for broken, test in judge(every, args.workers):
@@ -157,17 +181,19 @@ def main() -> int:
         verdict = test or ("SURVIVES" if broken.key not in explained else f"equivalent: {explained[broken.key]}")
         lines.append(f"{broken.key}\n    {verdict}")
         print(lines[-1], flush=True)
-    if not args.only and not args.written:
+    if not args.only and not args.written and args.share == 1:
         stale += [key for key in explained if key not in {broken.key for broken in every}]
     known = sum(broken.key in explained for broken in every)
     caught = len(every) - len(survivors) - known
     summary = f"{len(every)} mutants: {caught} caught, {known} explained, {len(survivors)} survive"
+    if args.share < 1:
+        summary += f" (of {len(made)} that are made {len(chosen)}, by seed {args.seed}; all that are written)"
     print(f"\n{summary} ({time.perf_counter() - started:.0f} s)")
     for title, keys in (("survives, unexplained", survivors), ("explained, but caught or not there", stale)):
         for key in keys:
             print(f"{title}: {key}")
     if args.output:
-        args.output.write_text(f"tools/mutate.py: {summary}\n\n" + "\n".join(lines) + "\n")
+        args.output.write_text(f"tools/mutate.py, {time.strftime('%Y-%m-%d')}: {summary}\n\n" + "\n".join(lines) + "\n")
     return 1 if survivors or stale else 0
 
 

@@ -1,11 +1,16 @@
-"""Operator mutants of Python code: each differs from it in one place."""
+"""Operator mutants of Python code: each differs from it in one place.
+
+Those of one node, here; those of a statement's place in tools/statement_order.py.
+"""
 
 from __future__ import annotations
 
 import ast
 import copy
+import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 _SWAPS: list[tuple[type, type]] = [
@@ -25,35 +30,40 @@ NAMES |= {b: a for a, b in NAMES.items()} | {"any": "all", "all": "any"}
 
 
 class Mutant(NamedTuple):
-    """A changed source; `key` names the place and the change, the same in every run."""
+    """A changed source, made when it is asked for; `key` names the place and the change, the same in every run."""
 
     key: str
-    source: str
+    make: Callable[[], str]
+
+    @property
+    def source(self) -> str:
+        return self.make()
 
 
 def mutants(source: str, file: str) -> Iterator[Mutant]:
-    """Every operator mutant: swapped operators and comparisons, 0 and 1, other numbers doubled, True and False, min and
-    max, any and all, a not, ~ or minus undone. Annotations, error messages, decorators, zip(strict=) are left alone."""
+    """Every operator mutant of one node: swapped operators and comparisons, 0 and 1, other numbers doubled, True and
+    False, min and max, any and all, a not, ~ or minus undone; rounding cut off, half up or half to even; the last of
+    equal largest in place of the first; float32 in place of float64; a comparison that holds in stage 1 only.
+    Annotations, error messages, decorators, zip(strict=) are left alone."""
     tree = ast.parse(source)
+    _name_stages(tree)
     seen: Counter[str] = Counter()
-    for number, (where, context) in enumerate(_places(tree)):
-        for variant in range(_variants(_node(tree, number))):
-            changed = copy.deepcopy(tree)
-            _change(_node(changed, number), variant)
-            before, after = ast.unparse(context), ast.unparse(_places(changed)[number][1])
-            key = f"{file} {where}: {before} -> {after}"
+    for number, (where, context, node) in enumerate(_walk(tree, "", tree)):
+        for variant in range(_variants(node)):
+            place = next(i for i, inner in enumerate(ast.walk(context)) if inner is node)
+            changed = copy.deepcopy(context)
+            _change(list(ast.walk(changed))[place], variant)
+            key = f"{file} {where}: {ast.unparse(context)} -> {ast.unparse(changed)}"
             seen[key] += 1
             suffix = f" ({seen[key]})" if seen[key] > 1 else ""
-            yield Mutant(key + suffix, ast.unparse(ast.fix_missing_locations(changed)))
+            yield Mutant(key + suffix, partial(_changed, tree, number, variant))
 
 
-def _places(tree: ast.Module) -> list[tuple[str, ast.AST]]:
-    """(function, expression to show) of every node that may be changed, in order."""
-    return [(where, context) for where, context, _ in _walk(tree, "", tree)]
-
-
-def _node(tree: ast.Module, number: int) -> ast.AST:
-    return [node for _, _, node in _walk(tree, "", tree)][number]
+def _changed(tree: ast.Module, number: int, variant: int) -> str:
+    """The source with its node `number` changed."""
+    changed = copy.deepcopy(tree)
+    _change(next(itertools.islice(_walk(changed, "", changed), number, None))[2], variant)
+    return ast.unparse(ast.fix_missing_locations(changed))
 
 
 def _walk(node: ast.AST, where: str, context: ast.AST) -> Iterator[tuple[str, ast.AST, ast.AST]]:
@@ -73,17 +83,38 @@ def _walk(node: ast.AST, where: str, context: ast.AST) -> Iterator[tuple[str, as
                 yield from _walk(child, where, node if isinstance(node, ast.expr | ast.keyword) else child)
 
 
+def _name_stages(tree: ast.Module) -> None:
+    """Every comparison in a function that knows the stage gets the expression of it, `in_stage`."""
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef):
+            names = {a.arg: a.annotation for a in function.args.args}
+            stage = "stage" if "stage" in names else "state.stage" if "state" in names else None
+            for node in ast.walk(function):
+                if isinstance(node, ast.Compare) and stage and stage not in ast.unparse(node):
+                    node.in_stage = stage  # type: ignore[attr-defined]
+
+
 def _variants(node: ast.AST) -> int:
     """How many mutants this node has."""
     match node:
         case ast.BinOp(op=op) | ast.BoolOp(op=op) | ast.AugAssign(op=op):
             return int(type(op) in SWAPPED)
         case ast.Compare(ops=ops):
-            return sum(type(op) in SWAPPED for op in ops)
+            return sum(type(op) in SWAPPED for op in ops) + hasattr(node, "in_stage")
         case ast.UnaryOp(op=ast.Not() | ast.Invert() | ast.USub()):
             return 1
         case ast.Constant(value=bool() | int() | float()):
             return 1
+        case ast.Attribute(attr="float64"):
+            return 1
+        case ast.Call(func=ast.Name(id="round")):
+            return 2
+        case ast.Call(func=ast.Attribute(attr="floor"), args=[ast.BinOp(op=ast.Add(), right=ast.Constant(value=0.5))]):
+            return 2
+        case ast.Call(func=ast.Attribute(attr="argmax" | "argmin")):
+            return 2
+        case ast.Call(func=ast.Attribute(attr="argsort"), keywords=keywords):
+            return int(any(k.arg == "kind" for k in keywords))
         case ast.Call(func=ast.Name(id=name)) | ast.Call(func=ast.Attribute(attr=name)):
             return int(name in NAMES)
     return 0
@@ -93,6 +124,8 @@ def _change(node: ast.AST, variant: int) -> None:
     match node:
         case ast.BinOp(op=op) | ast.BoolOp(op=op) | ast.AugAssign(op=op):
             node.op = SWAPPED[type(op)]()
+        case ast.Compare(ops=ops) if variant == sum(type(op) in SWAPPED for op in ops):
+            _become(node, f"({ast.unparse(node)}) and {node.in_stage} == 1")
         case ast.Compare(ops=ops):
             at = [i for i, op in enumerate(ops) if type(op) in SWAPPED][variant]
             ops[at] = SWAPPED[type(ops[at])]()
@@ -102,7 +135,38 @@ def _change(node: ast.AST, variant: int) -> None:
             node.value = not node.value
         case ast.Constant(value=value):
             node.value = type(value)({0: 1, 1: 0}.get(value, 2 * value))
+        case ast.Attribute(attr="float64"):
+            node.attr = "float32"
+        case ast.Call(func=ast.Name(id="round"), args=[value]):
+            _become(node, f"int({ast.unparse(value)})" if variant == 0 else f"int({ast.unparse(value)} + 0.5)")
+        case ast.Call(
+            func=ast.Attribute(attr="floor"), args=[ast.BinOp(op=ast.Add(), left=value, right=ast.Constant())]
+        ):
+            _become(node, f"np.{('floor', 'rint')[variant]}({ast.unparse(value)})")
+        case ast.Call(func=ast.Attribute(attr="argmax" | "argmin" | "argsort" as name)) if variant == 0:
+            _become(node, _last(node, name))
         case ast.Call(func=ast.Name(id=name)):
             node.func.id = NAMES[name]
         case ast.Call(func=ast.Attribute(attr=name)):
             node.func.attr = NAMES[name]
+
+
+def _become(node: ast.AST, source: str) -> None:
+    """Another expression in the place of `node`."""
+    new = ast.parse(source, mode="eval").body
+    node.__class__ = new.__class__  # type: ignore[assignment]
+    for name in list(vars(node)):
+        if name not in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
+            delattr(node, name)
+    vars(node).update(dict(ast.iter_fields(new)))
+
+
+def _last(node: ast.Call, name: str) -> str:
+    """argmax, argmin or a stable argsort of an array that is turned round: of equal elements the last comes first."""
+    of_module = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "np"
+    array, *more = node.args if of_module else [node.func.value, *node.args]  # type: ignore[attr-defined]
+    axis = next((ast.unparse(k.value) for k in node.keywords if k.arg == "axis"), "None")
+    axis = ast.unparse(more[0]) if more else axis
+    size = f"np.size({ast.unparse(array)}, {axis})"
+    kind = ", kind='stable'" if name == "argsort" else ""
+    return f"{size} - 1 - np.{name}(np.flip({ast.unparse(array)}, {axis}), {axis}{kind})"

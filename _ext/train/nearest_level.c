@@ -3,6 +3,7 @@
 #include "train/kernels.h"
 
 #include <assert.h>
+#include <float.h>
 
 enum { STRETCH = 1 << 14 };
 
@@ -14,18 +15,19 @@ struct levels {
 };
 
 /* The codes are numbers, multiplied and not chosen: an alpha of infinity gives what it gives in NumPy. Adding 0 makes
- * every zero +0. */
-#define SWEEP(type)                                                                                                    \
+ * every zero +0. alpha / 2 is rounded down: of denormals only the even ones have a half. */
+#define SWEEP(type, least)                                                                                             \
     static void sweep_##type(const struct levels *a, ptrdiff_t row, ptrdiff_t from, ptrdiff_t to) {                    \
         const type *restrict w = (const type *)a->w + row * a->columns, alpha = ((const type *)a->alpha)[row];         \
-        type *restrict w_hat = (type *)a->w_hat + row * a->columns, half = alpha / 2;                                  \
+        const type near = alpha / 2, half = near + near > alpha ? near - least : near;                                 \
+        type *restrict w_hat = (type *)a->w_hat + row * a->columns;                                                    \
         if (a->ternary)                                                                                                \
             for (ptrdiff_t i = from; i < to; i++) w_hat[i] = alpha * (type)((w[i] > half) - (w[i] < -half)) + 0;       \
         else                                                                                                           \
             for (ptrdiff_t i = from; i < to; i++) w_hat[i] = alpha * (type)(w[i] >= 0 ? 1 : -1) + 0;                   \
     }
-SWEEP(float)
-SWEEP(double)
+SWEEP(float, FLT_TRUE_MIN)
+SWEEP(double, DBL_TRUE_MIN)
 
 static void stretch(void *context, ptrdiff_t index, int worker) {
     const struct levels *a = context;

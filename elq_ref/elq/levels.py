@@ -71,12 +71,12 @@ def scale_slope(w: np.ndarray, levels: str, rule: str = "elq", per_channel: bool
 def nearest_codes(w: np.ndarray, alpha: np.ndarray, levels: str) -> np.ndarray:
     """int8 codes of the nearest level, of w's shape; w float32 or float64, alpha of its dtype, broadcast over it.
 
-    Ternary: +1 if w > alpha/2, -1 if w < -alpha/2, else 0 [S]; binary: +1 if w >= 0, else -1 [C]. A level is its own
-    nearest level, also when alpha is 0 or denormal.
+    Ternary: +1 if w > alpha/2, -1 if w < -alpha/2, else 0 [S]; binary: +1 if w >= 0, else -1 [C]. That is exact, also
+    where alpha is 0 or denormal (python tools/exhaustive.py). A NaN is on level 0, binary on -1.
     """
     if levels == "binary":
         return np.where(w >= 0, np.int8(1), np.int8(-1))
-    half = alpha / 2
+    half = kernels.half_of(alpha)
     codes: np.ndarray = (w > half).astype(np.int8) - (w < -half).astype(np.int8)
     return codes
 

@@ -25,6 +25,7 @@ channel_sums = _chosen.channel_sums
 relu = _chosen.relu
 relu_backward = _chosen.relu_backward
 nearest_level = _chosen.nearest_level
+half_of = numpy_ops.half_of
 
 
 def max_pool(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -223,13 +223,22 @@ def max_pool_backward(
     return dx
 
 
+def half_of(alpha: np.ndarray) -> np.ndarray:
+    """alpha / 2 >= 0, rounded down: of numbers w of its dtype those above it are those above the exact half.
+
+    Among the denormals an odd alpha has none, and w = 2 is nearer to 3 than to 0.
+    """
+    half: np.ndarray = alpha / 2
+    return np.where(half + half > alpha, np.nextafter(half, alpha.dtype.type(0)), half)
+
+
 def nearest_level(w: np.ndarray, alpha: np.ndarray, ternary: bool) -> np.ndarray:
     """alpha * codes of the nearest levels, one or (O, 1, ...) alphas of w (O, ...): see elq_ref.elq.levels.
 
     Codes are (w > alpha/2) - (w < -alpha/2) if `ternary`, else 1 where w >= 0 and -1 elsewhere; every zero is +0.0.
     """
-    half = alpha / 2
     if ternary:
+        half = half_of(alpha)
         codes = (w > half).astype(np.int8) - (w < -half).astype(np.int8)
     else:
         codes = np.where(w >= 0, np.int8(1), np.int8(-1))

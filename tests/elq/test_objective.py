@@ -169,6 +169,36 @@ def test_moving_scale_adds_the_chain_rule_through_alpha(levels, norm):
 
 
 @pytest.mark.parametrize("gradient", ["constant", "straight-through", "taylor-inner", "taylor-elementwise"])
+@pytest.mark.parametrize("scope", ["network", "layer"])
+def test_the_loss_through_alpha_counts_in_mode_constant_only(gradient, scope):
+    plan = Plan("ternary", a1=0.6, a2=0.3, gradient=gradient, sign="computed", scope=scope, alpha_from="stage0")
+    w = split(np.random.default_rng(5).standard_normal(7))
+    hat = quantized(w, "ternary")
+    slopes = [scale_slope(a, "ternary") for a in w]
+    still, moving = (objective(run(0.7), w, hat, plan, slopes=given) for given in (None, slopes))
+    ghat = run(0.7)(hat).weights
+    for layer, (a, b, slope) in enumerate(zip(w, hat, slopes, strict=True)):
+        codes = np.sign(b)
+        through = -2 * 0.3 * np.sum((a - b) * codes)
+        if gradient == "constant":
+            at = [b if scope == "network" or i == layer else v for i, (v, b) in enumerate(zip(w, hat, strict=True))]
+            s = np.sign(loss(w, 0.7) - loss(at, 0.7))
+            through -= 0.6 * s * np.sum((ghat if scope == "network" else run(0.7)(at).weights)[layer] * codes)
+        np.testing.assert_allclose(moving.weights[layer] - still.weights[layer], through * slope, rtol=1e-9, atol=1e-12)
+
+
+def test_the_inner_product_runs_over_all_layers():
+    """Two layers whose own products have opposite signs: the larger decides for both; by layer, each its own."""
+    w, hat = [np.array([[3.0]]), np.array([[1.0]])], [np.array([[2.0]]), np.array([[2.0]])]
+    at = lambda weights: Pass(0.0, [np.ones((1, 1)), np.ones((1, 1)) * 0.25], [])  # noqa: E731
+    found = {}
+    for scope in ("network", "layer"):
+        plan = Plan("ternary", a1=0.5, gradient="taylor-inner", sign="computed", scope=scope)
+        found[scope] = [dw.item() for dw in objective(at, w, hat, plan).weights]
+    assert found == {"network": [1.5, 0.25 * 1.5], "layer": [1.5, 0.25 * 0.5]}
+
+
+@pytest.mark.parametrize("gradient", ["constant", "straight-through", "taylor-inner", "taylor-elementwise"])
 def test_frozen_entries_are_exactly_zero_whatever_the_gradient_holds(gradient):
     plan = Plan("ternary", a1=0.6, a2=0.3, gradient=gradient, sign="computed")
     frozen = [rng.random(s) < 0.5 for s in SHAPES]

@@ -1,5 +1,7 @@
 """The table of named plans: what the commands run by default."""
 
+from pathlib import Path
+
 import pytest
 
 from elq_ref import SGD, Plan, models
@@ -53,3 +55,22 @@ def test_what_is_not_in_the_table_is_named():
     ):
         with pytest.raises(ValueError, match=words):
             named_plan("default", method, levels)
+
+
+def test_the_comparison_has_the_best_of_the_rates_that_were_tried():
+    table = Path(__file__).parents[2] / "benchmarks" / "results" / "tuning.txt"
+    if not table.is_file():
+        pytest.skip("benchmarks/ is not here (tests run from an installed copy)")
+    head, *lines = [line.split() for line in table.read_text().splitlines() if "." in line and "--" not in line][1:]
+    rates = [float(v) for v in head[head.index("lr") + 1 :]]
+    seen = set()
+    for line in lines:
+        if len(line) < len(rates) + 1 or line[0] not in methods_of("comparison"):
+            continue
+        right = [float(v) for v in line[-len(rates) :]]
+        levels = line[1] if line[0] != "float" else "float"
+        assert named_plan("comparison", line[0], levels, WEIGHTS)[1].lr == rates[right.index(max(right))], line
+        seen.add(line[0])
+    assert seen == set(methods_of("comparison")) - {"order"}  # at elq's rate, untuned
+    for levels in ("ternary", "binary"):
+        assert named_plan("comparison", "order", levels)[1] == named_plan("comparison", "elq", levels)[1]
