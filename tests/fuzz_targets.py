@@ -48,7 +48,7 @@ VALUES = 10**6  # of the tensors that are written again: those that repeat one v
 
 @contextmanager
 def limited_memory(most: int = MEMORY) -> Iterator[None]:
-    """Allocations beyond `most` fail (MemoryError) where the system can be told so; a sanitizer's shadow is no limit."""
+    """Allocations beyond `most` fail (MemoryError) where the system can be told so, but not beside a sanitizer."""
     if not sys.platform.startswith("linux"):
         yield
         return

@@ -1,7 +1,7 @@
 """Looks for files that break a loader, by coverage of elq_ref and of the libraries in Python that it reads with.
 
     python tools/fuzz.py --minutes 10 elq            needs `pip install atheris`; ends with 1 when something was found
-    python tools/fuzz.py --keep FOLDER elq           the smallest of a folder's files that cover the same into the corpus
+    python tools/fuzz.py --keep FOLDER elq           keep in the corpus what covers as much as a folder of files
 
 Targets, and what must hold of each: tests/fuzz_targets.py. Files are changed by tools/fuzz_mutators.py, from those of
 tools/fuzz_seeds.py and of the corpus on. The corpus, tests/data/fuzz-corpus.zip, is replayed by the test suite.

@@ -58,8 +58,8 @@ def pth() -> list[bytes]:
     if torch is None:
         return seeds
     state = {name: torch.tensor(array) for name, array in small_net().state_dict().items()}
-    mixed = {f"t{k}": torch.ones(2, dtype=kind) for k, kind in enumerate(
-        (torch.bool, torch.uint8, torch.int64, torch.float16, torch.bfloat16, torch.float64, torch.complex64))}  # fmt: skip
+    kinds = (torch.bool, torch.uint8, torch.int64, torch.float16, torch.bfloat16, torch.float64, torch.complex64)
+    mixed = {f"t{k}": torch.ones(2, dtype=kind) for k, kind in enumerate(kinds)}
     mixed["neg"] = torch.tensor([1 + 2j]).conj().imag
     noted = {"state_dict": {"module.a": torch.nn.Parameter(torch.ones(2))}, "notes": [(1, "x"), {2: 3.0}, None]}
     for value in (state, mixed, noted):
@@ -81,23 +81,8 @@ def picture() -> list[bytes]:
     exif = Image.Exif()
     exif[274] = 6
     seeds = []
-    for kind in (
-        "BMP",
-        "GIF",
-        "JPEG",
-        "PPM",
-        "PNG",
-        "TIFF",
-        "WEBP",
-        "ICO",
-        "TGA",
-        "JPEG2000",
-        "DDS",
-        "SGI",
-        "PCX",
-        "IM",
-    ):
-        for mode, image in modes.items():
+    for kind in "BMP GIF JPEG PPM PNG TIFF WEBP ICO TGA JPEG2000 DDS SGI PCX IM".split():
+        for image in modes.values():
             for more in ({}, {"exif": exif}, {"transparency": 3}):
                 stream = io.BytesIO()
                 try:
