@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CORPUS = ROOT / "tests" / "data" / "fuzz-corpus.zip"
 LONGEST = 1 << 15  # bytes of a content
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # where files are no work for a disk
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tools")]
 os.environ.setdefault("ELQ_NUM_THREADS", "1")
 
@@ -46,7 +47,7 @@ def search(target: str, minutes: float, folder: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     for k, content in enumerate(fuzz_seeds.SEEDS[target]() + corpus(target)):
         (inputs / f"seed-{k}").write_bytes(content)
-    place = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    place = Path(tempfile.mkdtemp(dir=MEMORY))
 
     def one(content: bytes) -> None:
         fuzz_targets.check(target, content, place)
@@ -69,14 +70,16 @@ def search(target: str, minutes: float, folder: Path) -> None:
 
 def keep(target: str, folder: Path) -> None:
     """Put into the corpus, in place of what it has of the target, the smallest contents of it and of `folder` that
-    together take every branch of elq_ref that all of them take."""
+    together take every branch of elq_ref and of Pillow that all of them take."""
     import coverage
     import fuzz_targets
+    import PIL
 
     contents = {path.read_bytes() for path in folder.rglob("*") if path.is_file()} | set(corpus(target))
     taken: dict[bytes, set[tuple[str, tuple[int, int]]]] = {}
-    watch = coverage.Coverage(data_file=None, branch=True, source=[str(ROOT / "elq_ref")], config_file=False)
-    with tempfile.TemporaryDirectory() as place:
+    sources = [str(ROOT / "elq_ref"), str(Path(PIL.__file__).parent)]
+    watch = coverage.Coverage(data_file=None, branch=True, source=sources, config_file=False)
+    with tempfile.TemporaryDirectory(dir=MEMORY) as place:
         for content in sorted(contents, key=lambda content: (len(content), content)):
             watch.erase()
             watch.start()

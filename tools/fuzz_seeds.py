@@ -70,6 +70,9 @@ def pth() -> list[bytes]:
     return seeds
 
 
+FORMATS = ("BMP", "GIF", "JPEG", "PPM", "PNG", "TIFF", "WEBP", "ICO", "TGA", "JPEG2000", "DDS", "SGI", "PCX", "IM")
+
+
 def picture() -> list[bytes]:
     """Every format that Pillow writes, in the modes that it has."""
     rng = np.random.default_rng(4)
@@ -81,7 +84,7 @@ def picture() -> list[bytes]:
     exif = Image.Exif()
     exif[274] = 6
     seeds = []
-    for kind in "BMP GIF JPEG PPM PNG TIFF WEBP ICO TGA JPEG2000 DDS SGI PCX IM".split():
+    for kind in FORMATS:
         for image in modes.values():
             for more in ({}, {"exif": exif}, {"transparency": 3}):
                 stream = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What of the C the tests run, counted by gcov for each instruction set: for tools/coverage.py.
+"""What of the C the tests run, counted by gcov for each instruction set: for tools/covered.py.
 
 The sources are compiled as they are shipped but for four flags. -O0 keeps each line its own. always_inline is taken
 away, so that a function is one, however often it is inlined. Assertions are off (NDEBUG), as they are shipped.
@@ -7,8 +7,9 @@ Counters are atomic, for threads.
 A line or branch is counted once for each instruction set whose file has it: of the instances of a template, float and
 double or ternary and binary, and of the places that a macro stands in, it is enough that one took it. A branch is one
 direction of one condition; C has no exceptions. Not counted are conditions that are no decisions where they are
-shipped: those on the line of an unrolling macro (`UNROLLED`), whose sizes are constants there. The switch that chooses
-the size is counted. Cython's glue is not.
+shipped: those on the line of an unrolling macro, whose sizes are constants there, and the switch that chooses a size,
+of which a set has as many as its registers hold and the switch as many as any set's (`UNROLLED`); tests/c runs rows and
+runs of every length. Cython's glue is not counted.
 """
 
 import json
@@ -23,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = re.findall(r"^ELQ_SET\((\w+),", (ROOT / "_ext/common/isa.def").read_text(), re.M)
 FLAGS = ["-O0", "-Dalways_inline=", "--coverage", "-fprofile-update=atomic"]
-UNROLLED = re.compile(r"\bEACH_\w+\((?!(TILE_)?CASE)|\bTWO_STEPS\(|\bROW\(0\)")
+UNROLLED = re.compile(r"\bEACH_\w+\(|\bTWO_STEPS\(|\bROW\(0\)|\bCHOOSE_TILE\(|\bswitch \((t|length|pixels)\)")
 CHECKS = {"memory": ["memory_check"], "train": ["train_check"], "infer": ["infer_check", "program_check"]}
 
 Lines = dict[tuple[str, int], "Line"]  # by file and number
@@ -52,7 +53,8 @@ def build_extension(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     compiler.write_text(f'#!/bin/sh\nexec {os.environ.get("CC", "cc")} "$@" {" ".join(FLAGS)}\n')
     compiler.chmod(0o755)
-    command = [sys.executable, "setup.py", "-q", "build", "--build-temp", folder / "objects", "--build-lib", folder / "lib"]
+    command = [sys.executable, "setup.py", "-q", "build"]
+    command += ["--build-temp", folder / "objects", "--build-lib", folder / "lib"]
     _run(command, CC=str(compiler), LDSHARED=f"{compiler} -shared")
 
 
@@ -85,7 +87,8 @@ def _command(compiler: str, architecture: str) -> list[str]:
 
 
 def _isa_flags(stem: str) -> list[str]:
-    found = re.search(rf'^ELQ_SET\({stem.rpartition("_")[2]},.*"(.*)"\)$', (ROOT / "_ext/common/isa.def").read_text(), re.M)
+    word = stem.rpartition("_")[2]
+    found = re.search(rf'^ELQ_SET\({word},.*"(.*)"\)$', (ROOT / "_ext/common/isa.def").read_text(), re.M)
     return found[1].split() if found else []
 
 
@@ -95,17 +98,18 @@ def _run(command: list, **environment: str) -> None:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stderr[-3000:]}")
 
 
-def counts(folder: Path, gcov: str = "gcov") -> dict[str, Lines]:
-    """Set -> its lines; files that are compiled for the baseline are "baseline", generic kernels "generic"."""
-    found: dict[str, Lines] = defaultdict(lambda: defaultdict(Line))
-    for notes in sorted((folder / "objects" / "_ext").rglob("*.gcno")):
+def counts(folder: Path, gcov: str = "gcov") -> dict[tuple[str, str], Lines]:
+    """(room, set) -> its lines. What is compiled for the baseline, generic kernels apart, is of the set "baseline" and
+    of the room that it lies in; other headers are of the room and set that include them."""
+    found: dict[tuple[str, str], Lines] = defaultdict(lambda: defaultdict(Line))
+    for notes in sorted([*(folder / "objects" / "_ext").rglob("*.gcno"), *folder.glob("*.gcno")]):
         command = [gcov, "--json-format", "--stdout", "--branch-probabilities", notes]
         for text in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
             for file in json.loads(text)["files"]:
                 if not file["file"].startswith("_ext/") or file["file"].endswith(".def"):
                     continue
                 for line in file["lines"]:
-                    found[_set_of(notes)][file["file"], line["line_number"]].add(line)
+                    found[_place(notes, file["file"])][file["file"], line["line_number"]].add(line)
     for lines in found.values():
         for (file, number), line in lines.items():
             if UNROLLED.search((ROOT / file).read_text().splitlines()[number - 1]):
@@ -113,6 +117,8 @@ def counts(folder: Path, gcov: str = "gcov") -> dict[str, Lines]:
     return found
 
 
-def _set_of(notes: Path) -> str:
+def _place(notes: Path, file: str) -> tuple[str, str]:
     word = notes.stem.rpartition("_")[2]
-    return word if word in WORDS else "generic" if notes.parent.name == "generic" else "baseline"
+    if word in WORDS or notes.parent.name == "generic":
+        return notes.parents[1].name, word if word in WORDS else "generic"
+    return Path(file).parts[1], "baseline"
