@@ -16,8 +16,10 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,19 +64,25 @@ def python(folder: Path) -> tuple[list[Part], list[Missed]]:
     """The rooms of the package."""
     sources = [f"elq_ref/{name}" + ("" if (ROOT / "elq_ref" / name).is_dir() else ".py") for name in ROOMS]
     rc = folder / "coverage.rc"
-    rc.write_text(f"[run]\nbranch = True\nsource = elq_ref\ndata_file = {folder / 'data'}\n[report]\nexclude_also =\n"
-                  "    if TYPE_CHECKING:\n    ^\\s*assert_never\n    : \\.\\.\\.$\n")  # fmt: skip
+    excluded = ["if TYPE_CHECKING:", "^\\s*assert_never", ": \\.\\.\\.$"]
+    report = ["[report]", "exclude_also =", *(f"    {line}" for line in excluded)]
+    rc.write_text(
+        "\n".join(["[run]", "branch = True", "source_pkgs = elq_ref", f"data_file = {folder / 'data'}", *report])
+    )
     tests = [f"tests/{room}" for room in dict.fromkeys(ROOMS.values())] + ["tests/test_fuzz_corpus.py"]
     ignored = [f"--ignore=tests/{room}/{name}" for room in ("runtime", "graph") for name in SLOW]
-    run = [sys.executable, "-m", "coverage", "run", "--rcfile", str(rc), "-m", "pytest", "-q", "-x"]
-    _done([*run, "-p", "no:cacheprovider", *tests, *ignored, "-k", f"not ({SLOW_TESTS})"])
-    report = folder / "coverage.json"
-    _done([sys.executable, "-m", "coverage", "json", "--rcfile", str(rc), "-q", "-o", str(report)])
+    pytest = str(Path(sysconfig.get_path("scripts"), "pytest"))  # by its path: an installed package goes first
+    run = [sys.executable, "-m", "coverage", "run", "--rcfile", str(rc), pytest, "-q", "-x", "-p", "no:cacheprovider"]
+    here = {} if find_spec("elq_ref") else {"PYTHONPATH": str(ROOT)}
+    _done([*run, *tests, *ignored, "-k", f"not ({SLOW_TESTS})"], **here)
+    found_in = folder / "coverage.json"
+    _done([sys.executable, "-m", "coverage", "json", "--rcfile", str(rc), "-q", "-o", str(found_in)])
     parts, missed = [], []
     for name, source in zip(ROOMS, sources, strict=True):
         lines, branches = [0, 0], [0, 0]
-        for file, found in sorted(json.loads(report.read_text())["files"].items()):
-            if not file.startswith(source):
+        for file, found in sorted(json.loads(found_in.read_text())["files"].items()):
+            inside = file[file.rindex("elq_ref/") :]
+            if not inside.startswith(source):
                 continue
             sums = found["summary"]
             lines = [lines[0] + sums["covered_lines"], lines[1] + sums["num_statements"]]
@@ -82,7 +90,7 @@ def python(folder: Path) -> tuple[list[Part], list[Missed]]:
             texts = (ROOT / file).read_text().splitlines()
             places = dict.fromkeys(found["missing_lines"], "line")
             places |= {a: f"to {b}" for a, b in found["missing_branches"] if a not in places}
-            missed += [Missed(name, file, n, texts[n - 1].strip(), what) for n, what in sorted(places.items())]
+            missed += [Missed(name, inside, n, texts[n - 1].strip(), what) for n, what in sorted(places.items())]
         parts.append(Part(name, tuple(lines), tuple(branches)))
     return parts, missed
 
@@ -142,14 +150,14 @@ class Row(NamedTuple):
 
 
 def rows() -> Iterator[Row]:
-    """Of tools/unreached.txt: a reason on a line of its own, then FILE: TEXT lines that are indented."""
-    why = ""
-    for line in EXPLAINED.read_text().splitlines():
-        if line.startswith("    "):
-            file, _, text = line.strip().partition(": ")
-            yield Row(file, text, why)
-        elif line:
-            why = line
+    """Of tools/unreached.txt: paragraphs of a reason, then of FILE: TEXT lines that are indented."""
+    for paragraph in EXPLAINED.read_text().strip().split("\n\n"):
+        lines = paragraph.splitlines()
+        why = "\n".join(line for line in lines if not line.startswith(" "))
+        for line in lines:
+            if line.startswith(" "):
+                file, _, text = line.strip().partition(": ")
+                yield Row(file, text, why)
 
 
 def fallen(parts: list[Part], committed: Path) -> list[str]:

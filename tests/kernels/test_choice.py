@@ -1,6 +1,5 @@
 """The training kernels as a whole: their bits for any number of threads, what is refused, what is said to run."""
 
-
 import numpy as np
 import pytest
 from children import run_python
@@ -9,7 +8,6 @@ from train_kernels import _train, conv_case, needs_c
 from elq_ref import kernels
 
 pytestmark = pytest.mark.kernels
-
 
 
 @needs_c
