@@ -6,7 +6,7 @@
 python: the rooms that run and read files, by coverage.py, under their own tests but for the slowest. c: _ext by gcov
 (tools/gcov.py says what counts), under tests/c and the tests of the kernels; arm: the same, tests/c alone, for AArch64
 under emulation. What is not reached must be explained by a row of tools/unreached.txt, and every row must explain
-something; what is not ends with 1.
+something, but for races; what is not ends with 1.
 """
 
 import argparse
@@ -197,7 +197,7 @@ def main() -> int:
             if not any(row.explains(m) for row in table)]  # fmt: skip
     if set(given.kinds) >= {"python", "c"}:
         bad += [f"{row.file}: {row.text!r} is explained and reached" for row in table
-                if not any(row.explains(m) for m in missed)]  # fmt: skip
+                if not row.why.startswith("A race") and not any(row.explains(m) for m in missed)]  # fmt: skip
     if given.check:
         bad += fallen(parts, given.check)
     text = "\n".join([f"{'':<22}{'lines':>24}{'branches':>24}", *map(str, parts)])

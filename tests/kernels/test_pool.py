@@ -151,3 +151,17 @@ def test_no_more_threads_than_processors_to_run_on():
     alone = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])"
     done = run_python(f"{alone}; from elq_ref import kernels; print(kernels.info())", ELQ_NUM_THREADS="")
     assert "'threads': 1," in done.stdout, done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_more_threads_than_processors_to_run_on():
+    """There is none to keep the workers on but the caller's own."""
+    code = """
+import os
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+import numpy as np
+from elq_ref import kernels
+x, w = np.ones((8, 16, 16, 16)), np.ones((16, 16, 3, 3))
+print(kernels.conv2d(x, w).sum())"""
+    done = run_python(code, ELQ_NUM_THREADS="2")
+    assert float(done.stdout) == 8 * 16 * 14 * 14 * 144, done.stderr
