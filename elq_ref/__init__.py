@@ -36,20 +36,8 @@ _HOME = {
     "FormatError": "errors",
 }
 _ROOMS = (
-    "ops",
-    "nn",
-    "models",
-    "datasets",
-    "pictures",
-    "kernels",
-    "graph",
-    "runtime",
-    "deploy",
-    "exchange",
-    "methods",
-    "elq",
-    "training",
-    "crosscheck",
+    "ops", "nn", "models", "datasets", "pictures", "kernels", "graph", "runtime", "deploy", "exchange", "methods",
+    "elq", "training", "crosscheck",
 )
 
 __all__ = ["__version__", *_HOME, *_ROOMS]

@@ -184,7 +184,7 @@ _FIELDS = (
     ("groups", _groups, 'a list of objects, each with a "name" of its own'),
     ("parameters", _names, "a list of names"),
     ("bounds", _bounds, "numbers >= 0 by tensor name"),
-    ("tensors", lambda value: isinstance(value, dict), "an object"),
+    ("tensors", lambda v: isinstance(v, dict) and isinstance(v.get("sha256", ""), str), "an object, its sha256 a text"),
 )
 
 

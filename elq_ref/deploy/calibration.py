@@ -104,7 +104,9 @@ def scale(h: Histogram, method: str) -> float:
     return (_CHOOSE[method](h) if h.largest > 0 else 1.0) / HIGH
 
 
-def histograms(network: PackedNetwork, pictures: np.ndarray, watch: Watch = iter) -> dict[str, Histogram]:
+def histograms(
+    network: PackedNetwork, pictures: np.ndarray, watch: Watch = iter
+) -> dict[str, Histogram]:
     """A histogram of every scaled value of `network`, in float32, over pictures uint8 (N, C, H, W)."""
     found: dict[str, Histogram] = {}
     for x in _batches(network, pictures, watch):
@@ -153,7 +155,9 @@ class ErrorOfValue:
     saturated: float
 
 
-def value_errors(network: PackedNetwork, pictures: np.ndarray, watch: Watch = iter) -> list[ErrorOfValue]:
+def value_errors(
+    network: PackedNetwork, pictures: np.ndarray, watch: Watch = iter
+) -> list[ErrorOfValue]:
     """The errors of every scaled value of a calibrated network, and of its logits (named "logits", scale 1), on
     pictures uint8 (N, C, H, W).
     """
@@ -195,7 +199,9 @@ def _decibels(signal: float, noise: float) -> float | None:
     return 10 * math.log10(signal / noise) if signal > 0 and noise > 0 else None
 
 
-def _batches(network: PackedNetwork, pictures: np.ndarray, watch: Watch) -> Iterator[np.ndarray]:
+def _batches(
+    network: PackedNetwork, pictures: np.ndarray, watch: Watch
+) -> Iterator[np.ndarray]:
     """The network's float32 input for BATCH pictures at a time."""
     for first in watch(range(0, len(pictures), BATCH)):
         yield network.metadata.normalization.apply(pictures[first : first + BATCH])

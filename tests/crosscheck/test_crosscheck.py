@@ -154,6 +154,7 @@ def test_bad_traces_are_refused(tmp_path: Path) -> None:
         (json.dumps({**good, "version": 2}), '"version": 1'),
         (json.dumps({**good, "tensors": {"sha256": "0" * 64}}), "sha256 is not"),
         (json.dumps({**good, "tensors": 3}), '"tensors"'),
+        (json.dumps({**good, "tensors": {"sha256": 3}}), '"tensors"'),
         (json.dumps({**good, "groups": [3]}), '"groups"'),
         (json.dumps({**good, "groups": [{"name": "0"}, {"name": "0"}]}), '"groups"'),
         (json.dumps({**good, "groups": [{"name": "1"}]}), "'0/loss' is in none of the groups that t.json lists"),

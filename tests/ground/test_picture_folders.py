@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from elq_ref.pictures import class_folders, find_pictures
+from elq_ref.errors import FormatError
+from elq_ref.pictures import class_folders, find_pictures, read_picture
 
 
 def make(folder, *names):
@@ -68,3 +69,8 @@ def test_links(tmp_path):
     (place / "cat" / "up").symlink_to(place)
     with pytest.raises(ValueError, match=r"cat/up is a link that leads back to a folder it lies in"):
         find_pictures(place, ["cat", "dog"])
+
+
+def test_a_folder_is_no_picture(tmp_path):
+    with pytest.raises(FormatError, match="is a folder, wanted a picture's file"):
+        read_picture(tmp_path, (3, 4, 4))

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from runtime_nets import content_of, pooled, small
+from runtime_nets import content_of, network, pooled, small, with_int8
+from runtime_nets import packed as read_back
 from small_runs import batches, small_net
 
 from elq_ref import checkpoint
 from elq_ref.errors import FormatError
-from elq_ref.runtime import Session, container, info, load, native, packed
+from elq_ref.runtime import Node, Session, container, info, load, native, packed
 from elq_ref.runtime.container import MAX_FILE, is_packed
 
 pytestmark = pytest.mark.kernels
@@ -74,3 +75,14 @@ def test_what_a_network_has_not():
         net.codes("fc9")
     with pytest.raises(ValueError, match="float32 activations has no raw integers"):
         Session(net).raw(np.zeros((1, 2, 7, 6), np.uint8))
+
+
+def test_int8_of_a_network_that_computes_nothing(tmp_path):
+    """Nothing has a scale of its own but the input: the file has no constants, and comes back."""
+    rng = np.random.default_rng(2)
+    net = with_int8(network([Node("flatten", "flat", ("input",))], (3, 1, 1), 3), rng)
+    again = read_back(content_of(net))
+    assert content_of(again) == content_of(net)
+    pictures = rng.integers(0, 256, (4, 3, 1, 1)).astype(np.uint8)
+    looked_up = net.int8.table[np.arange(3), pictures[:, :, 0, 0]]
+    np.testing.assert_array_equal(Session(again, "int8").raw(pictures), looked_up)
