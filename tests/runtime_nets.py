@@ -45,7 +45,9 @@ def network(nodes, input_shape, classes):
     channels = input_shape[0]
     metadata = Metadata(
         tuple(f"class {k}" for k in range(classes)),
-        Normalization(tuple(0.4 + 0.01 * c for c in range(channels)), tuple(0.2 + 0.01 * c for c in range(channels))),
+        Normalization(
+            tuple(0.4 + 0.01 * c for c in range(channels)), tuple(0.2 + 0.01 * c for c in range(channels))
+        ),
         method={"name": "test", "sigma2": [0.4, 0.2, 0.0], "keep": None},
     )
     return PackedNetwork(Graph("input", tuple(input_shape), tuple(nodes), nodes[-1].name), metadata)

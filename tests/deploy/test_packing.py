@@ -1,5 +1,6 @@
 """Packing: what the file computes is what the network computes, and W_hat comes back bit for bit."""
 
+
 import numpy as np
 import pytest
 from runtime_nets import error_bounds
@@ -76,7 +77,9 @@ def forward(net, x):
         return net.eval()(Tensor(x)).data
 
 
-@pytest.mark.parametrize(("levels", "per_channel"), [("ternary", False), ("ternary", True), ("binary", False)])
+@pytest.mark.parametrize(
+    ("levels", "per_channel"), [("ternary", False), ("ternary", True), ("binary", False)]
+)
 @pytest.mark.parametrize(
     ("name", "shape"), [("lenet5", (1, 12, 10)), ("lenet5", (3, 20, 20)), ("digits_cnn", (1, 8, 8))]
 )
@@ -97,7 +100,8 @@ def test_a_resnet_with_residuals_and_option_a(levels, tmp_path):
     shape = (3, 8, 16)
     net = dyadic(ResNetCifar(8, shape, 10, 0), rng, largest=1)  # 8 layers of 3 more bits each: exact in 53
     quantized = {
-        name: (c, np.full((1,) * c.ndim, 0.125, np.float32)) for name, (c, _) in random_codes(net, rng, levels).items()
+        name: (c, np.full((1,) * c.ndim, 0.125, np.float32))
+        for name, (c, _) in random_codes(net, rng, levels).items()
     }
     result = packed(net, quantized, shape)
     x = (rng.integers(-8, 9, (2, *shape)) / 4).astype(np.float32)
@@ -105,7 +109,8 @@ def test_a_resnet_with_residuals_and_option_a(levels, tmp_path):
     np.testing.assert_array_equal(interpret(result.graph, x, np.float64), wanted)
     result.save(tmp_path / "net.elq")
     assert np.all(
-        np.abs(Session(tmp_path / "net.elq")(x) - wanted) <= error_bounds(result.graph, x)[result.graph.output]
+        np.abs(Session(tmp_path / "net.elq")(x) - wanted)
+        <= error_bounds(result.graph, x)[result.graph.output]
     )
 
 
@@ -131,7 +136,9 @@ def test_unpack_returns_w_hat_bit_for_bit(levels, per_channel, tmp_path):
     rng = np.random.default_rng(42)
     net = build("digits_cnn", (1, 8, 8))
     quantized = random_codes(net, rng, levels, per_channel)
-    quantized = {name: (c, (a * rng.uniform(0.5, 1)).astype(np.float32)) for name, (c, a) in quantized.items()}
+    quantized = {
+        name: (c, (a * rng.uniform(0.5, 1)).astype(np.float32)) for name, (c, a) in quantized.items()
+    }
     kept = quantized.pop("conv1.weight")
     assert kept
     packed(net, quantized, (1, 8, 8)).save(tmp_path / "net.elq")
@@ -156,10 +163,14 @@ def test_batch_norm_lies_beside_the_codes():
     conv.bias.data = rng.standard_normal(3).astype(np.float32)
     result = packed(net, random_codes(net, rng), (2, 5, 5), classes=3)
     (node, *_) = result.graph.nodes
-    wide = [a.astype(np.float64) for a in (norm.weight.data, norm.running_var, norm.running_mean, conv.bias.data)]
+    wide = [
+        a.astype(np.float64) for a in (norm.weight.data, norm.running_var, norm.running_mean, conv.bias.data)
+    ]
     scale = wide[0] / np.sqrt(wide[1] + norm.eps)
     np.testing.assert_array_equal(node.scale, scale.astype(np.float32))
-    np.testing.assert_array_equal(node.bias, ((wide[3] - wide[2]) * scale + norm.bias.data).astype(np.float32))
+    np.testing.assert_array_equal(
+        node.bias, ((wide[3] - wide[2]) * scale + norm.bias.data).astype(np.float32)
+    )
     assert [n.op for n in result.graph.nodes] == ["conv", "global_avg_pool"]
 
 
@@ -218,12 +229,16 @@ class Odd(Module):
             "reshape",
         ),
         (
-            lambda net, x: net.fc(ops.add(y := ops.reshape(x, (x.shape[0], -1)), Tensor(np.ones_like(y.data)))),
+            lambda net, x: net.fc(
+                ops.add(y := ops.reshape(x, (x.shape[0], -1)), Tensor(np.ones_like(y.data)))
+            ),
             "no input",
         ),
         (
             lambda net, x: (
-                ops.linear(y := ops.reshape(x, (x.shape[0], -1)), ops.reshape(net.fc.weight, (2, 8))) if x.shape else y
+                ops.linear(y := ops.reshape(x, (x.shape[0], -1)), ops.reshape(net.fc.weight, (2, 8)))
+                if x.shape
+                else y
             ),
             "reads the parameter fc.weight",
         ),

@@ -103,6 +103,7 @@ def test_padded_maximum(relu, pads, tmp_path):
     assert ("Pad" in ops) != fused
 
 
+
 def test_a_padded_value_that_others_read_too_is_kept(tmp_path):
     rng = np.random.default_rng(6)
     nodes = [
@@ -114,7 +115,6 @@ def test_a_padded_value_that_others_read_too_is_kept(tmp_path):
         Node("global_avg_pool", "mean", ("sum",)),
     ]
     check(network(nodes, (2, 5, 6), 2), tmp_path / "net.onnx", rng.standard_normal((2, 2, 5, 6)).astype(np.float32))
-
 
 def test_command_on_a_checkpoint_and_on_a_packed_network(tmp_path, capsys):
     net = models.digits_cnn(seed=6)

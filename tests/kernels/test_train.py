@@ -26,7 +26,6 @@ from elq_ref.kernels import numpy_ops
 
 pytestmark = pytest.mark.kernels
 
-
 def _loop(x, w, dy, stride, padding, dilation, groups):
     """y, dx and dw by the definition of a convolution, one product at a time."""
     y, dx, dw = np.zeros_like(dy), np.zeros_like(x), np.zeros_like(w)
@@ -50,8 +49,6 @@ def _terms(x, w, dy, groups):
 
 
 LANES = {"generic": 4, "avx2": 8, "avx512": 16, "neon": 4}  # of float32
-
-
 def _is_winograd(isa, x, w, outputs, rows_columns, stride, dilation, groups):
     lanes = LANES["avx2" if isa == "avx512" and outputs <= 8 else isa]
     tiles = len(x) * ((rows_columns[0] + 3) // 4) * ((rows_columns[1] + 3) // 4)

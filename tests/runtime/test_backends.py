@@ -310,11 +310,8 @@ def test_a_picture_gives_the_same_bits_in_every_call(backend, activations):
         for n in (1, 2, 3, 17):
             np.testing.assert_array_equal(np.concatenate([run(pictures[k : k + n]) for k in range(0, 150, n)]), y)
     seconds = run.profile(pictures[:20])
-    assert (
-        sum(row[4] for row in seconds)
-        == sum(  # multiply-adds: outputs times weights that reach one
-            int(np.prod(net.shapes[name]) * np.prod(weight.shape[1:])) for name, weight in net.layers.items()
-        )
+    assert sum(row[4] for row in seconds) == sum(  # multiply-adds: outputs times weights that reach one
+        int(np.prod(net.shapes[name]) * np.prod(weight.shape[1:])) for name, weight in net.layers.items()
     )
     assert all(row[3] >= 0 for row in seconds)
     assert sum(row[3] for row in seconds) > 0

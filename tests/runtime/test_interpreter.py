@@ -76,7 +76,9 @@ def test_the_other_ops_are_what_the_format_page_says():
         node = nodes[name]
         for n, o in np.ndindex(*v[name].shape):
             total = sum(float(w) * z for w, z in zip(node.weight.values()[o], v[before][n], strict=True))
-            assert v[name][n, o] == pytest.approx(total * float(node.scale[o]) + float(node.bias[o]), rel=1e-12)
+            assert v[name][n, o] == pytest.approx(
+                total * float(node.scale[o]) + float(node.bias[o]), rel=1e-12
+            )
     for name, shape in net.shapes.items():
         assert v[name].shape == (3, *shape)
 

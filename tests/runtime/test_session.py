@@ -82,7 +82,9 @@ def test_random_convolutions_stay_within_the_bound(backend):
             "groups": groups,
         }
         shape = (groups * int(rng.integers(1, 20)), int(rng.integers(1, 20)), *map(int, kernel))
-        size = tuple(int(d * (k - 1) + rng.integers(1, 12)) for d, k in zip(geometry["dilation"], kernel, strict=True))
+        size = tuple(
+            int(d * (k - 1) + rng.integers(1, 12)) for d, k in zip(geometry["dilation"], kernel, strict=True)
+        )
         node = weighted(rng, "conv", "c", "input", rng.choice(["ternary", "binary"]), shape, **geometry)
         check_layer(node, rng.standard_normal((2, shape[1] * groups, *size)).astype(np.float32))
 
@@ -180,7 +182,9 @@ print(hashlib.sha256(Session(net)(x).tobytes()).hexdigest())
 def test_the_same_bits_for_any_number_of_threads():
     if native._infer is None:
         pytest.skip("the extension _infer is not built")
-    runs = [run_python(THREADS_SCRIPT, str(Path(__file__).parents[1]), ELQ_NUM_THREADS=str(n)) for n in (1, 2, 3, 7)]
+    runs = [
+        run_python(THREADS_SCRIPT, str(Path(__file__).parents[1]), ELQ_NUM_THREADS=str(n)) for n in (1, 2, 3, 7)
+    ]
     assert not any(run.stderr for run in runs)
     assert len({run.stdout for run in runs}) == 1
     assert len(runs[0].stdout) == 65
