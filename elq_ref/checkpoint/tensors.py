@@ -90,6 +90,7 @@ def _header(content: bytes) -> tuple[list[str], dict[str, Any]]:
     try:
         header = json.loads(content[8 : 8 + length])
         metadata = json.loads(header.get("__metadata__", {}).get(KEY, "{}"))
+        json.dumps(metadata, allow_nan=False)  # NaN and infinities are no JSON: what loads can be written again
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(f"its metadata is damaged: {one_line(error)}") from None
     if not isinstance(metadata, dict):

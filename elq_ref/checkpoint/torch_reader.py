@@ -102,16 +102,14 @@ def _open_zip(content: bytes) -> tuple[Any, _Data, bool]:
     pickles = [name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
         raise FormatError("a zip file without NAME/data.pkl: not PyTorch's")
-    if pickles[0].removesuffix("data.pkl") + "constants.pkl" in entries:
-        raise FormatError("a TorchScript program, wanted tensors: torch.save(torch.jit.load(FILE).state_dict(), OTHER)")
     folder = pickles[0].removesuffix("data.pkl")
+    if folder + "constants.pkl" in entries:
+        raise FormatError("a TorchScript program, wanted tensors: torch.save(torch.jit.load(FILE).state_dict(), OTHER)")
     if any(e.compress_type != zipfile.ZIP_STORED or e.flag_bits & 1 for e in listed):
         raise FormatError("a zip file with compressed or encrypted entries: PyTorch writes none")
     total = sum(entry.file_size for entry in listed)
     if total > len(content):
         raise FormatError(f"a zip file of {len(content):,} bytes that states {total:,} bytes of content")
-    if folder + "constants.pkl" in entries:
-        raise FormatError("it is a TorchScript program (torch.jit.save), wanted a state_dict() by torch.save")
 
     def take(name: str, size: int | None = None) -> memoryview:
         entry = entries.get(folder + name)

@@ -147,6 +147,9 @@ def load(path: str | os.PathLike[str]) -> Trace:
         _check_cases(tensors_path, tensors, meta)
     else:
         _check_names(tensors_path, tensors)
+    listed = {group["name"] for group in meta.get("groups", [])}
+    if loose := [name for name in tensors if listed and name.partition("/")[0] not in listed]:
+        raise FormatError(f"{tensors_path}: {loose[0][:80]!r} is in none of the groups that {meta_path.name} lists")
     return Trace(tensors_path, tensors, meta)
 
 
@@ -172,7 +175,9 @@ def _names(value: Any) -> bool:
 
 
 def _groups(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(g, dict) and isinstance(g.get("name"), str) for g in value)
+    if not isinstance(value, list) or not all(isinstance(g, dict) and isinstance(g.get("name"), str) for g in value):
+        return False
+    return len({group["name"] for group in value}) == len(value)
 
 
 def _bounds(value: Any) -> bool:
@@ -180,10 +185,10 @@ def _bounds(value: Any) -> bool:
 
 
 _FIELDS = (
-    ("groups", _groups, 'a list of objects with a "name"'),
+    ("groups", _groups, 'a list of objects, each with a "name" of its own'),
     ("parameters", _names, "a list of names"),
     ("bounds", _bounds, "numbers >= 0 by tensor name"),
-    ("tensors", lambda value: isinstance(value, dict), "an object"),
+    ("tensors", lambda v: isinstance(v, dict) and isinstance(v.get("sha256", ""), str), "an object, its sha256 a text"),
 )
 
 

@@ -39,11 +39,6 @@ class Tensors:
             )
         return array
 
-    def length(self, name: str) -> int:
-        """Numbers on the first axis of the tensor `name`; 0 if there is none."""
-        array = self._tensors.get(name)
-        return array.shape[0] if array is not None and array.ndim else 0
-
     def next(self, name: str, dtype: Any, count: int) -> np.ndarray:
         """The next `count` numbers of the tensor `name`, of `dtype`, on one axis."""
         array = self._tensors.get(name)

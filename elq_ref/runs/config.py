@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,15 @@ def changes(one: dict[str, Any], other: dict[str, Any], apart: Collection[str] =
 
 
 def _flat(config: dict[str, Any]) -> dict[str, Any]:
-    flat = {key: value for key, value in config.items() if key != "plan"}
-    if "plan" in config:
-        plan = plan_from_json(config["plan"]).to_json()
-        flat |= {f"plan {name}": value for name, value in plan.items()}
-    plain: dict[str, Any] = json.loads(json.dumps(flat))
-    return plain
+    plan = {"plan": plan_from_json(config["plan"]).to_json()} if "plan" in config else {}
+    plain: dict[str, Any] = json.loads(json.dumps(config | plan))
+    return dict(_options("", plain))
+
+
+def _options(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What is in dictionaries by the names that lead to it, "sgd lr"."""
+    if not isinstance(value, dict) or not value:
+        yield name, value
+        return
+    for key, inside in value.items():
+        yield from _options(f"{name} {key}".lstrip(), inside)

@@ -30,7 +30,7 @@ except ImportError:  # Windows has none: there nobody notices two processes in o
 
 from .. import checkpoint
 from ..datasets import Batches
-from ..errors import FormatError
+from ..errors import FormatError, shown
 from ..files import atomic_write, with_path
 from ..nn import Module
 from ..training.stages import Step, check_place
@@ -44,6 +44,7 @@ _RESULT = {  # key: the types that it may have
     "correct": (int,), "total": (int,), "top1": (int, float), "weight_bytes": (int,), "float_bytes": (int,),
     "packed_as_float": (list,),
 }  # fmt: skip
+_NAMED = 3  # differences that an error names
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 _LOGGED = ("step", "stage", "index", "lr", "loss", "loss_hat", "perturbation", "error", "objective", "sign", "frozen")
 
@@ -87,8 +88,10 @@ class RunFolder:
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             raise FormatError(f"{path} is damaged: {error}") from None
         if changed:
-            before, now = (", ".join(f"{name} {pair[i]}" for name, pair in changed.items()) for i in (0, 1))
-            raise ValueError(f"the run in {self.path} was started with {before}, not {now}")
+            named = list(changed.items())[:_NAMED]
+            before, now = (", ".join(f"{name[:40]} {str(pair[i])[:40]}" for name, pair in named) for i in (0, 1))
+            more = f" ({len(changed) - _NAMED} more differ)" if len(changed) > _NAMED else ""
+            raise ValueError(shown(f"the run in {self.path} was started with {before}, not {now}{more}"))
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -193,6 +193,9 @@ def _want(value: Any, keys: tuple[str, ...], where: str) -> None:
     missing = keys if not isinstance(value, dict) else [key for key in keys if key not in value]
     if missing:
         raise FormatError(f"{where} lacks {', '.join(missing)}")
+    wrong = [k for k in keys if k not in ("plan", "layers") and not isinstance(value[k], int | float | None)]
+    if wrong := wrong or [k for k in ("step", "stage") if k in keys and type(value[k]) is not int]:
+        raise FormatError(f"{where} has {wrong[0]} {str(value[wrong[0]])[:40]}, wanted a number")
 
 
 def _text(path: Path) -> str:

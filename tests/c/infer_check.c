@@ -6,6 +6,7 @@
  * the order of the tasks, the number of pictures and the fusing of the tail must not change a bit. */
 #include "common/cpu.h"
 #include "infer/kernels.h"
+#include "infer/limit.h"
 #include "buffers.h"
 
 #include <math.h>
@@ -373,10 +374,48 @@ static void check_sets(void) {
         }
 }
 
+/* What is chosen for a shape runs it here and is of the kind that was asked for; plain C, where a CPU has nothing else. */
+static void check_choice(const elq_shape *shape) {
+    for (int isa = 0; isa < ELQ_ISA_COUNT; isa++) {
+        const elq_features features = elq_isa_needs(isa);
+        for (int activations = 0; activations <= ELQ_I8_SUMS; activations++)
+            for (int weights = 0; weights <= ELQ_FULL; weights++) {
+                const elq_kernel *kernel = elq_infer_select(features, activations, weights, shape);
+                if (kernel && (int)kernel->activations == activations && (int)kernel->weights == weights &&
+                    kernel->runs(shape) && elq_isa_runs(features, kernel->isa) &&
+                    (isa != ELQ_GENERIC || kernel->isa == ELQ_GENERIC))
+                    continue;
+                printf("%s chooses %s for activations %d, weights %d\n", elq_isa_name(isa),
+                       kernel ? kernel->name : "nothing", activations, weights);
+                failures++;
+            }
+        for (int activations = 0; activations < ELQ_I8_SUMS; activations++) {
+            const elq_limit *limit = elq_infer_limit(features, activations);
+            if (!limit && isa == ELQ_GENERIC) continue;
+            if (limit && elq_isa_runs(elq_cpu_features(), limit->isa)) limit->run(2);
+            if (limit && elq_isa_runs(features, limit->isa) && (int)limit->activations == activations) continue;
+            if (!limit && elq_infer_isa(features) == ELQ_GENERIC) continue; /* of another architecture */
+            printf("%s has no limit of activations %d, or another's\n", elq_isa_name(isa), activations);
+            failures++;
+        }
+    }
+}
+
+/* A row of every length that tiles have, of one vector of outputs and of more. */
+static elq_shape row_of(int pixels) {
+    const outline s = {
+        1, pixels, pixels % 2 ? 5 : 24, pixels % 3 ? 40 : 8, 1, 1 + 2 * (pixels % 2), 1, 1, 0, pixels % 2, 1, 1, 1};
+    return shape_of(&s);
+}
+
 /* infer_check [WORD]: all kernels, or those with WORD in their name */
 int main(int count, char **words) {
     const elq_features features = elq_cpu_features();
     check_sets();
+    for (size_t k = 0; k < sizeof OUTLINES / sizeof *OUTLINES; k++) {
+        const elq_shape shape = shape_of(&OUTLINES[k]);
+        check_choice(&shape);
+    }
     for (int index = 0; elq_infer_kernel(index); index++) {
         const elq_kernel *kernel = elq_infer_kernel(index);
         check_name(kernel);
@@ -393,6 +432,10 @@ int main(int count, char **words) {
             check(kernel, &shape, 2, EXTREME);
             check(kernel, &shape, k % 3 ? 3 : 2, ANY);
             check(kernel, &shape, 1, k % 2 ? ANY : NOTHING);
+        }
+        for (int pixels = 1; pixels <= 40; pixels++) {
+            const elq_shape shape = row_of(pixels);
+            if (kernel->runs(&shape)) check(kernel, &shape, 1, ANY);
         }
         printf("%s: %d checks\n", kernel->name, checks - before);
         if (checks == before) failures++;

@@ -75,6 +75,28 @@ static void check_release(void) {
     WANT(blocks[COUNT - 1][REGION] == COUNT - 1);
     elq_memory_give(blocks[COUNT - 1]);
     WANT(all.out == 0 && all.held <= ELQ_MEMORY_KEPT);
+    void *small = elq_memory_take(1000); /* part of a region that is passed by, too */
+    for (int k = 0; k < COUNT; k++) WANT(blocks[k] = elq_memory_take(REGION + 1));
+    blocks[0][REGION] = 1;
+    for (int k = COUNT - 1; k > 0; k--) elq_memory_give(blocks[k]); /* the oldest is in use: passed by */
+    WANT(all.held - all.out <= ELQ_MEMORY_KEPT && blocks[0][REGION] == 1);
+    elq_memory_give(small), elq_memory_give(blocks[0]);
+    WANT(all.out == 0);
+}
+
+/* More blocks than there are pieces to tell them apart: the rest is malloc's. */
+static void check_many(void) {
+    enum { COUNT = MOST + 20 };
+    static unsigned char *blocks[COUNT];
+    for (int k = 0; k < COUNT; k++) {
+        WANT(blocks[k] = elq_memory_take(100));
+        WANT((uintptr_t)blocks[k] % LINE == 0);
+        memset(blocks[k], k, 100);
+    }
+    for (int k = 0; k < COUNT; k++) WANT(blocks[k][0] == (unsigned char)k && blocks[k][99] == (unsigned char)k);
+    for (int k = 0; k < COUNT; k++) elq_memory_give(blocks[k]);
+    WANT(all.out == 0);
+    check_reuse();
 }
 
 /* Who finds the list locked is served all the same. */
@@ -100,6 +122,7 @@ int main(void) {
     WANT(all.out == 0);
     check_reuse();
     check_release();
+    check_many();
     puts("memory: well");
     return 0;
 }

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Checks of the C kernels without Python: under AddressSanitizer and UBSan on this machine, then, where a cross
-# compiler and qemu are installed, as an aarch64 program under emulation.
-#     sh tests/c/run.sh [train|infer|memory]          CC, CROSS_CC and QEMU name other programs
+# compiler and qemu are installed, as an aarch64 program under emulation. And, where there is a Python with Cython, what
+# tests/test_fuzz_corpus.py makes of packed networks, under the same sanitizers.
+#     sh tests/c/run.sh [train|infer|memory]          CC, CROSS_CC, QEMU and PYTHON name other programs
 set -eu
 cd "$(dirname "$0")/../.."
 out=$(mktemp -d)
@@ -54,6 +55,48 @@ run() {
     done
 }
 
+# extension NAME SOURCES...: an extension module of objects that `build` has made, and of its glue
+extension() {
+    name=$1
+    shift
+    objects=
+    for source in "$@"; do
+        objects="$objects $out/$(echo "$source" | tr / -).o"
+    done
+    "$python" -m cython -3 -I _ext --module-name "elq_ref._$name" "_ext/$name/$name.pyx" -o "$out/$name.c"
+    $compiler $COMMON $flags -DELQ_X86="$x86" -DNPY_NO_DEPRECATED_API=NPY_1_7_API_VERSION $includes -shared \
+        "$out/$name.c" $objects -pthread -o "$out/package/elq_ref/_$name.so"
+}
+
+# replay: the corpus of packed networks through the extension; behind `build infer`
+replay() {
+    python=${PYTHON:-python3}
+    if ! "$python" -c 'import Cython, numpy, PIL, pytest, safetensors, scipy, sys; sys.exit(sys.version_info < (3, 10))' 2> /dev/null; then
+        echo "replay skipped: $python has no Cython, or lacks what the tests need"
+        return
+    fi
+    asan=$($compiler -print-file-name=libasan.so) ubsan=$($compiler -print-file-name=libubsan.so)
+    if [ ! -e "$asan" ] || [ ! -e "$ubsan" ]; then
+        echo "replay skipped: $compiler has no shared sanitizers"
+        return
+    fi
+    includes=$("$python" -c 'import numpy, sysconfig; print("-I" + numpy.get_include(), "-I" + sysconfig.get_path("include"))')
+    mkdir -p "$out/package"
+    cp -r elq_ref "$out/package"
+    find "$out/package" -name '*.so' -delete
+    [ -e data ] && cp -r data "$out/package"
+    $compiler $COMMON $flags -c _ext/common/pool_link.c -o "$out/_ext-common-pool_link.c.o"
+    extension common _ext/common/cores.c _ext/common/cpu.c _ext/common/pool.c &
+    extension infer _ext/common/cpu.c _ext/common/pool_link.c $(ls _ext/infer/*.c _ext/infer/generic/*.c _ext/infer/"$folder"/*.c) &
+    wait
+    LD_PRELOAD="$asan $ubsan" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$out/package" ELQ_NUM_THREADS=2 "$python" -c '
+import os, sys
+sys.path.remove("")
+import elq_ref.runtime, pytest
+assert elq_ref.runtime.info()["kernel"].startswith("C "), elq_ref.runtime.info()
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "tests/test_fuzz_corpus.py", "-k", "elq"]))'
+}
+
 case $(uname -m) in
     x86_64 | amd64) folder=x86 ;;
     aarch64 | arm64) folder=arm ;;
@@ -61,8 +104,9 @@ case $(uname -m) in
 esac
 for kind in $kinds; do
     echo "$kind on this machine, AddressSanitizer and UndefinedBehaviorSanitizer"
-    build "$kind" "${CC:-cc}" $folder "-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all"
+    build "$kind" "${CC:-cc}" $folder "-O1 -g1 -fPIC -fsanitize=address,undefined -fno-sanitize-recover=all"
     run "$kind"
+    [ "$kind" != infer ] || replay
 done
 
 cross=${CROSS_CC:-aarch64-linux-gnu-gcc} qemu=${QEMU:-qemu-aarch64}

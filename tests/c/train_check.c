@@ -81,6 +81,26 @@ static const struct shape SHAPES[] = {
     {2, 72, 6, 7, 72, 3, 3, 1, 1, 1, 18},   {1, 9, 6, 7, 9, 3, 2, 2, 1, 1, 3},    {2, 48, 5, 6, 96, 1, 1, 1, 0, 1, 3},
 };
 
+/* Convolutions whose rows, and whose runs of weights, have every length that tiles have. */
+static struct shape shape_of(int length, int kind) {
+    static const struct shape KINDS[] = {
+        {1, 3, 2, 0, 40, 1, 1, 1, 0, 1, 1},    /* pixels of a row; 40 outputs: two vectors, and one */
+        {2, 0, 3, 4, 40, 1, 1, 1, 0, 1, 1},    /* elements of a run; one run, */
+        {2, 0, 5, 4, 7, 2, 1, 1, 0, 1, 1},     /* two, */
+        {1, 0, 6, 5, 9, 4, 2, 1, 1, 1, 1},     /* four of twice as many */
+        {1, 48, 3, 0, 48, 1, 1, 1, 0, 1, 48},  /* depthwise: pixels of a row */
+        {1, 48, 4, 30, 48, 1, 0, 1, 2, 1, 48}, /* taps of one run, */
+        {1, 16, 5, 30, 16, 2, 0, 1, 0, 1, 8},  /* of two, */
+        {1, 48, 6, 30, 48, 3, 0, 2, 1, 1, 48}, /* of three */
+    };
+    struct shape s = KINDS[kind];
+    if (!s.c) s.c = length;
+    if (!s.w) s.w = length;
+    if (!s.kw) s.kw = length;
+    return s;
+}
+enum { SHAPE_KINDS = 8, LENGTHS = 29 };
+
 /* y, dx and dw, and the sums of magnitudes, by the definition; all N H W C (w O H W C). */
 static void plain(const struct elq_conv *g, int is_double, const void *x, const void *w, const void *dy,
                   double *out[6]) {
@@ -181,7 +201,7 @@ static void near(const char *what, int isa, double got, double wanted, double bo
     failures++;
 }
 
-static void check_norm(int isa, int is_double, ptrdiff_t pixels, ptrdiff_t c, int relu) {
+static void check_norm(int isa, int is_double, ptrdiff_t pixels, ptrdiff_t c, int relu, int has_residual) {
     enum { X, RESIDUAL, DY, Y, DX, DRESIDUAL, Z, GAMMA, BETA, MEAN, VAR, DGAMMA, DBETA, COUNT };
     struct buffer b[COUNT];
     for (int k = 0; k < COUNT; k++) {
@@ -194,7 +214,7 @@ static void check_norm(int isa, int is_double, ptrdiff_t pixels, ptrdiff_t c, in
                          .relu = relu,
                          .eps = 1e-5,
                          .x = b[X].data,
-                         .residual = b[RESIDUAL].data,
+                         .residual = has_residual ? b[RESIDUAL].data : NULL,
                          .gamma = b[GAMMA].data,
                          .beta = b[BETA].data,
                          .y = b[Y].data,
@@ -211,7 +231,7 @@ static void check_norm(int isa, int is_double, ptrdiff_t pixels, ptrdiff_t c, in
                             .var = b[VAR].data,
                             .dy = b[DY].data,
                             .dx = b[DX].data,
-                            .dresidual = b[DRESIDUAL].data,
+                            .dresidual = has_residual ? b[DRESIDUAL].data : NULL,
                             .dgamma = b[DGAMMA].data,
                             .dbeta = b[DBETA].data};
     struct elq_norm scale = a;
@@ -236,10 +256,11 @@ static void check_norm(int isa, int is_double, ptrdiff_t pixels, ptrdiff_t c, in
         near("dgamma", isa, AT(DGAMMA, k), dgamma, eps * pixels * (1 + 2 * inverse));
         for (ptrdiff_t i = k; i < pixels * c; i += c) {
             double xhat = (AT(X, i) - mean) * inverse, dz = relu && !(AT(Y, i) > 0) ? 0 : AT(DY, i);
-            double y = gamma * xhat + beta + AT(RESIDUAL, i), z = gamma * AT(X, i) + beta + AT(RESIDUAL, i);
+            double residual = has_residual ? AT(RESIDUAL, i) : 0;
+            double y = gamma * xhat + beta + residual, z = gamma * AT(X, i) + beta + residual;
             near("y", isa, AT(Y, i), relu ? fmax(y, 0) : y, eps * (3 + 4 * inverse));
             near("scale_shift", isa, AT(Z, i), relu ? fmax(z, 0) : z, eps * 4);
-            near("dresidual", isa, AT(DRESIDUAL, i), dz, 0);
+            if (has_residual) near("dresidual", isa, AT(DRESIDUAL, i), dz, 0);
             near("dx", isa, AT(DX, i), gamma * inverse * (dz - dbeta / pixels - xhat * dgamma / pixels),
                  eps * (1 + inverse) * (3 + 4 * inverse * inverse));
         }
@@ -345,8 +366,13 @@ int main(void) {
         for (int is_double = 0; is_double < 2; is_double++) {
             for (size_t k = 0; k < sizeof SHAPES / sizeof *SHAPES; k++, checks++)
                 check_conv(isa, is_double, SHAPES + k);
-            for (int k = 0; k < 8; k++, checks++)
-                check_norm(isa, is_double, (const ptrdiff_t[]){2, 9, 65, 300}[k / 2], 5 + 12 * (k / 2), k % 2);
+            for (int k = 0; k < SHAPE_KINDS * LENGTHS; k++, checks++) {
+                const struct shape s = shape_of(1 + k / SHAPE_KINDS, k % SHAPE_KINDS);
+                check_conv(isa, is_double, &s);
+            }
+            for (int k = 0; k < 10; k++, checks++)
+                check_norm(isa, is_double, (const ptrdiff_t[]){2, 9, 65, 300, 7}[k / 2], 5 + 12 * (k / 2), k % 2,
+                           k % 5 != 2);
             for (size_t k = 0; k < sizeof POOLS / sizeof *POOLS; k++, checks++) check_pool(isa, is_double, POOLS + k);
         }
         printf("%s checked\n", elq_isa_name(isa));

@@ -62,3 +62,13 @@ def test_an_alpha_that_is_no_number(tmp_path, value):
     checkpoint.write(path, state | codes | {"elq/alpha/fc.weight": np.array([[value]])}, INFO_TEXT)
     with pytest.raises(FormatError, match=r"a\.safetensors: elq/alpha/fc\.weight has"):
         _ = checkpoint.read(path).codes
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_metadata_that_is_no_json_is_refused(tmp_path, number):
+    """It could not be written again."""
+    header = b'{"__metadata__":{"elq":"{\\"plan\\":{\\"a1\\":%s}}"}}' % number.encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(FormatError, match="its metadata is damaged"):
+        checkpoint.read(path)

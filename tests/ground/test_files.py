@@ -113,6 +113,21 @@ def test_all_names_of_a_file_show_its_new_content(tmp_path, content):
     assert names(tmp_path) == {"first", "second"}
 
 
+def test_a_file_system_that_keeps_no_room_free(tmp_path, monkeypatch):
+    if not hasattr(os, "posix_fallocate"):
+        pytest.skip("nothing asks for room here")
+    first = tmp_path / "first"
+    first.write_bytes(b"old")
+    os.link(first, tmp_path / "second")
+
+    def refuse(*_):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr("elq_ref.files.os.posix_fallocate", refuse)
+    write(first, b"longer than before")
+    assert (tmp_path / "second").read_bytes() == b"longer than before"
+
+
 def test_a_full_disk_takes_nothing_from_a_file_with_two_names(tmp_path, monkeypatch):
     if not hasattr(os, "posix_fallocate"):
         pytest.skip("nothing asks for room here")

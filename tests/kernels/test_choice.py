@@ -26,6 +26,7 @@ def test_bits_do_not_depend_on_threads(word):
         ({"ELQ_ISA": "sse9"}, ["ValueError", "'sse9'", "generic, avx2, avxvnni, avx512, avx512vnni, neon, dotprod,"]),
         ({"ELQ_NUM_THREADS": "many"}, ["ValueError", "'many'", "1 to 64"]),
         ({"ELQ_NUM_THREADS": "0"}, ["ValueError", "'0'", "1 to 64"]),
+        ({"ELQ_NUM_THREADS": "65"}, ["ValueError", "'65'", "1 to 64"]),
     ],
 )
 def test_wrong_words_in_the_environment_are_named(env, words):

@@ -122,6 +122,12 @@ UNIT = "0::/system.slice/job.service\n"
         (3, V1, {"cpu,cpuacct": (250000, 100000)}),  # the container's own group lies at the mount point
         (6, "7:cpuacct,cpu:/a\n0::/\n", {"cpu/a": (600000, 100000)}),
         (0, "7:cpuset,cpuacct:/a\n", {"cpu/a": (600000, 100000), "cpuset,cpuacct/a": (600000, 100000)}),
+        (2, "no colon\none: colon\n" + UNIT, {"system.slice/job.service": "150000 100000"}),
+        (0, UNIT, {"system.slice/job.service": "150000 0"}),
+        (0, UNIT, {"system.slice/job.service": "no numbers"}),
+        (0, "4:cpuset,mycpu:/a\n", {"cpu/a": (600000, 100000), "cpuset,mycpu/a": (600000, 100000)}),
+        (0, f"0::/{'a' * 5000}\n", {".": "400000 100000"}),  # longer than a path may be
+        (0, f"4:cpu{',x' * 2100}:/a\n", {}),
     ],
 )
 def test_the_quota_of_a_container_is_read(tmp_path, cores, cgroup, quotas):
@@ -131,6 +137,13 @@ def test_the_quota_of_a_container_is_read(tmp_path, cores, cgroup, quotas):
 
 def test_without_control_groups_there_is_no_quota(tmp_path):
     assert extensions.load("_common")[0].quota_cores(str(tmp_path)) == 0
+    assert extensions.load("_common")[0].quota_cores(str(tmp_path) + "/." * 4000) == 0  # no path of such a length
+
+
+def test_half_of_a_quota_of_version_1_is_none(tmp_path):
+    _tree(tmp_path, V1, **{"cpu,cpuacct/docker/abc": (150000, 100000)})
+    (tmp_path / "sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_period_us").unlink()
+    assert extensions.load("_common")[0].quota_cores(str(tmp_path)) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
@@ -138,3 +151,17 @@ def test_no_more_threads_than_processors_to_run_on():
     alone = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])"
     done = run_python(f"{alone}; from elq_ref import kernels; print(kernels.info())", ELQ_NUM_THREADS="")
     assert "'threads': 1," in done.stdout, done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_more_threads_than_processors_to_run_on():
+    """There is none to keep the workers on but the caller's own."""
+    code = """
+import os
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+import numpy as np
+from elq_ref import kernels
+x, w = np.ones((8, 16, 16, 16)), np.ones((16, 16, 3, 3))
+print(kernels.conv2d(x, w).sum())"""
+    done = run_python(code, ELQ_NUM_THREADS="2")
+    assert float(done.stdout) == 8 * 16 * 14 * 14 * 144, done.stderr

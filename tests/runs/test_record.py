@@ -65,6 +65,13 @@ def test_a_record_says_which_error_it_is(runs, tmp_path):
         ("result", {"top1": 3}, "runs.jsonl#x: result lacks correct, total"),
         ("stages", [{"step": 1}], "runs.jsonl#x: stages line 1 lacks stage, frozen"),
         ("passes", {"step": 1}, "runs.jsonl#x: passes: wanted lists"),
+        ("result", {"top1": "9", "correct": 1, "total": 2}, "runs.jsonl#x: result has top1 9, wanted a number"),
+        (
+            "passes",
+            [{"step": 1.5, "stage": 0, "top1": 1, "top1_hat": 1}],
+            "passes line 1 has step 1.5, wanted a number",
+        ),
+        ("passes", [{"step": 1, "stage": 0, "top1": [], "top1_hat": 1}], "passes line 1 has top1 [], wanted a number"),
     ],
 )
 def test_a_damaged_line_is_one_line(tmp_path, part, value, words, capsys):

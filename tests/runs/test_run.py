@@ -8,6 +8,8 @@ from small_runs import batches, small_net
 
 from elq_ref import SGD, PackedNetwork, Plan, Run, Session, checkpoint
 from elq_ref.graph import NetworkInfo
+from elq_ref.runs.config import changes
+from elq_ref.runs.folder import RunFolder
 
 PLAN = Plan(sigma2=(0.3, 0.0), epochs=(2.0, 1.0, 1.0))
 SAME = ("net.elq", "quantized.safetensors", "steps.jsonl", "stages.jsonl", "layers.jsonl", "passes.jsonl")
@@ -112,3 +114,12 @@ def test_progress_sees_every_step(tmp_path):
     run = run_in(tmp_path / "run")
     list(run.start(watch))
     assert seen == [16, *range(1, 17)]
+
+
+def test_what_differs_is_named_option_by_option_and_in_short(tmp_path):
+    one, other = ({"sgd": {"lr": lr, "schedule": {"shape": "cosine"}}, "seed": 1} for lr in (0.1, 0.2))
+    assert changes(one, other) == {"sgd lr": (0.1, 0.2)}
+    RunFolder(tmp_path / "run").start({f"option {k}": "long " * 100 for k in range(9)})
+    with pytest.raises(ValueError, match=r"\(6 more differ\)$") as caught:
+        RunFolder(tmp_path / "run").check({})
+    assert len(str(caught.value)) < 400 + len(str(tmp_path))

@@ -6,18 +6,16 @@ a small multiple of the file.
 
 import copy
 import json
-import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from runtime_nets import content_of, error_bounds, packed, random_pictures, small, with_int8
+from fuzz_targets import SECONDS, check_answer, limited_memory
+from runtime_nets import content_of, packed, small, with_int8
 
 from elq_ref.errors import FormatError
-from elq_ref.runtime import Session, interpret_int8, load
-from elq_ref.runtime.interpreter import values
+from elq_ref.runtime import Session, load
 
 pytestmark = pytest.mark.kernels
 
@@ -65,32 +63,11 @@ ODD = [
 ]
 
 
-MEMORY = 64 << 20  # that loading a file of a few kilobytes may take
-SECONDS = 5  # likewise; a load takes milliseconds, and the machine may be busy
-
-
 @pytest.fixture(scope="module", params=[False, True], ids=["float", "with int8"])
 def content(request):
     rng = np.random.default_rng(30)
     net = small(rng)
     return content_of(with_int8(net, rng) if request.param else net)
-
-
-@contextmanager
-def limited_memory():
-    """Allocations beyond MEMORY fail (MemoryError) where the system can be told so."""
-    if not sys.platform.startswith("linux"):
-        yield
-        return
-    import resource
-
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def outcome(path, content):
@@ -108,26 +85,6 @@ def outcome(path, content):
     if net is not None:
         check_answer(net)
     return net is not None
-
-
-def check_answer(net):
-    """Session agrees with the interpreters: within the bound of its roundings wherever float32 does not overflow, and
-    to the last bit on int8 activations.
-    """
-    rng = np.random.default_rng(31)
-    x = rng.standard_normal((1, *net.graph.input_shape)).astype(np.float32)
-    with np.errstate(all="ignore"):
-        wanted = values(net.graph, x, np.float64)
-        y = Session(net)(x)
-    assert y.shape == (1, len(net.metadata.classes))
-    if max(np.abs(value).max() for value in wanted.values()) < 1e30:
-        bound = error_bounds(net.graph, x)[net.graph.output] + 1e-30  # and underflow
-        assert np.all(np.abs(y - wanted[net.graph.output]) <= bound)
-    if net.int8 is not None:
-        pictures = random_pictures(rng, net, 1)
-        outputs = interpret_int8(net.int8, pictures)
-        assert np.isfinite(outputs.logits).all()
-        np.testing.assert_array_equal(Session(net, "int8")(pictures), outputs.logits, strict=True)
 
 
 def test_truncated_anywhere(content, tmp_path):
