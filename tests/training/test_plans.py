@@ -1,5 +1,6 @@
 """The table of named plans: what the commands run by default."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ def test_the_comparison_has_the_best_of_the_rates_that_were_tried():
         levels = line[1] if line[0] != "float" else "float"
         assert named_plan("comparison", line[0], levels, WEIGHTS)[1].lr == rates[right.index(max(right))], line
         seen.add(line[0])
-    assert seen == set(methods_of("comparison")) - {"order"}  # at elq's rate, untuned
-    for levels in ("ternary", "binary"):
-        assert named_plan("comparison", "order", levels)[1] == named_plan("comparison", "elq", levels)[1]
+    untuned = {"order", "binaryrelax", "parq"}  # at elq's rate
+    assert seen == set(methods_of("comparison")) - untuned
+    for name, levels in product(untuned, ("ternary", "binary")):
+        assert named_plan("comparison", name, levels)[1] == named_plan("comparison", "elq", levels)[1]
