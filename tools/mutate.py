@@ -47,7 +47,7 @@ INTEGERS = ["deploy/test_halves", "runtime/test_integer", "runtime/test_integer_
 # the tests of a folder's files, a file's own ones first
 TESTS = {
     "elq": [*METHOD, STATEMENTS],
-    "methods": ["methods/test_methods", *METHOD, STATEMENTS],
+    "methods": ["methods/test_methods", "methods/test_relaxed", *METHOD, STATEMENTS],
     "training": ["training/test_plans", "training/test_evaluate", *METHOD, "methods/test_methods", STATEMENTS],
     "deploy": [*INTEGERS, "deploy/test_calibration", "deploy/test_packing", "deploy/test_packing_reads"],
     "runtime": [*INTEGERS, "runtime/test_format_deviations", "deploy/test_calibration"],
