@@ -5,11 +5,13 @@
  *
  *     packed[block][word][lane]     uint32: bits 32 word .. 32 word + 31 of the row of the block's output `lane`
  *
- * so that one shift brings the same weight of all outputs of a block to the low end of their words. */
+ * so that one shift brings the same weight of all outputs of a block to the low end of their words. With NO_CODES the
+ * words are floats, one weight each. */
 #include "common/vector.inc.h"
 
 #include "infer/kernels.h"
 
+#ifndef NO_CODES
 #undef UNSIGNED
 #undef SIGNED
 #define UNSIGNED NAME(unsigned)
@@ -26,6 +28,7 @@ INLINE VEC NAME(decode)(const int bits, UNSIGNED w) {
     if (bits == 1) return (VEC)((w << 31) | 0x3f800000u);
     return __builtin_convertvector((SIGNED)(w << 30) >> 30, VEC);
 }
+#endif
 
 /* Words of a row. */
 INLINE ptrdiff_t NAME(row_words)(const int bits, const elq_shape *s) {
@@ -38,6 +41,7 @@ INLINE size_t NAME(code_bytes)(const int bits, const elq_shape *s) {
     return (size_t)(s->groups * NAME(group_blocks)(s) * NAME(row_words)(bits, s) * LANES) * sizeof(uint32_t);
 }
 
+#ifndef NO_CODES
 INLINE void NAME(pack_codes)(const int bits, const elq_shape *s, const void *rows, void *packed) {
     ptrdiff_t size = (s->kh * s->kw * (s->c / s->groups) * bits + 7) / 8, outputs = s->o / s->groups;
     ptrdiff_t words = NAME(row_words)(bits, s), blocks = NAME(group_blocks)(s);
@@ -50,6 +54,7 @@ INLINE void NAME(pack_codes)(const int bits, const elq_shape *s, const void *row
             to[(block * words + k / 4) * LANES + lane] |= (uint32_t)row[k] << (8 * (k % 4));
     }
 }
+#endif
 
 /* max(scale * sum + bias + residual, low) of one pixel and the first n lanes of a vector; residual may be NULL. */
 static __attribute__((noinline)) void NAME(tail_some)(float *y, VEC v, const float *residual, VEC low, ptrdiff_t n) {

@@ -61,6 +61,7 @@ static struct NAME(direct_plan) NAME(direct_plan)(const elq_shape *shape, ptrdif
     return p;
 }
 
+#ifndef NO_CODES
 /* One block's codes, panel[k][step]. */
 INLINE void NAME(direct_panel)(const int bits, float *panel, ptrdiff_t step, const uint32_t *codes, ptrdiff_t depth) {
     for (; depth > 0; codes += LANES, depth -= 32 / bits) {
@@ -69,6 +70,7 @@ INLINE void NAME(direct_panel)(const int bits, float *panel, ptrdiff_t step, con
         for (ptrdiff_t k = 0; k < count; k++, w >>= bits, panel += step) NAME(store)(panel, NAME(decode)(bits, w));
     }
 }
+#endif
 
 INLINE size_t NAME(direct_bytes)(const int bits, const elq_shape *s) {
     return NAME(code_bytes)(bits, s); /* FULL: bits is 32, so words are floats */
@@ -76,10 +78,14 @@ INLINE size_t NAME(direct_bytes)(const int bits, const elq_shape *s) {
 
 INLINE void NAME(direct_pack)(const int bits, const elq_shape *s, const void *rows, void *packed) {
     ptrdiff_t outputs = s->o / s->groups, depth = s->kh * s->kw * (s->c / s->groups);
+#ifdef NO_CODES
+    (void)bits;
+#else
     if (bits < 32) {
         NAME(pack_codes)(bits, s, rows, packed);
         return;
     }
+#endif
     float *to = packed;
     for (ptrdiff_t g = 0; g < s->groups; g++)
         for (ptrdiff_t o = 0; o < outputs;) {
@@ -132,10 +138,14 @@ INLINE void NAME(direct_run)(const int bits, const elq_conv *conv, ptrdiff_t tas
     for (ptrdiff_t block = first; block < end; block += 2) {
         int vectors = end - block > 1 ? 2 : 1;
         const uint32_t *codes = (const uint32_t *)conv->weights + (group * all + block) * words * LANES;
+#ifdef NO_CODES
+        panel = (float *)codes;
+#else
         if (bits == 32) panel = (float *)codes;
         else
             for (int k = 0; k < vectors; k++)
                 NAME(direct_panel)(bits, panel + k * LANES, vectors * LANES, codes + k * words * LANES, p->depth);
+#endif
         for (ptrdiff_t r = 0; r < rows; r++) {
             NAME(row)(vectors, buffer + r * s->stride_h * p->buffer_w * c, s->stride_w * c, run, p->runs, panel, sums,
                       columns, 0);

@@ -10,6 +10,7 @@
 #error "the order of sums is not the compiler's choice"
 #endif
 
+#define NO_CODES /* weights are floats: infer/f32_codes.inc.h */
 #define REAL float
 #define NAME(x) ordered_##x
 #define WHERE(chosen, a, b) ((VEC)(((chosen) & (NAME(bits))(a)) | (~(chosen) & (NAME(bits))(b))))

@@ -5,6 +5,7 @@
  * magnitudes. Winograd's bound (train/winograd_tile.inc.h) is taken at its largest here: factors of at most 1 make the
  * sums of magnitudes no more than GROWTH times the channels, GROWTH_DW times the tiles; errors of indexing exceed it by far. */
 #include "common/cpu.h"
+#include "common/pool.h"
 #include "train/kernels.h"
 #include "train/memory.h"
 
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { CANARY = 64, GROWTH = 537, GROWTH_DW = 794 };
 static const unsigned char MARK = 0xA5;
@@ -359,6 +361,28 @@ static const struct elq_max_pool POOLS[] = {
     {.n = 1, .c = 1, .h = 9, .w = 3, .kh = 1, .kw = 3, .stride_h = 2, .stride_w = 1},
 };
 
+/* ------------------------------------------------------------------------------------------- a call that is left */
+
+static int asked, pieces;
+static int ask_twice(void) { return ++asked == 2; }
+static void sleep_a_little(void *context, ptrdiff_t index, int worker) {
+    (void)context, (void)index, (void)worker;
+    __atomic_fetch_add(&pieces, 1, __ATOMIC_RELAXED);
+    nanosleep(&(struct timespec){0, 20 * 1000 * 1000}, NULL);
+}
+
+/* Pieces of 20 ms until the second question, after 0.2 s, says enough: what remains is left, here 19 of 20 s. */
+static void check_watch(void) {
+    elq_watch(ask_twice);
+    elq_parallel_for(1000, sleep_a_little, NULL);
+    const int left = elq_unwatch(), done = pieces;
+    elq_parallel_for(3, sleep_a_little, NULL);
+    if (asked == 2 && left && done < 1000 && pieces == done + 3) return;
+    printf("a call that is left: asked %d times, left %d, %d pieces of 1000, then %d\n", asked, left, done,
+           pieces - done);
+    failures++;
+}
+
 int main(void) {
     int checks = 0;
     for (int isa = 0; isa < ELQ_ISA_COUNT; isa++) {
@@ -378,6 +402,7 @@ int main(void) {
         printf("%s checked\n", elq_isa_name(isa));
     }
     for (int k = 0; k < 8; k++, checks++) check_nearest_level(k & 1, k & 2, k & 4 ? 5 : 1, k & 4 ? 37 : 40000);
-    printf("%d checks, %d failures\n", checks, failures);
+    check_watch();
+    printf("%d checks, %d failures\n", checks + 1, failures);
     return failures > 0;
 }

@@ -181,13 +181,14 @@ def test_channel_sums(isa, shape, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("ternary", [True, False])
 @pytest.mark.parametrize("per_channel", [True, False])
-@pytest.mark.parametrize("scale", [0.7, 0.0, "denormal", np.inf])
+@pytest.mark.parametrize("scale", [0.7, 0.0, "denormal", "odd denormal", np.inf])
 def test_the_nearest_level_is_that_of_its_code_to_the_bit(dtype, ternary, per_channel, scale):
     """C, its definition and the two steps of elq_ref.elq.levels, on edges and on more than one piece of work."""
     rng = np.random.default_rng(10)
     w = rng.standard_normal((3, 20_001)).astype(dtype)
     alpha = (0.5 + rng.random((3 if per_channel else 1, 1))).astype(dtype)
-    alpha[0] = np.finfo(dtype).smallest_subnormal if scale == "denormal" else scale
+    least = np.finfo(dtype).smallest_subnormal  # three of it have a half that rounds up
+    alpha[0] = {"denormal": least, "odd denormal": 3 * least}.get(scale, scale)
     w[0, :8] = 0, -0.0, np.nan, alpha[0, 0] / 2, -alpha[0, 0] / 2, alpha[0, 0], -alpha[0, 0], np.inf
     with np.errstate(invalid="ignore"):
         wanted = dequantize(nearest_codes(w, alpha, "ternary" if ternary else "binary"), alpha)
