@@ -147,9 +147,10 @@ def test_half_of_a_quota_of_version_1_is_none(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
-def test_no_more_threads_than_processors_to_run_on():
-    alone = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])"
-    done = run_python(f"{alone}; from elq_ref import kernels; print(kernels.info())", ELQ_NUM_THREADS="")
+@pytest.mark.parametrize("said", ["os.environ['ELQ_NUM_THREADS'] = ''", "os.environ.pop('ELQ_NUM_THREADS', None)"])
+def test_no_more_threads_than_processors_to_run_on(said):
+    alone = f"import os; {said}; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])"
+    done = run_python(f"{alone}; from elq_ref import kernels; print(kernels.info())")
     assert "'threads': 1," in done.stdout, done.stderr
 
 
