@@ -85,6 +85,7 @@ def test_the_network_runs_at_w_first_and_at_w_hat_from_hard_on(name: str) -> Non
     for values in ran[2:]:
         np.testing.assert_array_equal(values, method.w_hat(weight))
     assert [(s.loss, s.loss_hat) for s in seen] == [(1.25, None)] * 2 + [(None, 1.25)] * 2
+    assert [s.sign for s in seen] == [0] * 4  # there is no loss perturbation
     for s in seen:
         np.testing.assert_array_equal(s.weights[0], np.ones((4, 6)))  # straight-through
 
