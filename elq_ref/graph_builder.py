@@ -50,6 +50,14 @@ def to_graph(net: Module, input_shape: tuple[int, int, int]) -> Graph:
     return graph
 
 
+def graph_of(net: Module, input_shape: tuple[int, int, int]) -> Graph | None:
+    """`to_graph`, None for a network that computes what a Graph cannot hold, or no such pictures."""
+    try:
+        return to_graph(net, input_shape)
+    except (ValueError, TypeError):
+        return None
+
+
 def _plain(value: Any) -> Any:
     """An attribute in Python's own numbers."""
     return tuple(map(int, value)) if isinstance(value, tuple | list) else np.asarray(value).item()
