@@ -25,11 +25,15 @@ class Affine:
 
     def image(self, builder: Builder, functions: Functions) -> Image:
         """The value in the graph."""
+        if id(self) in functions.made:
+            return functions.made[id(self)]
         x = functions.image(self.x)
         name = self.layer or labelled(self.node)
         roles = builder.layer(name or "scale_shift", {"weight": self.scale, "bias": self.shift}, (id(self),))
         made = builder.add("scale_shift", name, (x.name,), scale=roles["weight"], bias=roles["bias"])
-        return builder.like(made, self.like)
+        functions.made[id(self)] = builder.like(made, self.like)
+        functions.kept.append(self)
+        return functions.made[id(self)]
 
 
 def channels(array: np.ndarray, image: Image) -> np.ndarray:

@@ -12,11 +12,11 @@ import numpy as np
 from ...graph.nodes import Graph, Node, Parameter
 from ...graph.shapes import MAX_NODES, OPS, infer_shapes
 from . import cleaning, names, views
+from .cleaning import RAISED
 from .model import OnnxNode
 from .views import View
 
 INPUT = "input"
-RAISED = "raised"  # a node of the graph in the making: (C) as (C, 1, 1); `cleaning` leaves none
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,11 @@ class Builder:
         if (axes[0], *axes[2:]) != (wanted[0], *wanted[2:]) or any(digit.label != "C" for digit in axes[1]):
             raise ValueError("reads a value whose axes are not (N, C, H, W)")
         name = self.in_order(image.name, axes[1], wanted[1])
-        return name if len(shape) == 3 else self.add(RAISED, f"{name}.raised", (name,))
+        return name if len(shape) == 3 else self.raised(name)
+
+    def raised(self, name: str) -> str:
+        """The name of a value (C) as (C, 1, 1)."""
+        return self.add(RAISED, f"{name}.raised", (name,))
 
     def in_order(self, name: str, axis: views.Axis, wanted: views.Axis) -> str:
         """The name of a value with its channels as the digits of `axis` count them: a channel shuffle, or itself."""

@@ -173,7 +173,7 @@ def recognised(samples: np.ndarray, tolerance: float) -> tuple[str, dict[str, fl
     if y.shape != x.shape or not np.isfinite(y).all():
         return None
     zero, up, down = (float(np.interp(p, x, y)) for p in (0.0, 1.0, -1.0))
-    slope = (float(np.interp(0.5, x, y)) - float(np.interp(-0.5, x, y)))
+    slope = float(np.interp(0.5, x, y)) - float(np.interp(-0.5, x, y))
     tries: list[tuple[str, dict[str, float], np.ndarray]] = [(op, {}, f(x)) for op, f in _KNOWN.items()]
     tries += [
         ("affine", {"scale": up - zero, "shift": zero}, (up - zero) * x + zero),
@@ -190,17 +190,17 @@ class Functions:
 
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
-        self._made: dict[int, Image] = {}
-        self._kept: list[Term] = []  # so that no id is given twice
+        self.made: dict[int, Image] = {}
+        self.kept: list[object] = []  # so that no id is given twice
 
     def image(self, x: Operand) -> Image:
         """The value of a term in the graph. ValueError that names the node for a function that a graph has not."""
         if isinstance(x, Image):
             return x
-        if id(x) not in self._made:
-            self._made[id(x)] = self._make(x)
-            self._kept.append(x)
-        return self._made[id(x)]
+        if id(x) not in self.made:
+            self.made[id(x)] = self._make(x)
+            self.kept.append(x)
+        return self.made[id(x)]
 
     def shallow(self, x: Operand) -> Operand:
         """The value as an operand of a term: in the graph already where terms would become too deep."""
@@ -245,7 +245,9 @@ class Functions:
             channels = of.shape[0]
             arrays = {"weight": np.full(channels, attributes["scale"]), "bias": np.full(channels, attributes["shift"])}
             roles = self.builder.layer(labelled(x.node) or "scale_shift", arrays, (id(x),))
-            name = self.builder.add("scale_shift", labelled(x.node), (of.name,), scale=roles["weight"], bias=roles["bias"])
+            name = self.builder.add(
+                "scale_shift", labelled(x.node), (of.name,), scale=roles["weight"], bias=roles["bias"]
+            )
             return self.builder.like(name, x.like)
         return self.builder.like(self.builder.add(op, labelled(x.node), (of.name,), **attributes), x.like)
 

@@ -156,7 +156,7 @@ class Imported:
 
 
 def labels_of(model: OnnxModel) -> str:
-    """"NCHW" or "NHWC": the axes of the pictures, as the first node tells that needs them."""
+    """ "NCHW" or "NHWC": the axes of the pictures, as the first node tells that needs them."""
     name = model.input[0]
     readers: dict[str, list[OnnxNode]] = {}
     for node in model.nodes:
