@@ -38,6 +38,7 @@ class Builder:
         self.tensors: dict[str, np.ndarray] = {}
         self.shapes: dict[str, tuple[int, ...]] = {INPUT: input_shape}
         self._layers: dict[tuple[Any, ...], str] = {}  # what a layer's parameters were made of: the layer
+        self._once: dict[tuple[Any, ...], str] = {}
         self._modules: set[str] = set()  # the names of layers and of what they are in
 
     def add(self, op: str, name: str, inputs: tuple[str, ...], **given: Any) -> str:
@@ -52,6 +53,13 @@ class Builder:
         self.nodes.append(node)
         self.shapes[node.name] = shape
         return node.name
+
+    def once(self, op: str, name: str, source: str, **given: Any) -> str:
+        """The name of a value that is made of `source` at most once."""
+        key = (op, source, *given.values())
+        if key not in self._once:
+            self._once[key] = self.add(op, name, (source,), **given)
+        return self._once[key]
 
     def image(self, name: str) -> Image:
         """A value as (N, C, H, W) or (N, C)."""
@@ -109,7 +117,7 @@ class Builder:
 
     def raised(self, name: str) -> str:
         """The name of a value (C) as (C, 1, 1)."""
-        return self.add(RAISED, f"{name}.raised", (name,))
+        return self.once(RAISED, f"{name}.raised", name)
 
     def in_order(self, name: str, axis: views.Axis, wanted: views.Axis) -> str:
         """The name of a value with its channels as the digits of `axis` count them: a channel shuffle, or itself."""
@@ -117,7 +125,7 @@ class Builder:
             return name
         if len(axis) != 2 or math.prod(d.size for d in axis) != self.shapes[name][0]:
             raise ValueError("reads channels in an order that is no channel shuffle")
-        return self.add("shuffle", "shuffle", (name,), groups=axis[1].size)
+        return self.once("shuffle", "shuffle", name, groups=axis[1].size)
 
     def flat(self, image: Image) -> tuple[str, np.ndarray | None]:
         """(the name of `image` as (C), where its elements lie there), None where they are in order."""
@@ -128,7 +136,7 @@ class Builder:
         if sum(1 for axis in axes[1:] if axis) > 1 or len(axes) < 2:
             raise ValueError(f"reads a value of shape {image.view.shape[1:]} a picture, wanted one axis")
         order = views.positions(tuple(digits), shape)
-        name = image.name if len(shape) == 1 else self.add("flatten", "flatten", (image.name,))
+        name = image.name if len(shape) == 1 else self.once("flatten", "flatten", image.name)
         return name, None if (order == np.arange(order.size)).all() else order
 
     def ordered(self, image: Image) -> tuple[str, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""What a file computes of constants: arithmetic of shapes, weights in another form. Sizes are known before it is done."""
+"""What a file computes of constants: arithmetic of shapes, weights in another form. Sizes are checked first."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ class Folding:
                 result = FOLDED[node.op](self, node, arrays)
         except (TypeError, IndexError, OverflowError, KeyError, AttributeError, MemoryError) as error:
             raise ValueError(f"is of constants that do not fit: {' '.join(str(error).split())[:120]}") from None
-        for array in result if isinstance(result, list) else [result]:
+        results = [np.asarray(array) for array in (result if isinstance(result, list) else [result])]
+        for array in results:
             self._seen[id(array)] = array
             self.left -= array.size
         if self.left < 0:
             raise ValueError("computes more constants than the file has")
-        return result
+        return results if isinstance(result, list) else results[0]
 
     def axes(self, node: OnnxNode, arrays: Arrays, position: int, attribute: str, since: int) -> Any:
         """Integers that are an attribute before opset `since`, then an input; None where they are left out."""
@@ -153,31 +154,27 @@ def _cast(folding: Folding, node: OnnxNode, arrays: Arrays) -> Any:
     return arrays[0].astype(_TYPES[to])
 
 
+def _along(values: np.ndarray, node: OnnxNode, shape: tuple[int, ...]) -> np.ndarray:
+    """Scales or zero points, one for all, one for each place of an axis or for each block of them, to go with `shape`."""
+    axis, block = node.attributes.get("axis", 1), node.attributes.get("block_size", 0)
+    if values.size == 1:
+        return values.reshape(())
+    axis = axis % len(shape) if -len(shape) <= axis < len(shape) else 0
+    wanted = (
+        tuple(-(-n // block) if k == axis else n for k, n in enumerate(shape)) if block > 0 else shape[axis : axis + 1]
+    )
+    if values.shape != wanted:
+        raise ValueError(f"has scales of shape {values.shape} for an array of {shape}, wanted {wanted}")
+    if block > 0:
+        return np.take(values, np.arange(shape[axis]) // block, axis)
+    return values.reshape(-1, *(1,) * (len(shape) - axis - 1))
+
+
 def _quantization(node: OnnxNode, arrays: Arrays) -> tuple[np.ndarray, Any]:
-    """(scale, zero point) in the shape of the quantized array, or such that they go along it."""
-    x, scale = arrays[0], arrays[1]
+    """(scale, zero point) to go with the array that is quantized or to be quantized."""
     zero = arrays[2] if len(arrays) > 2 and arrays[2] is not None else None
-    block = node.attributes.get("block_size", 0)
-    axis = node.attributes.get("axis", 1)
-    if block:
-        if block < 1 or scale.ndim != x.ndim or any(
-            s != (-(-n // block) if k == axis % x.ndim else n) for k, (s, n) in enumerate(zip(scale.shape, x.shape, strict=True))
-        ):  # fmt: skip
-            raise ValueError(f"has a scale of shape {scale.shape} for blocks of {block} of {x.shape}")
-
-        def along(v: np.ndarray) -> np.ndarray:
-            return np.repeat(v, block, axis)[tuple(slice(0, n) for n in x.shape)]
-    else:
-        if scale.ndim > 1 or (scale.size > 1 and scale.size != x.shape[axis]):
-            raise ValueError(f"has a scale of shape {scale.shape} for an array of {x.shape}")
-        shape = [1] * x.ndim
-        if scale.size > 1:
-            shape[axis] = scale.size
-
-        def along(v: np.ndarray) -> np.ndarray:
-            return v.reshape(shape)
-
-    return along(scale), 0 if zero is None else along(zero).astype(np.int64)
+    scale = _along(arrays[1], node, arrays[0].shape)
+    return scale, 0 if zero is None else _along(zero, node, arrays[0].shape).astype(np.int64)
 
 
 def _dequantize(folding: Folding, node: OnnxNode, arrays: Arrays) -> Any:

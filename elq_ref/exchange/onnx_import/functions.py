@@ -1,5 +1,7 @@
-"""Functions of one number that ONNX writes as several nodes: kept as terms until somebody reads them, then recognised by
-their values, in whatever order a file multiplies, adds and clips.
+"""Functions of one number that ONNX writes as several nodes.
+
+They are kept as terms until somebody reads them, then recognised by their values, in whatever order a file multiplies,
+adds and clips.
 """
 
 from __future__ import annotations
