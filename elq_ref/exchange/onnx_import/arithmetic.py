@@ -126,11 +126,11 @@ def _with_constant(importer: Importer, node: OnnxNode, a: Value, b: Value) -> An
             return term(node.op, node, operands, short=array.dtype in _SHORT)
     if node.op not in ("Add", "Sub", "Mul", "Div") or (node.op == "Div" and swapped):
         raise ValueError(f"reads a constant of shape {array.shape}, wanted one number")
-    x = value if isinstance(value, Affine) else _with_channels(importer, operand(importer, value))
-    like = x if isinstance(x, Image) else x.like
+    y = value if isinstance(value, Affine) else _with_channels(importer, operand(importer, value))
+    like = y if isinstance(y, Image) else y.like
     numbers = affine.channels(array, like)
     return affine.combined(
-        x, "rSub" if node.op == "Sub" and swapped else node.op, numbers, node, importer.functions, name
+        y, "rSub" if node.op == "Sub" and swapped else node.op, numbers, node, importer.functions, name
     )
 
 

@@ -156,7 +156,7 @@ def _cast(folding: Folding, node: OnnxNode, arrays: Arrays) -> Any:
 
 
 def _along(values: np.ndarray, node: OnnxNode, shape: tuple[int, ...]) -> np.ndarray:
-    """Scales or zero points, one for all, each place of an axis or each block of them, in a shape that goes with `shape`."""
+    """Scales or zero points, one for all, for each place of an axis or each block of them, to go with an array."""
     axis, block = node.attributes.get("axis", 1), node.attributes.get("block_size", 0)
     if values.size == 1:
         return values.reshape(())
