@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
+from ..exchange.onnx_import import read_onnx
 from ..files import check_source
 from ..graph.info import Described, NetworkInfo
 from ..graph.nodes import Graph
@@ -145,30 +146,66 @@ def _no_numbers(array: np.ndarray, dtype: np.dtype) -> str:
     return ""
 
 
-def read(path: str | os.PathLike[str], key: str | None = None) -> Checkpoint:
-    """The content of a safetensors file or of a PyTorch file; the content tells which it is.
+def read(
+    path: str | os.PathLike[str], key: str | None = None, *, input: tuple[int, int, int] | None = None
+) -> Checkpoint:
+    """The content of a safetensors file, of a PyTorch file, or of an ONNX file; the content tells which it is.
 
     key: of the entry of a PyTorch file that holds the tensors, names joined by "/", where the file has several.
+    input: the pictures (C, H, W) that an ONNX file is read for; needed where the file leaves their size open.
 
     Raises FileNotFoundError, or FormatError for a file that is damaged, hostile or of another kind, or whose metadata
-    states what cannot be.
+    states what cannot be; ImportError for an ONNX file where the package onnx is missing.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no checkpoint {path}")
     check_source(path)
+    if is_onnx(path):
+        return _of_onnx(path, key, input)
+    if input is not None:
+        raise ValueError(f"{path} is no ONNX file: its pictures are not chosen by an input")
     content = path.read_bytes()
     try:
         tensors, metadata = parse(content, key)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from None
+    stated, info = _stated(path, metadata)
+    try:
+        graph = None if metadata.get("graph") is None else graph_from_json(metadata["graph"])
+    except ValueError as error:
+        raise FormatError(f"{path}: its metadata is damaged: {one_line(error)}") from None
+    return Checkpoint(path, tensors, metadata, stated, info, hashlib.sha256(content).hexdigest(), graph)
+
+
+def _stated(path: Path, metadata: Mapping[str, Any]) -> tuple[dict[str, Any], NetworkInfo | None]:
+    """The fields of NetworkInfo that metadata state, and all of it where they do; FormatError for what cannot be."""
     try:
         stated = NetworkInfo.stated(metadata)
         info = NetworkInfo(**stated) if stated.keys() >= _ALL else None
-        graph = None if metadata.get("graph") is None else graph_from_json(metadata["graph"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise FormatError(f"{path}: its metadata is damaged: {one_line(error)}") from None
-    return Checkpoint(path, tensors, metadata, stated, info, hashlib.sha256(content).hexdigest(), graph)
+    return stated, info
+
+
+def is_onnx(path: Path) -> bool:
+    """Whether a file is to be read as ONNX: it is called so, or begins as a protobuf message with a version of ONNX."""
+    with open(path, "rb") as file:
+        start = file.read(9)
+    return path.suffix.lower() == ".onnx" or (start[:1] == b"\x08" and start[8:9] != b"{" and 0 < start[1] < 64)
+
+
+def _of_onnx(path: Path, key: str | None, input: tuple[int, int, int] | None) -> Checkpoint:
+    """An ONNX file: what export_onnx wrote of classes and normalization is stated, and the shape of the pictures."""
+    if key is not None:
+        raise FormatError(f"{path}: it has no entries of which a key chooses one: it is no PyTorch file")
+    file = read_onnx(path, input)
+    about: dict[str, Any] = {"input_shape": list(file.graph.input_shape)}
+    about |= {"classes": file.about["classes"]} if "classes" in file.about else {}
+    if {"mean", "std"} <= file.about.keys():
+        about["normalization"] = {"mean": file.about["mean"], "std": file.about["std"]}
+    stated, info = _stated(path, about)
+    return Checkpoint(path, file.tensors, {}, stated, info, file.sha256, file.graph)
 
 
 def load(net: Module, path: str | os.PathLike[str], key: str | None = None) -> Checkpoint:
