@@ -118,13 +118,14 @@ cdef elq_shape layer_shape(size, outputs, kernel, stride, padding, dilation, ptr
     g.h, g.w, g.c = size
     g.kh, g.kw = kernel
     g.stride_h, g.stride_w = stride
-    g.pad_h, g.pad_w = padding
+    top, left, bottom, right = padding if len(padding) == 4 else (*padding, *padding)
+    g.pad_h, g.pad_w = top, left
     g.dilation_h, g.dilation_w = dilation
     g.groups, g.o = groups, outputs
     if min(g.h, g.w, g.c, g.o, g.kh, g.kw, *stride, *dilation, groups) < 1 or min(padding) < 0:
         raise ValueError("a length, stride, dilation or padding of a layer is too small")
-    g.p = (g.h + 2 * g.pad_h - g.dilation_h * (g.kh - 1) - 1) // g.stride_h + 1
-    g.q = (g.w + 2 * g.pad_w - g.dilation_w * (g.kw - 1) - 1) // g.stride_w + 1
+    g.p = (g.h + top + bottom - g.dilation_h * (g.kh - 1) - 1) // g.stride_h + 1
+    g.q = (g.w + left + right - g.dilation_w * (g.kw - 1) - 1) // g.stride_w + 1
     if min(g.p, g.q) < 1 or g.c % groups or g.o % groups:
         raise ValueError(f"{g.c} channels to {g.o} in {groups} groups, {g.p} x {g.q} pixels: not a layer")
     return g
@@ -166,7 +167,7 @@ cdef class PackedLayer:
     activations: "float32", "int8", "int8 sums" (int8 in, int32 out) or "float32 ordered" (for "full" weights: the same
     bits everywhere). weights: "ternary" or "binary" rows of codes, uint8 (O, bytes) as they lie in the file, or "full"
     rows of float32 or int8 (O, K). size: (H, W, C). kernel,
-    stride, padding, dilation: (rows, columns). tail: for float32 activations (scale, bias, low[, high]), for int8 ones (b, q,
+    stride, dilation: (rows, columns). padding: the same, or (top, left, bottom, right). tail: for float32 activations (scale, bias, low[, high]), for int8 ones (b, q,
     s, lo, hi, l, None or (q_v, q_r, s_add, lo_add, hi_add)). name: the kernel, for tests; ValueError if it does not run
     this layer.
     """

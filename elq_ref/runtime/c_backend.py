@@ -90,7 +90,7 @@ def _places(instructions: list[Instruction], output: str, width: int) -> tuple[d
     values = []
     for position, instruction in enumerate(instructions):
         name = instruction.name
-        if name == output:
+        if name == output or (values and values[-1].name == name):  # of a concat the first part says it all
             continue
         over = next((other for other in instruction.may_overwrite if last[other] == position), None)
         size = math.prod(instruction.shape) * width
