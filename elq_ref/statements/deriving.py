@@ -16,7 +16,7 @@ from ..graph.codes import pack_codes
 from ..graph.nodes import Node, Weight
 from ..preprocessing import Normalization
 from ..runtime.format import to_bytes
-from ..runtime.integer import Requantize, to_int8
+from ..runtime.integer_constants import Requantize, to_int8
 from ..runtime.metadata import Metadata
 from ..runtime.packed import PackedNetwork
 from . import loops

@@ -14,7 +14,8 @@ from elq_ref.deploy.derive import scaled_values
 from elq_ref.graph.codes import pack_codes
 from elq_ref.preprocessing import Normalization
 from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight, interpret_int8
-from elq_ref.runtime.integer import AddScales, IntegerNode, Requantize, to_int8
+from elq_ref.runtime.integer import IntegerNode
+from elq_ref.runtime.integer_constants import AddScales, Requantize, to_int8
 from elq_ref.runtime.integer_interpreter import requantize
 
 pytestmark = pytest.mark.kernels

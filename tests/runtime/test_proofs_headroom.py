@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elq_ref.runtime.integer import CONSTANT_SHIFT, HIGH, LOW, AddScales, Requantize
+from elq_ref.runtime.integer_constants import CONSTANT_SHIFT, HIGH, LOW, AddScales, Requantize
 
 z3 = pytest.importorskip("z3", reason="z3-solver is not installed: nothing is proved")
 PAGE = Path(__file__).parents[2] / "docs" / "arithmetic.md"
