@@ -18,7 +18,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..graph.nodes import NO_BORDER, Graph, Node
 from ..graph.shapes import Shape
@@ -32,9 +32,9 @@ N = TypeVar("N", Node, IntegerNode)
 class FusedNode(Generic[N]):
     """The value `name` = `node` of `inputs`, and what happens in the same go.
 
-    low, high: float values are clamped (int8 ones at the node's own lo and hi). add, residual: the addition of that value
-    before the clamp. flattened: (C, H, W) of the operand of a linear node, which wants it flattened in this order.
-    border: rows and columns of zeros around the operand of a conv beside its own padding: top, left, bottom, right.
+    low, high: float values are clamped (int8 ones at the node's own lo and hi). add, residual: the addition of that
+    value before the clamp. flattened: (C, H, W) of the operand of a linear node, which wants it flattened in this
+    order. border: zeros around the operand of a conv beside its own padding: top, left, bottom, right.
     part: which operand of a concat, and the first channel of the value that it becomes.
     """
 
@@ -110,17 +110,21 @@ def _through_flatten(nodes: list[FusedNode[N]], output: str, shapes: Mapping[str
 
 def _through_pads(nodes: list[FusedNode[N]], output: str) -> list[FusedNode[N]]:
     """Every conv behind a pad that adds no channels reads what the pad reads."""
-    pads = {f.name: f for f in nodes if f.node.op == "pad"}
-    pads = {k: f for k, f in pads.items() if f.node.attributes["before"][0] == f.node.attributes["after"][0] == 0}
+    pads = {fused.name: fused for fused in nodes if fused.node.op == "pad" and not _sides(fused)[0]}
     result = []
     for fused in nodes:
         while fused.node.op == "conv" and fused.inputs[0] in pads:
-            pad = pads[fused.inputs[0]]
-            sides = (*pad.node.attributes["before"][1:], *pad.node.attributes["after"][1:])
-            border = tuple(a + b for a, b in zip(fused.border, sides, strict=True))
-            fused = replace(fused, inputs=pad.inputs, border=border)
+            source = pads[fused.inputs[0]]
+            border = tuple(a + b for a, b in zip(fused.border, _sides(source)[1], strict=True))
+            fused = replace(fused, inputs=source.inputs, border=border)
         result.append(fused)
     return _needed(result, output)
+
+
+def _sides(pad: FusedNode[N]) -> tuple[int, tuple[int, ...]]:
+    """How many channels a pad adds, and what it adds at the top, left, bottom, right."""
+    a: Mapping[str, Any] = pad.node.attributes
+    return a["before"][0] + a["after"][0], (*a["before"][1:], *a["after"][1:])
 
 
 def _into_tails(nodes: list[FusedNode[N]], output: str, shapes: Mapping[str, Shape]) -> list[FusedNode[N]]:

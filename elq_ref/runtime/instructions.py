@@ -163,10 +163,8 @@ def _layer(
         size = (1, 1, math.prod(size))
     weights = node.weight.levels if node.weight.levels in BITS else "full"
     kernel, stride, padding, dilation, groups = geometry(node)
-    padding = tuple(own + more for own, more in zip(padding * 2, fused.border, strict=True))
-    layer = _infer.PackedLayer(
-        activations, weights, _rows(fused), size, kernel, stride, padding, dilation, groups, tail
-    )
+    around = tuple(own + more for own, more in zip(padding * 2, fused.border, strict=True))
+    layer = _infer.PackedLayer(activations, weights, _rows(fused), size, kernel, stride, around, dilation, groups, tail)
     macs = math.prod(shape) * math.prod(node.weight.shape[1:])
     op = " ".join([node.op] + ["add"] * (fused.add is not None) + _clamp(fused))
     over = tuple(name for name in fused.reads[1:] if name != fused.reads[0])  # never what it convolves
@@ -212,7 +210,8 @@ def _numbers(fused: FusedNode[Node], shapes: Mapping[str, Shape]) -> np.ndarray 
     node, a = fused.node, fused.node.attributes
     if node.op in AVERAGES:
         divided = counts(node, shapes[node.inputs[0]]).astype(np.float32)
-        return None if (divided == math.prod(a.get("kernel", ()))).all() else np.float32(1) / divided
+        whole = "kernel" in a and bool((divided == math.prod(a["kernel"])).all())
+        return None if whole else np.float32(1) / divided
     if node.op == "lrn":
         return np.array([a["alpha"] / a["size"], a["beta"], a["bias"]], np.float32)
     if node.op == "prelu":

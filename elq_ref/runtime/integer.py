@@ -125,9 +125,7 @@ class IntegerNetwork:
                 parts["tables"] = tables.data
         except ValueError as error:
             raise ValueError(f"node {node.name!r} in int8: {error}") from None
-        return IntegerNode(
-            node.op, name, node.name, node.inputs, node.attributes, shapes[name], lo=lo, hi=hi, **parts
-        )
+        return IntegerNode(node.op, name, node.name, node.inputs, node.attributes, shapes[name], lo=lo, hi=hi, **parts)
 
 
 def has_clamp(step: Step) -> bool:
