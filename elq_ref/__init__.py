@@ -28,6 +28,7 @@ _HOME = {
     "save": "checkpoint.networks",
     "accuracy": "training.evaluate",
     "fit": "training.float_training",
+    "sensitivity": "training.layer_costs",
     "Run": "runs.run",
     "pack": "deploy",
     "unpack": "deploy",

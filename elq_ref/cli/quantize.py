@@ -8,6 +8,7 @@ from .. import checkpoint, datasets
 from ..datasets import Batches
 from ..runs.run import Run
 from ..training.evaluate import at_chance
+from .keep_float import add_keep_float, kept_float
 from .networks import add_data, open_network
 from .output import Commands, Result, add_key
 from .plan_options import add_plan, plan_of
@@ -21,6 +22,7 @@ def add(commands: Commands) -> None:
     add_key(command)
     add_data(command)
     add_plan(command)
+    add_keep_float(command)
     command.add_argument("-o", "--output", required=True, metavar="RUN_DIR")
     command.add_argument("--resume", action="store_true", help="go on with the run in RUN_DIR")
     command.set_defaults(run=run)
@@ -32,8 +34,9 @@ def run(args: argparse.Namespace) -> Result:
     net, info = open_network(file, args.model, train)
     plan, sgd = plan_of(args, net)
     train, test = datasets.adapted(train, info), datasets.adapted(test, info)
+    plan = kept_float(args, plan, net, train)
     batches = Batches(train, args.batch_size, augment=datasets.default_augment(train), seed=args.seed)
-    config = {k: getattr(args, k) for k in ("checkpoint", "data", "batch_size", "seed")}
+    config = {k: getattr(args, k) for k in ("checkpoint", "data", "batch_size", "seed", "keep_float")}
     config |= {"model": info.model, "plan": plan.to_json(), "lr": sgd.lr}
     result = carry_out(
         Run(args.output, net, batches, plan, sgd, test=test, info=info, config=config), resume=args.resume
