@@ -42,5 +42,5 @@ def kept_float(args: argparse.Namespace, plan: P, net: Module, train: Dataset) -
 
     kept = {*plan.keep_float, *weights_kept(words, net, train.input_shape, measured)}
     names = tuple(name for name in net.quantizable() if name in kept)
-    say(f"elq: {len(names)} of {len(net.quantizable())} weights stay float: {', '.join(names)}")
+    say(f"{len(names)} of {len(net.quantizable())} weights stay float: {', '.join(names)}")
     return replace(plan, keep_float=names)

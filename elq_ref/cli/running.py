@@ -19,7 +19,7 @@ def carry_out(run: Run, *, resume: bool = False) -> dict[str, Any]:
     def bar(steps: Iterator[Step]) -> Iterator[Step]:
         for difference in run.state.differences if run.state else []:
             say(f"elq: since the run was saved, {difference}: the bits may differ")
-        say(f"elq: the packed network will have {run.packed_bytes():,} bytes")
+        say(f"the packed network will have {run.packed_bytes():,} bytes")
         steps = timed(steps, run.left, run.measuring_seconds, say)
         return progress(steps, run.left, f"{run.plan.levels} {run.plan.method}")
 
