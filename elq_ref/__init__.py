@@ -37,8 +37,21 @@ _HOME = {
     "FormatError": "errors",
 }
 _ROOMS = (
-    "ops", "nn", "models", "datasets", "pictures", "kernels", "graph", "runtime", "deploy", "exchange", "export_c",
-    "methods", "elq", "training", "crosscheck",
+    "ops",
+    "nn",
+    "models",
+    "datasets",
+    "pictures",
+    "kernels",
+    "graph",
+    "runtime",
+    "deploy",
+    "exchange",
+    "export_c",
+    "methods",
+    "elq",
+    "training",
+    "crosscheck",
 )
 
 __all__ = ["__version__", *_HOME, *_ROOMS]

@@ -11,7 +11,7 @@ import numpy as np
 from .. import __version__
 from ..graph.codes import pack_codes
 from ..graph.info import Described, NetworkInfo
-from ..graph.nodes import Weight
+from ..graph.nodes import Weight, required
 from ..graph_builder import to_graph
 from ..nn import Module
 from ..preprocessing import Normalization
@@ -87,7 +87,7 @@ def pack(
     info = _info(about, {"input_shape": input_shape, "normalization": normalization, "classes": classes})
     graph = to_graph(net, info.input_shape)
     parameters = {name.removesuffix(".weight"): name for name, _ in net.named_parameters()}
-    weights = {parameters[_module(n.name)]: n.weight.data for n in graph.nodes if n.weight is not None}
+    weights = {parameters[_module(n.name)]: required(n.weight).data for n in graph.nodes if n.weight is not None}
     if quantized is None:
         quantized = _found_codes(weights)
     missing = sorted(set(quantized) - set(weights))
