@@ -14,6 +14,7 @@ _HOME = {
     "no_grad": "tensor",
     "record": "tensor",
     "check_grads": "gradcheck",
+    "drawing": "draws",
     "SGD": "training.sgd",
     "Plan": "elq.plan",
     "State": "training.state",
