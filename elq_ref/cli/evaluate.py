@@ -8,7 +8,7 @@ from .. import checkpoint, datasets
 from ..runs.measures import count_correct_packed
 from ..runtime import PackedNetwork
 from ..training.evaluate import count_correct
-from .networks import add_data, load_data, open_network
+from .networks import add_data, add_pictures, load_data, load_for_packed, open_network
 from .output import Commands, Result, add_activations, add_key, add_most_operations, is_packed
 
 
@@ -18,6 +18,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--model", help="model name, where a checkpoint does not say it")
     add_key(command)
     add_data(command)
+    add_pictures(command)
     add_activations(command)
     add_most_operations(command)
     command.set_defaults(run=run)
@@ -26,8 +27,7 @@ def add(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> Result:
     if is_packed(args.file):
         packed = PackedNetwork.load(args.file)
-        shape, meta = packed.graph.input_shape, packed.metadata
-        test = datasets.load_for(args.data, args.data_dir, "test", shape, meta.classes, meta.resize)
+        test = load_for_packed(args, packed, "test")
         correct, total = count_correct_packed(
             packed, test, activations=args.activations, most_operations=args.most_operations
         )
