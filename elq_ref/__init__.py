@@ -30,6 +30,8 @@ _HOME = {
     "accuracy": "training.evaluate",
     "fit": "training.float_training",
     "sensitivity": "training.layer_costs",
+    "new_last_layer": "training.transfer",
+    "restore_batch_norm": "training.restoring",
     "Run": "runs.run",
     "pack": "deploy",
     "unpack": "deploy",

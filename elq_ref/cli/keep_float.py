@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TypeVar
 
-from ..datasets import Dataset
+from ..datasets import Batches
 from ..elq.plan import Plan
 from ..nn import Module
 from ..runs.folder import RunFolder
@@ -25,7 +25,7 @@ def add_keep_float(command: argparse.ArgumentParser) -> None:
     command.add_argument("--keep-float", nargs="+", action="extend", default=[], metavar="WHICH", help=about)
 
 
-def kept_float(args: argparse.Namespace, plan: P, net: Module, train: Dataset) -> P:
+def kept_float(args: argparse.Namespace, plan: P, net: Module, batches: Batches) -> P:
     """The plan, which keeps what --keep-float says besides its own. A run that is resumed keeps what it kept before:
     what is sensitive is measured once."""
     words = args.keep_float
@@ -38,9 +38,9 @@ def kept_float(args: argparse.Namespace, plan: P, net: Module, train: Dataset) -
 
     @cache
     def measured() -> Sensitivity:
-        return measure(net, train, plan, args.batch_size, seed=args.seed)[0]
+        return measure(net, batches, plan)[0]
 
-    kept = {*plan.keep_float, *weights_kept(words, net, train.input_shape, measured)}
+    kept = {*plan.keep_float, *weights_kept(words, net, batches.dataset.input_shape, measured)}
     names = tuple(name for name in net.quantizable() if name in kept)
     say(f"{len(names)} of {len(net.quantizable())} weights stay float: {', '.join(names)}")
     return replace(plan, keep_float=names)

@@ -8,26 +8,29 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .. import checkpoint, datasets
-from ..datasets import Batches, Dataset
+from ..datasets import Batches
 from ..elq.plan import Plan
 from ..files import atomic_write, check_target
 from ..nn import Module
 from ..training.layer_costs import REESTIMATION_BATCHES, Judged, Sensitivity, Weights, sensitivity
-from .networks import add_data, open_network
+from .networks import add_data, add_training, augmentation, load_data
 from .output import Commands, Result, add_key, progress, table
+from .trainable import add_batchnorm, made_ready, opened, usual_batch_size
 
 HELD_OUT = 1000  # pictures to judge on, at most; no more than a fifth of the training pictures
 
 
 def add(commands: Commands) -> None:
     command = commands.add_parser("sensitivity", help="what every layer costs when its weights alone are quantized")
-    command.add_argument("checkpoint", help="float checkpoint: .safetensors, .pth or .th")
-    command.add_argument("--model", help="model name, where the checkpoint does not say it")
+    command.add_argument("checkpoint", help="trained network: .onnx, .safetensors, .pth or .th")
+    command.add_argument("--model", help="model name, where the file does not say it")
     add_key(command)
     add_data(command)
+    add_training(command)
+    add_batchnorm(command)
     command.add_argument("--levels", choices=("ternary", "binary"), default="ternary", help="default: ternary")
-    command.add_argument("--hold-out", type=int, metavar="N", help=f"training images to judge on (default {HELD_OUT})")
-    command.add_argument("--batch-size", type=int, default=128)
+    command.add_argument("--batch-size", type=int, help="default 128, or 32 for pictures of more than 64x64")
+    command.add_argument("--seed", type=int, default=0, help="of the batches that re-estimate BatchNorm's statistics")
     command.add_argument("--plot", metavar="FILE", help="draw a picture into FILE, a PNG, too (needs matplotlib)")
     command.set_defaults(run=run)
 
@@ -37,11 +40,14 @@ def run(args: argparse.Namespace) -> Result:
     if args.plot:
         check_target(args.plot)
     file = checkpoint.read(args.checkpoint, args.key)
-    train = datasets.load(args.data, args.data_dir, "train")
-    net, info = open_network(file, args.model, train)
+    train = load_data(args, file, "train")
+    net, info = opened(args, file, train)
     start = time.perf_counter()
     train = datasets.adapted(train, info)
-    found, judged = measure(net, train, Plan(args.levels), args.batch_size, args.hold_out)
+    size = args.batch_size or usual_batch_size(train)
+    batches = Batches(train, size, augment=augmentation(args, train), seed=args.seed)
+    net = made_ready(args, file, net, batches)
+    found, judged = measure(net, batches, Plan(args.levels), args.hold_out)
     if draw:
         with atomic_write(args.plot) as temporary:
             temporary.write_bytes(draw(found))
@@ -49,13 +55,12 @@ def run(args: argparse.Namespace) -> Result:
     return result, "\n".join([_table(found), _words(found, judged), *([args.plot] if args.plot else [])]), 0
 
 
-def measure(
-    net: Module, train: Dataset, plan: Plan, batch_size: int, hold_out: int | None = None, seed: int = 0
-) -> tuple[Sensitivity, int]:
-    """The sensitivity of `net` on a part held out of `train`, and how many pictures that is."""
+def measure(net: Module, batches: Batches, plan: Plan, hold_out: int | None = None) -> tuple[Sensitivity, int]:
+    """The sensitivity of `net` on a part held out of what `batches` are of, and how many pictures that is."""
+    train = batches.dataset
     count = hold_out if hold_out is not None else max(1, min(HELD_OUT, len(train) // 5))
     rest, held = datasets.hold_out(train, count)
-    batches = Batches(rest, batch_size, augment=datasets.default_augment(rest), seed=seed)
+    batches = Batches(rest, batches.batch_size, augment=batches.augment, seed=batches.seed)
 
     def watch(networks: Sequence[Weights]) -> Iterator[Weights]:
         return progress(networks, len(networks), "sensitivity")

@@ -6,9 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
+from ..datasets import Dataset
+from ..nn import Module
+from ..training.evaluate import evaluate
 from ..training.stages import Step
 
 STEPS = 5  # that are measured, behind the first, which takes what all of them use again
+MEASURED = 64  # pictures
 LEAST = 10.0  # seconds below which nobody wants to know
 
 
@@ -27,6 +31,14 @@ def timed(steps: Iterator[Step], left: int, aside: Callable[[], float], say: Cal
             seconds = each * (left - count - 1) + (aside() if each * left >= LEAST else 0)
             if seconds >= LEAST:
                 say(words(seconds, left - count - 1, each))
+
+
+def evaluation_seconds(net: Module, judge: Dataset, pictures: int | None = None) -> float:
+    """About how long the evaluation of `pictures`, or of all of `judge`, takes; measured on a few."""
+    some = judge.subset(slice(MEASURED))
+    start = time.perf_counter()
+    evaluate(net, some)
+    return (time.perf_counter() - start) / len(some) * (len(judge) if pictures is None else pictures)
 
 
 def words(seconds: float, steps: int, each: float) -> str:

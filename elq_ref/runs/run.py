@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -16,10 +15,11 @@ from ..elq.plan import Plan
 from ..graph.info import Described, NetworkInfo
 from ..nn import Module
 from ..runtime import PackedNetwork
-from ..training.evaluate import evaluate, reestimate
+from ..training.evaluate import reestimate
 from ..training.sgd import SGD
 from ..training.stages import Step, check_single, quantize, stage_steps
 from ..training.state import State, environment
+from .estimate import evaluation_seconds
 from .folder import RunFolder
 from .layers import layer_records
 from .measures import accuracies, count_correct_packed, largest_difference
@@ -125,13 +125,10 @@ class Run:
         """About how long all that is still to be measured at the ends of stages and of the run will take."""
         if self.state is None:
             raise ValueError(f"the run in {self.folder.path} has not begun")
-        some = self.judge.subset(slice(self.batches.batch_size))
-        start = time.perf_counter()
-        evaluate(self.net, some)
-        each = (time.perf_counter() - start) / len(some)
         estimation = REESTIMATION_BATCHES * self.batches.batch_size
         stages = self.plan.stages - self.state.stage
-        return each * (2 * stages * (estimation + len(self.judge)) + estimation + len(self.test))
+        pictures = 2 * stages * (estimation + len(self.judge)) + estimation + len(self.test)
+        return evaluation_seconds(self.net, self.judge, pictures)
 
     def _codes(self, state: State) -> dict[str, Codes]:
         return state.codes() if state.method.one_scale else {}  # of another method W_hat is packed as float32

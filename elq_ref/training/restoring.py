@@ -28,13 +28,14 @@ _PASSING = ("concat", "dropout", "pad", "shuffle", "slice", "subsample")  # ops 
 def restore_batch_norm(net: GraphNet, batches: Batches, pictures: int = PICTURES) -> tuple[GraphNet, tuple[str, ...]]:
     """A network that computes the same with BatchNorm behind its convolutions, and the names of the new modules.
 
-    A module is named like its convolution's, "features.0" and "features.0_norm", so the same network always has the same
+    A module is named like its convolution's, "features.0" and "features.0_norm": the same network always has the same
     names. Statistics are those of the first `pictures` training pictures of `batches`, and at least of one batch.
     None is put behind a convolution whose output a BatchNorm reads (through concat, dropout, pad, shuffle, slice or
     subsample too) or is one pixel. `net` is left as it is.
 
     >>> train, _ = elq.datasets.digits()
-    >>> net = elq.GraphNet.of(elq.models.lenet5((1, 8, 8)), (1, 8, 8))
+    >>> lenet5 = elq.models.lenet5((1, 8, 8))
+    >>> net = elq.GraphNet(elq.to_graph(lenet5, (1, 8, 8)), lenet5.state_dict())
     >>> again, names = elq.restore_batch_norm(net, elq.Batches(train, 64))
     >>> names
     ('conv1_norm', 'conv2_norm')

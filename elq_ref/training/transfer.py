@@ -18,8 +18,8 @@ def new_last_layer(net: GraphNet, classes: int, seed: int = 0) -> GraphNet:
     with variance 1 / (weights that reach an output), its bias 0, and a BatchNorm behind it starts anew. Names stay as
     they are, and `net` too. ValueError where there is no such layer, or what it computes is not what the network does.
 
-    >>> net = elq.GraphNet.of(elq.models.digits_cnn(), (1, 8, 8))
-    >>> other = elq.training.transfer.new_last_layer(net, 3)
+    >>> digits = elq.models.digits_cnn()
+    >>> other = elq.new_last_layer(elq.GraphNet(elq.to_graph(digits, (1, 8, 8)), digits.state_dict()), 3)
     >>> other.state_dict()["fc.weight"].shape
     (3, 64)
     """
