@@ -14,6 +14,7 @@ _HOME = {
     "no_grad": "tensor",
     "record": "tensor",
     "check_grads": "gradcheck",
+    "drawing": "draws",
     "SGD": "training.sgd",
     "Plan": "elq.plan",
     "State": "training.state",
@@ -28,6 +29,9 @@ _HOME = {
     "save": "checkpoint.networks",
     "accuracy": "training.evaluate",
     "fit": "training.float_training",
+    "sensitivity": "training.layer_costs",
+    "new_last_layer": "training.transfer",
+    "restore_batch_norm": "training.restoring",
     "Run": "runs.run",
     "pack": "deploy",
     "unpack": "deploy",
@@ -36,8 +40,21 @@ _HOME = {
     "FormatError": "errors",
 }
 _ROOMS = (
-    "ops", "nn", "models", "datasets", "pictures", "kernels", "graph", "runtime", "deploy", "exchange", "export_c",
-    "methods", "elq", "training", "crosscheck",
+    "ops",
+    "nn",
+    "models",
+    "datasets",
+    "pictures",
+    "kernels",
+    "graph",
+    "runtime",
+    "deploy",
+    "exchange",
+    "export_c",
+    "methods",
+    "elq",
+    "training",
+    "crosscheck",
 )
 
 __all__ = ["__version__", *_HOME, *_ROOMS]

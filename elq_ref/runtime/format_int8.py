@@ -64,7 +64,7 @@ def read_int8(entry: Any, graph: Graph, shapes: Mapping[str, Shape], tensors: Te
         scales[name] = number(value["scale"])
         try:
             if requantized:
-                count = 1 if node.scale is None else len(node.scale)
+                count = 1 if node.scale is None else len(required(node.scale))
                 b, q, s = (tensors.next(kind, dtype, count) for kind, dtype in _NUMBERS.items())
                 constants[name] = Requantize(value["l"], b, q, s)
             else:

@@ -113,7 +113,8 @@ def float_instruction(fused: FusedNode[Node], shapes: Mapping[str, Shape]) -> In
         weight, factor = multiplied(node)
         fused = replace(fused, node=replace(node, weight=weight))
         return _layer(fused, "float32", shapes, FloatTail(factor, required(node.bias), low))
-    return replace(_plain(fused, "f32", shapes), low=low, scale=node.scale, bias=node.bias)
+    plain = replace(_plain(fused, "f32", shapes), low=low)
+    return plain if node.scale is None else replace(plain, scale=required(node.scale), bias=required(node.bias))
 
 
 def int8_instruction(fused: FusedNode[IntegerNode], shapes: Mapping[str, Shape], is_output: bool) -> Instruction:

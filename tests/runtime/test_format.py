@@ -11,7 +11,7 @@ from runtime_nets import content_of, decoded, packed, random_pictures, small, wi
 
 from elq_ref.errors import FormatError
 from elq_ref.graph.codes import to_rows
-from elq_ref.graph.shapes import OPS
+from elq_ref.graph.shapes import PACKED_OPS
 from elq_ref.runtime import interpret, interpret_int8, load
 
 pytestmark = pytest.mark.kernels
@@ -113,7 +113,7 @@ def test_every_op_and_member_is_in_the_format_page(content):
     tensors, text = decoded(content)
     tensors = {name.split(".")[-1] for name in tensors}
     entries = (text, text["input"], text["int8"], *text["nodes"], *text["int8"]["values"])
-    for name in (*OPS, *(key for entry in entries for key in entry), *tensors):
+    for name in (*PACKED_OPS, *(key for entry in entries for key in entry), *tensors):
         assert re.search(rf"`([a-z0-9.]+\.)?{name}`", page), name
 
 
