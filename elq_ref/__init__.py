@@ -23,6 +23,8 @@ _HOME = {
     "ternarize": "elq.levels",
     "binarize": "elq.levels",
     "partition": "elq.bands",
+    "GraphNet": "graph_net",
+    "to_graph": "graph_builder",
     "Batches": "datasets",
     "NetworkInfo": "graph",
     "load": "checkpoint",
