@@ -131,9 +131,13 @@ def _wanted(args: argparse.Namespace, file: Checkpoint | None) -> Wanted:
     stated = {} if file is None else file.stated
     graph = getattr(file, "graph", None)
     shape = args.input or stated.get("input_shape") or (graph and graph.input_shape)
-    classes = None if getattr(args, "classes_from", None) == "data" else stated.get("classes")
+    anew = getattr(args, "classes_from", None) == "data"
+    classes = None if anew else stated.get("classes")
+    outputs = None
+    if graph is not None and classes is None and not anew:
+        outputs = infer_shapes(graph)[graph.output][0]
     if args.class_index is not None:
-        classes = indexed_classes(args.class_index, classes or ())
+        classes = indexed_classes(args.class_index, classes or tuple(map(str, range(outputs or 0))))
     normalization = stated.get("normalization")
     if (args.mean is None) != (args.std is None):
         raise ValueError("one of --mean and --std is given, wanted both")
@@ -142,7 +146,7 @@ def _wanted(args: argparse.Namespace, file: Checkpoint | None) -> Wanted:
     if normalization is not None and shape and len(normalization.mean) != shape[0]:
         raise ValueError(f"mean and std have {len(normalization.mean)} numbers, the pictures {shape[0]} channels")
     usual = "stretch" if "input_shape" in stated else "crop"  # elq's own files say it where it is not stretch
-    return Wanted(shape, classes, normalization, args.resize or stated.get("resize", usual))
+    return Wanted(shape, classes, normalization, args.resize or stated.get("resize", usual), outputs)
 
 
 def indexed_classes(path: str, classes: Sequence[str]) -> tuple[str, ...]:

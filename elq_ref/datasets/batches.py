@@ -67,6 +67,7 @@ class Batches:
             )
         self.dataset, self.batch_size, self.augment = dataset, batch_size, augment
         self.seed, self.shuffle, self.dtype = seed, shuffle, dtype
+        self._known = -1, np.empty(0, np.intp)  # the last epoch whose order `samples` was asked for, and that order
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -81,6 +82,12 @@ class Batches:
         if epoch < 0 or not 0 <= start <= len(self):
             raise ValueError(f"epoch {epoch} from batch {start}: wanted epoch >= 0 and a batch of 0 to {len(self)}")
         return self._epoch(epoch, start)
+
+    def samples(self, epoch: int, index: int) -> np.ndarray:
+        """The positions in the data set of the pictures of batch `index` of `epoch`."""
+        if self._known[0] != epoch:
+            self._known = epoch, self._order(epoch)
+        return self._known[1][index * self.batch_size : (index + 1) * self.batch_size]
 
     def _epoch(self, epoch: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         order = self._order(epoch)

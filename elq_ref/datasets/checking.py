@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import partial
 
 import numpy as np
@@ -25,15 +26,15 @@ def checked(dataset: Dataset) -> Dataset:
     images = dataset.images
     assert isinstance(images, PictureFiles)
     reading = images.reading
-    look = partial(_fault, images, reading.skip_broken)
-    found = ahead((partial(look, k) for k in range(len(images))), reading.workers, WINDOW)
+    tasks = (partial(_fault, images, reading.skip_broken, k) for k in range(len(images)))
     sound = np.ones(len(images), bool)
-    for k, fault in enumerate(reading.watch(found, len(images))):
-        if fault is not None:
-            if not reading.skip_broken:
-                raise fault
-            reading.tell(f"left out: {fault}")
-            sound[k] = False
+    with closing(ahead(tasks, reading.workers, WINDOW)) as found:
+        for k, fault in enumerate(reading.watch(found, len(images))):
+            if fault is not None:
+                if not reading.skip_broken:
+                    raise fault
+                reading.tell(f"left out: {fault}")
+                sound[k] = False
     if not sound.all():
         _check_classes(dataset, sound)
         dataset = dataset.subset(sound)
@@ -44,11 +45,11 @@ def checked(dataset: Dataset) -> Dataset:
 
 def _fault(images: PictureFiles, decode: bool, index: int) -> Exception | None:
     """What is wrong with a file."""
-    from ..pictures import check_picture
+    from ..pictures import check_picture, read_picture
 
     try:
         if decode:
-            images.picture(index)
+            read_picture(images.path(index), images.input_shape, images.resize)
         else:
             check_picture(images.path(index))
     except (FormatError, OSError, ValueError) as error:

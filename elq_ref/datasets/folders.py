@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -116,7 +117,7 @@ def image_folder(
     given = normalization or Normalization((0.0,) * input_shape[0], (1.0,) * input_shape[0])
     dataset = checked(Dataset(images, labels, known, given, _name(path), resize))
     if normalization is None:
-        dataset = Dataset(dataset.images, dataset.labels, known, measured(dataset.images), dataset.name, resize)
+        dataset = replace(dataset, normalization=measured(dataset.images))
     return dataset
 
 

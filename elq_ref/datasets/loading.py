@@ -21,13 +21,15 @@ from .streaming import Reading
 class Wanted:
     """What a network asks of its pictures; what is None is as the data are.
 
-    A folder of pictures can be read for any input_shape, which it therefore needs; resize: the rule for it.
+    A folder of pictures can be read for any input_shape, which it therefore needs; resize: the rule for it. outputs:
+    how many classes the network tells apart, where it has no names for them.
     """
 
     input_shape: tuple[int, int, int] | None = None
     classes: Sequence[str] | None = None
     normalization: Normalization | None = None
     resize: str = "stretch"
+    outputs: int | None = None
 
 
 @overload
@@ -104,4 +106,9 @@ def _shape(data: str | os.PathLike[str], wanted: Wanted) -> tuple[int, int, int]
 def _fitting(dataset: Dataset, wanted: Wanted) -> Dataset:
     """`dataset` as the network wants it; ValueError where it cannot be."""
     check_fit(dataset, wanted.input_shape or dataset.input_shape, wanted.classes or dataset.classes)
+    if wanted.outputs is not None and wanted.outputs != len(dataset.classes):
+        raise ValueError(
+            f"the network has {wanted.outputs} outputs and no names for them, {dataset.name} has "
+            f"{len(dataset.classes)} classes: --class-index says which is which, --classes-from data makes new ones"
+        )
     return dataset if wanted.normalization is None else replace(dataset, normalization=wanted.normalization)

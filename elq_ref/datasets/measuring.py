@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..preprocessing import Normalization
 from .picture_files import PictureFiles
+from .streaming import Cache
 
 SAMPLE = 1024  # pictures that are measured, at most
 
@@ -17,6 +20,9 @@ def measured(images: np.ndarray | PictureFiles) -> Normalization:
     From sums of integers, so that it is the same everywhere.
     """
     count = min(SAMPLE, len(images))
+    if isinstance(images, PictureFiles):  # what is kept is for training
+        unkept = replace(images.reading, cache=Cache(0))
+        images = PictureFiles(images.root, images.names, images.input_shape, images.resize, unkept)
     chosen = images[np.arange(count) * len(images) // count].astype(np.int64)
     total = chosen[0, 0].size * count
     sums, squares = chosen.sum((0, 2, 3)).tolist(), np.square(chosen).sum((0, 2, 3)).tolist()

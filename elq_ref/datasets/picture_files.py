@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -92,8 +93,10 @@ class PictureFiles:
         """
         if sum(map(len, batches)) > GROUP:
             groups = max(-(-len(indices) // GROUP) for indices in batches)
-            done = ahead(self._tasks(batches, prepare), self.reading.workers, AHEAD * groups)
-            yield from (pixels for pixels in done if pixels is not None)
+            with closing(ahead(self._tasks(batches, prepare), self.reading.workers, AHEAD * groups)) as done:
+                for pixels in done:
+                    if pixels is not None:
+                        yield pixels
         else:
             for indices in batches:
                 pixels = self._empty(indices)

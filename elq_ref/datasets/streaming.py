@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ CACHE = 1 << 30  # bytes, where nobody says
 MOST_WORKERS = 16  # where nobody says: Python's own part of the work is one thread's
 
 
-def ahead(tasks: Iterable[Callable[[], T]], workers: int, window: int) -> Iterator[T]:
+def ahead(tasks: Iterable[Callable[[], T]], workers: int, window: int) -> Generator[T, None, None]:
     """The results of `tasks`, in order, computed by threads while up to `window` of them are not asked for yet.
 
     An exception of a task is raised when its turn comes; then, or when the iterator is closed, the threads end.
