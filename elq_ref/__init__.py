@@ -25,6 +25,7 @@ _HOME = {
     "partition": "elq.bands",
     "GraphNet": "graph_net",
     "to_graph": "graph_builder",
+    "from_onnx": "checkpoint.onnx_networks",
     "Batches": "datasets",
     "NetworkInfo": "graph",
     "load": "checkpoint",
