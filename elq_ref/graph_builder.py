@@ -27,9 +27,9 @@ def to_graph(net: Module, input_shape: tuple[int, int, int]) -> Graph:
     """What `net` computes of pictures of `input_shape` (C, H, W), as a trainable Graph: of a GraphNet its own, of
     another Module the operations of one forward pass in evaluation mode.
 
-    Tensors have the names of `net.state_dict()`, where one has several the first. A node is named like the module of its
-    weight, "conv1" where the weight is "conv1.weight"; BatchNorm with a residual sum and a ReLU is three nodes, "bn1",
-    "bn1.add" and "bn1.relu"; others are named like their op. A name that is taken gets #2, #3, ...
+    Tensors have the names of `net.state_dict()`, where one has several the first. A node is named like the module of
+    its weight, "conv1" where the weight is "conv1.weight"; BatchNorm with a residual sum and a ReLU is three nodes,
+    "bn1", "bn1.add" and "bn1.relu"; others are named like their op. A name that is taken gets #2, #3, ...
     Raises ValueError if the network computes what a Graph cannot hold.
 
     >>> graph = elq.to_graph(elq.models.lenet5(), (1, 28, 28))
@@ -48,6 +48,14 @@ def to_graph(net: Module, input_shape: tuple[int, int, int]) -> Graph:
     graph = Graph(INPUT, shape, tuple(builder.nodes.values()), output, order)
     infer_shapes(graph)
     return graph
+
+
+def graph_of(net: Module, input_shape: tuple[int, int, int]) -> Graph | None:
+    """`to_graph`, None for a network that computes what a Graph cannot hold, or no such pictures."""
+    try:
+        return to_graph(net, input_shape)
+    except (ValueError, TypeError):
+        return None
 
 
 def _plain(value: Any) -> Any:

@@ -10,8 +10,8 @@ import numpy as np
 
 from .. import __version__
 from ..graph.codes import pack_codes
-from ..graph.info import Described, NetworkInfo
 from ..graph.folding import folded
+from ..graph.info import Described, NetworkInfo
 from ..graph.nodes import Weight
 from ..graph_builder import to_graph
 from ..nn import Module

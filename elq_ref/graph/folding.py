@@ -10,16 +10,16 @@ import numpy as np
 
 from .nodes import Graph, Node, Parameter, Weight, required
 from .parameters import module_of
-from .shapes import OPS, infer_shapes
+from .shapes import infer_shapes
 
 
 def folded(graph: Graph, tensors: Mapping[str, np.ndarray]) -> Graph:
     """What a trainable graph computes in evaluation mode with `tensors` (float32, by name), as a packed graph.
 
     BatchNorm behind a conv or linear that nobody else reads becomes scale_o = gamma_o / sqrt(var_o + eps), bias_o =
-    (b_o - mean_o) scale_o + beta_o, computed in float64; elsewhere it is a scale_shift. The weights are float. A conv or
-    linear is named like the module of its weight, the weight's name without ".weight"; another one of the same weight
-    NAME#2; what else has that name gets a #2 too.
+    (b_o - mean_o) scale_o + beta_o, computed in float64; elsewhere it is a scale_shift. The weights are float. A conv
+    or linear is named like the module of its weight, the weight's name without ".weight"; another one of the same
+    weight NAME#2; what else has that name gets a #2 too.
     TypeError for a tensor that is not float32, ValueError for one that is missing or of another shape.
     """
     infer_shapes(graph)
@@ -33,11 +33,13 @@ def folded(graph: Graph, tensors: Mapping[str, np.ndarray]) -> Graph:
     folder = _Folder(graph, tensors)
     for node in graph.nodes:
         folder.values[node.name] = folder.fold(node)
-    return _named(replace(graph, nodes=tuple(folder.nodes.values()), output=folder.values[graph.output], order=()), graph)
+    return _named(
+        replace(graph, nodes=tuple(folder.nodes.values()), output=folder.values[graph.output], order=()), graph
+    )
 
 
 class _Folder:
-    """Turns nodes into packed ones, in order. `values`: the name of a value -> that of the packed node it comes from."""
+    """Turns nodes into packed ones, in order. `values`: the name of a value -> that of the packed node it is of."""
 
     def __init__(self, graph: Graph, tensors: Mapping[str, np.ndarray]) -> None:
         self.tensors, self.shapes = tensors, infer_shapes(graph)
@@ -108,5 +110,3 @@ def _named(packed: Graph, trainable: Graph) -> Graph:
         taken.add(name)
     nodes = tuple(replace(n, name=names[n.name], inputs=tuple(names[i] for i in n.inputs)) for n in packed.nodes)
     return replace(packed, nodes=nodes, output=names[packed.output])
-
-

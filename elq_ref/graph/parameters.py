@@ -1,7 +1,7 @@
 """A trainable graph as plain JSON values, and back: what a checkpoint says of its network beside the tensors.
 
-{"input": name, "shape": [C, H, W], "tensors": {name: shape, ...}, "nodes": [...], "output": name}. A node is an object as
-in a packed file, its arrays names of tensors under their roles. The order of `tensors` is that of the state dict.
+{"input": name, "shape": [C, H, W], "tensors": {name: shape, ...}, "nodes": [...], "output": name}. A node is an object
+as in a packed file, its arrays names of tensors under their roles. The order of `tensors` is that of the state dict.
 """
 
 from __future__ import annotations

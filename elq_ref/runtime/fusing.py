@@ -2,7 +2,7 @@
 
 | nodes                                   | fused node                                                       |
 |-----------------------------------------|------------------------------------------------------------------|
-| op, relu                                | op, clamped at 0 (runtime.integer.fuse_relus)                    |
+| op, relu                                | op, clamped at 0 (runtime.steps)                              |
 | conv or linear, add [, relu]            | the layer at the add's place, adding the other operand [clamped] |
 | flatten, linear                         | linear on the unflattened value, its columns in another order    |
 
@@ -19,7 +19,8 @@ from typing import Generic, TypeVar
 
 from ..graph.nodes import Graph, Node
 from ..graph.shapes import Shape
-from .integer import IntegerNetwork, IntegerNode, fuse_relus
+from .integer import IntegerNetwork, IntegerNode
+from .steps import steps
 
 N = TypeVar("N", Node, IntegerNode)
 
@@ -48,7 +49,7 @@ class FusedNode(Generic[N]):
 
 def fuse_float(graph: Graph, shapes: Mapping[str, Shape]) -> list[FusedNode[Node]]:
     """What computes `graph` with float activations, in order."""
-    nodes = [FusedNode(node, name, node.inputs, relu=name != node.name) for node, name in fuse_relus(graph)]
+    nodes = [FusedNode(step.node, step.name, step.node.inputs, relu=step.clamp is not None) for step in steps(graph)]
     return _fused(nodes, graph.output, shapes)
 
 

@@ -17,7 +17,9 @@ from ..graph.nodes import Node, Weight, required
 from ..graph.shapes import Shape
 from .factors import multiplied
 from .fusing import FusedNode
-from .integer import HIGH, IntegerNode, IntegerWeight, Requantize
+from .integer import IntegerNode
+from .integer_constants import HIGH, Requantize
+from .integer_weights import IntegerWeight
 from .native import Pair, _infer, geometry
 
 if TYPE_CHECKING:

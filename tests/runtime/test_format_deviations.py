@@ -89,11 +89,12 @@ def _constant(tensors, value):
 
 
 DEVIATIONS = [
-    (_set("format", to=3), "format is '3', this version reads 2"),
-    (_set("format", to=1), "format is '1', this version reads 2"),
+    (_set("format", to=3), "format is '3', wanted 2 for these nodes"),
+    (_set("format", to=1), "format is '1', wanted 2 or 3"),
     (_set("format", to=2.0), "format is '2.0'"),
     (_set("format", to=True), "format is 'True'"),
-    (_set("arithmetic", to=9), "arithmetic"),
+    (_set("arithmetic", to=2), "arithmetic is '2', wanted 1 for these nodes"),
+    (_set("arithmetic", to=True), "arithmetic is 'True'"),
     (_set("more", to=1), "members"),
     (_drop("classes"), "members"),
     (_set("classes", to=["a", "b"]), "2 class name"),

@@ -67,10 +67,8 @@ def combined(x: Operand | Affine, op: str, number: np.ndarray, node: OnnxNode, f
     """`x op number`, one number a channel (C); op Add, Sub, Mul, Div, or rSub: number - x. name: of the constant."""
     if not isinstance(x, Affine):
         like = x if isinstance(x, Image) else x.like
-        found = functions.affine(x)
-        of, scale, shift = (x, 1.0, 0.0) if found is None else found
-        count = like.shape[0]
-        x = Affine(of, np.full(count, scale), np.full(count, shift), node, like)
+        of, a, b = functions.affine(x) or (x, 1.0, 0.0)
+        x = Affine(of, np.full(like.shape[0], a), np.full(like.shape[0], b), node, like)
     scale, shift = x.scale, x.shift
     with np.errstate(all="ignore"):
         if op == "Mul":

@@ -52,13 +52,13 @@ _DEFAULTS: dict[str, dict[str, float]] = {
             "Neg", "Abs", "Exp", "Sqrt", "Reciprocal")  # fmt: skip
 def _function(importer: Importer, node: OnnxNode) -> Any:
     numbers = {key: float(node.attributes.get(key, usual)) for key, usual in _DEFAULTS.get(node.op, {}).items()}
-    return term(node.op, node, (operand(importer, importer.value(node.input(0))),), **numbers)
+    return term(node.op, node, (operand(importer, importer.value(node.input(0))),), numbers)
 
 
 @translates("Gelu")
 def _gelu(importer: Importer, node: OnnxNode) -> Any:
     tanh = node.attributes.get("approximate", "none") == "tanh"
-    return term("Gelu", node, (operand(importer, importer.value(node.input(0))),), tanh=float(tanh))
+    return term("Gelu", node, (operand(importer, importer.value(node.input(0))),), {"tanh": float(tanh)})
 
 
 @translates("Clip")
@@ -68,7 +68,7 @@ def _clip(importer: Importer, node: OnnxNode) -> Any:
     else:
         low, high = number(importer, node, 1, -math.inf), number(importer, node, 2, math.inf)
     x = operand(importer, importer.value(node.input(0)))
-    return term("Clip", node, (x,), min=min(low, high), max=high)  # ONNX: the least wins last, so high where they cross
+    return term("Clip", node, (x,), {"min": min(low, high), "max": high})  # where they cross, high wins
 
 
 @translates("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min")
@@ -126,18 +126,23 @@ def _with_constant(importer: Importer, node: OnnxNode, a: Value, b: Value) -> An
             return term(node.op, node, operands, short=array.dtype in _SHORT)
     if node.op not in ("Add", "Sub", "Mul", "Div") or (node.op == "Div" and swapped):
         raise ValueError(f"reads a constant of shape {array.shape}, wanted one number")
-    x = value if isinstance(value, Affine) else operand(importer, value)
-    like = x if isinstance(x, Image) else x.like
-    if not isinstance(x, Affine) and any(any(d.label != "C" for d in axis) and any(d.label == "C" for d in axis)
-                                         for axis in like.view.axes):  # fmt: skip
-        flat, order = importer.builder.flat(importer.functions.image(x))
-        if order is not None:
-            raise ValueError("reads a value whose axes are mixed")
-        x = like = importer.builder.image(flat)
+    y = value if isinstance(value, Affine) else _with_channels(importer, operand(importer, value))
+    like = y if isinstance(y, Image) else y.like
     numbers = affine.channels(array, like)
     return affine.combined(
-        x, "rSub" if node.op == "Sub" and swapped else node.op, numbers, node, importer.functions, name
+        y, "rSub" if node.op == "Sub" and swapped else node.op, numbers, node, importer.functions, name
     )
+
+
+def _with_channels(importer: Importer, x: Operand) -> Operand:
+    """The value; flattened in the graph too where an axis has channels, rows and columns in one."""
+    axes = (x if isinstance(x, Image) else x.like).view.axes
+    if not any("C" in (found := {digit.label for digit in axis}) and len(found) > 1 for axis in axes):
+        return x
+    name, order = importer.builder.flat(importer.functions.image(x))
+    if order is not None:
+        raise ValueError("reads a value whose axes are mixed")
+    return importer.builder.image(name)
 
 
 @translates("Softmax", "LogSoftmax")

@@ -144,7 +144,8 @@ def _expand(folding: Folding, node: OnnxNode, arrays: Arrays) -> Any:
 def _range(folding: Folding, node: OnnxNode, arrays: Arrays) -> Any:
     first, last, step = (x.reshape(-1)[0] for x in arrays)
     _small((max(0, math.ceil((float(last) - float(first)) / float(step))) if step else -1,))
-    return np.arange(first, last, step, arrays[0].dtype)
+    values: np.ndarray = np.arange(float(first), float(last), float(step)).astype(arrays[0].dtype)
+    return values
 
 
 def _cast(folding: Folding, node: OnnxNode, arrays: Arrays) -> Any:
@@ -155,7 +156,7 @@ def _cast(folding: Folding, node: OnnxNode, arrays: Arrays) -> Any:
 
 
 def _along(values: np.ndarray, node: OnnxNode, shape: tuple[int, ...]) -> np.ndarray:
-    """Scales or zero points, one for all, one for each place of an axis or for each block of them, to go with `shape`."""
+    """Scales or zero points, one for all, for each place of an axis or each block of them, to go with an array."""
     axis, block = node.attributes.get("axis", 1), node.attributes.get("block_size", 0)
     if values.size == 1:
         return values.reshape(())
@@ -166,7 +167,7 @@ def _along(values: np.ndarray, node: OnnxNode, shape: tuple[int, ...]) -> np.nda
     if values.shape != wanted:
         raise ValueError(f"has scales of shape {values.shape} for an array of {shape}, wanted {wanted}")
     if block > 0:
-        return np.take(values, np.arange(shape[axis]) // block, axis)
+        return np.asarray(np.take(values, np.arange(shape[axis]) // block, axis))
     return values.reshape(-1, *(1,) * (len(shape) - axis - 1))
 
 
@@ -202,7 +203,7 @@ def _elementwise(function: Callable[..., Any]) -> Callable[[Folding, OnnxNode, A
 def _divide(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """ONNX's: integers are cut off towards zero."""
     if x.dtype.kind == "f":
-        return x / y
+        return np.asarray(x / y)
     if (y == 0).any():
         raise ValueError("divides by zero")
     return np.asarray((np.sign(x) * np.sign(y) * (np.abs(x) // np.abs(y))).astype(x.dtype))

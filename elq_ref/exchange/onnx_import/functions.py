@@ -7,7 +7,7 @@ adds and clips.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,13 +98,19 @@ COMPUTED: dict[str, Callable[..., np.ndarray]] = {
 }
 
 
-def term(op: str, node: OnnxNode, operands: tuple[Operand | float, ...], short: bool = False, **numbers: float) -> Term:
+def term(
+    op: str,
+    node: OnnxNode,
+    operands: tuple[Operand | float, ...],
+    numbers: Mapping[str, float] | None = None,
+    short: bool = False,
+) -> Term:
     """A function of values that have the same axes; a clip of a clip is one. ValueError for none that is a value."""
     values = [x for x in operands if not isinstance(x, float)]
     like = values[0] if isinstance(values[0], Image) else values[0].like
     inner = [x for x in values if isinstance(x, Term)]
     depth = 1 + max((x.depth for x in inner), default=0)
-    made = Term(op, node, operands, numbers, like, depth, short or any(x.short for x in inner))
+    made = Term(op, node, operands, dict(numbers or {}), like, depth, short or any(x.short for x in inner))
     limits = _limits(made)
     if limits and isinstance(operands[0], Term) and (before := _limits(operands[0])):
         low, high = (min(max(edge, limits[0]), limits[1]) for edge in before)

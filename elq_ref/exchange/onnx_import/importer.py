@@ -163,9 +163,9 @@ def labels_of(model: OnnxModel) -> str:
         for read in node.inputs:
             readers.setdefault(read, []).append(node)
     for _ in range(16):
-        node = next(iter(readers.get(name, [])), None)
-        if node is None or not node.outputs:
+        if not (found := readers.get(name)) or not found[0].outputs:
             break
+        node = found[0]
         if node.op == "Transpose":
             order = node.attributes.get("perm")
             return "NHWC" if isinstance(order, tuple) and tuple(order) == (0, 3, 1, 2) else "NCHW"

@@ -82,15 +82,14 @@ def _matmul(importer: Importer, node: OnnxNode) -> Any:
         made = _linear(importer, node, image, weight.T, None, 1.0)
         between = (("N", *("",) * (len(axes) - 2), "C")) if len(axes) > 2 else ("N", "C")
         return importer.builder.seen_as(made.name, between)
-    name, labels = importer.builder.ordered(image)  # a linear layer over the channels of every pixel
+    x, labels = importer.builder.ordered(image)  # a linear layer over the channels of every pixel
     if len(image.shape) != 3 or labels[0] != "N" or labels[-1] != "C":
         raise ValueError("multiplies other axes than channels")
-    roles = importer.builder.layer(
-        _name(node, node.input(1)), {"weight": weight.T[:, :, None, None]}, (node.input(1), "1x1")
-    )
-    made = importer.builder.add("conv", roles["weight"].name.removesuffix(".weight"), (name,), stride=(1, 1),
-                                padding=(0, 0), dilation=(1, 1), groups=1, **roles)  # fmt: skip
-    return importer.builder.seen_as(made, labels)
+    arrays = {"weight": weight.T[:, :, None, None]}
+    roles = importer.builder.layer(_name(node, node.input(1)), arrays, (node.input(1), "1x1"))
+    geometry = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+    name = roles["weight"].name.removesuffix(".weight")
+    return importer.builder.seen_as(importer.builder.add("conv", name, (x,), **geometry, **roles), labels)
 
 
 def _linear(importer: Importer, node: OnnxNode, image: Image, weight: np.ndarray, bias: np.ndarray | None, alpha: float

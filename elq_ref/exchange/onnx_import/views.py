@@ -48,7 +48,8 @@ class View:
         """The same elements in the same order, as `shape`; ValueError where an axis would begin inside of a digit."""
         if math.prod(shape) != math.prod(self.shape):
             raise ValueError(f"reshapes {self.shape} to {str(shape)[:80]}")
-        left, axes = list(reversed(self.digits)), []
+        left = list(reversed(self.digits))
+        axes: list[Axis] = []
         for size in shape:
             axis: list[Digit] = []
             if left and left[-1].label == "N" and left[-1].size == size == 1:  # a batch of one is an axis all the same
