@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from .. import checkpoint
 from ..datasets import Batches, adapted
 from ..runs.run import Run
 from ..training.evaluate import at_chance
@@ -13,7 +12,7 @@ from .networks import add_data, add_training, augmentation, load_data
 from .output import Commands, Result, add_key
 from .plan_options import add_plan, plan_of
 from .running import AT_CHANCE, carry_out, result_text
-from .trainable import OPTIONS, add_batchnorm, made_ready, opened, usual_batch_size
+from .trainable import OPTIONS, add_batchnorm, made_ready, network_file, opened, usual_batch_size
 
 ASKED = (
     "checkpoint", "data", "batch_size", "seed", "hold_out", "keep_float", "augment", "input", "mean", "std", "resize",
@@ -37,7 +36,7 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    file = checkpoint.read(args.checkpoint, args.key)
+    file = network_file(args, args.checkpoint)
     train, test = load_data(args, file, "both")
     net, info = opened(args, file, train)
     train, test = adapted(train, info), adapted(test, info)

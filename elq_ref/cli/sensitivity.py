@@ -7,15 +7,15 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .. import checkpoint, datasets
+from .. import datasets
 from ..datasets import Batches
 from ..elq.plan import Plan
 from ..files import atomic_write, check_target
 from ..nn import Module
-from ..training.layer_costs import REESTIMATION_BATCHES, Judged, Sensitivity, Weights, sensitivity
+from ..training.layer_costs import REESTIMATION_BATCHES, Judged, Sensitivity, sensitivity
 from .networks import add_data, add_training, augmentation, load_data
 from .output import Commands, Result, add_key, progress, table
-from .trainable import add_batchnorm, made_ready, opened, usual_batch_size
+from .trainable import add_batchnorm, made_ready, network_file, opened, usual_batch_size
 
 HELD_OUT = 1000  # pictures to judge on, at most; no more than a fifth of the training pictures
 
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> Result:
     draw = _painter() if args.plot else None
     if args.plot:
         check_target(args.plot)
-    file = checkpoint.read(args.checkpoint, args.key)
+    file = network_file(args, args.checkpoint)
     train = load_data(args, file, "train")
     net, info = opened(args, file, train)
     start = time.perf_counter()
@@ -62,8 +62,8 @@ def measure(net: Module, batches: Batches, plan: Plan, hold_out: int | None = No
     rest, held = datasets.hold_out(train, count)
     batches = Batches(rest, batches.batch_size, augment=batches.augment, seed=batches.seed)
 
-    def watch(networks: Sequence[Weights]) -> Iterator[Weights]:
-        return progress(networks, len(networks), "sensitivity")
+    def watch(numbers: Sequence[int]) -> Iterator[int]:
+        return progress(numbers, len(numbers), "sensitivity")
 
     return sensitivity(net, batches, held, plan, watch=watch), count
 

@@ -22,7 +22,7 @@ from ..training.stages import stage_steps
 from .networks import add_data, add_training, augmentation, load_data
 from .output import Commands, Result, add_key, progress, say
 from .running import AT_CHANCE
-from .trainable import OPTIONS, add_batchnorm, made_ready, opened, usual_batch_size
+from .trainable import OPTIONS, add_batchnorm, made_ready, network_file, opened, usual_batch_size
 
 ANEW: dict[str, float] = {"epochs": 30, "lr": 0.05, "weight_decay": 5e-4}
 FROM_FILE: dict[str, float] = {"epochs": 5, "lr": 0.01, "weight_decay": 1e-4}
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> Result:
         raise ValueError(f"nobody says what is trained: wanted a file, or --model, one of {', '.join(models.MODELS)}")
     if args.network is None and args.classes_from:
         raise ValueError("--classes-from data makes the last layer of a trained network anew: wanted a file of one")
-    file = None if args.network is None else checkpoint.read(args.network, args.key)
+    file = None if args.network is None else network_file(args, args.network)
     train, judge = load_data(args, file, "both")
     for name, value in (ANEW if file is None else FROM_FILE).items():
         setattr(args, name, value if getattr(args, name) is None else getattr(args, name))

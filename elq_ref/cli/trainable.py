@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 
+from .. import checkpoint, models
 from ..checkpoint import Checkpoint
+from ..checkpoint.networks import is_onnx
 from ..datasets import Batches, Dataset
+from ..files import check_source
 from ..graph.info import NetworkInfo
-from ..graph_builder import to_graph
 from ..graph_net import GraphNet
-from ..nn import BatchNorm2d, Module
+from ..nn import Module
+from ..nn.norm import freeze_statistics
 from ..training.restoring import restore_batch_norm
-from ..training.transfer import new_last_layer
-from .networks import open_network
+from ..training.transfer import load_all_but_last, new_last_layer
+from .networks import model_name, open_network
 from .output import say
 
 SMALL = 64 * 64  # pixels of a picture up to which the usual batch is large
@@ -28,27 +32,35 @@ def add_batchnorm(command: argparse.ArgumentParser) -> None:
     command.add_argument("--freeze-batchnorm", action="store_true", help=about)
 
 
+def network_file(args: argparse.Namespace, path: str) -> Checkpoint:
+    """What `checkpoint.read` makes of the file; --input says how large the pictures of an ONNX file are."""
+    if args.input is None:
+        return checkpoint.read(path, args.key)
+    check_source(path)
+    return checkpoint.read(path, args.key, input=args.input if is_onnx(Path(path)) else None)
+
+
 def opened(args: argparse.Namespace, file: Checkpoint, train: Dataset) -> tuple[Module, NetworkInfo]:
-    """The network of the file for the pictures `train`, with a last layer for its classes by --classes-from data."""
+    """The network of the file for the pictures `train`, with a last layer for their classes by --classes-from data."""
     if getattr(args, "classes_from", None) != "data":
         return open_network(file, args.model, train)
-    net, info = open_network(file, args.model, None)
-    if not isinstance(net, GraphNet):
-        net = GraphNet(to_graph(net, info.input_shape), net.state_dict())
-    net = new_last_layer(net, len(train.classes), args.seed)
-    return net, replace(info, classes=train.classes, model=None)
+    info = NetworkInfo.of(train)
+    if file.graph is not None and args.model is None:
+        return new_last_layer(file.graph_net(), len(info.classes), args.seed), replace(info, model=file.model)
+    name = model_name(file, args.model)
+    net = models.build(name, info.input_shape, len(info.classes), args.seed)
+    load_all_but_last(net, file)
+    return net, replace(info, model=name)
 
 
 def made_ready(args: argparse.Namespace, file: Checkpoint, net: Module, batches: Batches) -> Module:
-    """The network with BatchNorm behind the convolutions of an .onnx file, which is said, or with frozen BatchNorm."""
-    if file.path.suffix == ".onnx" and args.restore_batchnorm and isinstance(net, GraphNet):
+    """The network with BatchNorm behind the convolutions of an ONNX file, which is said, or with frozen BatchNorm."""
+    if is_onnx(file.path) and args.restore_batchnorm and isinstance(net, GraphNet):
         net, names = restore_batch_norm(net, batches)
         if names:
             say(f"BatchNorm is put back behind {len(names)} convolutions without it: {', '.join(names)}")
-    if getattr(args, "freeze_batchnorm", False):
-        for _, module in net.named_modules():
-            if isinstance(module, BatchNorm2d):
-                module.frozen = True
+    if args.freeze_batchnorm:
+        freeze_statistics(net)
     return net
 
 

@@ -1,11 +1,14 @@
 """BatchNorm put back behind convolutions from which an exporter took it: low-bit training wants it.
 
 Exporters fold BatchNorm into the weights in evaluation mode, and a file cannot say whether there was any. So every
-convolution whose output is larger than 1x1 gets one unless it has one, with the mean m and the variance v of its output
-on training pictures, gamma = sqrt(v + eps) and beta = m (+ the convolution's bias, which goes into it): what the
-network computes in evaluation mode stays, but for rounding. With u the half of eps of the dtype, a value y of such a
-convolution moves by less than 8 u (|y - m| + |beta| + |y|): the roundings of gamma, of its quotient by the square root,
-of the product, of beta and of two sums.
+convolution whose output is larger than 1x1 gets one unless it has one. Folding has multiplied the weights of every
+output channel o by a factor of its own, which one scale alpha a layer cannot follow; so they are divided by a power of
+two s_o again, after which their root mean square is that of new weights, sqrt(2 / fan_in), within a factor sqrt(2).
+With the mean m and the variance v of what the divided weights give on training pictures, gamma = s sqrt(v + eps) and
+beta = s m (+ the convolution's bias, which goes into it), the network computes in evaluation mode what it did, but for
+rounding: with u the half of eps of the dtype, a value y of such a convolution, its bias in it, moves by less than
+8 u (|y - beta| + |beta| + |y|), of the roundings of gamma, of its quotient by the square root, of a product, of beta
+and of two sums. Powers of two round nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from ..graph.shapes import infer_shapes
 from ..graph_net import GraphNet
 from ..tensor import Tensor, no_grad, watched
 
-PICTURES = 1600  # that the statistics are taken from
+PICTURES = 800  # that the statistics are taken from
 EPS = 1e-5
 _PASSING = ("concat", "dropout", "pad", "shuffle", "slice", "subsample")  # ops that move values and do not change them
 
@@ -31,7 +34,7 @@ def restore_batch_norm(net: GraphNet, batches: Batches, pictures: int = PICTURES
     A module is named like its convolution's, "features.0" and "features.0_norm": the same network always has the same
     names. Statistics are those of the first `pictures` training pictures of `batches`, and at least of one batch.
     None is put behind a convolution whose output a BatchNorm reads (through concat, dropout, pad, shuffle, slice or
-    subsample too) or is one pixel. `net` is left as it is.
+    subsample too), or is one pixel, or whose weight another node reads too. `net` is left as it is.
 
     >>> train, _ = elq.datasets.digits()
     >>> lenet5 = elq.models.lenet5((1, 8, 8))
@@ -48,24 +51,25 @@ def restore_batch_norm(net: GraphNet, batches: Batches, pictures: int = PICTURES
     taken = {*state, *(node.name for node in net.graph.nodes)}
     nodes: list[Node] = []
     renamed: dict[str, str] = {}
-    added: dict[str, np.ndarray] = {}
     for node in net.graph.nodes:
         node = replace(node, inputs=tuple(renamed.get(name, name) for name in node.inputs))
         if node.name not in bare:
             nodes.append(node)
             continue
         name = _new_name(node, taken)
-        taken.add(name)
+        weight = node.parameters["weight"].name
+        divisor = _divisors(state[weight])
         bias = state[node.parameters["bias"].name] if "bias" in node.parameters else None
-        tensors = _tensors(name, seen[node.name], bias, state[node.parameters["weight"].name].dtype)
-        added |= tensors
+        tensors = _tensors(name, seen[node.name], divisor, bias, state[weight].dtype)
+        state[weight] = state[weight] / divisor.reshape(-1, 1, 1, 1).astype(state[weight].dtype)
+        state |= tensors
+        taken |= {name, *tensors}
         parameters = [Parameter(key, value.shape) for key, value in tensors.items()]
         roles = dict(zip(("scale", "bias", "mean", "var"), parameters, strict=True))
         nodes += [replace(node, bias=None), Node("batch_norm", name, (node.name,), {"eps": EPS}, **roles)]
         renamed[node.name] = name
     output = renamed.get(net.graph.output, net.graph.output)
     graph = replace(net.graph, nodes=tuple(nodes), output=output)
-    state |= added
     again = GraphNet(graph, {name: state[name] for name in graph.parameters})
     return again, tuple(renamed.values())
 
@@ -81,13 +85,14 @@ def without_batch_norm(graph: Graph) -> tuple[str, ...]:
     for node in reversed(graph.nodes):
         if any(r.op == "batch_norm" or (r.op in _PASSING and r.name in followed) for r in readers.get(node.name, [])):
             followed.add(node.name)
-    bare = (n.name for n in graph.nodes if n.op == "conv" and n.name not in followed)
-    return tuple(name for name in bare if shapes[name][1:] != (1, 1))
+    weights = [node.parameters["weight"].name for node in graph.nodes if "weight" in node.parameters]
+    bare = (n for n in graph.nodes if n.op == "conv" and n.name not in followed and shapes[n.name][1:] != (1, 1))
+    return tuple(node.name for node in bare if weights.count(node.parameters["weight"].name) == 1)
 
 
 @dataclass
 class _Moments:
-    """Mean and sum of squared deviations float64 of a channel, over `count` values."""
+    """Mean and sum of squared deviations float64 (C) over `count` values."""
 
     count: int
     mean: np.ndarray
@@ -95,9 +100,14 @@ class _Moments:
 
     @classmethod
     def of(cls, y: np.ndarray) -> _Moments:
-        y = y.astype(np.float64)
-        mean = y.mean((0, 2, 3))
-        return cls(y.size // len(mean), mean, ((y - mean[:, None, None]) ** 2).sum((0, 2, 3)))
+        """Of (N, C, H, W): of every row in its dtype, pairwise; of the rows together in float64."""
+        rows = y.reshape(*y.shape[:2], -1)
+        means = rows.mean(-1)
+        apart = rows - means[..., None]
+        squares = np.square(apart, out=apart).sum(-1, dtype=y.dtype)
+        mean = means.mean(0, dtype=np.float64)
+        between = np.square(means - mean).sum(0) * rows.shape[2]
+        return cls(len(y) * rows.shape[2], mean, squares.sum(0, dtype=np.float64) + between)
 
     def joined(self, other: _Moments) -> _Moments:
         """Of both together (Chan, Golub, LeVeque 1983)."""
@@ -107,20 +117,19 @@ class _Moments:
 
 
 def _statistics(net: GraphNet, names: tuple[str, ...], batches: Batches, pictures: int) -> dict[str, _Moments]:
-    """Of the outputs of these convolutions, their bias left out, in evaluation mode."""
-    order = [node for node in net.graph.nodes if node.op == "conv"]
+    """Of the outputs of these convolutions in evaluation mode, their bias left out."""
+    order = [node.name for node in net.graph.nodes if node.op == "conv"]
     dtype = next(p.dtype for _, p in net.named_parameters())
     found: dict[str, _Moments] = {}
     convolutions = iter(order)
 
     def see(op: str, operands: tuple[Tensor, ...], result: Tensor, attributes: dict[str, object]) -> None:
-        if op != "conv2d":
+        if op != "conv2d" or (name := next(convolutions)) not in names:
             return
-        name = next(convolutions).name
-        if name in names:
-            y = result.data if len(operands) < 3 else result.data - operands[2].data[:, None, None]
-            moments = _Moments.of(y)
-            found[name] = found[name].joined(moments) if name in found else moments
+        moments = _Moments.of(result.data)
+        if len(operands) > 2:
+            moments.mean -= operands[2].data
+        found[name] = found[name].joined(moments) if name in found else moments
 
     was_training = net.training
     net.eval()
@@ -138,11 +147,25 @@ def _statistics(net: GraphNet, names: tuple[str, ...], batches: Batches, picture
     return found
 
 
-def _tensors(name: str, seen: _Moments, bias: np.ndarray | None, dtype: np.dtype) -> dict[str, np.ndarray]:
-    """What BatchNorm2d has under its names: with these it computes y + bias of y."""
-    mean, var = seen.mean.astype(dtype), (seen.squares / seen.count).astype(dtype)
-    gamma = np.sqrt(var.astype(np.float64) + EPS).astype(dtype)
-    beta = mean if bias is None else (mean.astype(np.float64) + bias).astype(dtype)
+def _divisors(w: np.ndarray) -> np.ndarray:
+    """s float64 (O): the power of two next to the ratio of each channel's root mean square to sqrt(2 / fan_in)."""
+    rows = w.reshape(len(w), -1).astype(np.float64)
+    ratio = np.sqrt(np.square(rows).sum(1) / 2)
+    exponent = np.rint(np.log2(np.where(ratio > 0, ratio, 1)))
+    divisors: np.ndarray = np.exp2(np.clip(exponent, -_STEPS, _STEPS))
+    return divisors
+
+
+_STEPS = 40  # of a power of two, at most: nothing that is divided leaves the range of float32
+
+
+def _tensors(
+    name: str, seen: _Moments, divisor: np.ndarray, bias: np.ndarray | None, dtype: np.dtype
+) -> dict[str, np.ndarray]:
+    """What BatchNorm2d has under its names: with these it computes y + bias of y / divisor."""
+    mean, var = (seen.mean / divisor).astype(dtype), (seen.squares / seen.count / divisor**2).astype(dtype)
+    gamma = (divisor * np.sqrt(var.astype(np.float64) + EPS)).astype(dtype)
+    beta = (divisor * mean + (0.0 if bias is None else bias)).astype(dtype)
     values = {"weight": gamma, "bias": beta, "running_mean": mean, "running_var": var}
     return {f"{name}.{key}": value for key, value in values.items()}
 

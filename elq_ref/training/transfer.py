@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..checkpoint import Checkpoint
 from ..graph.nodes import Node, Parameter
 from ..graph_net import GraphNet
+from ..nn import Module
 
 
 def new_last_layer(net: GraphNet, classes: int, seed: int = 0) -> GraphNet:
@@ -43,9 +45,21 @@ def new_last_layer(net: GraphNet, classes: int, seed: int = 0) -> GraphNet:
     return GraphNet(replace(net.graph, nodes=tuple(nodes)), state)
 
 
+def load_all_but_last(net: Module, file: Checkpoint) -> None:
+    """Assign the tensors of a file to `net` but those of the last layer that `quantizable` lists, which stays as it is.
+
+    Errors as of `Checkpoint.load_into`.
+    """
+    layer = list(net.quantizable())[-1].removesuffix("weight")
+    kept = {name: array for name, array in file.network.items() if not name.startswith(layer)}
+    kept |= {name: array for name, array in net.state_dict().items() if name.startswith(layer)}
+    replace(file, tensors=kept).load_into(net)
+
+
 def _drawn(role: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     if role == "weight":
-        return rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
+        drawn: np.ndarray = rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
+        return drawn
     return np.ones(shape) if role in ("scale", "var") else np.zeros(shape)
 
 
