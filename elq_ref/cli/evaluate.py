@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> Result:
     elif args.activations != "float32":
         raise ValueError(f"{args.file} is no packed network (.elq): only those run with {args.activations} activations")
     else:
-        file = checkpoint.read(args.file, args.key)
+        file = checkpoint.read(args.file, args.key, input=args.input)
         test = load_data(args, file, "test")
         net, info = open_network(file, args.model, test)
         correct, total = count_correct(net, datasets.adapted(test, info)), len(test)

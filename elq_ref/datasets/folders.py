@@ -111,7 +111,8 @@ def image_folder(
     if classes is None and (empty := sorted(set(range(len(names))) - set(labels.tolist()))):
         raise ValueError(f"{path / names[empty[0]]} has no picture, wanted some of every class")
     if beside := beside_classes(path):
-        reading.tell(f"{path} has {len(beside)} pictures beside its sub-folders, of no class, such as {beside[0].name}")
+        some = "1 picture" if len(beside) == 1 else f"{len(beside)} pictures"
+        reading.tell(f"{path} has {some} beside its sub-folders, of no class: {', '.join(p.name for p in beside[:3])}")
     start = len(str(path / "x")) - 1
     images = PictureFiles(path, [str(file)[start:] for file, _ in found], input_shape, resize, reading)
     given = normalization or Normalization((0.0,) * input_shape[0], (1.0,) * input_shape[0])
