@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from .. import checkpoint, datasets
+from .. import datasets
 from ..runs.measures import count_correct_packed
 from ..runtime import PackedNetwork
 from ..training.evaluate import count_correct
 from .networks import add_data, add_pictures, load_data, load_for_packed, open_network
 from .output import Commands, Result, add_activations, add_key, add_most_operations, is_packed
+from .trainable import network_file
 
 
 def add(commands: Commands) -> None:
     command = commands.add_parser("eval", help="accuracy of a checkpoint or a packed network on the test images")
-    command.add_argument("file", help="checkpoint (.safetensors, .pth, .th) or packed network (.elq)")
+    command.add_argument("file", help="network (.safetensors, .pth, .th, .onnx) or packed network (.elq)")
     command.add_argument("--model", help="model name, where a checkpoint does not say it")
     add_key(command)
     add_data(command)
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> Result:
     elif args.activations != "float32":
         raise ValueError(f"{args.file} is no packed network (.elq): only those run with {args.activations} activations")
     else:
-        file = checkpoint.read(args.file, args.key, input=args.input)
+        file = network_file(args, args.file)
         test = load_data(args, file, "test")
         net, info = open_network(file, args.model, test)
         correct, total = count_correct(net, datasets.adapted(test, info)), len(test)

@@ -1,10 +1,12 @@
 """From folders of photographs and .npz files to packed networks, and each mistake in one line."""
 
+import argparse
 import json
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,8 +17,9 @@ from PIL import Image
 
 from elq_ref import checkpoint, datasets
 from elq_ref.cli import main
+from elq_ref.cli.networks import augmentation
 from elq_ref.cli.picture_files import listed, read_in_batches
-from elq_ref.datasets import Wanted, load_for
+from elq_ref.datasets import Augment, RandomResizedCrop, Wanted, load_for
 from elq_ref.runtime import PackedNetwork
 
 INPUT = ("--model", "resnet20", "--input", "3,24,24")
@@ -262,6 +265,47 @@ def test_ctrl_c_ends_it_and_leaves_a_state(tmp_path):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
-    assert error.startswith("elq: interrupted"), error
-    assert "--resume goes on" in error
+    assert "\nelq: interrupted: " in error, error
+    assert "--resume goes on" in error.splitlines()[-1]
     assert json.loads((log / "config.json").read_text())["data"] == str(tmp_path / "photos")
+
+
+def test_outputs_without_names_are_counted(photos, trained, tmp_path, capsys):
+    """A file that has a graph and says nothing else: its outputs are as many as the folder's classes, or named."""
+    from elq_ref.checkpoint import write
+
+    file = checkpoint.read(trained)
+    write(tmp_path / "theirs.safetensors", file.network, {"graph": file.metadata["graph"]})
+    mean, std = (",".join(map(str, v)) for v in (file.info.normalization.mean, file.info.normalization.std))
+    words = ("eval", tmp_path / "theirs.safetensors", "--mean", mean, "--std", std)
+    code, seen, _ = run(capsys, *words, "--data", photos, "--json")
+    assert (code, seen) == (0, run(capsys, "eval", trained, "--data", photos, "--json")[1])
+    (tmp_path / "two" / "val").mkdir(parents=True)
+    for name in ("cat", "fox"):
+        (tmp_path / "two" / "val" / name).symlink_to(photos / "val" / name)
+    said = refused(capsys, *words, "--data", tmp_path / "two")
+    assert "the network has 3 outputs and no names for them, two/val has 2 classes: --class-index says which" in said
+    (tmp_path / "index.txt").write_text("cat 0\nfox 2\n")
+    code, seen, _ = run(capsys, *words, "--data", tmp_path / "two", "--class-index", tmp_path / "index.txt", "--json")
+    assert (code, seen["total"]) == (0, 8)
+
+
+@pytest.mark.parametrize(
+    ("given", "files", "arrays"),
+    [
+        (None, RandomResizedCrop(), Augment(4, True)),
+        ("crop-mirror", RandomResizedCrop(), Augment(4, True)),
+        ("crop", RandomResizedCrop(flip=False), Augment(4, False)),
+        ("mirror", Augment(0, True), Augment(0, True)),
+        ("none", None, None),
+    ],
+)
+def test_augmentation_is_what_is_asked_for(photos, given, files, arrays):
+    args = argparse.Namespace(augment=given)
+    train, _ = datasets.folder(photos, (3, 24, 24))
+    assert augmentation(args, train) == files
+    array = replace(train, images=np.zeros((12, 3, 32, 32), np.uint8), name="cifar10")
+    assert augmentation(args, array) == arrays
+    if given in ("crop", "crop-mirror"):
+        with pytest.raises(ValueError, match="nobody knows how mine is cropped"):
+            augmentation(args, replace(array, name="mine"))
