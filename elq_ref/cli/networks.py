@@ -145,7 +145,7 @@ def _wanted(args: argparse.Namespace, file: Checkpoint | None) -> Wanted:
         normalization = Normalization(args.mean, args.std)
     if normalization is not None and shape and len(normalization.mean) != shape[0]:
         raise ValueError(f"mean and std have {len(normalization.mean)} numbers, the pictures {shape[0]} channels")
-    usual = "stretch" if "input_shape" in stated else "crop"  # elq's own files say it where it is not stretch
+    usual = "stretch" if "classes" in stated else "crop"  # elq's own files say it where it is not stretch
     return Wanted(shape, classes, normalization, args.resize or stated.get("resize", usual), outputs)
 
 

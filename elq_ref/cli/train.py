@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> Result:
     }
     kind = "test" if args.hold_out is None else "held-out"
     right = f"{correct} of {len(judge)} {kind} images right ({result['top1']:.2f} %)"
-    text = f"{args.network or args.model} on {train.name}: {right}\n{args.output}"
+    text = f"{args.network or args.model} on {judge.name}: {right}\n{args.output}"
     if result["at_chance"]:
         text += f"\n{AT_CHANCE}: a smaller --lr than {args.lr:g}, more --epochs or another --seed may help"
     return result, text, 0

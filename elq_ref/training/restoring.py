@@ -6,9 +6,9 @@ output channel o by a factor of its own, which one scale alpha a layer cannot fo
 two s_o again, after which their root mean square is that of new weights, sqrt(2 / fan_in), within a factor sqrt(2).
 With the mean m and the variance v of what the divided weights give on training pictures, gamma = s sqrt(v + eps) and
 beta = s m (+ the convolution's bias, which goes into it), the network computes in evaluation mode what it did, but for
-rounding: with u the half of eps of the dtype, a value y of such a convolution, its bias in it, moves by less than
-8 u (|y - beta| + |beta| + |y|), of the roundings of gamma, of its quotient by the square root, of a product, of beta
-and of two sums. Powers of two round nothing.
+rounding. Where the convolution sums z and has the bias b, BatchNorm gives z + b within 8 u (|z| + |b| + |s m|), u half
+of the dtype's eps, of the roundings of gamma, of its quotient by the square root, of two products, of beta and of the
+sums; z itself is the same to the bit but for what the bias did to its roundings. Powers of two round nothing.
 """
 
 from __future__ import annotations
