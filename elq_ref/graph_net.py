@@ -53,19 +53,29 @@ class GraphNet(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         values = {self.graph.input: x}
-        for step in self._steps:
-            read = [values[name] for name in step.inputs]
-            if step.op == "batch_norm":
-                residual = read[1] if len(read) > 1 else None
-                y = _at(self, step.tensors[0][:-1])(read[0], residual=residual, relu=step.relu)
-            elif step.op == "dropout":
-                y = ops.dropout(read[0], step.attributes["rate"], training=self.training)
-            else:
-                y = _OPERATIONS[step.op](read, [_at(self, path) for path in step.tensors], step.attributes)
-            values[step.output] = y
-            for name in step.last_read:
-                del values[name]
+        for number in range(len(self._steps)):
+            self.compute(number, values)
         return values[self.graph.output]
+
+    @property
+    def reads(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the tensors that every step of a pass reads; a pass makes the steps in order, by `compute`."""
+        return tuple(tuple(".".join(path) for path in step.tensors) for step in self._steps)
+
+    def compute(self, number: int, values: dict[str, Tensor]) -> None:
+        """Make step `number`: add its value to `values`, by names of nodes, and drop what nobody reads after it."""
+        step = self._steps[number]
+        read = [values[name] for name in step.inputs]
+        if step.op == "batch_norm":
+            residual = read[1] if len(read) > 1 else None
+            y = _at(self, step.tensors[0][:-1])(read[0], residual=residual, relu=step.relu)
+        elif step.op == "dropout":
+            y = ops.dropout(read[0], step.attributes["rate"], training=self.training)
+        else:
+            y = _OPERATIONS[step.op](read, [_at(self, path) for path in step.tensors], step.attributes)
+        values[step.output] = y
+        for name in step.last_read:
+            del values[name]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-RESIZE_RULES = ("exact", "stretch", "crop")
+_RULES = "exact, stretch, crop or crop N, the last three also with bicubic behind them"
+_RULE = re.compile(r"(exact|stretch|crop)(?: ([1-9][0-9]{0,4}))?( bicubic)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class ResizeRule:
+    """What is done to a picture of another size than H x W.
+
+    "exact" refuses it; "stretch" scales rows and columns to H and W; "crop" scales it by one factor until it covers
+    H x W and cuts out the centre; "crop N" scales it until its shorter side is N and cuts out the centre, also where
+    the picture is H x W already. Filtered bilinearly, or with "... bicubic" by Pillow's bicubic filter; where it
+    shrinks, over a target pixel's whole area.
+    """
+
+    kind: str
+    side: int | None = None
+    bicubic: bool = False
+
+    @classmethod
+    def parse(cls, text: object) -> ResizeRule:
+        """The rule that a text names; ValueError for another."""
+        found = _RULE.fullmatch(text) if isinstance(text, str) else None
+        if not found or (found[1] != "crop" and found[2]) or (found[1] == "exact" and found[3]):
+            raise ValueError(f"resize is {str(text)[:40]!r}, wanted {_RULES}")
+        return cls(found[1], int(found[2]) if found[2] else None, bool(found[3]))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ COMMANDS = {  # what is typed: the module
     "demo": "demo",
     "info": "info",
     "train": "train",
+    "sensitivity": "sensitivity",
     "quantize": "quantize",
     "reproduce": "reproduce",
     "compare": "compare",
@@ -96,7 +97,7 @@ def _run(words: Sequence[str]) -> int:
     try:
         check_output()
         args = parser(words).parse_args(words)  # imports the kernels, which refuse a wrong ELQ_ISA
-        if args.command in ("demo", "train", "quantize", "reproduce", "eval"):
+        if args.command in ("demo", "train", "sensitivity", "quantize", "reproduce", "eval"):
             _say_what_is_missing()
         result, text, code = args.run(args)
         answer(to_json(result) if args.json else text)

@@ -6,11 +6,11 @@ import argparse
 
 import numpy as np
 
-from .. import datasets
 from ..deploy.calibration import RULES, ErrorOfValue, Watch, calibrate, value_errors
 from ..files import check_target
 from ..pictures import read_picture
 from ..runtime import PackedNetwork
+from .networks import add_reading, load_for_packed
 from .output import Commands, Result, add_most_operations, progress, table
 from .picture_files import listed
 
@@ -23,8 +23,11 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("network", help="packed network (.elq)")
     source = command.add_mutually_exclusive_group(required=True)
-    source.add_argument("--data", help="training images of digits, mnist, cifar10, or of the path of such a folder")
+    source.add_argument(
+        "--data", help="training images of digits, mnist, cifar10, of such a folder, .npz file or image folder"
+    )
     source.add_argument("--pictures", nargs="+", help="pictures like those it was trained on, or folders of them")
+    add_reading(command)
     command.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
     words = "where a value saturates: at its maximum, at its 99.99th percentile, where the squared error is least (mse)"
     command.add_argument("--method", choices=RULES, default="mse", help=f"{words}; default mse")
@@ -66,7 +69,7 @@ def _sample(args: argparse.Namespace, packed: PackedNetwork) -> np.ndarray:
         paths = [path for name in args.pictures for path, _ in listed(name, metadata.classes)]
         chosen = [paths[i] for i in _spread(len(paths), args.count)]
         return np.stack([read_picture(p, shape, metadata.resize) for p in progress(chosen, len(chosen), "pictures")])
-    train = datasets.load_for(args.data, args.data_dir, "train", shape, metadata.classes, metadata.resize)
+    train = load_for_packed(args, packed, "train")
     images: np.ndarray = train.images[_spread(len(train), args.count)]
     return images
 

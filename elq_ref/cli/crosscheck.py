@@ -14,6 +14,7 @@ from ..files import check_target
 from .networks import add_data, open_network
 from .output import Commands, Result, add_key
 from .plan_options import add_plan, plan_of
+from .trainable import usual_batch_size
 
 
 def add(commands: Commands) -> None:
@@ -72,7 +73,8 @@ def run_record(args: argparse.Namespace) -> Result:
     net, info = open_network(checkpoint.read(args.checkpoint, args.key), args.model, train)
     plan, sgd = plan_of(args, net)
     train, dtype = datasets.adapted(train, info), np.dtype(args.dtype)
-    batches = Batches(train, args.batch_size, augment=datasets.default_augment(train), seed=args.seed, dtype=dtype)
+    size = args.batch_size or usual_batch_size(train)
+    batches = Batches(train, size, augment=datasets.default_augment(train), seed=args.seed, dtype=dtype)
     trace = crosscheck.record(
         net.astype(dtype), batches, plan, sgd, path=args.output, steps=args.steps, break_ties=args.break_ties
     )

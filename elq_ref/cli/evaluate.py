@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import argparse
 
-from .. import checkpoint, datasets
+from .. import datasets
 from ..runs.measures import count_correct_packed
 from ..runtime import PackedNetwork
 from ..training.evaluate import count_correct
-from .networks import add_data, load_data, open_network
+from .networks import add_data, add_pictures, load_data, load_for_packed, open_network
 from .output import Commands, Result, add_activations, add_key, add_most_operations, is_packed
+from .trainable import network_file
 
 
 def add(commands: Commands) -> None:
     command = commands.add_parser("eval", help="accuracy of a checkpoint or a packed network on the test images")
-    command.add_argument("file", help="checkpoint (.safetensors, .pth, .th) or packed network (.elq)")
+    command.add_argument("file", help="network (.safetensors, .pth, .th, .onnx) or packed network (.elq)")
     command.add_argument("--model", help="model name, where a checkpoint does not say it")
     add_key(command)
     add_data(command)
+    add_pictures(command)
     add_activations(command)
     add_most_operations(command)
     command.set_defaults(run=run)
@@ -26,15 +28,14 @@ def add(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> Result:
     if is_packed(args.file):
         packed = PackedNetwork.load(args.file)
-        shape, meta = packed.graph.input_shape, packed.metadata
-        test = datasets.load_for(args.data, args.data_dir, "test", shape, meta.classes, meta.resize)
+        test = load_for_packed(args, packed, "test")
         correct, total = count_correct_packed(
             packed, test, activations=args.activations, most_operations=args.most_operations
         )
     elif args.activations != "float32":
         raise ValueError(f"{args.file} is no packed network (.elq): only those run with {args.activations} activations")
     else:
-        file = checkpoint.read(args.file, args.key)
+        file = network_file(args, args.file)
         test = load_data(args, file, "test")
         net, info = open_network(file, args.model, test)
         correct, total = count_correct(net, datasets.adapted(test, info)), len(test)

@@ -20,7 +20,7 @@ def add_plan(command: argparse.ArgumentParser) -> None:
     command.add_argument("--method", default="elq", help=f"one of {', '.join(METHODS)} (default: elq)")
     command.add_argument("--epochs", type=float, help="passes over the data in all (default: the plan's own)")
     add_settings(command)
-    command.add_argument("--batch-size", type=int, default=128)
+    command.add_argument("--batch-size", type=int, help="default 128, or 32 for pictures of more than 64x64")
     command.add_argument("--lr", type=float, help="learning rate at the start of stage 0")
     command.add_argument("--seed", type=int, default=0, help="of the batches")
 

@@ -1,45 +1,58 @@
-"""elq quantize: a trained checkpoint to ternary or binary weights, stage by stage, and to a packed file."""
+"""elq quantize: a trained network to ternary or binary weights, stage by stage, and to a packed file."""
 
 from __future__ import annotations
 
 import argparse
 
-from .. import checkpoint, datasets
-from ..datasets import Batches
+from ..datasets import Batches, adapted
 from ..runs.run import Run
 from ..training.evaluate import at_chance
-from .networks import add_data, open_network
+from .keep_float import add_keep_float, kept_float
+from .networks import add_data, add_training, augmentation, load_data
 from .output import Commands, Result, add_key
 from .plan_options import add_plan, plan_of
 from .running import AT_CHANCE, carry_out, result_text
+from .trainable import OPTIONS, add_batchnorm, made_ready, network_file, opened, usual_batch_size
+
+ASKED = (
+    "checkpoint", "data", "batch_size", "seed", "hold_out", "keep_float", "augment", "input", "mean", "std", "resize",
+    "skip_broken", *OPTIONS,
+)  # fmt: skip
 
 
 def add(commands: Commands) -> None:
-    command = commands.add_parser("quantize", help="quantize a trained checkpoint, with ELQ or a rival, and pack it")
-    command.add_argument("checkpoint", help="float checkpoint: .safetensors, .pth or .th")
-    command.add_argument("--model", help="model name, where the checkpoint does not say it")
+    command = commands.add_parser("quantize", help="quantize a trained network, with ELQ or a rival, and pack it")
+    command.add_argument("checkpoint", help="trained network: .onnx, .safetensors, .pth or .th")
+    command.add_argument("--model", help="model name, where the file does not say it")
     add_key(command)
     add_data(command)
+    add_training(command)
     add_plan(command)
+    add_keep_float(command)
+    add_batchnorm(command)
     command.add_argument("-o", "--output", required=True, metavar="RUN_DIR")
     command.add_argument("--resume", action="store_true", help="go on with the run in RUN_DIR")
     command.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Result:
-    file = checkpoint.read(args.checkpoint, args.key)
-    train, test = datasets.load(args.data, args.data_dir, "both")
-    net, info = open_network(file, args.model, train)
+    file = network_file(args, args.checkpoint)
+    train, test = load_data(args, file, "both")
+    net, info = opened(args, file, train)
+    train, test = adapted(train, info), adapted(test, info)
+    args.batch_size = args.batch_size or usual_batch_size(train)
+    batches = Batches(train, args.batch_size, augment=augmentation(args, train), seed=args.seed)
+    net = made_ready(args, file, net, batches)
     plan, sgd = plan_of(args, net)
-    train, test = datasets.adapted(train, info), datasets.adapted(test, info)
-    batches = Batches(train, args.batch_size, augment=datasets.default_augment(train), seed=args.seed)
-    config = {k: getattr(args, k) for k in ("checkpoint", "data", "batch_size", "seed")}
+    plan = kept_float(args, plan, net, batches)
+    config = {key: getattr(args, key) for key in ASKED}
     config |= {"model": info.model, "plan": plan.to_json(), "lr": sgd.lr}
     result = carry_out(
         Run(args.output, net, batches, plan, sgd, test=test, info=info, config=config), resume=args.resume
     )
     result["at_chance"] = at_chance(result["correct"], test)
-    text = result_text(result, f"{info.model} on {test.name}, {plan.levels}", plan.method)
+    kind = "test" if args.hold_out is None else "held-out"
+    text = result_text(result, f"{info.model or args.checkpoint} on {test.name}, {plan.levels}", plan.method, kind)
     if result["at_chance"]:
         text += (
             f"\n{AT_CHANCE}: a smaller --lr than {sgd.lr:g} or more --epochs may help; elq eval judges the checkpoint"

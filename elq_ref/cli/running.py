@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..runs.estimate import timed
 from ..runs.run import Run
 from ..training.stages import Step
 from .output import progress, say
@@ -18,6 +19,8 @@ def carry_out(run: Run, *, resume: bool = False) -> dict[str, Any]:
     def bar(steps: Iterator[Step]) -> Iterator[Step]:
         for difference in run.state.differences if run.state else []:
             say(f"elq: since the run was saved, {difference}: the bits may differ")
+        say(f"the packed network will have {run.packed_bytes():,} bytes")
+        steps = timed(steps, run.left, run.measuring_seconds, say)
         return progress(steps, run.left, f"{run.plan.levels} {run.plan.method}")
 
     for stage in run.resume(bar) if resume else run.start(bar):

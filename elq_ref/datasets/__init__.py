@@ -1,28 +1,42 @@
-"""Data sets as arrays, and seeded batches of them."""
+"""Labelled pictures, as arrays or in files, and seeded batches of them."""
 
 from ..preprocessing import Normalization
+from .augment import Augment, RandomResizedCrop
 from .base import Dataset, adapted
-from .batches import Augment, Batches
+from .batches import Batches
 from .cifar import cifar10
-from .folders import image_folder, load_for
+from .folders import folder, image_folder
 from .idx import mnist
+from .loading import Wanted, load_for
+from .measuring import measured
+from .npz import npz
+from .picture_files import PictureFiles
 from .sources import default_augment, load
 from .split import hold_out
+from .streaming import Cache, Reading
 from .uci_digits import bundled, digits
 
 __all__ = [
     "Augment",
     "Batches",
+    "Cache",
     "Dataset",
     "Normalization",
+    "PictureFiles",
+    "RandomResizedCrop",
+    "Reading",
+    "Wanted",
     "adapted",
     "bundled",
     "cifar10",
     "default_augment",
     "digits",
+    "folder",
     "hold_out",
     "image_folder",
     "load",
     "load_for",
+    "measured",
     "mnist",
+    "npz",
 ]

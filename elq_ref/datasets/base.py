@@ -10,17 +10,23 @@ import numpy as np
 
 from ..graph.info import NetworkInfo
 from ..preprocessing import Normalization
+from .picture_files import PictureFiles
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """images uint8 (N, C, H, W), labels int64 (N,) that index `classes`, and their normalization."""
+    """images uint8 (N, C, H, W), labels int64 (N,) that index `classes`, and their normalization.
 
-    images: np.ndarray
+    images: an array, or PictureFiles, which decode what is asked of them. resize: the rule by which they came to their
+    size (elq_ref.preprocessing.ResizeRule), None where they had it.
+    """
+
+    images: np.ndarray | PictureFiles
     labels: np.ndarray
     classes: tuple[str, ...]
     normalization: Normalization
     name: str
+    resize: str | None = None
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -49,12 +55,14 @@ class Dataset:
         return channels, height, width
 
     def subset(self, indices: Any) -> Dataset:
-        """The pictures at `indices` (anything that indexes an array), in that order."""
-        return replace(self, images=self.images[indices], labels=self.labels[indices])
+        """The pictures at `indices` (anything that indexes an array), in that order; of files none is read."""
+        images = self.images
+        chosen = images.subset(indices) if isinstance(images, PictureFiles) else images[indices]
+        return replace(self, images=chosen, labels=self.labels[indices])
 
     def normalized(self, indices: Any = None, dtype: Any = np.float32) -> np.ndarray:
         """Input (N, C, H, W) of a network, float32 or float64, for the pictures at `indices` or for all."""
-        return self.normalization.apply(self.images if indices is None else self.images[indices], dtype)
+        return self.normalization.apply(self.images[slice(None) if indices is None else indices], dtype)
 
 
 def adapted(dataset: Dataset, info: NetworkInfo) -> Dataset:

@@ -7,16 +7,17 @@ middle of an epoch, or has another batch size, sees each picture exactly as it w
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..splitmix import MAX_SEED, random_bits
+from .augment import COLUMN, FLIP, ORDER, ROW, Augment, Draws, RandomResizedCrop, upper
 from .base import Dataset
-
-_ORDER, _ROW, _COLUMN, _FLIP = range(4)
+from .picture_files import PictureFiles
 
 
 def _whole(name: str, value: Any) -> int:
@@ -26,25 +27,11 @@ def _whole(name: str, value: Any) -> int:
         raise TypeError(f"{name} is {value!r}, wanted an integer") from None
 
 
-@dataclass(frozen=True)
-class Augment:
-    """A random crop of the picture padded by `pad` pixels on every side, mirrored half the time if `flip`.
-
-    The padding is black: 0 before normalization. Each of the (2 pad + 1)^2 crops is as likely as the others.
-    """
-
-    pad: int
-    flip: bool
-
-    def __post_init__(self) -> None:
-        if self.pad < 0:
-            raise ValueError(f"pad is {self.pad}, wanted an integer >= 0")
-
-
 class Batches:
     """The batches of every epoch of `dataset`, all of its pictures in each; the last one may be smaller.
 
-    shuffle: in another random order every epoch, or as they lie in `dataset`. seed: 0 to 2^64 - 1.
+    shuffle: in another random order every epoch, or as they lie in `dataset`. seed: 0 to 2^64 - 1. augment: a
+    RandomResizedCrop wants pictures in files, which are read by threads ahead of the batch that is asked for.
 
     >>> train, test = elq.datasets.digits()
     >>> batches = elq.Batches(train, 64, augment=elq.datasets.default_augment(train), seed=3)
@@ -60,7 +47,7 @@ class Batches:
         dataset: Dataset,
         batch_size: int,
         *,
-        augment: Augment | None = None,
+        augment: Augment | RandomResizedCrop | None = None,
         seed: int = 0,
         shuffle: bool = True,
         dtype: Any = np.float32,
@@ -74,8 +61,13 @@ class Batches:
             raise ValueError(f"batches of {batch_size} from {len(dataset)} pictures: wanted at least one of each")
         if not 0 <= seed <= MAX_SEED:
             raise ValueError(f"seed is {seed}, wanted 0 to 2^64 - 1")
+        if isinstance(augment, RandomResizedCrop) and not isinstance(dataset.images, PictureFiles):
+            raise TypeError(
+                f"{dataset.name} is an array: a RandomResizedCrop wants pictures in files, wanted an Augment"
+            )
         self.dataset, self.batch_size, self.augment = dataset, batch_size, augment
         self.seed, self.shuffle, self.dtype = seed, shuffle, dtype
+        self._known = -1, np.empty(0, np.intp)  # the last epoch whose order `samples` was asked for, and that order
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -91,34 +83,67 @@ class Batches:
             raise ValueError(f"epoch {epoch} from batch {start}: wanted epoch >= 0 and a batch of 0 to {len(self)}")
         return self._epoch(epoch, start)
 
+    def samples(self, epoch: int, index: int) -> np.ndarray:
+        """The positions in the data set of the pictures of batch `index` of `epoch`."""
+        if self._known[0] != epoch:
+            self._known = epoch, self._order(epoch)
+        return self._known[1][index * self.batch_size : (index + 1) * self.batch_size]
+
     def _epoch(self, epoch: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         order = self._order(epoch)
-        for first in range(start * self.batch_size, len(order), self.batch_size):
-            samples = order[first : first + self.batch_size]
-            images = self.dataset.images[samples]
-            if self.augment is not None:
-                images = self._augmented(self.augment, images, epoch, samples)
-            yield self.dataset.normalization.apply(images, self.dtype), self.dataset.labels[samples]
+        batches = [order[k : k + self.batch_size] for k in range(start * self.batch_size, len(order), self.batch_size)]
+        with closing(self._pictures(epoch, batches)) as pictures:
+            for samples, images in zip(batches, pictures, strict=True):
+                if isinstance(self.augment, Augment):
+                    images = self._augmented(self.augment, images, epoch, samples)
+                yield self.dataset.normalization.apply(images, self.dtype), self.dataset.labels[samples]
+
+    def _pictures(self, epoch: int, batches: list[np.ndarray]) -> Generator[np.ndarray, None, None]:
+        """uint8 (n, C, H, W) of every batch, cropped where that is done to originals."""
+        images, augment = self.dataset.images, self.augment
+        if not isinstance(images, PictureFiles):
+            yield from (images[samples] for samples in batches)
+        elif not isinstance(augment, RandomResizedCrop):
+            yield from images.stream(batches, lambda _: images.picture)
+        else:
+            yield from images.stream(batches, partial(self._cropping, images, augment, epoch))
+
+    def _cropping(
+        self, images: PictureFiles, augment: RandomResizedCrop, epoch: int, samples: np.ndarray
+    ) -> Callable[[int], np.ndarray]:
+        """What makes the picture of each of `samples`; their random numbers are drawn at once."""
+        from ..pictures import resized  # here, so that the other data sets do not need Pillow
+
+        draws = Draws.of(self.seed, epoch, samples)
+        mirrored = self._below(2, epoch, FLIP, samples)
+        place = {sample: k for k, sample in enumerate(samples.tolist())}
+
+        def cropped(sample: int) -> np.ndarray:
+            k, original = place[sample], images.original(sample)
+            top, left, rows, columns = augment.box(original.shape[0], original.shape[1], draws, k)
+            picture = resized(original[top : top + rows, left : left + columns], *images.input_shape[1:])
+            return picture[:, :, ::-1] if augment.flip and mirrored[k] else picture
+
+        return cropped
 
     def _order(self, epoch: int) -> np.ndarray:
         samples = np.arange(len(self.dataset))
         if not self.shuffle:
             return samples
-        return np.argsort(random_bits(self.seed, epoch, _ORDER, samples), kind="stable")
+        return np.argsort(random_bits(self.seed, epoch, ORDER, samples), kind="stable")
 
     def _augmented(self, augment: Augment, images: np.ndarray, epoch: int, samples: np.ndarray) -> np.ndarray:
         pad, (height, width) = augment.pad, images.shape[2:]
         if pad:
             padded = np.pad(images, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
             crops = np.lib.stride_tricks.sliding_window_view(padded, (height, width), (2, 3))
-            row, column = (self._below(2 * pad + 1, epoch, purpose, samples) for purpose in (_ROW, _COLUMN))
+            row, column = (self._below(2 * pad + 1, epoch, purpose, samples) for purpose in (ROW, COLUMN))
             images = crops[np.arange(len(samples)), :, row, column]
         if augment.flip:
-            mirrored = self._below(2, epoch, _FLIP, samples).astype(bool)
+            mirrored = self._below(2, epoch, FLIP, samples).astype(bool)
             images[mirrored] = images[mirrored, :, :, ::-1]
         return images
 
     def _below(self, limit: int, epoch: int, purpose: int, samples: np.ndarray) -> np.ndarray:
         """Integers 0 <= i < limit, one a sample, uneven by less than limit / 2^32."""
-        bits = random_bits(self.seed, epoch, purpose, samples) >> np.uint64(32)
-        return (bits * np.uint64(limit) >> np.uint64(32)).astype(np.intp)
+        return (upper(self.seed, epoch, purpose, samples) * np.uint64(limit) >> np.uint64(32)).astype(np.intp)

@@ -29,7 +29,7 @@ def pack(
     about: Described,
     *,
     quantized: Mapping[str, Codes] | None = None,
-    resize: str = "stretch",
+    resize: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> PackedNetwork: ...
 @overload
@@ -41,7 +41,7 @@ def pack(
     input_shape: tuple[int, int, int],
     normalization: Normalization | MeanStd,
     classes: Sequence[str],
-    resize: str = "stretch",
+    resize: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> PackedNetwork: ...
 def pack(
@@ -52,7 +52,7 @@ def pack(
     input_shape: tuple[int, int, int] | None = None,
     normalization: Normalization | MeanStd | None = None,
     classes: Sequence[str] | None = None,
-    resize: str = "stretch",
+    resize: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> PackedNetwork:
     """The network `net` with its quantized weights as codes, ready to save and to run.
@@ -64,7 +64,8 @@ def pack(
     {-a, 0, a}, one a for the layer or one an output channel, becomes codes that give it back bit for bit (a zero as
     +0.0). Where nothing stands on levels, ValueError; {} packs a float network as it is.
     A layer without a zero code takes 1 bit a weight, another quantized one 2; the other conv and linear weights stay
-    float32, and so does all else (`to_graph`). resize: what is done to pictures of another size (docs/format.md).
+    float32, and so does all else (`to_graph`). resize: what is done to pictures of another size (docs/format.md), by
+    default what `about` says, or "stretch".
     metadata: how the weights came about, anything that JSON can hold.
     Raises ValueError if the network computes what a packed graph cannot hold, or names and shapes do not fit;
     TypeError for a network that is not float32, and where `about` and the keywords say too little or say it twice.
@@ -102,7 +103,7 @@ def pack(
     )
     method = {} if info.model is None else {"model": info.model}
     method |= metadata or {}
-    said = Metadata(info.classes, info.normalization, resize, method, __version__)
+    said = Metadata(info.classes, info.normalization, resize or info.resize, method, __version__)
     return PackedNetwork(replace(graph, nodes=nodes), said)
 
 

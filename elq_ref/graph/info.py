@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..preprocessing import Normalization
+from ..preprocessing import Normalization, ResizeRule
 
 
 class Described(Protocol):
@@ -24,6 +24,7 @@ class Described(Protocol):
 class NetworkInfo:
     """input_shape (C, H, W) of the pictures, one name a class, the pictures' normalization, and the model that it is.
 
+    resize: what is done to pictures of another size (elq_ref.preprocessing.ResizeRule).
     model: a name in elq_ref.models, None for a network of one's own. Checked when it is made: ValueError says what was
     given and what was wanted. `of` takes it from a data set, `checkpoint.read` from a file.
 
@@ -37,8 +38,10 @@ class NetworkInfo:
     classes: tuple[str, ...]
     normalization: Normalization
     model: str | None = None
+    resize: str = "stretch"
 
     def __post_init__(self) -> None:
+        ResizeRule.parse(self.resize)
         object.__setattr__(self, "input_shape", _shape(self.input_shape))
         object.__setattr__(self, "classes", _classes(self.classes))
         if self.model is not None:
@@ -53,14 +56,17 @@ class NetworkInfo:
         if isinstance(about, cls):
             return about
         try:
-            return cls(about.input_shape, tuple(about.classes), about.normalization)
+            resize = getattr(about, "resize", None) or "stretch"
+            return cls(about.input_shape, tuple(about.classes), about.normalization, resize=resize)
         except AttributeError:
             raise TypeError(f"given a {type(about).__name__}, wanted a data set or a NetworkInfo") from None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, of which `stated` makes the fields again."""
-        model = {} if self.model is None else {"model": self.model}
-        return model | {
+        optional = {} if self.model is None else {"model": self.model}
+        if self.resize != "stretch":
+            optional["resize"] = self.resize
+        return optional | {
             "input_shape": list(self.input_shape),
             "classes": list(self.classes),
             "normalization": {"mean": list(self.normalization.mean), "std": list(self.normalization.std)},
@@ -94,8 +100,14 @@ def _model(value: Any) -> str:
     return value
 
 
+def _resize(value: Any) -> str:
+    ResizeRule.parse(value)
+    return str(value)
+
+
 def _normalization(value: Any) -> Normalization:
     return Normalization(tuple(map(float, value["mean"])), tuple(map(float, value["std"])))
 
 
 _FIELDS = {"model": _model, "input_shape": _shape, "classes": _classes, "normalization": _normalization}
+_FIELDS["resize"] = _resize

@@ -77,12 +77,16 @@ class RunFolder:
             raise
         self._begun = False
 
-    def check(self, config: dict[str, Any]) -> None:
-        """FileNotFoundError if there is no run here, ValueError if it was asked for something else."""
+    def config(self) -> dict[str, Any]:
+        """What the run was asked for; FileNotFoundError if there is none here."""
         path = self.path / "config.json"
         if not path.is_file():
             raise FileNotFoundError(f"there is no run to resume in {self.path}")
-        saved = _object(path)
+        return _object(path)
+
+    def check(self, config: dict[str, Any]) -> None:
+        """FileNotFoundError if there is no run here, ValueError if it was asked for something else."""
+        path, saved = self.path / "config.json", self.config()
         try:
             changed = changes(saved, config)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:

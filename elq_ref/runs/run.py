@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from .. import checkpoint
+from ..checkpoint import Codes
 from ..datasets import Batches, Dataset
 from ..deploy import pack
 from ..elq.plan import Plan
@@ -18,6 +19,7 @@ from ..training.evaluate import reestimate
 from ..training.sgd import SGD
 from ..training.stages import Step, check_single, quantize, stage_steps
 from ..training.state import State, environment
+from .estimate import evaluation_seconds
 from .folder import RunFolder
 from .layers import layer_records
 from .measures import accuracies, count_correct_packed, largest_difference
@@ -109,6 +111,31 @@ class Run:
         self.folder.check(self.config)
         return self._stages(watch, resumed=True) if self.folder.result() is None else iter(())
 
+    def packed_bytes(self) -> int:
+        """How many bytes the packed file will have, once the run has begun.
+
+        They are those of the network as it stands, whose codes have other values: it is exact unless a ternary layer
+        has a weight on 0 now and none at the end, or the other way round.
+        """
+        if self.state is None:
+            raise ValueError(f"the run in {self.folder.path} has not begun")
+        return len(self._packed(self._codes(self.state)).content())
+
+    def measuring_seconds(self) -> float:
+        """About how long all that is still to be measured at the ends of stages and of the run will take."""
+        if self.state is None:
+            raise ValueError(f"the run in {self.folder.path} has not begun")
+        estimation = REESTIMATION_BATCHES * self.batches.batch_size
+        stages = self.plan.stages - self.state.stage
+        pictures = 2 * stages * (estimation + len(self.judge)) + estimation + len(self.test)
+        return evaluation_seconds(self.net, self.judge, pictures)
+
+    def _codes(self, state: State) -> dict[str, Codes]:
+        return state.codes() if state.method.one_scale else {}  # of another method W_hat is packed as float32
+
+    def _packed(self, codes: dict[str, Codes]) -> PackedNetwork:
+        return pack(self.net, self.info, quantized=codes, metadata={"plan": self.plan.to_json()})
+
     def result(self) -> Record:
         """What `finish` found; ValueError if the run is not finished."""
         if (found := self.folder.result()) is None:
@@ -149,13 +176,13 @@ class Run:
         state, plan = self.state, self.plan.to_json()
         if state is None or not state.done:
             raise ValueError(f"the run in {self.folder.path} has {self.left} steps left")
-        codes = state.codes() if state.method.one_scale else {}  # of another method W_hat is packed as float32
+        codes = self._codes(state)
         parameters = dict(self.net.named_parameters())
         for name, w_hat in state.quantized().items():
             parameters[name].data = w_hat
         reestimate(self.net, self.batches, REESTIMATION_BATCHES)
         checkpoint.save(self.net, self.files["checkpoint"], self.info, codes=codes, plan=plan)
-        pack(self.net, self.info, quantized=codes, metadata={"plan": plan}).save(self.files["packed"])
+        self._packed(codes).save(self.files["packed"])
         packed = PackedNetwork.load(self.files["packed"])
         correct, total = count_correct_packed(packed, self.test)
         result = {

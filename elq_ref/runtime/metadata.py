@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..preprocessing import RESIZE_RULES, Normalization
+from ..preprocessing import Normalization, ResizeRule
 
 MAX_CLASSES = 1 << 20
 
@@ -17,8 +17,7 @@ class Metadata:
     """How pictures become the input, what the outputs mean, and where the weights come from.
 
     normalization: of a uint8 picture, one mean and std per input channel.
-    resize: what is done to a picture of another size: "exact" refuses it, "stretch" scales rows and columns
-    to the input's, "crop" scales it by one factor until it covers the input and cuts out the centre.
+    resize: what is done to a picture of another size, a text that elq_ref.preprocessing.ResizeRule reads.
     method: how the weights were made, anything that JSON can hold. library: version that wrote the file.
     """
 
@@ -33,8 +32,7 @@ class Metadata:
             raise ValueError("class names and library are printable text")
         if not 1 <= len(self.classes) <= MAX_CLASSES:
             raise ValueError(f"{len(self.classes)} class names, wanted 1 to {MAX_CLASSES}")
-        if self.resize not in RESIZE_RULES:
-            raise ValueError(f"resize is {str(self.resize)[:40]!r}, wanted one of {', '.join(RESIZE_RULES)}")
+        ResizeRule.parse(self.resize)
         if not isinstance(self.method, Mapping):
             raise ValueError("method is not a mapping")
         try:  # through JSON once, so that what is read back equals what was given

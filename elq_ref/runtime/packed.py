@@ -113,9 +113,12 @@ class PackedNetwork:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the .elq file (docs/format.md), atomically; the same network gives the same bytes."""
-        content = to_bytes(self.graph, self.metadata, self.int8)
         with atomic_write(path) as temporary:
-            temporary.write_bytes(content)
+            temporary.write_bytes(self.content())
+
+    def content(self) -> bytes:
+        """The bytes of the .elq file."""
+        return to_bytes(self.graph, self.metadata, self.int8)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PackedNetwork:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, checkpoint, kernels
-from ..datasets import Batches
+from ..datasets import Batches, PictureFiles
 from ..elq.plan import Plan
 from ..errors import FormatError
 from ..graph.nodes import Graph
@@ -182,12 +182,14 @@ def sealed(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> di
 
 def describe(batches: Batches) -> dict[str, Any]:
     """What decides the content of every batch; a run is resumed only with the same."""
-    return {
+    images, augment = batches.dataset.images, batches.augment
+    files = {"files": images.digest} if isinstance(images, PictureFiles) else {}
+    return files | {
         "dataset": batches.dataset.name,
         "images": len(batches.dataset),
         "batch_size": batches.batch_size,
         "seed": batches.seed,
-        "augment": None if batches.augment is None else asdict(batches.augment),
+        "augment": None if augment is None else json.loads(json.dumps(asdict(augment))),  # lists, as a file has them
     }
 
 

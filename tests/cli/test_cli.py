@@ -61,7 +61,7 @@ def test_train_writes_a_checkpoint_that_says_what_it_is(trained, capsys):
 def test_a_held_out_part_trains_nothing_and_the_test_set_is_not_read(tmp_path, monkeypatch, capsys):
     asked = []
     load = datasets.load
-    monkeypatch.setattr("elq_ref.datasets.load", lambda *a: asked.append(a) or load(*a))
+    monkeypatch.setattr("elq_ref.datasets.loading.load", lambda *a: asked.append(a) or load(*a))
     seen = []
     fit = train.fit
     monkeypatch.setattr(train, "fit", lambda net, data, *a, **k: seen.append(data) or fit(net, data, *a, **k))

@@ -73,7 +73,7 @@ def test_alpha_is_composited_on_white(tmp_path, mode):
 
 
 def test_premultiplied_alpha():
-    from elq_ref.pictures import _convert
+    from elq_ref.pictures.decoding import _convert
 
     image = Image.new("La", (1, 1))
     image.putpixel((0, 0), (16, 102))  # 40 * 0.4
@@ -468,7 +468,7 @@ def test_tiles_change_no_pixel(tmp_path, monkeypatch):
 
     values = np.random.default_rng(2).integers(0, 256, (11, 13, 4), dtype=np.uint8)
     image = Image.fromarray(values)
-    monkeypatch.setattr(pictures, "_TILE", 7)  # narrower than a row
+    monkeypatch.setattr(pictures.decoding, "_TILE", 7)  # narrower than a row
     on_white = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     for name, source, wanted in (
         ("a.png", image, on_white),

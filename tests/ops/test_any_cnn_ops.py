@@ -134,6 +134,8 @@ def test_functions_of_one_number_are_pytorchs(name):
     wanted, wanted_dx = as_torch(theirs, [x], np.ones(len(x)))
     np.testing.assert_allclose(got, wanted, rtol=1e-13, atol=1e-15)
     numbers = np.isfinite(x)
+    if name == "hard_sigmoid":  # alpha x + beta, rounded once or twice, is 0 or next to it at the kink
+        numbers &= np.abs(x) != 3
     np.testing.assert_allclose(dx[numbers], wanted_dx[numbers], rtol=1e-12, atol=1e-14)
     with np.errstate(invalid="ignore", over="ignore"):
         small = x.astype(np.float32)

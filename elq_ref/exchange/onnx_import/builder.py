@@ -75,10 +75,14 @@ class Builder:
         ValueError for values that are no finite float32.
         """
         if source not in self._layers:
-            layer, count = name or "layer", 1
-            while not self._free(layer, arrays):
+            base, count = name or "layer", 1
+            parts = base.split(".")
+            if any(".".join(parts[:k]) in self.tensors for k in range(1, len(parts) + 1)):
+                base = "_".join(parts)  # a tensor is on the way to it
+            layer = base
+            while layer in self._modules or any(f"{layer}.{role}" in self._modules for role in arrays):
                 count += 1
-                layer = f"{name or 'layer'}_{count}"
+                layer = f"{base}_{count}"
             self._layers[source] = layer
             parts = layer.split(".")
             self._modules |= {".".join(parts[:k]) for k in range(1, len(parts) + 1)}
@@ -86,12 +90,6 @@ class Builder:
                 self.tensors[f"{layer}.{role}"] = as_float32(array)
         layer = self._layers[source]
         return {role: Parameter(f"{layer}.{role}", arrays[role].shape) for role in arrays}
-
-    def _free(self, layer: str, roles: Mapping[str, np.ndarray]) -> bool:
-        """Whether a module can have this name: none has it, no tensor is on the way to it or has a name of its own."""
-        parts = layer.split(".")
-        inside = any(".".join(parts[:k]) in self.tensors for k in range(1, len(parts) + 1))
-        return layer not in self._modules and not inside and not any(f"{layer}.{r}" in self._modules for r in roles)
 
     def graph(self, output: str) -> Graph:
         """The graph of all nodes that `output` depends on, made as simple as hand-written ones, and checked."""

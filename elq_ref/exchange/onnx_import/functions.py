@@ -60,15 +60,16 @@ def _hard_swish(x: np.ndarray) -> np.ndarray:
     return y
 
 
-_KNOWN: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "relu": lambda x: np.maximum(x, 0),
-    "sigmoid": _sigmoid,
-    "tanh": np.tanh,
-    "silu": lambda x: x * _sigmoid(x),
-    "hard_swish": _hard_swish,
-    "gelu": _gelu,
-    "gelu_tanh": _gelu_tanh,
-}
+with np.errstate(over="ignore"):  # what is recognised without numbers of its own
+    _KNOWN = {
+        "relu": np.maximum(_POINTS, 0),
+        "sigmoid": _sigmoid(_POINTS),
+        "tanh": np.tanh(_POINTS),
+        "silu": _POINTS * _sigmoid(_POINTS),
+        "hard_swish": _hard_swish(_POINTS),
+        "gelu": _gelu(_POINTS),
+        "gelu_tanh": _gelu_tanh(_POINTS),
+    }
 # What a node of ONNX computes of its operands x and its attributes a.
 COMPUTED: dict[str, Callable[..., np.ndarray]] = {
     "Relu": lambda a, x: np.maximum(x, 0),
@@ -182,7 +183,7 @@ def recognised(samples: np.ndarray, tolerance: float) -> tuple[str, dict[str, fl
         return None
     zero, up, down = (float(np.interp(p, x, y)) for p in (0.0, 1.0, -1.0))
     slope = float(np.interp(0.5, x, y)) - float(np.interp(-0.5, x, y))
-    tries: list[tuple[str, dict[str, float], np.ndarray]] = [(op, {}, f(x)) for op, f in _KNOWN.items()]
+    tries: list[tuple[str, dict[str, float], np.ndarray]] = [(op, {}, values) for op, values in _KNOWN.items()]
     tries += [
         ("affine", {"scale": up - zero, "shift": zero}, (up - zero) * x + zero),
         ("leaky_relu", {"slope": -down}, np.where(x < 0, -down * x, x)),

@@ -1,0 +1,160 @@
+"""EfficientNet-Lite0 on photographs of ten classes: fine-tuned, ternary, all ternary, binary; and what its layers cost.
+
+python -m benchmarks.accuracy lite0 all                       what is not done yet, then the table
+python -m benchmarks.accuracy lite0 STEP ...                  export float sensitivity ternary ternary-all binary table
+python -m benchmarks.accuracy lite0 all --share 0.02 --runs /tmp/lite0        to see it work
+
+Needs ELQ_DATA with imagenette-128/ (or --data); export also PyTorch, onnx and two packages with the network. Every step
+is one or two commands of elq, which say what they say into RUNS/STEP.log; one that was stopped goes on, one that is
+done is skipped. Choices were made, and the runs are judged while they go on, on HELD pictures held out of train/; val/
+is read once, by the finished file. The network has seen most of these pictures in its pretraining, so the figures
+compare float with ternary and binary and say nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shlex
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from elq_ref.cli.output import table as aligned
+from elq_ref.files import atomic_write
+from elq_ref.machine import python_command
+
+from ..result_text import made_by
+from .lite0_network import MEAN, STD, export
+
+SIZE, HELD, BATCH = 128, 500, 32
+QUANTIZED = {  # step: the plan in words of the command; epochs apart, which --share multiplies
+    "ternary": ("ternary", 16.0, ["--keep-float", "depthwise", "first", "last", "--lr", "0.01"]),
+    "ternary-all": ("ternary", 24.0, ["--lr", "0.01"]),
+    "binary": ("binary", 24.0, ["--lr", "0.01"]),
+}
+FLOAT_EPOCHS = 4.0
+STEPS = ("export", "float", "sensitivity", *QUANTIZED)
+
+
+def commands(step: str, args: argparse.Namespace) -> list[list[str]]:
+    """What follows `elq` in each command of a step; the last one's answer is the step's."""
+    runs: Path = args.runs
+    pictures = ["--data", args.data, "--batch-size", str(BATCH)]
+    if step == "float":
+        out = runs / "float.safetensors"
+        words = ["train", str(runs / "lite0.onnx"), *pictures, "--classes-from", "data", "--mean", MEAN, "--std", STD]
+        words += ["--hold-out", str(HELD), "--epochs", f"{FLOAT_EPOCHS * args.share:g}", "-o", str(out)]
+        resumed = ["--resume"] if Path(f"{out}.run", "config.json").is_file() else []
+        train = [] if out.is_file() else [[*words, *resumed]]
+        return [*train, ["eval", str(out), "--data", args.data]]
+    if step == "sensitivity":
+        words = ["sensitivity", str(runs / "float.safetensors"), *pictures, "--plot", str(runs / "sensitivity.png")]
+        return [[*words, "--hold-out", str(HELD)]]
+    levels, epochs, more = QUANTIZED[step]
+    folder = runs / step
+    words = ["quantize", str(runs / "float.safetensors"), *pictures, "--levels", levels, *more]
+    words += ["--hold-out", str(HELD), "--epochs", f"{epochs * args.share:g}", "-o", str(folder)]
+    resumed = ["--resume"] if (folder / "config.json").is_file() else []
+    return [[*words, *resumed], ["eval", str(folder / "net.elq"), "--data", args.data]]
+
+
+def do(step: str, args: argparse.Namespace) -> None:
+    """Run a step unless it is done; its answer goes to RUNS/STEP.json, with the seconds of computing so far."""
+    answer, log = args.runs / f"{step}.json", args.runs / f"{step}.log"
+    if step == "export":
+        if not (args.runs / "lite0.onnx").is_file():
+            export(args.runs / "lite0.onnx", SIZE)
+        return
+    if answer.is_file():
+        return
+    spent = args.runs / f"{step}.seconds"
+    result: dict[str, Any] = {}
+    for words in commands(step, args):
+        with open(log, "a") as file:
+            file.write(f"$ elq {shlex.join(words)}\n")
+            file.flush()
+            process = subprocess.Popen(
+                python_command("elq_ref", *words, "--json"), stdout=subprocess.PIPE, stderr=file, text=True
+            )
+            said = _heard(process)
+            file.write(said)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before = float(spent.read_text()) if spent.is_file() else 0.0
+        spent.write_text(f"{before + used.ru_utime + used.ru_stime - do.counted:.1f}")
+        do.counted = used.ru_utime + used.ru_stime
+        if process.returncode:
+            raise SystemExit(f"{step} stopped with {process.returncode}; {log} says why, and the same command goes on")
+        result = json.loads(said)
+    result["cpu_seconds"] = float(spent.read_text())
+    with atomic_write(answer) as temporary:
+        temporary.write_text(json.dumps(result) + "\n")
+
+
+do.counted = 0.0  # seconds of children that are written down already
+
+
+def _heard(process: subprocess.Popen) -> str:
+    """What a command answers; an interrupt is for it, which then saves its run."""
+    try:
+        return process.communicate()[0]
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+        return ""
+
+
+def write(args: argparse.Namespace) -> None:
+    """The table of what is done, and the sensitivity of every layer, as text beside other results and on output."""
+    rows = [["", "right", "top-1 %", "packed file", "core-hours"]]
+    lines = [__doc__.partition("\n")[0], ""]
+    environment = ""
+    for step in ("float", *QUANTIZED):
+        answer = args.runs / f"{step}.json"
+        if not answer.is_file():
+            continue
+        found = json.loads(answer.read_text())
+        packed = args.runs / step / "net.elq"
+        size = f"{packed.stat().st_size:,}" if packed.is_file() else "-"
+        cells = str(found["correct"]), f"{found['top1']:.2f}", size, f"{found['cpu_seconds'] / 3600:.2f}"
+        rows.append([step, *cells])
+        if (packed.parent / "result.json").is_file():
+            environment = made_by(json.loads((packed.parent / "result.json").read_text())["environment"])
+    lines += [aligned(rows), "", environment, ""]
+    sensitivity = args.runs / "sensitivity.json"
+    if sensitivity.is_file():
+        found = json.loads(sensitivity.read_text())
+        layers = [["", "weights", "loss alone", "top-1 %", "loss, all but it", "top-1 %"]]
+        for layer in found["layers"]:
+            numbers = [layer[part][key] for part in ("alone", "all_but") for key in ("loss", "top1")]
+            layers.append([layer["name"], f"{layer['weights']:,}", *(f"{n:.4f}" for n in numbers)])
+        lines += [f"Rounded without training, {found['pictures']} held-out pictures:", "", aligned(layers), ""]
+    for step in ("float", "sensitivity", *QUANTIZED):
+        log = args.runs / f"{step}.log"
+        said = log.read_text(errors="replace").splitlines() if log.is_file() else []
+        lines += [line for line in said if line.startswith(("$ elq", "stage "))]
+    text = "\n".join(lines) + "\n"
+    with atomic_write(args.output) as temporary:
+        temporary.write_text(text)
+    print(text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("steps", nargs="+", choices=(*STEPS, "all", "table"), metavar="STEP")
+    usual = str(Path(os.environ.get("ELQ_DATA", "."), "imagenette-128"))
+    parser.add_argument("--data", default=usual, help="folder of pictures (default: imagenette-128 of ELQ_DATA)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/lite0"), help="folder to work in (default: runs/lite0)")
+    parser.add_argument("--share", type=float, default=1.0, help="of the passes over the data, to see it work")
+    results = Path("benchmarks/results/lite0.txt")
+    parser.add_argument("--output", type=Path, default=results, help=f"text to write (default: {results})")
+    args = parser.parse_args()
+    args.runs.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for step in STEPS if "all" in args.steps else args.steps:
+        if step != "table":
+            do(step, args)
+    write(args)
