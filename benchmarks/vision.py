@@ -1,7 +1,7 @@
 """Networks of torchvision and EfficientNet-Lite0, photographs for them, and their ONNX files by PyTorch's exporters.
 
-torchvision is installed with --no-deps; its compiled operators are CUDA's, so two schemas are defined before the import:
-the models need nothing else of them.
+torchvision is installed with --no-deps; its compiled operators are CUDA's, so two schemas are defined before the
+import: the models need nothing else of them.
 """
 
 import logging
