@@ -1,4 +1,4 @@
-"""ONNX in: how weights lie in a file: kinds of numbers, external data, integers with their scales, older ways to write."""
+"""ONNX in: how weights lie in a file: kinds of numbers, external data, integers with their scales, older ways."""
 
 import json
 import os
@@ -62,8 +62,8 @@ def test_kinds_of_floats(kind, raw, tmp_path):
 
 def test_halves_compute_what_they_are(tmp_path):
     """float16 throughout, with functions whose constants are rounded to it."""
-    half = {"c.weight": WEIGHT.astype(np.float16), "c.bias": BIAS.astype(np.float16), "3": np.float16(3), "0": np.float16(0),
-            "6": np.float16(6), "sixth": np.float16(1 / 6)}  # fmt: skip
+    half = {"c.weight": WEIGHT.astype(np.float16), "c.bias": BIAS.astype(np.float16), "3": np.float16(3),
+            "0": np.float16(0), "6": np.float16(6), "sixth": np.float16(1 / 6)}  # fmt: skip
     body = [node("Conv", "x c.weight c.bias", "a"), node("Add", "a 3", "b"), node("Clip", "b 0 6", "c")]
     body += [
         node("Mul", "c sixth", "d"),

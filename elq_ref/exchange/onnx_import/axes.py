@@ -135,7 +135,7 @@ def _part(importer: Importer, node: OnnxNode, image: Image, place: int, first: i
 
 def _part_of_two(importer: Importer, node: OnnxNode, image: Image, place: int, other: int, first: int, last: int
                  ) -> Image:  # fmt: skip
-    """A part of the axis `place` where the axis `other` has the rest of the channels: every second one, for instance."""
+    """A part of the axis `place` where the axis `other` has the rest of the channels: every second one, say."""
     builder, axes = importer.builder, list(image.view.axes)
     rest = image.view.shape[other]
     order = View((axes[place], axes[other])).digits
