@@ -11,7 +11,11 @@ from elq_ref.graph.shapes import OPS
 from elq_ref.runtime import Node, Session, interpret, interpret_int8
 
 LEVELS = (*BITS, "float")
-KINDS = [(op, levels) for op in OPS for levels in (LEVELS if OPS[op].weighted else ("",))]
+RUN = (
+    *("conv", "linear", "scale_shift", "relu", "add", "max_pool", "avg_pool", "global_avg_pool"),
+    *("subsample", "pad", "flatten"),
+)
+KINDS = [(op, levels) for op in RUN for levels in (LEVELS if OPS[op].weighted else ("",))]
 PICTURE = (3, 5, 4)
 STARTS = ("picture", "flatten", "global_avg_pool")  # values of three axes, of one, and of one that had a single pixel
 

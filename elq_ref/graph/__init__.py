@@ -1,7 +1,7 @@
 """The network as a value: nodes, weights as packed codes, shapes, what it reads and knows. Ground floor: NumPy only."""
 
 from .info import NetworkInfo
-from .nodes import Graph, Node, Weight
+from .nodes import Graph, Node, Parameter, Weight
 from .shapes import infer_shapes
 
-__all__ = ["Graph", "NetworkInfo", "Node", "Weight", "infer_shapes"]
+__all__ = ["Graph", "NetworkInfo", "Node", "Parameter", "Weight", "infer_shapes"]

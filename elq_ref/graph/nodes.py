@@ -1,8 +1,12 @@
-"""The network as a value: what a packed file holds, an interpreter runs and a tracer makes.
+"""The network as a value: what a file holds, an interpreter runs, a GraphNet trains and a tracer makes.
 
 A Graph is a list of nodes in order of computation. Each computes one value, which bears the node's name,
 from values before it. Activations are (C, H, W) or (C) for each picture; the batch axis is nowhere in the
 graph.
+
+Two forms of one language. In a trainable graph a node's arrays are Parameters, names of tensors of a state dict;
+BatchNorm and dropout are nodes. In a packed graph they are the arrays themselves, and `graph.folded` has put BatchNorm
+into scale and bias. docs/graph.md has the table of ops.
 """
 
 from __future__ import annotations
@@ -17,12 +21,28 @@ import numpy as np
 from .codes import BITS, check_codes, from_rows, row_bytes, row_length, unpack_rows
 
 LEVELS = (*BITS, "float")
+ROLES = ("weight", "scale", "bias", "slope", "mean", "var")  # of a node's arrays
+NO_BORDER = (0, 0, 0, 0)  # top, left, bottom, right
+# What a node has that does not say it: older files, and most pools.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "max_pool": {"padding": NO_BORDER},
+    "avg_pool": {"padding": NO_BORDER, "counted": NO_BORDER},
+}
 T = TypeVar("T")
 
 
-def required(value: T | None) -> T:
-    """`value`, which the op of a checked node has."""
+@dataclass(frozen=True)
+class Parameter:
+    """The name and the shape of a tensor of a state dict, in the place of an array that a trainable graph has not."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+def required(value: T | Parameter | None) -> T:
+    """`value`, which the op of a checked node of a packed graph has."""
     assert value is not None
+    assert not isinstance(value, Parameter)
     return value
 
 
@@ -109,36 +129,62 @@ class Weight:
 class Node:
     """One computation: `name` = op(`inputs`), with the attributes that graph.shapes lists for its op.
 
-    conv and linear: y_o = scale_o * (W_hat * x)_o + bias_o, scale and bias float32 (O): BatchNorm folded
-    beside the codes, not into them. scale_shift: y_c = scale_c * x_c + bias_c.
+    conv and linear, packed: y_o = scale_o * (W_hat * x)_o + bias_o, scale and bias float32 (O): BatchNorm folded
+    beside the codes, not into them; trainable: y_o = (W * x)_o [+ bias_o]. scale_shift: y_c = scale_c * x_c + bias_c.
+    batch_norm: y_c = scale_c (x_c - mean_c) / sqrt(var_c + eps) + bias_c. prelu: slope.
     """
 
     op: str
     name: str
     inputs: tuple[str, ...]
-    attributes: Mapping[str, Any] = field(default_factory=dict)  # integers, or tuples of them
-    weight: Weight | None = None
-    scale: np.ndarray | None = None
-    bias: np.ndarray | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)  # integers, tuples of them, floats
+    weight: Weight | Parameter | None = None
+    scale: np.ndarray | Parameter | None = None
+    bias: np.ndarray | Parameter | None = None
+    slope: np.ndarray | Parameter | None = None
+    mean: np.ndarray | Parameter | None = None
+    var: np.ndarray | Parameter | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
-        for name in ("scale", "bias"):
-            array = getattr(self, name)
-            if array is not None:
+        filled = DEFAULTS.get(self.op, {}) | dict(self.attributes)
+        object.__setattr__(self, "attributes", MappingProxyType(filled))
+        for role in ROLES[1:]:
+            array = getattr(self, role)
+            if isinstance(array, np.ndarray):
                 outputs = array.shape if self.weight is None else self.weight.shape[:1]
-                object.__setattr__(self, name, frozen_array(f"{self.name} {name}", array, np.float32, outputs))
+                object.__setattr__(self, role, frozen_array(f"{self.name} {role}", array, np.float32, outputs))
 
     __reduce__ = remade
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """Its Parameters by their roles, in the order of ROLES; {} in a packed graph."""
+        found = {role: getattr(self, role) for role in ROLES}
+        return {role: value for role, value in found.items() if isinstance(value, Parameter)}
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
     """The whole network: the value `input` of shape `input_shape` (C, H, W), the nodes in order, the value
     `output`.
+
+    order: names of tensors as a state dict lists them. It need not be whole: a tensor that it does not name follows
+    where the nodes first read it, and a name that no node reads says nothing.
     """
 
     input: str
     input_shape: tuple[int, int, int]
     nodes: tuple[Node, ...]
     output: str
+    order: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """What the nodes read of a state dict, by name, in its order; {} of a packed graph."""
+        read = {p.name: p for node in self.nodes for p in node.parameters.values()}
+        return {name: read[name] for name in dict.fromkeys((*self.order, *read)) if name in read}
+
+    @property
+    def trainable(self) -> bool:
+        """Whether this is a trainable graph; one without any array is both, and said to be packed."""
+        return any(node.parameters for node in self.nodes)

@@ -1,18 +1,6 @@
 """What each op of a graph demands, and the shape of every value: computed before any memory is taken.
 
-| op              | reads | attributes                              | y |
-|---|---|---|---|
-| conv            | x     | stride, padding, dilation (rows, columns), groups | scale_o sum(W_hat x) + bias_o |
-| linear          | x     |                                         | scale_o sum(W_hat x) + bias_o |
-| scale_shift     | x     |                                         | scale_c x + bias_c |
-| relu            | x     |                                         | max(x, 0) |
-| add             | a, b  |                                         | a + b |
-| max_pool        | x     | kernel, stride (rows, columns)          | maximum of whole windows |
-| avg_pool        | x     | kernel, stride (rows, columns)          | mean of whole windows |
-| global_avg_pool | x     |                                         | mean over rows and columns: (C) |
-| subsample       | x     | step                                    | x[:, ::step, ::step] |
-| pad             | x     | before, after (channels, rows, columns) | zeros around x |
-| flatten         | x     |                                         | (C, H, W) -> (C H W), in this order |
+docs/graph.md has the table of ops: what each reads, its attributes and arrays, and what it computes.
 """
 
 from __future__ import annotations
@@ -20,119 +8,130 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from .nodes import Graph, Node, required
+from . import geometry
+from .geometry import Shape as Shape
+from .nodes import ROLES, Graph, Node, Parameter
 
 MAX_NODES = 4096
 MAX_NAME = 200
 MAX_LENGTH = 1 << 24  # of one axis
 MAX_STEP = 1 << 15  # of a kernel, a stride, a padding, a dilation
 MAX_VALUES = 1 << 28  # floats that all activations of one picture may take together: 1 GiB
+MAX_OPERANDS = 256
+MAX_NUMBER = 3.4028234663852886e38  # of a float attribute: the largest float32
 
-Shape = tuple[int, ...]
+
+@dataclass(frozen=True)
+class Integers:
+    """An attribute of `count` integers (a tuple unless count is 1) from `least` to `most`."""
+
+    count: int
+    least: int
+    most: int
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuse (ValueError) what the attribute `name` cannot be."""
+        values = (value,) if self.count == 1 else value
+        if not isinstance(values, tuple) or len(values) != self.count or not all(type(v) is int for v in values):
+            raise ValueError(f"{name} is {str(value)[:40]}, wanted {self.count} integer(s)")
+        if not all(self.least <= v <= self.most for v in values):
+            raise ValueError(f"{name} is {str(value)[:40]}, wanted {self.least} to {self.most}")
+
+
+@dataclass(frozen=True)
+class Number:
+    """An attribute that is a float from `least` to `most`."""
+
+    least: float = -MAX_NUMBER
+    most: float = MAX_NUMBER
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuse (ValueError) what the attribute `name` cannot be."""
+        if type(value) is not float:
+            raise ValueError(f"{name} is {str(value)[:40]}, wanted a float")
+        if not self.least <= value <= self.most:
+            raise ValueError(f"{name} is {value}, wanted {self.least:g} to {self.most:g}")
 
 
 @dataclass(frozen=True)
 class Op:
-    """What an op demands: operands, attributes {name: (how many integers, least, most)}, which arrays, and
-    its shape.
+    """What an op demands.
+
+    shape: of what it computes; operands: at least and at most how many values it reads; packed, trainable: the roles
+    of its arrays in each form, None where the op is none of that form; optional: of them those that may be absent.
     """
 
     shape: Callable[[Node, list[Shape]], Shape]
-    operands: int = 1
-    attributes: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    weighted: bool = False
-    scaled: bool = False
+    operands: tuple[int, int] = (1, 1)
+    attributes: dict[str, Integers | Number] = field(default_factory=dict)
+    packed: tuple[str, ...] | None = ()
+    trainable: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    @property
+    def weighted(self) -> bool:
+        """Whether it has a weight."""
+        return "weight" in self.trainable
+
+    def roles(self, trainable: bool) -> tuple[str, ...]:
+        """Of its arrays in one form."""
+        return self.trainable if trainable else self.packed or ()
 
 
-def _rank(shape: Shape, wanted: int) -> None:
-    if len(shape) != wanted:
-        axes = "(C, H, W)" if wanted == 3 else "(C)"
-        raise ValueError(f"reads a value of shape {shape}, wanted {axes}")
+_STEP, _PADS, _BORDER = Integers(2, 1, MAX_STEP), Integers(2, 0, MAX_STEP), Integers(4, 0, MAX_STEP)
+_LENGTH, _CHANNEL, _SIDES = Integers(1, 1, MAX_LENGTH), Integers(1, 0, MAX_LENGTH), Integers(3, 0, MAX_STEP)
+_LAYER, _AFFINE, _NORM = ("weight", "bias"), ("scale", "bias"), ("scale", "bias", "mean", "var")
 
-
-def _windows(size: Shape, kernel: Shape, stride: Shape, padding: Shape = (0, 0), dilation: Shape = (1, 1)) -> Shape:
-    """floor((n + 2 padding - dilation (kernel - 1) - 1) / stride) + 1 for rows and columns."""
-    out = tuple(
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
-    )
-    if min(out) < 1:
-        raise ValueError(f"a window of {kernel}, dilation {dilation}, does not fit {size} padded by {padding}")
-    return out
-
-
-def _conv(node: Node, operands: list[Shape]) -> Shape:
-    (x,), a, weight = operands, node.attributes, required(node.weight).shape
-    _rank(x, 3)
-    if len(weight) != 4 or x[0] != weight[1] * a["groups"] or weight[0] % a["groups"]:
-        raise ValueError(f"weight {weight} in {a['groups']} group(s) does not fit a value of shape {x}")
-    return weight[0], *_windows(x[1:], weight[2:], a["stride"], a["padding"], a["dilation"])
-
-
-def _linear(node: Node, operands: list[Shape]) -> Shape:
-    (x,), weight = operands, required(node.weight).shape
-    _rank(x, 1)
-    if len(weight) != 2 or x[0] != weight[1]:
-        raise ValueError(f"weight {weight} does not fit a value of shape {x}")
-    return weight[:1]
-
-
-def _scale_shift(node: Node, operands: list[Shape]) -> Shape:
-    (x,), scale = operands, required(node.scale).shape
-    if scale != x[:1]:
-        raise ValueError(f"scale of shape {scale} does not fit a value of shape {x}")
-    return x
-
-
-def _add(node: Node, operands: list[Shape]) -> Shape:
-    a, b = operands
-    if a != b:
-        raise ValueError(f"adds values of shapes {a} and {b}")
-    return a
-
-
-def _pool(node: Node, operands: list[Shape]) -> Shape:
-    (x,) = operands
-    _rank(x, 3)
-    return x[0], *_windows(x[1:], node.attributes["kernel"], node.attributes["stride"])
-
-
-def _global(node: Node, operands: list[Shape]) -> Shape:
-    _rank(operands[0], 3)
-    return operands[0][:1]
-
-
-def _subsample(node: Node, operands: list[Shape]) -> Shape:
-    (x,), step = operands, node.attributes["step"]
-    _rank(x, 3)
-    return x[0], -(-x[1] // step), -(-x[2] // step)
-
-
-def _pad(node: Node, operands: list[Shape]) -> Shape:
-    _rank(operands[0], 3)
-    return tuple(map(sum, zip(node.attributes["before"], operands[0], node.attributes["after"], strict=True)))
-
-
-_STEP, _PADS = (2, 1, MAX_STEP), (2, 0, MAX_STEP)
+# Functions of one number; graph.functions has their definitions.
+_FUNCTIONS: dict[str, Op] = {
+    "relu": Op(geometry.same),
+    "clip": Op(geometry.same, attributes={"low": Number(), "high": Number()}),
+    "leaky_relu": Op(geometry.same, attributes={"slope": Number()}),
+    "prelu": Op(geometry.channelwise, packed=("slope",), trainable=("slope",)),
+    "sigmoid": Op(geometry.same),
+    "tanh": Op(geometry.same),
+    "hard_sigmoid": Op(geometry.same, attributes={"alpha": Number(), "beta": Number()}),
+    "hard_swish": Op(geometry.same),
+    "silu": Op(geometry.same),
+    "elu": Op(geometry.same, attributes={"alpha": Number()}),
+    "gelu": Op(geometry.same),
+    "gelu_tanh": Op(geometry.same),
+}
 OPS: dict[str, Op] = {
     "conv": Op(
-        _conv,
-        attributes={"stride": _STEP, "padding": _PADS, "dilation": _STEP, "groups": (1, 1, MAX_LENGTH)},
-        weighted=True,
-        scaled=True,
+        geometry.conv,
+        attributes={"stride": _STEP, "padding": _PADS, "dilation": _STEP, "groups": _LENGTH},
+        packed=("weight", *_AFFINE),
+        trainable=_LAYER,
+        optional=("bias",),
     ),
-    "linear": Op(_linear, weighted=True, scaled=True),
-    "scale_shift": Op(_scale_shift, scaled=True),
-    "relu": Op(lambda node, operands: operands[0]),
-    "add": Op(_add, operands=2),
-    "max_pool": Op(_pool, attributes={"kernel": _STEP, "stride": _STEP}),
-    "avg_pool": Op(_pool, attributes={"kernel": _STEP, "stride": _STEP}),
-    "global_avg_pool": Op(_global),
-    "subsample": Op(_subsample, attributes={"step": (1, 1, MAX_STEP)}),
-    "pad": Op(_pad, attributes={"before": (3, 0, MAX_STEP), "after": (3, 0, MAX_STEP)}),
-    "flatten": Op(lambda node, operands: (math.prod(operands[0]),)),
+    "linear": Op(geometry.linear, packed=("weight", *_AFFINE), trainable=_LAYER, optional=("bias",)),
+    "scale_shift": Op(geometry.channelwise, packed=_AFFINE, trainable=_AFFINE),
+    "batch_norm": Op(geometry.channelwise, attributes={"eps": Number(0.0, 1.0)}, packed=None, trainable=_NORM),
+    "dropout": Op(geometry.same, attributes={"rate": Number(0.0, 1.0)}, packed=None),
+    **_FUNCTIONS,
+    "add": Op(geometry.elementwise, operands=(2, 2)),
+    "mul": Op(geometry.elementwise, operands=(2, 2)),
+    "concat": Op(geometry.concat, operands=(2, MAX_OPERANDS)),
+    "slice": Op(geometry.channels, attributes={"first": _CHANNEL, "last": _LENGTH}),
+    "shuffle": Op(geometry.shuffle, attributes={"groups": _LENGTH}),
+    "max_pool": Op(geometry.pool, attributes={"kernel": _STEP, "stride": _STEP, "padding": _BORDER}),
+    "avg_pool": Op(
+        geometry.pool, attributes={"kernel": _STEP, "stride": _STEP, "padding": _BORDER, "counted": _BORDER}
+    ),
+    "adaptive_avg_pool": Op(geometry.adaptive, attributes={"output": _STEP}),
+    "global_avg_pool": Op(geometry.means),
+    "lrn": Op(
+        geometry.lrn,
+        attributes={"size": _LENGTH, "alpha": Number(0.0), "beta": Number(0.0), "bias": Number(1e-6)},
+    ),
+    "subsample": Op(geometry.subsample, attributes={"step": Integers(1, 1, MAX_STEP)}),
+    "pad": Op(geometry.pad, attributes={"before": _SIDES, "after": _SIDES}),
+    "flatten": Op(geometry.flatten),
 }
+PACKED_OPS = tuple(name for name, op in OPS.items() if op.packed is not None)
 
 
 def check_name(name: object) -> None:
@@ -152,39 +151,65 @@ def check_weight_shape(op: str, shape: Shape) -> None:
         raise ValueError(f"weight has a kernel of {shape[2:]}, wanted 1 to {MAX_STEP}")
 
 
-def _check_node(node: Node, known: dict[str, Shape]) -> None:
+def _check_node(node: Node, known: dict[str, Shape], trainable: bool) -> None:
     """Everything about a node that does not depend on the shapes of its operands."""
     if node.op not in OPS:
         raise ValueError(f"there is no op {str(node.op)[:40]!r}")
     op = OPS[node.op]
-    if len(node.inputs) != op.operands:
-        raise ValueError(f"reads {len(node.inputs)} value(s), {node.op} wants {op.operands}")
+    least, most = op.operands
+    if not least <= len(node.inputs) <= most:
+        wanted = least if least == most else f"{least} to {most}"
+        raise ValueError(f"reads {len(node.inputs)} value(s), {node.op} wants {wanted}")
     for name in node.inputs:
         if name not in known:
             raise ValueError(f"reads {str(name)[:40]!r}, which no node before it computes")
     if set(node.attributes) != set(op.attributes):
         raise ValueError(f"has attributes {sorted(node.attributes)}, {node.op} wants {sorted(op.attributes)}")
-    for name, (count, least, most) in op.attributes.items():
-        value = node.attributes[name]
-        values = (value,) if count == 1 else value
-        if not isinstance(values, tuple) or len(values) != count or not all(type(v) is int for v in values):
-            raise ValueError(f"{name} is {str(value)[:40]}, wanted {count} integer(s)")
-        if not all(least <= v <= most for v in values):
-            raise ValueError(f"{name} is {str(value)[:40]}, wanted {least} to {most}")
-    if op.weighted != (node.weight is not None) or op.scaled != (node.scale is not None and node.bias is not None):
-        raise ValueError(f"{node.op} {'wants' if op.scaled else 'has no'} weight, scale and bias")
+    for name, kind in op.attributes.items():
+        kind.check(name, node.attributes[name])
+    if node.op == "clip" and node.attributes["low"] > node.attributes["high"]:
+        raise ValueError(f"low is {node.attributes['low']}, high {node.attributes['high']}")
+    _check_arrays(node, op, trainable)
+
+
+def _check_arrays(node: Node, op: Op, trainable: bool) -> None:
+    """The arrays of a node are those of its op in this form of the graph, and fit each other."""
+    wanted = op.roles(trainable)
+    parts = {role: getattr(node, role) for role in ROLES if getattr(node, role) is not None}
+    missing = [role for role in wanted if role not in parts and not (trainable and role in op.optional)]
+    if missing or set(parts) - set(wanted):
+        given = ", ".join(parts) or "none"
+        raise ValueError(f"{node.op} wants {', '.join(wanted) or 'no'} array(s), given {given}")
+    mixed = [role for role, part in parts.items() if isinstance(part, Parameter) != trainable]
+    if mixed:
+        raise ValueError(f"{mixed[0]} is {'an array' if trainable else 'a Parameter'}, another node's is not")
     if node.weight is not None:
         check_weight_shape(node.op, node.weight.shape)
-    elif node.scale is not None and node.bias is not None and node.scale.shape != node.bias.shape:
-        raise ValueError(f"scale has shape {node.scale.shape}, bias {node.bias.shape}")
+    lengths = {part.shape for role, part in parts.items() if role != "weight"}
+    lengths |= set() if node.weight is None else {node.weight.shape[:1]}
+    if len(lengths) > 1:
+        raise ValueError(f"has arrays of shapes {', '.join(str(part.shape) for part in parts.values())}")
+
+
+def _check_parameters(graph: Graph) -> None:
+    """Every name of a tensor is one of its kind, with one shape."""
+    shapes: dict[str, Shape] = {}
+    for node in graph.nodes:
+        for parameter in node.parameters.values():
+            check_name(parameter.name)
+            shape = parameter.shape
+            if not isinstance(shape, tuple) or not all(type(n) is int and 1 <= n <= MAX_LENGTH for n in shape):
+                raise ValueError(f"{parameter.name!r} has shape {str(shape)[:40]}, wanted axes from 1 to {MAX_LENGTH}")
+            if shapes.setdefault(parameter.name, shape) != shape:
+                raise ValueError(f"{parameter.name!r} has shapes {shapes[parameter.name]} and {shape}")
 
 
 def infer_shapes(graph: Graph) -> dict[str, Shape]:
     """The shape of every value by name, in order; the whole graph is checked on the way.
 
     Raises ValueError that names the node for an unknown op or attribute, a value out of range, a reference
-    to what is not computed before, a name used twice, shapes that do not fit, or activations beyond
-    MAX_VALUES.
+    to what is not computed before, a name used twice, shapes that do not fit, arrays that are no Parameters where
+    others are, or activations beyond MAX_VALUES.
     """
     check_name(graph.input)
     check_name(graph.output)
@@ -192,6 +217,8 @@ def infer_shapes(graph: Graph) -> dict[str, Shape]:
         raise ValueError(f"input shape is {graph.input_shape}, wanted (C, H, W) from 1 to {MAX_LENGTH}")
     if not 1 <= len(graph.nodes) <= MAX_NODES:
         raise ValueError(f"the graph has {len(graph.nodes)} nodes, wanted 1 to {MAX_NODES}")
+    _check_parameters(graph)
+    trainable = graph.trainable or any(OPS[node.op].packed is None for node in graph.nodes if node.op in OPS)
     shapes: dict[str, Shape] = {graph.input: tuple(graph.input_shape)}
     total = math.prod(graph.input_shape)
     for node in graph.nodes:
@@ -199,7 +226,7 @@ def infer_shapes(graph: Graph) -> dict[str, Shape]:
         if node.name in shapes:
             raise ValueError(f"two values are named {node.name!r}")
         try:
-            _check_node(node, shapes)
+            _check_node(node, shapes, trainable)
             shape = OPS[node.op].shape(node, [shapes[name] for name in node.inputs])
         except ValueError as error:
             raise ValueError(f"node {node.name!r}: {error}") from None
@@ -212,6 +239,13 @@ def infer_shapes(graph: Graph) -> dict[str, Shape]:
     return shapes
 
 
+def check_packed(graph: Graph) -> None:
+    """Refuse (ValueError) a graph whose arrays are elsewhere, or that has what only training has: not a packed one."""
+    for node in graph.nodes:
+        if node.parameters or (node.op in OPS and OPS[node.op].packed is None):
+            raise ValueError(f"node {node.name!r}: {node.op} of a trainable graph, graph.folded makes a packed one")
+
+
 def operations(graph: Graph, shapes: Mapping[str, Shape]) -> dict[str, int]:
     """What each node does for a picture: multiply-adds of a conv or linear, elements of a pool's windows, else elements
     of its value; `shapes` of all values.
@@ -219,14 +253,15 @@ def operations(graph: Graph, shapes: Mapping[str, Shape]) -> dict[str, int]:
     work = {}
     for node in graph.nodes:
         each = math.prod(node.attributes.get("kernel", (1,)) if node.weight is None else node.weight.shape[1:])
-        work[node.name] = math.prod(shapes[node.inputs[0] if node.op == "global_avg_pool" else node.name]) * each
+        reads = node.op in ("global_avg_pool", "adaptive_avg_pool")
+        work[node.name] = math.prod(shapes[node.inputs[0] if reads else node.name]) * each
     return work
 
 
 def _padded(node: Node, shapes: dict[str, Shape]) -> int:
-    """Floats of the padded copy of its operand that an interpreter may make for a convolution."""
-    if node.op != "conv":
+    """Floats of the padded copy of its operand that an interpreter may make for a convolution or a pool."""
+    if "padding" not in node.attributes:
         return 0
     channels, height, width = shapes[node.inputs[0]]
-    rows, columns = node.attributes["padding"]
-    return channels * (height + 2 * rows) * (width + 2 * columns) if rows or columns else 0
+    top, left, bottom, right = node.attributes["padding"] * (2 if node.op == "conv" else 1)
+    return channels * (height + top + bottom) * (width + left + right) if any(node.attributes["padding"]) else 0

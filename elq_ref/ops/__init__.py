@@ -10,7 +10,7 @@ from .conv import conv2d, linear
 from .dropout import dropout
 from .loss import softmax_cross_entropy
 from .lrn import local_response_norm
-from .norm import batch_norm
+from .norm import batch_norm, scale_shift
 from .pool import adaptive_avg_pool, avg_pool, global_avg_pool, max_pool
 from .shape import pad, reshape, subsample
 from .smooth import elu, gelu, sigmoid, silu, tanh
@@ -40,6 +40,7 @@ __all__ = [
     "prelu",
     "relu",
     "reshape",
+    "scale_shift",
     "sigmoid",
     "silu",
     "softmax_cross_entropy",

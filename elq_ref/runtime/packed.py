@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import shown
 from ..files import atomic_write
 from ..graph.nodes import Graph, Node, Weight, remade, required
-from ..graph.shapes import Shape, infer_shapes, operations
+from ..graph.shapes import Shape, check_packed, infer_shapes, operations
 from .container import reading
 from .format import from_bytes, to_bytes
 from .integer import IntegerNetwork
@@ -43,6 +43,7 @@ class PackedNetwork:
     shapes: Mapping[str, Shape] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_packed(self.graph)
         object.__setattr__(self, "shapes", infer_shapes(self.graph))
         output, classes = self.shapes[self.graph.output], len(self.metadata.classes)
         if output != (classes,):
@@ -58,7 +59,7 @@ class PackedNetwork:
     @property
     def layers(self) -> dict[str, Weight]:
         """The weights of convolutions and fully connected layers by node name, in order of computation."""
-        return {node.name: node.weight for node in self.graph.nodes if node.weight is not None}
+        return {node.name: required(node.weight) for node in self.graph.nodes if node.weight is not None}
 
     @property
     def macs(self) -> dict[str, int]:

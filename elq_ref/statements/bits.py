@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.codes import flip_rows, nonzeros, pack_codes, pack_trits, to_rows, trit_bytes, unpack_rows, unpack_trits
-from ..graph.nodes import Weight
+from ..graph.nodes import DEFAULTS, Weight, required
 from ..runtime.format import from_bytes
 from ..runtime.packed import PackedNetwork
 from . import loops
@@ -128,14 +128,17 @@ def _same(seen: Counted, network: PackedNetwork, file: ElqFile) -> None:
     seen.see([n.name for n in graph.nodes], [layer.name for layer in file.layers])
     for node, layer in zip(graph.nodes, file.layers, strict=True):
         seen.see([node.op, *node.inputs], [layer.op, *layer.inputs])
+        usual = DEFAULTS.get(node.op, {})
         plain = {key: list(v) if isinstance(v, tuple) else v for key, v in node.attributes.items()}
-        seen.see(plain == layer.attributes, True)
+        unusual = {key: v for key, v in plain.items() if key not in usual or tuple(v) != usual[key]}
+        seen.see(unusual == layer.attributes, True)
         if node.weight is not None:
-            seen.see(node.weight.levels, layer.levels)
-            w = node.weight.data if node.weight.alpha is None else node.weight.codes()
+            weight = required(node.weight)
+            seen.see(weight.levels, layer.levels)
+            w = weight.data if weight.alpha is None else weight.codes()
             seen.see(w, numbers(layer.w))
-            if node.weight.alpha is not None:
-                seen.see(np.broadcast_to(node.weight.alpha, layer.shape[:1]), numbers(layer.alpha))
+            if weight.alpha is not None:
+                seen.see(np.broadcast_to(weight.alpha, layer.shape[:1]), numbers(layer.alpha))
         if node.scale is not None and node.bias is not None:
             seen.see(node.scale, numbers(layer.scale))
             seen.see(node.bias, numbers(layer.bias))

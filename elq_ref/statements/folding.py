@@ -10,6 +10,7 @@ import numpy as np
 
 from ..deploy.packing import codes_of, pack, unpack
 from ..elq.levels import binarize, ternarize
+from ..graph.nodes import required
 from ..nn import BatchNorm2d, Conv2d, Linear
 from ..runtime.interpreter import interpret, values
 from ..runtime.numpy_backend import NumpyBackend
@@ -63,8 +64,7 @@ def _folding(seen: Compared, net: Mixed, packed: PackedNetwork) -> None:
         for channel in range(len(norm.running_mean)):
             scale, shift = folded_by_hand(norm, bias, channel)
             for got, want in ((nodes[name].scale, scale), (nodes[name].bias, shift)):
-                assert got is not None
-                seen.see(float(got[channel]), float(want), float(np.spacing(np.float32(abs(want)))))
+                seen.see(float(required(got)[channel]), float(want), float(np.spacing(np.float32(abs(want)))))
 
 
 def folded_by_hand(norm: BatchNorm2d, bias: np.ndarray | None, channel: int) -> tuple[Fraction, Fraction]:

@@ -149,9 +149,7 @@ def ends() -> Iterator[PackedNetwork]:
     rng = np.random.default_rng(11)
     small = (2, 3, 3)
     dead = node(rng, "linear", "fc", "flat", "binary", (4, 18))
-    scale, bias = dead.scale, dead.bias
-    assert scale is not None
-    assert bias is not None
+    scale, bias = required(dead.scale), required(dead.bias)
     scale = np.where(np.arange(4) % 2, scale, 0).astype(np.float32)  # two channels are constant
     flat = Node("flatten", "flat", ("input",))
     dead = Node("linear", "fc", ("flat",), {}, dead.weight, scale, bias)

@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 import pytest
+from op_sequences import RUN
 from random_nets import KINDS, MOST_VALUES, random_network
 from runtime_nets import content_of, random_pictures
 
-from elq_ref.graph.shapes import OPS
 from elq_ref.runtime import interpret_int8
 
 
@@ -51,7 +51,7 @@ def features(net):
 
 
 WANTED = {
-    *OPS,
+    *RUN,
     *("ternary", "binary", "float", "1x1", "oblong", "square", "odd channels", "even channels", "stride", "dilation"),
     *("wide border", "depthwise", "groups", "negative scale", "scale of zero", "constant channel", "l above 0"),
     *("more than 255 products", "more than 510 products", "density 0", "density 1", "saturates", "apart"),

@@ -46,13 +46,13 @@ POOL = Node("max_pool", "p", ("input",), {"kernel": (1, 1), "stride": (1, 1)})
         (replace(POOL, op="sort"), "there is no op 'sort'"),
         (replace(POOL, inputs=("input", "input")), "reads 2 value"),
         (replace(POOL, inputs=("nobody",)), "reads 'nobody', which no node before it computes"),
-        (replace(POOL, attributes={"kernel": (1, 1)}), r"has attributes \['kernel'\], max_pool wants"),
+        (replace(POOL, attributes={"kernel": (1, 1)}), r"has attributes \['kernel', 'padding'\], max_pool wants"),
         (replace(POOL, attributes={"kernel": (1, 1), "stride": (1, 1.5)}), "stride is .* wanted 2 integer"),
         (replace(POOL, attributes={"kernel": (1, 1), "stride": 1}), "stride is 1, wanted 2 integer"),
         (replace(POOL, attributes={"kernel": (1, 1), "stride": (1, 0)}), "stride is .* wanted 1 to"),
-        (replace(POOL, scale=SHIFT.scale, bias=SHIFT.bias), "max_pool has no weight, scale and bias"),
-        (replace(SHIFT, bias=None), "scale_shift wants weight, scale and bias"),
-        (replace(SHIFT, bias=np.ones(3, np.float32)), r"scale has shape \(2,\), bias \(3,\)"),
+        (replace(POOL, scale=SHIFT.scale, bias=SHIFT.bias), "max_pool wants no array.s., given scale, bias"),
+        (replace(SHIFT, bias=None), "scale_shift wants scale, bias array.s., given scale"),
+        (replace(SHIFT, bias=np.ones(3, np.float32)), r"has arrays of shapes \(2,\), \(3,\)"),
     ],
 )
 def test_a_graph_of_one_node(node, reason):
