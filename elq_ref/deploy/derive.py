@@ -116,8 +116,8 @@ def _tables(node: Node, inputs: list[float], scale: float) -> Tables:
 def _sums(
     node: Node, inputs: list[float], int8: np.ndarray | None, shapes: Mapping[str, Shape]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(what 1 in a sum is worth, bias, sum |w|), each float64 or int64 (O) or of every count of an average, for operands
-    of these scales.
+    """(what 1 in a sum is worth, bias, sum |w|), each float64 or int64 (O), or of every count of an average; inputs:
+    the scales of the operands.
     """
     scale = inputs[0]
     if node.scale is None:

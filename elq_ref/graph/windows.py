@@ -1,12 +1,12 @@
-"""Which pixels the windows of a pool see, and by how many an average divides: geometry alone, rows and columns apart."""
+"""Which pixels the windows of a pool see, and by how many an average divides; rows and columns apart."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .nodes import Node
 from .shapes import Shape
 
 AVERAGES = ("avg_pool", "adaptive_avg_pool", "global_avg_pool")
@@ -20,7 +20,16 @@ class Window(NamedTuple):
     counted: int
 
 
-def windows(node: Node, size: Shape) -> tuple[list[Window], list[Window]]:
+class Pool(Protocol):
+    """What a node says of its windows."""
+
+    @property
+    def op(self) -> str: ...
+    @property
+    def attributes(self) -> Mapping[str, Any]: ...
+
+
+def windows(node: Pool, size: Shape) -> tuple[list[Window], list[Window]]:
     """The windows of a pool over a value of `size` (C, H, W): those of its rows, and those of its columns.
 
     max_pool, avg_pool: window p begins at p * stride - padding; an avg_pool counts its places inside the value extended
@@ -46,7 +55,7 @@ def windows(node: Node, size: Shape) -> tuple[list[Window], list[Window]]:
     return rows, columns
 
 
-def counts(node: Node, size: Shape) -> np.ndarray:
+def counts(node: Pool, size: Shape) -> np.ndarray:
     """The number of elements that each element of an average is the mean of, int64 (P, Q)."""
     rows, columns = (np.array([w.counted for w in axis], np.int64) for axis in windows(node, size))
     return rows[:, None] * columns

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.nodes import Graph, Node, frozen_array, remade
+from ..graph.nodes import Graph, Node, frozen_array, remade, required
 from ..graph.shapes import Shape, infer_shapes
 from ..graph.windows import AVERAGES, counts
 from .integer_constants import HIGH, LOW, AddScales, Clamp, Constants, Requantize, Tables, check_clamp
@@ -152,7 +152,7 @@ def table_rows(node: Node) -> int:
     """How many tables of 256 an op in TABLED has: one an operand of a concat, one a channel of a prelu."""
     if node.op == "concat":
         return len(node.inputs)
-    return 1 if node.slope is None else len(node.slope)
+    return 1 if node.slope is None else len(required(node.slope))
 
 
 def check_scales(scales: Mapping[str, float], wanted: list[str]) -> None:

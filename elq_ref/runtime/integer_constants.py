@@ -19,9 +19,9 @@ Clamp = tuple[int, int]  # lo, hi
 class Requantize:
     """How sums become int8: y_o = clamp((((sum_o + b_o) << l) * q_o + 2^(s_o - 1)) >> s_o, lo, hi).
 
-    l: 0 to 29. b int32, q int32 in 2^30 .. 2^31 - 1, s uint8 in 33 .. 62, each (O): one an output channel, one a
-    number of elements that an average divides by, or (1) for a product. A constant channel has q_o = 0, s_o = 33, and its
-    value in b_o; its weights do not matter.
+    l: 0 to 29. b int32, q int32 in 2^30 .. 2^31 - 1, s uint8 in 33 .. 62, each (O): one an output channel; of an
+    average one a number of elements that it divides by; of a product one. A constant channel has q_o = 0, s_o = 33, and
+    its value in b_o; its weights do not matter.
     """
 
     l: int
@@ -77,8 +77,8 @@ class AddScales:
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """What every int8 becomes: y = data[k, x + 128], int8 (K, 256). Of a function K is 1, or one a channel (prelu); of a
-    concat one an operand.
+    """What every int8 becomes: y = data[k, x + 128], int8 (K, 256). A function has one, or one a channel (prelu); a
+    concat has one an operand.
     """
 
     data: np.ndarray

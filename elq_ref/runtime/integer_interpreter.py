@@ -1,9 +1,9 @@
 """The definition of int8 inference, in NumPy: what every kernel must equal, to the last bit. docs/arithmetic.md
 explains it. Plain, not fast.
 
-Sums are exact: they are integers of at most 128 sum |w| < 2^31, taken in int64, or of layers in float32 or float64, which
-hold all integers to 2^24 and 2^53 (so that no order of addition rounds), because that is what NumPy multiplies matrices
-fast in.
+Sums are exact: they are integers of at most 128 sum |w| < 2^31, taken in int64; those of layers in float32 or float64,
+which hold all integers to 2^24 and 2^53 (so that no order of addition rounds), because that is what NumPy multiplies
+matrices fast in.
 """
 
 from __future__ import annotations
@@ -89,14 +89,14 @@ def look_up(node: IntegerNode, *operands: Array) -> Array:
         return np.concatenate(parts, 1)
     (x,) = operands
     channels = np.arange(len(tables)).reshape(-1, *(1,) * (x.ndim - 2))
-    return tables[channels, x.astype(np.intp) - LOW]
+    y: Array = tables[channels, x.astype(np.intp) - LOW]
+    return y
 
 
 def _spread(values: Array, node: IntegerNode, like: Array) -> Array:
     """(O) or (1) values that broadcast over (N, O, ...); of an average of varying counts those of its pixels (P, Q)."""
-    if node.which is not None:
-        return values[node.which]
-    return values.reshape(-1, *(1,) * (like.ndim - 2))
+    spread: Array = values.reshape(-1, *(1,) * (like.ndim - 2)) if node.which is None else values[node.which]
+    return spread
 
 
 def _multiplicands(node: IntegerNode, x: Array) -> tuple[Array, Array]:

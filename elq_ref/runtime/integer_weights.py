@@ -51,7 +51,7 @@ class IntegerWeight:
 
 def needs_weights(node: Node) -> bool:
     """Whether a node's weights are float, so that an IntegerNetwork has int8 ones for them."""
-    return node.weight is not None and node.weight.levels == "float"
+    return node.weight is not None and required(node.weight).levels == "float"
 
 
 def integer_weight(node: Node, int8: np.ndarray | None = None) -> IntegerWeight:

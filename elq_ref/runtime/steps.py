@@ -40,9 +40,9 @@ def steps(graph: Graph) -> list[Step]:
     clamps: dict[str, Node] = {}
     for node in graph.nodes:
         before = known.get(node.inputs[0])
-        if node.op == "relu" or (node.op == "clip" and node.name != graph.output):
-            if before is not None and before.op in CLAMPED and readers[before.name] == 1:
-                clamps[before.name] = node
+        ends = node.op == "relu" or (node.op == "clip" and node.name != graph.output)
+        if ends and before is not None and before.op in CLAMPED and readers[before.name] == 1:
+            clamps[before.name] = node
     gone = {node.name for node in clamps.values()}
     return [Step(node, clamps.get(node.name)) for node in graph.nodes if node.name not in gone]
 
