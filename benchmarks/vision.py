@@ -119,7 +119,8 @@ def _settle(net: Any, pictures: Any) -> None:
 
 
 def export(net: Any, path: Path, exporter: str, size: int = SIZE) -> None:
-    """Write the network for pictures of size x size as ONNX, its batch axis open, by the exporter that runs TorchScript or by the newer one."""
+    """Write the network for pictures of size x size as ONNX, its batch axis open, by the exporter that runs TorchScript
+    or by the newer one."""
     import torch
 
     logging.disable(logging.WARNING)
