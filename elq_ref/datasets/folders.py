@@ -42,10 +42,14 @@ def folder(
     Raises what elq_ref.pictures.find_pictures raises; ValueError for parts or classes that are missing; FormatError or
     OSError that names a picture which cannot be read.
     """
+    from ..pictures import class_folders  # here, so that the other data sets do not need Pillow
+
     reading = reading or Reading()
     where = part(path, "train")
     judged = None if held_out else part(path, "test")
     if judged == where:
+        if not class_folders(path):
+            raise ValueError(f"{path} has no sub-folders, wanted train/ and val/ with one for each class in both")
         raise ValueError(f"{path} is not divided into train/ and val/: wanted these, or --hold-out N (held_out=)")
     train = image_folder(where, input_shape, resize, classes=classes, normalization=normalization, reading=reading)
     if judged is None:

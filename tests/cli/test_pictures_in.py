@@ -178,7 +178,7 @@ def test_broken_pictures(trained, tmp_path, capsys):
             ("train", *INPUT, "--data", "PHOTOS/val"),
             "is not divided into train/ and val/: wanted these, or --hold-out N",
         ),
-        (("train", *INPUT, "--data", "PHOTOS/val/cat"), "not divided"),
+        (("train", *INPUT, "--data", "PHOTOS/val/cat"), "cat has no sub-folders, wanted train/ and val/"),
         (
             ("train", *INPUT, "--data", "PHOTOS/val/cat", "--hold-out", "2"),
             "cat has no sub-folders, wanted one for each",

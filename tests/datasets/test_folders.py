@@ -83,7 +83,7 @@ def test_classes_that_are_called_train_and_test(tmp_path):
     [
         (["train/a/1.jpg"], FileNotFoundError, "has train/: wanted val/ or test/, or --hold-out N"),
         (["val/a/1.jpg"], FileNotFoundError, "has val/: wanted train/"),
-        (["1.jpg", "2.jpg"], ValueError, "is not divided into train/ and val/"),
+        (["1.jpg", "2.jpg"], ValueError, "has no sub-folders, wanted train/ and val/ with one for each class"),
         (["train/1.jpg", "val/a/1.jpg"], ValueError, "train has no sub-folders, wanted one for each class"),
         (["train/a/1.jpg", "val/1.jpg"], ValueError, "val has no sub-folders, wanted one for each class: a"),
         (["train/a/x.txt", "val/a/1.jpg"], FileNotFoundError, "train has no picture"),
