@@ -42,9 +42,9 @@ def main() -> None:
         largest = max(largest, float(np.abs(wanted - got).max()))
         print(f"{len(labels) * (first + AT_A_TIME) // AT_A_TIME}: {counts[0]} {counts[1]}", flush=True)
     total = 10 * given.each
-    text = (f"EfficientNet-Lite0, {total:,} photographs of val at {vision.SIZE}, 1000 classes\n"
-            f"right by PyTorch {counts[0]}, imported from ONNX ({given.exporter}) {counts[1]}; the same class on {same}; "
-            f"largest |difference| of the logits {largest:.1e}")  # fmt: skip
+    text = f"""EfficientNet-Lite0, {total:,} photographs of val at {vision.SIZE}, 1000 classes
+right by PyTorch {counts[0]}, imported from ONNX ({given.exporter}) {counts[1]}
+the same class on {same}, largest |difference| of the logits {largest:.1e}"""
     print(text)
     write_result(given.output, text, {"torch": int(counts[0]), "imported": int(counts[1]), "same": same, "of": total})
 

@@ -266,7 +266,7 @@ def test_preprocessing_in_the_file(tmp_path):
 def test_a_softmax_at_the_end_is_left_out(op, tmp_path):
     nodes, arrays = tail(value="x", channels=3)
     nodes[-1].output[0] = "logits"
-    path = saved(tmp_path / "net.onnx", model(nodes + [node(op, "logits", "y", axis=1)], arrays))
+    path = saved(tmp_path / "net.onnx", model([*nodes, node(op, "logits", "y", axis=1)], arrays))
     plain = saved(tmp_path / "plain.onnx", model([*nodes, node("Identity", "logits", "y")], arrays))
     net = elq.from_onnx(path)
     assert ops(net) == ops(check(plain))
