@@ -1,7 +1,7 @@
 """Networks of torchvision and EfficientNet-Lite0, photographs for them, and their ONNX files by PyTorch's exporters.
 
-torchvision is installed with --no-deps; its compiled operators are CUDA's, so two schemas are defined before the import:
-the models need nothing else of them.
+torchvision is installed with --no-deps; its compiled operators are CUDA's, so two schemas are defined before the
+import: the models need nothing else of them.
 """
 
 import logging
@@ -43,13 +43,13 @@ def torchvision() -> Any:
     return torchvision
 
 
-def photographs(split: str, each: int, size: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
+def photographs(split: str, each: int, size: int = SIZE, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """(float32 (N, 3, size, size) normalized, output index of each) of imagenette-128 under ELQ_DATA.
 
-    The first `each` of every class by name, scaled up by Pillow's bicubic filter.
+    Of every class those from `first` to `each` by name, scaled up by Pillow's bicubic filter.
     """
     folder = Path(os.environ["ELQ_DATA"]) / "imagenette-128" / split
-    paths = [path for name in sorted(CLASS_INDEX) for path in sorted((folder / name).iterdir())[:each]]
+    paths = [path for name in sorted(CLASS_INDEX) for path in sorted((folder / name).iterdir())[first:each]]
     pictures = np.empty((len(paths), 3, size, size), np.float32)
     for k, path in enumerate(paths):
         with Image.open(path) as picture:
@@ -118,12 +118,13 @@ def _settle(net: Any, pictures: Any) -> None:
         layers[-1].bias -= torch.stack(seen).mean(0)
 
 
-def export(net: Any, path: Path, exporter: str) -> None:
-    """Write the network as ONNX, its batch axis open, by the exporter that runs TorchScript or by the newer one."""
+def export(net: Any, path: Path, exporter: str, size: int = SIZE) -> None:
+    """Write the network for pictures of size x size as ONNX, its batch axis open, by the exporter that runs TorchScript
+    or by the newer one."""
     import torch
 
     logging.disable(logging.WARNING)
-    x = torch.zeros(2, 3, SIZE, SIZE)
+    x = torch.zeros(2, 3, size, size)
     if exporter == "dynamo":
         batch = ({0: torch.export.Dim("batch")},)
         torch.onnx.export(net, (x,), path, dynamo=True, dynamic_shapes=batch, external_data=False, verbose=False)

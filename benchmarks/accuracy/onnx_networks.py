@@ -2,7 +2,7 @@
 
 For every network and both exporters of PyTorch: the largest |difference| of the logits from onnxruntime's within the
 bound of docs/onnx.md, the same classes on photographs; the same again of what export_onnx writes, and of the packed
-network with ternary W_hat against the unpacked one. Needs torch, torchvision, onnx, onnxscript, onnxruntime and ELQ_DATA.
+network with ternary W_hat against the unpacked one. Needs torch, torchvision, onnx, onnxscript, onnxruntime, ELQ_DATA.
 What is done already is kept under build/onnx_networks, and not done again.
 """
 
@@ -10,6 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ..result_text import add_output, write_result
 FOLDER = ROOT / "build" / "onnx_networks"
 U = 2.0**-24
 BATCH = 20
+PARTS = ("imported", "exported", "packed")
 
 
 def roundings(graph: Graph) -> int:
@@ -47,9 +49,9 @@ def roundings(graph: Graph) -> int:
     return count
 
 
-def bound(graph: Graph, logits: np.ndarray) -> float:
-    """How far two programs in float32 may be apart: docs/onnx.md derives it."""
-    return float(8 * U * np.sqrt(roundings(graph)) * np.abs(logits).max())
+def bound(count: int, logits: np.ndarray) -> float:
+    """How far two programs in float32 may be apart, of `count` roundings: docs/onnx.md derives it."""
+    return float(8 * U * np.sqrt(count) * np.abs(logits).max())
 
 
 def answers(path: Path, x: np.ndarray) -> np.ndarray:
@@ -75,77 +77,112 @@ def logits(net: Any, x: np.ndarray) -> np.ndarray:
 
 
 def compared(a: np.ndarray, b: np.ndarray, most: float) -> dict[str, Any]:
-    """The largest |difference|, its bound, and on how many pictures the classes differ though the bound tells them apart."""
+    """The largest |difference|, its bound, and the pictures of another class: ties within the bound, and wrong ones."""
     first, second = a.argmax(1), b.argmax(1)
     rows = np.arange(len(a))
-    ties = np.abs(a[rows, first] - a[rows, second]) <= 2 * most
+    tie = np.abs(a[rows, first] - a[rows, second]) <= 2 * most
     return {
         "difference": float(np.abs(a - b).max()),
         "bound": most,
-        "ties": int(((first != second) & ties).sum()),
-        "wrong": int(((first != second) & ~ties).sum()),
+        "ties": int(((first != second) & tie).sum()),
+        "wrong": int(((first != second) & ~tie).sum()),
+        "photographs": len(a),
     }
 
 
-def measured(name: str, exporter: str, each: int) -> dict[str, Any]:
-    """One network: a file of plain values under FOLDER, made where it is not there yet."""
-    kept = FOLDER / f"{name}-{exporter}-{10 * each}.json"
-    if kept.is_file():
-        return json.loads(kept.read_text())
-    start = time.process_time()
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{name}-{exporter}.onnx"
-    x, right = vision.photographs("val", each)
-    net = vision.made(name, vision.photographs("train", 4)[0])
-    vision.export(net, path, exporter)
-    wanted = answers(path, x)
-    imported = elq.from_onnx(path)
-    graph = imported.graph
-    got = logits(imported, x)
-    most = bound(graph, wanted)
-    found: dict[str, Any] = {
-        "name": name,
-        "exporter": exporter,
-        "photographs": len(x),
-        "nodes": len(graph.nodes),
-        "roundings": roundings(graph),
-        "largest": float(np.abs(wanted).max()),
-        "classes": len(set(wanted.argmax(1).tolist())),
-        "imported": compared(wanted, got, most),
-    }
-    about = {"input_shape": (3, vision.SIZE, vision.SIZE), "normalization": (vision.MEAN, vision.STD),
-             "classes": [str(k) for k in range(wanted.shape[1])]}  # fmt: skip
-    again = FOLDER / f"{name}-{exporter}-again.onnx"
-    export_onnx(elq.pack(imported, {}, **about), again)
-    found["exported"] = compared(wanted, answers(again, x), most)
-    again.unlink()
-    codes = {key: ternarize(p.data, per_channel=True) for key, p in imported.quantizable().items()}
-    state = imported.state_dict() | {key: dequantize(*pair) for key, pair in codes.items()}
-    imported.load_state_dict(state)
-    packed = elq.pack(imported, {key: (c, a.reshape(-1)) for key, (c, a) in codes.items()}, **about)
-    part = x[::5]
-    unpacked = logits(imported, part)
-    session = elq.Session(packed)
-    found["packed"] = compared(unpacked, in_batches(session, part), bound(graph, unpacked)) | {"photographs": len(part)}
-    if name == vision.LITE0:
-        found["right"] = {
-            "onnxruntime": int((wanted.argmax(1) == right).sum()),
-            "elq": int((got.argmax(1) == right).sum()),
+class Measured:
+    """One network by one exporter; what is known of it lies under FOLDER as a file of plain values."""
+
+    def __init__(self, name: str, exporter: str, each: int) -> None:
+        self.name, self.exporter, self.each = name, exporter, each
+        self.path = FOLDER / f"{name}-{exporter}.onnx"
+        self.kept = FOLDER / f"{name}-{exporter}-{10 * each}.json"
+        self.found: dict[str, Any] = {}
+        if self.kept.is_file():
+            self.found = json.loads(self.kept.read_text())
+
+    @cached_property
+    def photographs(self) -> tuple[np.ndarray, np.ndarray]:
+        return vision.photographs("val", self.each)
+
+    @cached_property
+    def net(self) -> Any:
+        """The imported network."""
+        return elq.from_onnx(self.path)
+
+    @cached_property
+    def wanted(self) -> np.ndarray:
+        """The logits of the file by onnxruntime."""
+        kept = self.kept.with_suffix(".npy")
+        if not kept.is_file():
+            np.save(kept, answers(self.path, self.photographs[0]))
+        return np.load(kept)
+
+    def run(self, part: str) -> None:
+        """Measure a part that is not known yet."""
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        if not self.path.is_file():
+            made = vision.made(self.name, vision.photographs("train", 4)[0])
+            vision.export(made, self.path, self.exporter)
+        if "nodes" not in self.found:
+            graph = self.net.graph
+            self.found |= {"name": self.name, "exporter": self.exporter, "nodes": len(graph.nodes),
+                           "roundings": roundings(graph), "largest": float(np.abs(self.wanted).max()),
+                           "classes": len(set(self.wanted.argmax(1).tolist()))}  # fmt: skip
+        if part not in self.found:
+            start = time.process_time()
+            measured = getattr(self, part)()
+            self.found[part] = measured | {"seconds": round(time.process_time() - start)}
+            self.kept.write_text(json.dumps(self.found))
+
+    @property
+    def bound(self) -> float:
+        return bound(self.found["roundings"], self.wanted)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        classes = [str(k) for k in range(self.wanted.shape[1])]
+        return {
+            "input_shape": self.net.graph.input_shape,
+            "normalization": (vision.MEAN, vision.STD),
+            "classes": classes,
         }
-    path.unlink()
-    kept.write_text(json.dumps(found | {"seconds": round(time.process_time() - start)}))
-    return found
+
+    def imported(self) -> dict[str, Any]:
+        x, labels = self.photographs
+        got = logits(self.net, x)
+        right = [int((values.argmax(1) == labels).sum()) for values in (self.wanted, got)]
+        return compared(self.wanted, got, self.bound) | ({"right": right} if self.name == vision.LITE0 else {})
+
+    def exported(self) -> dict[str, Any]:
+        path = FOLDER / f"{self.name}-{self.exporter}-again.onnx"
+        export_onnx(elq.pack(self.net, {}, **self.about), path)
+        found = compared(self.wanted, answers(path, self.photographs[0]), self.bound)
+        path.unlink()
+        return found
+
+    def packed(self) -> dict[str, Any]:
+        """Every weight ternary, one alpha an output channel; a tenth of the photographs."""
+        net = elq.from_onnx(self.path)
+        codes = {name: ternarize(p.data, per_channel=True) for name, p in net.quantizable().items()}
+        net.load_state_dict(net.state_dict() | {name: dequantize(*pair) for name, pair in codes.items()})
+        packed = elq.pack(net, {name: (c, a.reshape(-1)) for name, (c, a) in codes.items()}, **self.about)
+        x = self.photographs[0][::10]
+        unpacked = logits(net, x)
+        return compared(unpacked, in_batches(elq.Session(packed), x), bound(self.found["roundings"], unpacked))
 
 
 def line(found: dict[str, Any]) -> str:
     cells = [
         f"{found['name']:19} {found['exporter']:7} {found['nodes']:5} {found['largest']:9.3g} {found['classes']:7}"
     ]
-    for part in ("imported", "exported", "packed"):
-        one = found[part]
-        cells.append(
-            f"{one['difference']:8.1e} {one['bound']:8.1e} {one['wrong']:3}{'+' + str(one['ties']) if one['ties'] else '':3}"
-        )
+    for part in PARTS:
+        if part in found:
+            one = found[part]
+            wrong = f"{one['wrong']}+{one['ties']}"
+            cells.append(f"{one['difference']:8.1e} {one['bound']:8.1e} {wrong:>5} of {one['photographs']:<4}")
+    if "right" in found.get("imported", {}):
+        cells.append("right: {} by onnxruntime, {} imported".format(*found["imported"]["right"]))
     return "  ".join(cells).rstrip()
 
 
@@ -154,16 +191,21 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=[*vision.NETWORKS, vision.LITE0], metavar="NAME")
     parser.add_argument("--exporters", nargs="+", default=list(vision.EXPORTERS), choices=vision.EXPORTERS)
     parser.add_argument("--photographs", type=int, default=200, help="of val, a tenth of each class (200)")
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     add_output(parser)
     given = parser.parse_args()
-    header = (f"{'network':19} {'by':7} {'nodes':>5} {'largest':>9} {'classes':>7}  "
-              + "  ".join(f"{part:>8} {'bound':>8} {'wrong':6}" for part in ("imported", "exported", "packed")))  # fmt: skip
+    header = f"{'network':19} {'by':7} {'nodes':>5} {'largest':>9} {'classes':>7}  " + "  ".join(
+        f"{part:>8} {'bound':>8} {'wrong+ties':13}" for part in PARTS
+    )
     print(header, flush=True)
     lines, figures = [header], []
     for name in given.networks:
         for exporter in given.exporters:
-            figures.append(measured(name, exporter, given.photographs // 10))
-            lines.append(line(figures[-1]))
+            one = Measured(name, exporter, given.photographs // 10)
+            for part in given.parts:
+                one.run(part)
+            figures.append(one.found)
+            lines.append(line(one.found))
             print(lines[-1], flush=True)
     write_result(given.output, "\n".join(lines), figures)
 

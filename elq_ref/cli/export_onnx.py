@@ -1,4 +1,4 @@
-"""elq export-onnx: the float network of a checkpoint or of a packed network, for other runtimes."""
+"""elq export-onnx: the network of a checkpoint or of a packed network in ONNX, for other runtimes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 
 from .. import checkpoint, models
 from ..deploy import pack
-from ..exchange.onnx_export import BATCH, OPSET, export_onnx
+from ..exchange.onnx_export import BATCH, CODE_OPSET, OPSET, export_onnx
 from ..files import check_target
 from ..graph.info import NetworkInfo
 from ..graph.shapes import infer_shapes
@@ -18,10 +18,17 @@ from .output import Commands, Result, add_key, is_packed
 
 
 def add(commands: Commands) -> None:
-    command = commands.add_parser("export-onnx", help="write a network with float32 weights as ONNX (package onnx)")
+    command = commands.add_parser("export-onnx", help="write a network as ONNX, its codes as integers (package onnx)")
     command.add_argument("file", help="checkpoint (.safetensors, .pth, .th) or packed network (.elq)")
     command.add_argument("--model", help="model name, where a checkpoint does not say it")
     add_key(command)
+    command.add_argument("--float", action="store_true", help="float32 weights instead of codes and alpha")
+    command.add_argument(
+        "--opset",
+        type=int,
+        help="of the file: codes are INT2 from 25 on, INT4 from 21, INT8 from 13 "
+        f"(default: {CODE_OPSET}; without codes {OPSET})",
+    )
     command.add_argument("-o", "--output", required=True, metavar="FILE", help="ONNX file to write")
     command.set_defaults(run=run)
 
@@ -31,11 +38,11 @@ def run(args: argparse.Namespace) -> Result:
     network = (
         PackedNetwork.load(args.file) if is_packed(args.file) else from_checkpoint(args.file, args.model, args.key)
     )
-    export_onnx(network, args.output)
+    opset = export_onnx(network, args.output, floats=args.float, opset=args.opset)
     shape, classes = network.graph.input_shape, len(network.metadata.classes)
-    result = {"file": args.output, "opset": OPSET, "input_shape": [BATCH, *shape], "output_shape": [BATCH, classes]}
+    result = {"file": args.output, "opset": opset, "input_shape": [BATCH, *shape], "output_shape": [BATCH, classes]}
     sizes = "x".join(map(str, (BATCH, *shape)))
-    return result, f"opset {OPSET}, normalized float32 {sizes} -> {BATCH}x{classes}\n{args.output}", 0
+    return result, f"opset {opset}, normalized float32 {sizes} -> {BATCH}x{classes}\n{args.output}", 0
 
 
 def from_checkpoint(path: str, model: str | None, key: str | None) -> PackedNetwork:

@@ -162,8 +162,8 @@ FUNCTIONS = {  # what nodes make of "x": the op of the graph
     "elu": ([node("Elu", "x", "h", alpha=0.7)], "elu"),
     "gelu": ([node("Gelu", "x", "h")], "gelu"),
     "gelu by tanh": ([node("Gelu", "x", "h", approximate="tanh")], "gelu_tanh"),
-    "gelu of erf": ([node("Div", "x root", "a"), node("Erf", "a", "b"), node("Add", "b one", "c"), node("Mul", "x c", "d"),
-                     node("Mul", "d half", "h")], "gelu"),
+    "gelu of erf": ([node("Div", "x root", "a"), node("Erf", "a", "b"), node("Add", "b one", "c"),
+                     node("Mul", "x c", "d"), node("Mul", "d half", "h")], "gelu"),
     "gelu of erf, another order": ([node("Mul", "x half", "d"), node("Div", "x root", "a"), node("Erf", "a", "b"),
                                     node("Add", "one b", "c"), node("Mul", "d c", "h")], "gelu"),
     "gelu of tanh": ([node("Pow", "x three", "a"), node("Mul", "a little", "b"), node("Add", "x b", "c"),
@@ -176,8 +176,8 @@ FUNCTIONS = {  # what nodes make of "x": the op of the graph
     "sum with itself": ([node("Sigmoid", "x", "a"), node("Add", "x a", "h")], "sigmoid add"),
     "far clip": ([node("Mul", "x one", "a"), node("Clip", "a _ hundred", "h")], "clip"),
 }  # fmt: skip
-NUMBERS = {"zero": 0, "six": 6, "three": 3, "one": 1, "half": 0.5, "fifth": 0.2, "root": math.sqrt(2), "little": 0.044715,
-           "slope": math.sqrt(2 / math.pi), "hundred": 100}  # fmt: skip
+NUMBERS = {"zero": 0, "six": 6, "three": 3, "one": 1, "half": 0.5, "fifth": 0.2, "root": math.sqrt(2),
+           "little": 0.044715, "slope": math.sqrt(2 / math.pi), "hundred": 100}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", FUNCTIONS)
@@ -266,7 +266,7 @@ def test_preprocessing_in_the_file(tmp_path):
 def test_a_softmax_at_the_end_is_left_out(op, tmp_path):
     nodes, arrays = tail(value="x", channels=3)
     nodes[-1].output[0] = "logits"
-    path = saved(tmp_path / "net.onnx", model(nodes + [node(op, "logits", "y", axis=1)], arrays))
+    path = saved(tmp_path / "net.onnx", model([*nodes, node(op, "logits", "y", axis=1)], arrays))
     plain = saved(tmp_path / "plain.onnx", model([*nodes, node("Identity", "logits", "y")], arrays))
     net = elq.from_onnx(path)
     assert ops(net) == ops(check(plain))

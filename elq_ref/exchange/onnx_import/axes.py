@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import views
 from .builder import Image, labelled
 from .importer import Importer, integers, translates
 from .model import OnnxNode
@@ -115,11 +116,14 @@ def _concat(importer: Importer, node: OnnxNode) -> Any:
 
 
 def _part(importer: Importer, node: OnnxNode, image: Image, place: int, first: int, last: int) -> Image:
-    """Channels first .. last - 1 of a value whose axis `place` is its channels."""
-    name, labels = importer.builder.ordered(image)
+    """Channels first .. last - 1 of a value whose axis `place` is its channels, or a part of them."""
     size = image.view.shape[place]
     if (first, last) == (0, size):
         return image
+    channels = [k for k, axis in enumerate(image.view.axes) if axis and all(digit.label == "C" for digit in axis)]
+    if len(channels) == 2 and place in channels and 0 <= first < last <= size:
+        return _part_of_two(importer, node, image, place, sum(channels) - place, first, last)
+    name, labels = importer.builder.ordered(image)
     if labels[place] != "C":
         raise ValueError("takes a part of another axis than channels")
     if not 0 <= first < last <= size:
@@ -127,6 +131,19 @@ def _part(importer: Importer, node: OnnxNode, image: Image, place: int, first: i
     return importer.builder.seen_as(
         importer.builder.add("slice", labelled(node), (name,), first=first, last=last), labels
     )
+
+
+def _part_of_two(importer: Importer, node: OnnxNode, image: Image, place: int, other: int, first: int, last: int
+                 ) -> Image:  # fmt: skip
+    """A part of the axis `place` where the axis `other` has the rest of the channels: every second one, say."""
+    builder, axes = importer.builder, list(image.view.axes)
+    rest = image.view.shape[other]
+    order = View((axes[place], axes[other])).digits
+    name = builder.in_order(image.name, order, views.whole("C", image.shape[0]))
+    name = builder.add("slice", labelled(node), (name,), first=first * rest, last=last * rest)
+    axes[place] = (views.Digit("C", rest, last - first),) if last - first > 1 else ()
+    axes[other] = views.whole("C", rest)
+    return Image(name, builder.shapes[name], View(tuple(axes)))
 
 
 @translates("Split")
@@ -140,8 +157,6 @@ def _split(importer: Importer, node: OnnxNode) -> Any:
         sizes = (*(each,) * (count - 1), size - each * (count - 1))
     if sum(sizes) != size or any(n < 1 for n in sizes) or len(sizes) != len(node.outputs):
         raise ValueError(f"splits {size} into {str(sizes)[:60]}")
-    if importer.builder.ordered(image)[1][place] == "C":  # shuffled once, not once a part
-        image = importer.builder.seen_as(*importer.builder.ordered(image))
     ends = np.cumsum(sizes)
     return [
         _part(importer, node, image, place, int(end) - n, int(end)) if output else None

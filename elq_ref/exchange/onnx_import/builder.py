@@ -38,6 +38,7 @@ class Builder:
         self.tensors: dict[str, np.ndarray] = {}
         self.shapes: dict[str, tuple[int, ...]] = {INPUT: input_shape}
         self._layers: dict[tuple[Any, ...], str] = {}  # what a layer's parameters were made of: the layer
+        self._value_names, self._layer_names = names.Unique("#"), names.Unique("_")
         self._once: dict[tuple[Any, ...], str] = {}
         self._modules: set[str] = set()  # the names of layers and of what they are in
 
@@ -45,7 +46,7 @@ class Builder:
         """Append a node; its name, which is `name` unless that is taken. given: attributes and Parameters by role."""
         roles = {role: value for role, value in given.items() if isinstance(value, Parameter)}
         attributes = {key: value for key, value in given.items() if key not in roles and value is not None}
-        node = Node(op, names.unique(name or op, self.shapes), inputs, attributes, **roles)
+        node = Node(op, self._value_names(name or op, lambda n: n not in self.shapes), inputs, attributes, **roles)
         operands = [self.shapes[name] for name in inputs]
         shape = (*operands[0], 1, 1) if op == RAISED else OPS[op].shape(node, operands)
         if len(self.nodes) >= 2 * MAX_NODES:
@@ -75,14 +76,11 @@ class Builder:
         ValueError for values that are no finite float32.
         """
         if source not in self._layers:
-            base, count = name or "layer", 1
+            base = name or "layer"
             parts = base.split(".")
             if any(".".join(parts[:k]) in self.tensors for k in range(1, len(parts) + 1)):
                 base = "_".join(parts)  # a tensor is on the way to it
-            layer = base
-            while layer in self._modules or any(f"{layer}.{role}" in self._modules for role in arrays):
-                count += 1
-                layer = f"{base}_{count}"
+            layer = self._layer_names(base, lambda n: not self._modules & {n, *(f"{n}.{role}" for role in arrays)})
             self._layers[source] = layer
             parts = layer.split(".")
             self._modules |= {".".join(parts[:k]) for k in range(1, len(parts) + 1)}

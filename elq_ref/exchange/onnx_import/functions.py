@@ -16,7 +16,7 @@ import numpy as np
 from .builder import Builder, Image, labelled
 from .model import OnnxNode
 
-DEEPEST = 12  # nodes of the longest function that is recognised; GELU by tanh has 9
+DEEPEST = 10  # nodes of the longest function that is recognised; GELU by tanh has 9
 _LARGEST = float(np.finfo(np.float32).max)
 _EDGES = np.array([-1e6, -1e4, -100, -30, -0.01, 0.003, 30, 100, 1e4, 1e6])
 _POINTS = np.sort(np.concatenate([np.linspace(-9, 9, 109), _EDGES]))
@@ -230,7 +230,7 @@ class Functions:
         return None if samples is None else recognised(samples, _TOLERANCE["f2" if x.short else "f4"])
 
     def _make(self, x: Term) -> Image:
-        if x.depth > 1 or x.op not in _NATIVE:
+        if x.op not in _NATIVE or (x.depth > 1 and x.op in ("Relu", "Clip")):
             for of in _nodes(x):
                 if of in x.operands and x.op in _NATIVE:
                     break  # itself

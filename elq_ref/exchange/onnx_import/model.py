@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import FormatError
+from . import wire
 from .arrays import Arrays
 
 OLDEST = 9  # opset
@@ -67,6 +68,8 @@ def parse(content: bytes, folder: Path) -> OnnxModel:
         from google.protobuf.message import DecodeError
     except ImportError:
         raise ImportError("ONNX files need the package onnx: pip install 'elq_ref[onnx]'") from None
+    if wire.nodes(content, MAX_NODES) > MAX_NODES:
+        raise FormatError(f"it has more than {MAX_NODES:,} nodes")
     try:
         proto = onnx.ModelProto.FromString(content)
     except DecodeError:
@@ -74,8 +77,6 @@ def parse(content: bytes, folder: Path) -> OnnxModel:
     graph = proto.graph
     if not graph.node:
         raise FormatError("it is no ONNX file, or one without nodes")
-    if len(graph.node) > MAX_NODES:
-        raise FormatError(f"it has {len(graph.node):,} nodes, wanted at most {MAX_NODES:,}")
     opset = _opset(proto, onnx.defs.onnx_opset_version())
     arrays = Arrays({t.name: t for t in graph.initializer}, folder)
     sparse = {t.values.name for t in graph.sparse_initializer}

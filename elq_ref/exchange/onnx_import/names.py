@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable
 
 from .model import OnnxNode
 
@@ -42,10 +42,17 @@ def of_node(node: OnnxNode) -> str:
     return name if len(name) <= LONGEST else ""
 
 
-def unique(name: str, taken: Collection[str]) -> str:
-    """The name, with #2, #3, ... behind it where it is taken."""
-    found, count = name, 1
-    while found in taken:
-        count += 1
-        found = f"{name}#{count}"
-    return found
+class Unique:
+    """Gives out names, each once: with an ending and a number behind one that is taken."""
+
+    def __init__(self, ending: str) -> None:
+        self._ending, self._last = ending, dict[str, int]()
+
+    def __call__(self, name: str, free: Callable[[str], bool]) -> str:
+        """`name`, or the first of `name`#2, `name`#3, ... that is `free`."""
+        found = name
+        while found in self._last or not free(found):
+            self._last[name] = self._last.get(name, 1) + 1
+            found = f"{name}{self._ending}{self._last[name]}"
+        self._last.setdefault(found, 1)
+        return found
