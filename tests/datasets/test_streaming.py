@@ -110,6 +110,15 @@ def test_the_cache_keeps_what_fits_and_no_more(pair, monkeypatch):
         Reading(workers=0)
 
 
+def test_pictures_of_several_sizes_and_rules_share_a_cache(pair):
+    images = pair[0].images
+    for shape, rule in (((3, 24, 24), "stretch"), ((3, 12, 30), "crop"), ((1, 24, 24), "crop"), ((3, 24, 24), "crop")):
+        others = PictureFiles(images.root, images.names, shape, rule, images.reading)
+        for _ in range(2):
+            np.testing.assert_array_equal(others[2], read_picture(images.path(2), shape, rule))
+            assert others.original(2).shape[2] == shape[0]
+
+
 def test_a_run_that_is_resumed_sees_the_same_pictures(pair, tmp_path):
     train, sgd = pair[0], SGD(lr=0.05)
 

@@ -5,9 +5,10 @@ import pytest
 import small_runs
 
 from elq_ref import Batches, Plan, models, sensitivity, ternarize
-from elq_ref.datasets import hold_out
+from elq_ref.datasets import Dataset, Normalization, hold_out
 from elq_ref.nn import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool, Linear, ReLU, Sequential
 from elq_ref.tensor import Tensor, no_grad
+from elq_ref.training.evaluate import evaluate, standing_on
 from elq_ref.training.keeping import weights_kept
 from elq_ref.training.layer_costs import Judged, LayerCost, Sensitivity
 
@@ -149,3 +150,23 @@ def test_what_means_nothing_is_refused(word, said):
 def test_a_network_without_convolutions_has_no_depthwise_ones():
     with pytest.raises(ValueError, match="no depthwise"):
         weights_kept(["depthwise"], models.lenet5((1, 8, 8)), (1, 8, 8), lambda: costs())
+
+
+def test_branches_of_a_residual_network_compute_what_whole_passes_do():
+    """Against passes through whole networks, one by one (elq_ref.training.evaluate), on a network with branches."""
+    rng = np.random.default_rng(7)
+    images = rng.integers(0, 256, (30, 3, 12, 12), dtype=np.uint8)
+    data = Dataset(images, rng.integers(0, 4, 30), tuple("abcd"), Normalization((0.5,) * 3, (0.3,) * 3), "noise")
+    rest, held = hold_out(data, 10)
+    batches, net = Batches(rest, 6), models.build("resnet20", (3, 12, 12), 4, 1)
+    found = sensitivity(net, batches, held, Plan("binary"), reestimation=3)
+    weights = {name: p.data for name, p in net.quantizable().items()}
+    w_hat = {name: np.abs(w).mean() * np.where(w >= 0, np.float32(1), np.float32(-1)) for name, w in weights.items()}
+    assert [layer.name for layer in found.layers] == list(weights)
+    for layer in found.layers[::6]:
+        others = {name: w for name, w in w_hat.items() if name != layer.name}
+        for judged, changed in ((layer.alone, {layer.name: w_hat[layer.name]}), (layer.all_but, others)):
+            with standing_on(net, changed, batches, 3):
+                right, loss = evaluate(net, held)
+            assert judged.loss == pytest.approx(loss, rel=1e-4)
+            assert judged.top1 == 10 * right
