@@ -258,32 +258,43 @@ def record(name: str, y: np.ndarray, parents: Sequence[Tensor], backward: Backwa
     return out
 
 
-def _same_shape(op: str, a: Tensor, b: Tensor) -> None:
+def _fit(op: str, a: Tensor, b: Tensor) -> None:
+    """Refuse operands that are neither of one shape nor (N, C, 1, 1) and (N, C, H, W)."""
     if not isinstance(b, Tensor):
         given = f"an array {b.dtype} {b.shape}" if isinstance(b, np.ndarray) else f"a {type(b).__name__}"
         raise TypeError(f"{op} of a Tensor {a.dtype} {a.shape} and {given}: both must be Tensors")
-    if a.shape != b.shape:
-        raise ValueError(f"{op} of shapes {a.shape} and {b.shape}: they must be equal")
+    channels = len(a.shape) == len(b.shape) == 4 and a.shape[:2] == b.shape[:2]
+    if a.shape != b.shape and not (channels and (1, 1) in (a.shape[2:], b.shape[2:])):
+        raise ValueError(f"{op} of shapes {a.shape} and {b.shape}: they must be equal, or one of (N, C, 1, 1)")
+
+
+def _fitted(part: np.ndarray, operand: Tensor) -> np.ndarray:
+    """The gradient of an operand: `part` itself, or its sums over the pixels that a value (N, C, 1, 1) went to."""
+    return part if part.shape == operand.shape else part.sum((2, 3), keepdims=True)
 
 
 def add(a: Tensor, b: Tensor) -> Tensor:
-    """y = a + b, equal shapes (no broadcasting: a residual that does not fit is a mistake).
+    """y = a + b of one shape, or of (N, C, 1, 1) and (N, C, H, W), a value for all pixels of a channel.
+
+    No other broadcasting: a residual that does not fit is a mistake.
 
     >>> elq.ops.add(elq.Tensor(np.array([1.0, 2.0])), elq.Tensor(np.array([10.0, 20.0]))).data
     array([11., 22.])
     """
-    _same_shape("add", a, b)
-    return record("add", a.data + b.data, (a, b), lambda dy: (dy, dy))
+    _fit("add", a, b)
+    return record("add", a.data + b.data, (a, b), lambda dy: (_fitted(dy, a), _fitted(dy, b)))
 
 
 def mul(a: Tensor, b: Tensor) -> Tensor:
-    """y = a * b elementwise, equal shapes.
+    """y = a * b elementwise, of one shape or of (N, C, 1, 1) and (N, C, H, W), a value for all pixels of a channel.
 
     >>> elq.ops.mul(elq.Tensor(np.array([1.0, 2.0])), elq.Tensor(np.array([10.0, 20.0]))).data
     array([10., 40.])
+    >>> elq.ops.mul(elq.Tensor(np.full((1, 1, 1, 1), 3.0)), elq.Tensor(np.ones((1, 1, 1, 2)))).data
+    array([[[[3., 3.]]]])
     """
-    _same_shape("mul", a, b)
-    return record("mul", a.data * b.data, (a, b), lambda dy: (dy * b.data, dy * a.data))
+    _fit("mul", a, b)
+    return record("mul", a.data * b.data, (a, b), lambda dy: (_fitted(dy * b.data, a), _fitted(dy * a.data, b)))
 
 
 def wrap_backward(result: Tensor, wrap: Callable[[Backward], Backward]) -> None:

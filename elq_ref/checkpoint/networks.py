@@ -12,8 +12,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
+from ..exchange.onnx_import import read_onnx
 from ..files import check_source
 from ..graph.info import Described, NetworkInfo
+from ..graph.nodes import Graph
+from ..graph.parameters import graph_from_json, graph_to_json
+from ..graph_builder import graph_of
+from ..graph_net import GraphNet
 from ..nn import Module
 from .tensors import one_line, parse, write
 
@@ -29,7 +34,8 @@ class Checkpoint:
     """What a file holds: all tensors by name, in its order, and its metadata, JSON values ({} in others' files).
 
     stated: the fields of NetworkInfo that the file states; info: all of them, None if one but the model is missing;
-    sha256: of the file's bytes, in hexadecimal digits.
+    sha256: of the file's bytes, in hexadecimal digits; graph: what the network computes, None where the file does not
+    say it: others' files, and networks of operations that no graph holds.
     """
 
     path: Path
@@ -38,6 +44,7 @@ class Checkpoint:
     stated: dict[str, Any]
     info: NetworkInfo | None
     sha256: str
+    graph: Graph | None = None
 
     @property
     def model(self) -> str | None:
@@ -95,15 +102,38 @@ class Checkpoint:
         own = {n: p.data for n, p in net.named_parameters()} | dict(net.named_buffers())
         if {n: a.shape for n, a in own.items()} == {n: a.shape for n, a in state.items()}:  # no larger than the network
             for name, array in state.items():
-                reason = _no_numbers(array, own[name].dtype)
-                if not reason and name.rpartition(".")[2] == "running_var" and (array < 0).any():
-                    reason = f"is a variance and has {array.min():g}"
-                if reason:
-                    raise ValueError(f"{self.path}: {name} {reason}")
+                _check_values(self.path, name, array, own[name].dtype)
         try:
             net.load_state_dict(state)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from None
+
+    def graph_net(self) -> GraphNet:
+        """The network of `graph` with the tensors of the file, in float32.
+
+        ValueError where the file has no graph, or where a tensor is missing, of another shape, or holds what is no
+        number.
+        """
+        if self.graph is None:
+            raise ValueError(f"{self.path} does not say what its network computes")
+        read = {name: self.tensors[name] for name in self.graph.parameters if name in self.tensors}
+        for name, array in read.items():
+            _check_values(self.path, name, array, np.dtype(np.float32))
+        try:
+            return GraphNet(self.graph, {name: array.astype(np.float32) for name, array in read.items()})
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from None
+
+
+def _check_values(path: Path, name: str, array: np.ndarray, dtype: np.dtype) -> None:
+    """Refuse (ValueError) what is to become the tensor `name` of a network of `dtype` and cannot."""
+    if array.dtype.kind != "f":
+        raise ValueError(f"{path}: {name} is {array.dtype}, wanted floats")
+    reason = _no_numbers(array, dtype)
+    if not reason and name.rpartition(".")[2] == "running_var" and (array < 0).any():
+        reason = f"is a variance and has {array.min():g}"
+    if reason:
+        raise ValueError(f"{path}: {name} {reason}")
 
 
 def _no_numbers(array: np.ndarray, dtype: np.dtype) -> str:
@@ -116,29 +146,66 @@ def _no_numbers(array: np.ndarray, dtype: np.dtype) -> str:
     return ""
 
 
-def read(path: str | os.PathLike[str], key: str | None = None) -> Checkpoint:
-    """The content of a safetensors file or of a PyTorch file; the content tells which it is.
+def read(
+    path: str | os.PathLike[str], key: str | None = None, *, input: tuple[int, int, int] | None = None
+) -> Checkpoint:
+    """The content of a safetensors file, of a PyTorch file, or of an ONNX file; the content tells which it is.
 
     key: of the entry of a PyTorch file that holds the tensors, names joined by "/", where the file has several.
+    input: the pictures (C, H, W) that an ONNX file is read for; needed where the file leaves their size open.
 
     Raises FileNotFoundError, or FormatError for a file that is damaged, hostile or of another kind, or whose metadata
-    states what cannot be.
+    states what cannot be; ImportError for an ONNX file where the package onnx is missing.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no checkpoint {path}")
     check_source(path)
+    if is_onnx(path):
+        return _of_onnx(path, key, input)
+    if input is not None:
+        raise ValueError(f"{path} is no ONNX file: its pictures are not chosen by an input")
     content = path.read_bytes()
     try:
         tensors, metadata = parse(content, key)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from None
+    stated, info = _stated(path, metadata)
+    try:
+        graph = None if metadata.get("graph") is None else graph_from_json(metadata["graph"])
+    except ValueError as error:
+        raise FormatError(f"{path}: its metadata is damaged: {one_line(error)}") from None
+    return Checkpoint(path, tensors, metadata, stated, info, hashlib.sha256(content).hexdigest(), graph)
+
+
+def _stated(path: Path, metadata: Mapping[str, Any]) -> tuple[dict[str, Any], NetworkInfo | None]:
+    """The fields of NetworkInfo that metadata state, and all of it where they do; FormatError for what cannot be."""
     try:
         stated = NetworkInfo.stated(metadata)
         info = NetworkInfo(**stated) if stated.keys() >= _ALL else None
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise FormatError(f"{path}: its metadata is damaged: {one_line(error)}") from None
-    return Checkpoint(path, tensors, metadata, stated, info, hashlib.sha256(content).hexdigest())
+    return stated, info
+
+
+def is_onnx(path: Path) -> bool:
+    """Whether a file is to be read as ONNX: it is called so, or begins as a protobuf message with a version of ONNX."""
+    with open(path, "rb") as file:
+        start = file.read(9)
+    return path.suffix.lower() == ".onnx" or (start[:1] == b"\x08" and start[8:9] != b"{" and 0 < start[1] < 64)
+
+
+def _of_onnx(path: Path, key: str | None, input: tuple[int, int, int] | None) -> Checkpoint:
+    """An ONNX file: what export_onnx wrote of classes and normalization is stated, and the shape of the pictures."""
+    if key is not None:
+        raise FormatError(f"{path}: it has no entries of which a key chooses one: it is no PyTorch file")
+    file = read_onnx(path, input)
+    about: dict[str, Any] = {"input_shape": list(file.graph.input_shape)}
+    about |= {"classes": file.about["classes"]} if "classes" in file.about else {}
+    if {"mean", "std"} <= file.about.keys():
+        about["normalization"] = {"mean": file.about["mean"], "std": file.about["std"]}
+    stated, info = _stated(path, about)
+    return Checkpoint(path, file.tensors, {}, stated, info, file.sha256, file.graph)
 
 
 def load(net: Module, path: str | os.PathLike[str], key: str | None = None) -> Checkpoint:
@@ -168,7 +235,8 @@ def save(
     codes: Mapping[str, Codes] | None = None,
     plan: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a network to a safetensors file, atomically, with all that is needed to use it without its data.
+    """Write a network to a safetensors file, atomically, with all that is needed to use it without its data and without
+    the code that made it: its graph too (`elq.to_graph`), unless the network computes what a graph cannot hold.
 
     info: a NetworkInfo, or the data set that the network was trained on, which does not say the model's name.
     codes: (codes int8, alpha) of the quantized weights by name, kept beside W_hat; plan: how they came about, JSON
@@ -185,5 +253,12 @@ def save(
     tensors = net.state_dict()
     for name, (code, alpha) in (codes or {}).items():
         tensors |= {CODES + name: code, ALPHA + name: alpha}
-    metadata: dict[str, Any] = {"kind": "network", **NetworkInfo.of(info).to_json()}
-    write(path, tensors, metadata if plan is None else metadata | {"plan": dict(plan)})
+    said = NetworkInfo.of(info)
+    metadata: dict[str, Any] = {"kind": "network", **said.to_json()}
+    metadata |= {} if plan is None else {"plan": dict(plan)}
+    write(path, tensors, metadata | graph_metadata(graph_of(net, said.input_shape)))
+
+
+def graph_metadata(graph: Graph | None) -> dict[str, Any]:
+    """What the metadata of a checkpoint says of the graph of its network."""
+    return {} if graph is None else {"graph": graph_to_json(graph)}

@@ -10,6 +10,7 @@ from ..deploy import pack
 from ..exchange.onnx_export import BATCH, OPSET, export_onnx
 from ..files import check_target
 from ..graph.info import NetworkInfo
+from ..graph.shapes import infer_shapes
 from ..preprocessing import Normalization
 from ..runtime import PackedNetwork
 from .networks import model_name, open_network
@@ -40,15 +41,23 @@ def run(args: argparse.Namespace) -> Result:
 def from_checkpoint(path: str, model: str | None, key: str | None) -> PackedNetwork:
     """The network of a checkpoint with all weights float; what the file does not say is as the model's defaults."""
     file = checkpoint.read(path, key)
-    net, info = open_network(file, model, file.info or usual(model_name(file, model), file.stated.get("input_shape")))
+    net, info = open_network(file, model, file.info or usual(file, model))
     return pack(net, info, quantized={})
 
 
-def usual(model: str, input_shape: tuple[int, int, int] | None) -> NetworkInfo:
-    """What a model reads and means by default, its pictures not normalized; input_shape: where the file states it."""
+def usual(file: checkpoint.Checkpoint, model: str | None) -> NetworkInfo:
+    """What the network of a file reads and means by default: classes are numbers, pictures are not normalized."""
+    if model is None and file.graph is not None:
+        shape, classes = file.graph.input_shape, infer_shapes(file.graph)[file.graph.output][0]
+    else:
+        shape, classes = _of_model(model_name(file, model), file.stated.get("input_shape"))
+    plain = Normalization((0.0,) * shape[0], (1.0,) * shape[0])
+    return NetworkInfo(shape, tuple(map(str, range(classes))), plain)
+
+
+def _of_model(model: str, input_shape: tuple[int, int, int] | None) -> tuple[tuple[int, int, int], int]:
+    """The pictures and the number of classes of a model; input_shape: where the file states it."""
     if model not in models.MODELS:
         raise ValueError(f"there is no model {model!r}; there are: {', '.join(models.MODELS)}")
     default = {name: p.default for name, p in inspect.signature(models.MODELS[model]).parameters.items()}
-    shape = input_shape or default["input_shape"]
-    plain = Normalization((0.0,) * shape[0], (1.0,) * shape[0])
-    return NetworkInfo(shape, tuple(map(str, range(default["classes"]))), plain)
+    return input_shape or default["input_shape"], default["classes"]

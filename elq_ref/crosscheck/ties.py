@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..ops.pool import taps
+from ..kernels.numpy_pool import windows
 from ..tensor import Backward, Tensor, watched, wrap_backward
 
 # Two values are tied when they differ by no more than this share of the largest |value| of their tensor: what rounding
@@ -29,8 +29,9 @@ TIED = {"float64": 1e-10, "float32": 1e-5}
 Parts = list[np.ndarray | None]
 _LINEAR: dict[str, Callable[..., Tensor]] = {
     name: getattr(ops, name)
-    for name in ("conv2d", "linear", "add", "mul", "avg_pool", "global_avg_pool", "reshape", "pad", "subsample")
+    for name in ("conv2d", "linear", "add", "mul", "global_avg_pool", "reshape", "pad", "subsample")
 }
+_LINEAR["avg_pool"] = lambda x, counted, **attributes: ops.avg_pool(x, **attributes, count_include_pad=counted)
 
 
 class Ties:
@@ -104,18 +105,26 @@ def _tie(op: str, operands: tuple[Tensor, ...], result: Tensor, attributes: dict
     return np.asarray(np.abs(x) <= _near(x))
 
 
+def _places(x: np.ndarray, y: np.ndarray, attributes: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """For every place in the windows of a max_pool: what they see of x there, and which of y see something."""
+    kernel, stride, padding = (attributes[key] for key in ("kernel", "stride", "padding"))
+    return [(place, at) for _, place, at in windows(x.shape[2:], kernel, stride, padding, y.shape[2:])]
+
+
 def _tied(x: np.ndarray, y: np.ndarray, attributes: dict[str, Any]) -> list[np.ndarray]:
     """For every place in the window, bool (N, C, P, Q): its element is tied for the largest."""
-    near = _near(x)
-    return [x[tap] >= y - near for tap in taps(x, attributes["kernel"], attributes["stride"], y.shape[2:])]
+    near, found = _near(x), []
+    for place, at in _places(x, y, attributes):
+        found.append(np.zeros(y.shape, bool))
+        found[-1][at] = x[place] >= y[at] - near
+    return found
 
 
 def _to_first(x: np.ndarray, y: np.ndarray, dy: np.ndarray, attributes: dict[str, Any]) -> np.ndarray:
     """The gradient of max pooling that goes to the first tied element of every window."""
     dx, left = np.zeros_like(x), np.ones(y.shape, bool)
-    places = taps(x, attributes["kernel"], attributes["stride"], y.shape[2:])
-    for tap, tied in zip(places, _tied(x, y, attributes), strict=True):
-        dx[tap] += np.where(left & tied, dy, 0)
+    for (place, at), tied in zip(_places(x, y, attributes), _tied(x, y, attributes), strict=True):
+        dx[place] += np.where(left & tied, dy, 0)[at]
         left &= ~tied
     return dx
 
@@ -158,9 +167,8 @@ def _slack_parts(
     if op == "max_pool":
         x, y = operands[0].data, result.data
         part = np.zeros_like(x)
-        places = taps(x, attributes["kernel"], attributes["stride"], y.shape[2:])
-        for tap, tied in zip(places, _tied(x, y, attributes), strict=True):
-            part[tap] += np.where(tied, reach, 0)
+        for (place, at), tied in zip(_places(x, y, attributes), _tied(x, y, attributes), strict=True):
+            part[place] += np.where(tied, reach, 0)[at]
         return [part]
     if op == "batch_norm":
         if attributes["relu"]:

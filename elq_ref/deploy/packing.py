@@ -10,8 +10,9 @@ import numpy as np
 
 from .. import __version__
 from ..graph.codes import pack_codes
+from ..graph.folding import folded
 from ..graph.info import Described, NetworkInfo
-from ..graph.nodes import Weight, required
+from ..graph.nodes import Weight
 from ..graph_builder import to_graph
 from ..nn import Module
 from ..preprocessing import Normalization
@@ -85,18 +86,19 @@ def pack(
             raise TypeError("pack is given codes twice: in the place of `about` and as quantized=")
         about, quantized = None, about
     info = _info(about, {"input_shape": input_shape, "normalization": normalization, "classes": classes})
-    graph = to_graph(net, info.input_shape)
-    parameters = {name.removesuffix(".weight"): name for name, _ in net.named_parameters()}
-    weights = {parameters[_module(n.name)]: required(n.weight).data for n in graph.nodes if n.weight is not None}
+    graph, tensors = to_graph(net, info.input_shape), net.state_dict()
+    names = [n.parameters["weight"].name for n in graph.nodes if n.weight is not None]
+    weights = {name: tensors[name] for name in names}
     if quantized is None:
         quantized = _found_codes(weights)
     missing = sorted(set(quantized) - set(weights))
     if missing:
         raise ValueError(f"no conv or linear weight of the network is named {', '.join(missing)}")
     packed = {name: _weight(name, weights[name], codes) for name, codes in quantized.items()}
+    graph = folded(graph, tensors)
+    in_order = iter(names)  # folding keeps the layers' order
     nodes = tuple(
-        n if n.weight is None else replace(n, weight=packed.get(parameters[_module(n.name)], n.weight))
-        for n in graph.nodes
+        n if n.weight is None else replace(n, weight=packed.get(next(in_order), n.weight)) for n in graph.nodes
     )
     method = {} if info.model is None else {"model": info.model}
     method |= metadata or {}

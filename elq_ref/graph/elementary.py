@@ -47,7 +47,7 @@ def expm1(x: np.ndarray) -> np.ndarray:
 
 def tanh(x: np.ndarray) -> np.ndarray:
     """(1 - e^(-2 |x|)) / (1 + e^(-2 |x|)) with the sign of x, of float64 x."""
-    less_one = expm1(-2 * np.abs(x))
+    less_one = expm1(-2 * np.minimum(np.abs(x), 400))  # far beyond, tanh is 1
     y: np.ndarray = np.copysign(-less_one / (less_one + 2), x)
     return y
 

@@ -6,10 +6,26 @@ channels-last in memory (the strides of N H W C under the shape N C H W), as tho
 of batch normalization are taken in float64.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+
+from .numpy_pool import max_pool, max_pool_backward
+
+__all__ = [
+    "batch_norm",
+    "batch_norm_backward",
+    "channel_sums",
+    "conv2d",
+    "conv2d_dw",
+    "conv2d_dx",
+    "half_of",
+    "max_pool",
+    "max_pool_backward",
+    "nearest_level",
+    "relu",
+    "relu_backward",
+    "scale_shift",
+]
 
 Pair = tuple[int, int]
 
@@ -182,45 +198,6 @@ def relu(x: np.ndarray) -> np.ndarray:
 def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Gradient of sum(dy * relu(x)), y = relu(x): dy where y > 0, else 0."""
     return np.where(y > 0, dy, 0)
-
-
-def _windows(
-    x: np.ndarray, kernel: Pair, stride: Pair, out: tuple[int, ...]
-) -> Iterator[tuple[slice, slice, slice, slice]]:
-    """For every place in the window, the index of what it sees of x (N, C, H, W): KH * KW of them, of P x Q each."""
-    every = slice(None)
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            rows = slice(i, i + stride[0] * (out[0] - 1) + 1, stride[0])
-            yield every, every, rows, slice(j, j + stride[1] * (out[1] - 1) + 1, stride[1])
-
-
-def max_pool(x: np.ndarray, kernel: Pair, stride: Pair) -> tuple[np.ndarray, np.ndarray]:
-    """y[n,c,p,q] = max of x over the KH x KW elements from (p * stride, q * stride), and its place: y, place.
-
-    No padding, an incomplete window is dropped. place counts the window's elements in row order, in the smallest
-    unsigned integers that can, and is the first of equals; a NaN is greater than anything before it.
-    """
-    out = tuple((n - k) // s + 1 for n, k, s in zip(x.shape[2:], kernel, stride, strict=True))
-    first, *others = _windows(x, kernel, stride, out)
-    y = x[first].copy(order="K")
-    place = np.zeros_like(y, dtype=np.min_scalar_type(kernel[0] * kernel[1] - 1))
-    for k, window in enumerate(others, 1):
-        greater = (x[window] > y) | np.isnan(x[window])
-        np.copyto(place, k, where=greater)
-        np.copyto(y, x[window], where=greater)
-    return y, place
-
-
-def max_pool_backward(
-    dy: np.ndarray, place: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, stride: Pair
-) -> np.ndarray:
-    """Gradient of sum(dy * max_pool(x)) with respect to x: dy at the places of the maxima, summed in their order."""
-    n, c, h, w = x_shape
-    dx = np.zeros((n, h, w, c), dy.dtype).transpose(0, 3, 1, 2)
-    for k, window in enumerate(_windows(dx, kernel, stride, dy.shape[2:])):
-        dx[window] += np.where(place == k, dy, 0)
-    return dx
 
 
 def half_of(alpha: np.ndarray) -> np.ndarray:

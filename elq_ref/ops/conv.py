@@ -4,7 +4,8 @@ import numpy as np
 
 from .. import kernels
 from ..tensor import Tensor, record
-from ._check import Pair, pair, rank, window
+from ._check import Border, Pair, border, pair, rank, window
+from .shape import pad
 
 
 def conv2d(
@@ -13,14 +14,15 @@ def conv2d(
     b: Tensor | None = None,
     *,
     stride: Pair = 1,
-    padding: Pair = 0,
+    padding: Border = 0,
     dilation: Pair = 1,
     groups: int = 1,
 ) -> Tensor:
     """y[n,o,p,q] = b[o] + sum_{c,i,j} w[o,c,i,j] x[n, c + first(o), p * stride - padding + i * dilation, ...].
 
-    x (N, C, H, W), w (O, C/groups, KH, KW), b (O) or None -> y (N, O, P, Q); zero padding; cross-correlation, as in
-    every framework. Raises ValueError with the shapes where they do not fit.
+    x (N, C, H, W), w (O, C/groups, KH, KW), b (O) or None -> y (N, O, P, Q); cross-correlation, as in every
+    framework. padding, zeros: one number, (rows, columns) or (top, left, bottom, right); of four that differ it is a
+    `pad` before a convolution without. Raises ValueError with the shapes where they do not fit.
 
     >>> x, w = elq.Tensor(np.arange(9.0).reshape(1, 1, 3, 3)), elq.Tensor(np.array([[[[1.0, -1.0]]]]))
     >>> elq.ops.conv2d(x, w).data[0, 0]  # each pixel minus the one to its right
@@ -30,7 +32,11 @@ def conv2d(
     """
     rank("conv2d", x, 4, "N C H W")
     rank("conv2d weight", w, 4, "O C/groups KH KW")
-    stride, padding, dilation = pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1)
+    stride, dilation = pair("stride", stride, 1), pair("dilation", dilation, 1)
+    top, left, bottom, right = border("padding", padding)
+    if (top, left) != (bottom, right):
+        x, top, left = pad(x, (0, 0, top, left), (0, 0, bottom, right)), 0, 0
+    padding = top, left
     channels, outputs = x.shape[1], w.shape[0]
     if groups < 1 or channels % groups or outputs % groups or w.shape[1] != channels // groups:
         raise ValueError(f"conv2d of x {x.shape} with w {w.shape} in {groups} group(s): C must be groups * w.shape[1]")

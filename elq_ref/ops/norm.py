@@ -58,6 +58,26 @@ def batch_norm(
     return record("batch_norm", y, parents, backward, **attrs)
 
 
+def scale_shift(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """y = scale_c x + shift_c; x (N, C, ...), scale, shift (C).
+
+    >>> x, one = elq.Tensor(np.array([[1.0], [3.0]])), elq.Tensor(np.ones(1))
+    >>> elq.ops.scale_shift(x, elq.Tensor(np.array([2.0])), one).data
+    array([[3.],
+           [7.]])
+    """
+    for name, part in (("scale", scale), ("shift", shift)):
+        if part.shape != x.shape[1:2]:
+            raise ValueError(f"scale_shift {name} has shape {part.shape}, x {x.shape} wants {x.shape[1:2]}")
+    axes, column = (0, *range(2, len(x.shape))), (-1,) + (1,) * (len(x.shape) - 2)
+    y = kernels.scale_shift(x.data, scale.data, shift.data, None, False)
+
+    def backward(dy: np.ndarray) -> list[np.ndarray | None]:
+        return [dy * scale.data.reshape(column), (dy * x.data).sum(axes), dy.sum(axes)]
+
+    return record("scale_shift", y, (x, scale, shift), backward)
+
+
 def _fixed(
     x: Tensor,
     gamma: Tensor,

@@ -119,7 +119,10 @@ class Subject:
                 seen.append(np.packbits(y.data > 0).tobytes())
             elif name == "max_pool":
                 (kh, kw), (sh, sw) = attrs["kernel"], attrs["stride"]
-                windows = np.lib.stride_tricks.sliding_window_view(operands[0].data, (kh, kw), (2, 3))[:, :, ::sh, ::sw]
+                top, left, bottom, right = attrs["padding"]
+                border = ((0, 0), (0, 0), (top, bottom), (left, right))
+                x = np.pad(operands[0].data, border, constant_values=-np.inf)
+                windows = np.lib.stride_tricks.sliding_window_view(x, (kh, kw), (2, 3))[:, :, ::sh, ::sw]
                 seen.append(windows.reshape(*windows.shape[:4], -1).argmax(-1).astype(np.uint8).tobytes())
 
         with watched(watch):

@@ -1,0 +1,100 @@
+"""Translators of pools, and the geometry of windows: pads, auto_pad, ceil_mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .builder import Image, labelled
+from .importer import Importer, translates
+from .model import OnnxNode
+
+Pair = tuple[int, int]
+Sides = tuple[int, int, int, int]  # top, left, bottom, right
+
+
+def square(attributes: Mapping[str, Any], key: str, usual: tuple[int, ...]) -> Pair:
+    """An attribute of two positive integers."""
+    found = tuple(attributes.get(key) or usual)
+    if len(found) != 2 or any(n < 1 for n in found):
+        raise ValueError(f"has {key} {str(found)[:60]}, wanted two numbers from 1 on: rows and columns")
+    return int(found[0]), int(found[1])
+
+
+def same_pads(node: OnnxNode, size: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair) -> Sides:
+    """The pads of a window over rows and columns of `size`, auto_pad resolved."""
+    kind = node.attributes.get("auto_pad", "NOTSET") or "NOTSET"
+    if kind == "NOTSET":
+        pads = tuple(node.attributes.get("pads") or (0, 0, 0, 0))
+        if len(pads) != 4 or any(n < 0 for n in pads):
+            raise ValueError(f"has pads {str(pads)[:60]}, wanted four numbers from 0 on")
+        return pads[0], pads[1], pads[2], pads[3]
+    if kind == "VALID":
+        return 0, 0, 0, 0
+    if kind not in ("SAME_UPPER", "SAME_LOWER"):
+        raise ValueError(f"has auto_pad {kind[:40]!a}, wanted NOTSET, VALID, SAME_UPPER or SAME_LOWER")
+    before, after = [], []
+    for n, k, s, d in zip(size, kernel, stride, dilation, strict=True):
+        total = max((-(-n // s) - 1) * s + d * (k - 1) + 1 - n, 0)
+        half = total // 2 if kind == "SAME_UPPER" else total - total // 2
+        before.append(half)
+        after.append(total - half)
+    return before[0], before[1], after[0], after[1]
+
+
+@translates("MaxPool", "AveragePool")
+def _pool(importer: Importer, node: OnnxNode) -> Any:
+    a, builder = node.attributes, importer.builder
+    x = builder.rows_and_columns(importer.image(node.input(0)))
+    kernel, stride = square(a, "kernel_shape", ()), square(a, "strides", (1, 1))
+    if square(a, "dilations", (1, 1)) != (1, 1):
+        raise ValueError(f"has dilations {a['dilations']}, wanted (1, 1)")
+    size = builder.shapes[x][1:]
+    pads = same_pads(node, size, kernel, stride, (1, 1))
+    over = [0, 0]  # places of the last window beyond the padded input
+    if a.get("ceil_mode", 0) and a.get("auto_pad", "NOTSET") in ("NOTSET", ""):
+        for k, n in enumerate(size):
+            windows = -(-(n + pads[k] + pads[k + 2] - kernel[k]) // stride[k]) + 1
+            windows -= (windows - 1) * stride[k] >= n + pads[k]  # a window that begins behind the input is none
+            over[k] = max((windows - 1) * stride[k] + kernel[k] - n - pads[k] - pads[k + 2], 0)
+    padding = (pads[0], pads[1], pads[2] + over[0], pads[3] + over[1])
+    if node.op == "MaxPool":
+        made = builder.add("max_pool", labelled(node), (x,), kernel=kernel, stride=stride, padding=padding)
+    else:
+        counted = pads if a.get("count_include_pad", 0) else (0, 0, 0, 0)
+        given = {"kernel": kernel, "stride": stride, "padding": padding, "counted": counted}
+        made = builder.add("avg_pool", labelled(node), (x,), **given)
+    return builder.image(made)
+
+
+def _whole(importer: Importer, node: OnnxNode, image: Image, places: set[int], op: str, keep: bool) -> Image:
+    """The mean or the maximum over the axes at `places`, which are rows and columns."""
+    builder = importer.builder
+    name, labels = builder.ordered(image)
+    over = {labels[place] for place in places} - {""}
+    if over - {"H", "W"}:
+        raise ValueError("works over other axes than rows and columns")
+    if over:
+        shape = builder.shapes[name]
+        kernel = tuple(n if label in over else 1 for label, n in zip("HW", shape[1:], strict=True))
+        name = builder.add(op, labelled(node), (name,), kernel=kernel, stride=(1, 1))
+    axes = [("" if k in places else label) for k, label in enumerate(labels) if keep or k not in places]
+    return builder.seen_as(name, tuple(axes))
+
+
+@translates("GlobalAveragePool", "GlobalMaxPool")
+def _global(importer: Importer, node: OnnxNode) -> Any:
+    image = importer.image(node.input(0))
+    op = "avg_pool" if node.op == "GlobalAveragePool" else "max_pool"
+    return _whole(importer, node, image, set(range(2, len(image.view.axes))), op, keep=True)
+
+
+@translates("ReduceMean", "ReduceMax")
+def _reduce(importer: Importer, node: OnnxNode) -> Any:
+    image = importer.image(node.input(0))
+    count = len(image.view.axes)
+    axes = importer.integers(node, 1, "axes", 18)
+    if not axes or any(not -count <= axis < count for axis in axes):
+        raise ValueError(f"works over axes {str(axes)[:60]}, wanted rows and columns")
+    op = "avg_pool" if node.op == "ReduceMean" else "max_pool"
+    return _whole(importer, node, image, {axis % count for axis in axes}, op, bool(node.attributes.get("keepdims", 1)))
