@@ -259,11 +259,10 @@ def _work(node: Node, x: Shape, y: Shape) -> int:
         return math.prod(x)
     if node.op == "adaptive_avg_pool":
         return x[0] * (x[1] + y[1]) * (x[2] + y[2])
+    window: Shape = node.attributes.get("kernel", (1,)) if node.weight is None else node.weight.shape[1:]
     if node.op == "lrn":
-        return math.prod(y) * min(node.attributes["size"], 2 * x[0])
-    return math.prod(y) * math.prod(
-        node.attributes.get("kernel", (1,)) if node.weight is None else node.weight.shape[1:]
-    )
+        window = (min(node.attributes["size"], 2 * x[0]),)
+    return math.prod(y) * math.prod(window)
 
 
 def _padded(node: Node, shapes: dict[str, Shape]) -> int:
