@@ -107,10 +107,11 @@ def scale(h: Histogram, method: str) -> float:
 def histograms(network: PackedNetwork, pictures: np.ndarray, watch: Watch = iter) -> dict[str, Histogram]:
     """A histogram of every scaled value of `network`, in float32, over pictures uint8 (N, C, H, W)."""
     found: dict[str, Histogram] = {}
+    scaled = scaled_values(network)
     ordered = OrderedNetwork(network.graph, network.shapes)
     for x in _batches(network, pictures, watch):
         known = ordered.values(x)
-        for name in scaled_values(network):
+        for name in scaled:
             try:
                 here = Histogram.of(known[name])
             except ValueError as error:

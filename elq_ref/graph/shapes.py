@@ -247,15 +247,22 @@ def check_packed(graph: Graph) -> None:
 
 
 def operations(graph: Graph, shapes: Mapping[str, Shape]) -> dict[str, int]:
-    """What each node does for a picture: multiply-adds of a conv or linear, elements of a pool's windows, else elements
-    of its value; `shapes` of all values.
+    """What each node does for a picture: multiply-adds of a conv or linear, elements of the windows of pools (at most,
+    of an adaptive one) and of an lrn, else elements of its value; `shapes` of all values.
     """
-    work = {}
-    for node in graph.nodes:
-        each = math.prod(node.attributes.get("kernel", (1,)) if node.weight is None else node.weight.shape[1:])
-        reads = node.op in ("global_avg_pool", "adaptive_avg_pool")
-        work[node.name] = math.prod(shapes[node.inputs[0] if reads else node.name]) * each
-    return work
+    return {node.name: _work(node, shapes[node.inputs[0]], shapes[node.name]) for node in graph.nodes}
+
+
+def _work(node: Node, x: Shape, y: Shape) -> int:
+    """Of a node that reads a value of shape x first and computes one of shape y."""
+    if node.op == "global_avg_pool":
+        return math.prod(x)
+    if node.op == "adaptive_avg_pool":
+        return x[0] * (x[1] + y[1]) * (x[2] + y[2])
+    window: Shape = node.attributes.get("kernel", (1,)) if node.weight is None else node.weight.shape[1:]
+    if node.op == "lrn":
+        window = (min(node.attributes["size"], 2 * x[0]),)
+    return math.prod(y) * math.prod(window)
 
 
 def _padded(node: Node, shapes: dict[str, Shape]) -> int:

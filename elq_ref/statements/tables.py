@@ -49,8 +49,8 @@ def lines() -> Iterator[Line]:
     )
     yield clamps.line(
         "integers ends of a clamp",
-        "lo = clamp(floor(low / s + 1/2), -128, 127), hi = clamp(floor(high / s + 1/2), -128, 127)",
-        "{count} ends of clips that went into sums, products and additions, both signs, ties and beyond int8",
+        "lo = clamp(floor(L / s + 1/2), -128, 127), hi = clamp(floor(H / s + 1/2), -128, 127)",
+        "{count} ends of clips from L to H that went into sums, products, additions; both signs, ties, beyond int8",
     )
     yield _products()
 

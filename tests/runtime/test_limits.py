@@ -16,6 +16,7 @@ from runtime_nets import network, pooled, weighted
 from elq_ref.graph import infer_shapes
 from elq_ref.graph.shapes import MAX_STEP, operations
 from elq_ref.runtime import Graph, Node, PackedNetwork, Session, Weight, interpret, native, numpy_functions
+from elq_ref.runtime.numpy_backend import NumpyBackend
 
 pytestmark = pytest.mark.kernels
 
@@ -46,6 +47,21 @@ def test_operations_are_products_and_elements_seen():
     assert operations(net.graph, net.shapes) == wanted
     assert net.operations == sum(wanted.values())
     assert net.activation_bytes == 4 * (98 + 120 + 64 + 64 + 4 + 3)
+
+
+def test_operations_of_windows_that_vary_are_bounded():
+    """An adaptive mean sees its operand about once, however many windows overlap; an LRN no channel that is not there."""
+    lrn = {"size": 1 << 24, "alpha": 1.0, "beta": 0.5, "bias": 1.0}
+    nodes = [
+        Node("adaptive_avg_pool", "a", ("input",), {"output": (9, 4)}),
+        Node("lrn", "l", ("a",), lrn),
+        Node("global_avg_pool", "out", ("l",)),
+    ]
+    net = network(nodes, (2, 5, 7), 2)
+    assert operations(net.graph, net.shapes) == {"a": 2 * (5 + 9) * (7 + 4), "l": 2 * 36 * 4, "out": 72}
+    for activations in (Session(net), NumpyBackend(net, "float32", net.metadata.normalization.table())):
+        run = activations if isinstance(activations, Session) else activations.run
+        assert run(np.ones((1, 2, 5, 7), np.float32)).shape == (1, 2)
 
 
 @pytest.mark.parametrize("op", ["max_pool", "avg_pool"])

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from elq_ref.runtime.integer import PRODUCT
 from elq_ref.runtime.integer_constants import CONSTANT_SHIFT, HIGH, LOW, AddScales, Requantize
 
 z3 = pytest.importorskip("z3", reason="z3-solver is not installed: nothing is proved")
@@ -133,6 +134,52 @@ def test_an_addition_fits_32_bits():
     assert not holds(inside(a + b + (1 << 31), 32), *known)
 
 
+def test_a_product_is_a_sum_of_128():
+    """|x1 x2| <= 128 * 128, so that sum|w| = 128 bounds it; with b = 0 the headroom says l <= 16."""
+    x, y, product = z3.Ints("x y product")
+    known = [x >= LOW, x <= HIGH, y >= LOW, y <= HIGH]
+    assert holds(z3.And(x * y <= PRODUCT * 128, x * y >= -PRODUCT * 128), *known)
+    assert not holds(x * y < PRODUCT * 128, *known)  # -128 * -128 reaches it
+    known = [product <= PRODUCT * 128, product >= -PRODUCT * 128]
+    for l in range(LARGEST_L + 1):
+        fits = PRODUCT * 128 << l < 1 << 31
+        assert fits == (l <= 16)
+        assert holds(inside(product * (1 << l), 32), *known) == fits
+
+
+def test_how_near_a_product_is():
+    """Inside the clamp |m x1 x2| <= 129, and q is relatively right to 2^-31: 1/2 + 2^-23 in all."""
+    real, x, wrong = z3.Reals("real x wrong")  # m x1 x2; what is rounded; (q - f 2^31) / (f 2^31)
+    y = z3.Int("y")
+    known = [real <= 129, real >= -129, x == real + wrong, y <= x + z3.Q(1, 2), y > x - z3.Q(1, 2)]
+    known += [wrong <= z3.Q(129, 1 << 31), wrong >= -z3.Q(129, 1 << 31)]
+    bound = z3.Q(1, 2) + z3.Q(1, 1 << 23)
+    assert holds(z3.And(y - real <= bound, real - y <= bound), *known)
+    assert not holds(z3.And(y - real <= z3.Q(1, 2), real - y <= z3.Q(1, 2)), *known)
+
+
+def test_the_counts_of_an_average_are_its_sums():
+    """A sum of n int8 that a window sees is within 128 N where it counts N >= n places; l is that of the smallest N,
+    and each N is proved with it."""
+    total, seen, count = z3.Ints("total seen count")
+    known = [count >= seen, seen >= 1, total >= LOW * seen, total <= HIGH * seen]
+    assert holds(z3.And(total <= 128 * count, total >= -128 * count), *known)
+    assert not holds(z3.And(total <= 128 * count, total >= -128 * count), *known[1:])
+    for l in (0, 1, 7, 16):
+        assert holds(inside(total * (1 << l), 32), *known, headroom(count, z3.IntVal(0), l))
+
+
+def test_a_constant_of_a_clip_is_within_its_ends():
+    """A constant channel behind a clip is proved within lo .. hi, so that a kernel's clamp changes nothing."""
+    b, lo, hi = z3.Ints("b lo hi")
+    clamped = z3.If(b < lo, lo, z3.If(b > hi, hi, b))
+    assert holds(clamped == b, lo <= b, b <= hi)
+    r = Requantize(0, np.array([42], np.int32), np.zeros(1, np.int32), np.array([33], np.uint8))
+    r.prove(np.array([1]), (0, 42))
+    with pytest.raises(ValueError, match="a constant channel is outside 0 to 41"):
+        r.prove(np.array([1]), (0, 41))
+
+
 def test_the_bounds_are_those_of_the_code():
     """What is taken as known above is what Requantize and AddScales refuse to go beyond."""
 
@@ -164,5 +211,8 @@ def test_the_page_says_what_is_proved():
         "at most 1/2 (its rounding) + m_o / 2 (b_o's) + 1/4",
         "|acc_o| m_o 2^-31 < 2^-l m_o < 2^(e_o - l) <= 1/4",
         "|x1 q1 + x2 q2| <= 256 (2^22 - 1) < 2^30, and 2^(s-1) <= 2^30",
+        "sum|w| = 128, since |x1 x2| <= 128 * 128",
+        "The headroom is 2^14 2^l < 2^31: l <= 16",
+        "most 1/2 + 2^-23",
     ):
         assert said in text, said
