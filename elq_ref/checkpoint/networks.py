@@ -196,12 +196,12 @@ def is_onnx(path: Path) -> bool:
 
 
 def _of_onnx(path: Path, key: str | None, input: tuple[int, int, int] | None) -> Checkpoint:
-    """An ONNX file: what export_onnx wrote of classes and normalization is stated, and the shape of the pictures."""
+    """An ONNX file: what export_onnx wrote of its pictures and classes is stated, and the shape of the pictures."""
     if key is not None:
         raise FormatError(f"{path}: it has no entries of which a key chooses one: it is no PyTorch file")
     file = read_onnx(path, input)
     about: dict[str, Any] = {"input_shape": list(file.graph.input_shape)}
-    about |= {"classes": file.about["classes"]} if "classes" in file.about else {}
+    about |= {name: file.about[name] for name in ("classes", "resize") if name in file.about}
     if {"mean", "std"} <= file.about.keys():
         about["normalization"] = {"mean": file.about["mean"], "std": file.about["std"]}
     stated, info = _stated(path, about)

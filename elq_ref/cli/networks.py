@@ -129,8 +129,8 @@ def augmentation(args: argparse.Namespace, train: Dataset) -> Augment | RandomRe
 def _wanted(args: argparse.Namespace, file: Checkpoint | None) -> Wanted:
     """What the options and the file say of the pictures."""
     stated = {} if file is None else file.stated
-    graph = getattr(file, "graph", None)
-    shape = args.input or stated.get("input_shape") or (graph and graph.input_shape)
+    graph = None if file is None else file.graph
+    shape = args.input or stated.get("input_shape") or (None if graph is None else graph.input_shape)
     anew = getattr(args, "classes_from", None) == "data"
     classes = None if anew else stated.get("classes")
     outputs = None

@@ -239,6 +239,28 @@ def test_a_network_that_says_not_how_pictures_are_normalized(trained, photos, tm
     assert (code, seen) == (0, run(capsys, "eval", trained, "--data", photos, "--json")[1])
 
 
+def test_the_rule_of_an_onnx_file(photos, trained, tmp_path, capsys):
+    """One that was exported states it; another's pictures are cropped."""
+    onnx = pytest.importorskip("onnx")
+    path = tmp_path / "a.onnx"
+    run(capsys, "quantize", trained, "--data", photos, *QUICK, "--resize", "crop 30", "-o", tmp_path / "run")
+    code, _, error = run(capsys, "export-onnx", tmp_path / "run" / "net.elq", "-o", path)
+    assert code == 0, error
+    assert checkpoint.read(path).stated["resize"] == "crop 30"
+    code, seen, error = run(capsys, "eval", path, "--data", photos, "--json")
+    assert (code, seen) == (0, run(capsys, "eval", tmp_path / "run" / "net.elq", "--data", photos, "--json")[1]), error
+    proto = onnx.load(path)
+    del proto.metadata_props[:]
+    onnx.save(proto, path)
+    words = ["--mean", "0.5,0.5,0.5", "--std", "0.2,0.2,0.2"]
+    for name, rule in (("kept", "crop"), ("given", "stretch")):
+        given = [] if rule == "crop" else ["--resize", rule]
+        output = tmp_path / f"{name}.safetensors"
+        code, _, error = run(capsys, "train", path, "--data", photos, *words, *QUICK, *given, "-o", output)
+        assert code == 0, error
+        assert checkpoint.read(output).info.resize == rule
+
+
 def test_options_that_a_packed_network_answers_itself(photos, trained, tmp_path, capsys):
     run(capsys, "quantize", trained, "--data", photos, *QUICK, "-o", tmp_path / "run")
     for words in (("--mean", "0,0,0"), ("--resize", "crop"), ("--input", "3,24,24")):

@@ -110,6 +110,15 @@ def test_the_cache_keeps_what_fits_and_no_more(pair, monkeypatch):
         Reading(workers=0)
 
 
+def test_pictures_of_several_sizes_and_rules_share_a_cache(pair):
+    images = pair[0].images
+    for shape, rule in (((3, 24, 24), "stretch"), ((3, 12, 30), "crop"), ((1, 24, 24), "crop"), ((3, 24, 24), "crop")):
+        others = PictureFiles(images.root, images.names, shape, rule, images.reading)
+        for _ in range(2):
+            np.testing.assert_array_equal(others[2], read_picture(images.path(2), shape, rule))
+            assert others.original(2).shape[2] == shape[0]
+
+
 def test_a_run_that_is_resumed_sees_the_same_pictures(pair, tmp_path):
     train, sgd = pair[0], SGD(lr=0.05)
 
@@ -151,7 +160,7 @@ def test_results_come_in_order_and_no_further_ahead_than_the_window():
 
 def test_a_broken_picture_in_training_is_named_once_and_the_threads_end(pair):
     train = pair[0]
-    broken = train.images.path(int(Batches(train, 3, seed=1).samples(0, 2)[1]))
+    broken = train.images.path(int(Batches(train, 3, seed=1).order(0)[7]))
     stream = Batches(train, 3, augment=RandomResizedCrop(), seed=1).epoch(0)
     with open(broken, "wb") as file:
         file.write(b"no picture at all")
