@@ -34,7 +34,7 @@ def to_graph(net: Module, input_shape: tuple[int, int, int]) -> Graph:
 
     >>> graph = elq.to_graph(elq.models.lenet5(), (1, 28, 28))
     >>> [node.name for node in graph.nodes][:4], graph.parameters["conv1.weight"].shape
-    (['conv1', 'relu', 'max_pool', 'conv2'], (20, 1, 5, 5))
+    (['conv1', 'relu', 'max_pool', 'conv2'], (6, 1, 5, 5))
     """
     shape = (int(input_shape[0]), int(input_shape[1]), int(input_shape[2]))
     named = [*((n, p.shape) for n, p in net.named_parameters()), *((n, b.shape) for n, b in net.named_buffers())]
@@ -48,6 +48,14 @@ def to_graph(net: Module, input_shape: tuple[int, int, int]) -> Graph:
     graph = Graph(INPUT, shape, tuple(builder.nodes.values()), output, order)
     infer_shapes(graph)
     return graph
+
+
+def graph_of(net: Module, input_shape: tuple[int, int, int]) -> Graph | None:
+    """`to_graph`, None for a network that computes what a Graph cannot hold, or no such pictures."""
+    try:
+        return to_graph(net, input_shape)
+    except (ValueError, TypeError):
+        return None
 
 
 def _plain(value: Any) -> Any:

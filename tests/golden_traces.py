@@ -48,6 +48,9 @@ class GivenBatches:
     def __len__(self) -> int:
         return self.per_epoch
 
+    def order(self, epoch: int) -> np.ndarray:
+        return np.arange(sum(len(x) for x, _ in self.epoch(epoch)))
+
     def epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield from self.batches[epoch * self.per_epoch + first : (epoch + 1) * self.per_epoch]
 

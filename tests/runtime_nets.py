@@ -1,8 +1,10 @@
 """Random packed networks for the tests of the runtime, and how far rounding may take what runs them."""
 
+import itertools
 import json
 from dataclasses import replace
 
+import function_bounds
 import numpy as np
 import safetensors.numpy
 
@@ -79,6 +81,43 @@ def small(rng, levels="ternary"):
     )
 
 
+def modern(rng, levels="ternary"):
+    """A network with every op that `small` has not, but lrn, on pictures (3, 7, 6)."""
+    c, vector = 8, lambda *shape: rng.uniform(0.1, 0.4, shape).astype(np.float32)
+    border = {"kernel": (3, 3), "stride": (2, 1), "padding": (1, 1, 1, 0)}
+    return network(
+        [
+            weighted(rng, "conv", "conv1", "input", levels, (c, 3, 3, 3), padding=(1, 1)),
+            Node("clip", "relu6", ("conv1",), {"low": 0.0, "high": 6.0}),
+            weighted(rng, "conv", "depthwise", "relu6", levels, (c, 1, 3, 3), padding=(1, 1), groups=c),
+            Node("hard_swish", "swish", ("depthwise",)),
+            Node("avg_pool", "squeeze", ("swish",), {"kernel": (7, 6), "stride": (1, 1)}),
+            weighted(rng, "conv", "excite", "squeeze", "binary", (c, c, 1, 1)),
+            Node("hard_sigmoid", "gate", ("excite",), {"alpha": 1 / 6, "beta": 0.5}),
+            Node("mul", "gated", ("swish", "gate")),
+            Node("add", "lifted", ("squeeze", "gated")),
+            Node("clip", "lifted.clip", ("lifted",), {"low": -0.5, "high": 0.4}),
+            Node("slice", "some", ("lifted.clip",), {"first": 0, "last": 3}),
+            Node("slice", "others", ("lifted.clip",), {"first": 3, "last": c}),
+            Node("prelu", "prelu", ("some",), slope=vector(3)),
+            Node("leaky_relu", "leaky", ("others",), {"slope": 0.1}),
+            Node("concat", "joined", ("prelu", "leaky", "relu6")),
+            Node("shuffle", "shuffled", ("joined",), {"groups": 4}),
+            Node("max_pool", "largest", ("shuffled",), border),
+            Node("avg_pool", "mean", ("largest",), border | {"padding": (1, 1, 1, 1), "counted": (1, 0, 0, 0)}),
+            Node("adaptive_avg_pool", "means", ("mean",), {"output": (2, 3)}),
+            Node("flatten", "flat", ("means",)),
+            *(
+                Node(op, op, (before,), {"alpha": 0.7} if op == "elu" else {})
+                for before, op in itertools.pairwise(("flat", "silu", "gelu", "gelu_tanh", "elu", "tanh", "sigmoid"))
+            ),
+            weighted(rng, "linear", "fc", "sigmoid", levels, (5, 96)),
+        ],
+        (3, 7, 6),
+        5,
+    )
+
+
 def pooled(size, kernel, op="max_pool"):
     """Windows of kernel x kernel over size x size pixels, and their mean."""
     pool = Node(op, "pool", ("input",), {"kernel": (kernel, kernel), "stride": (1, 1)})
@@ -125,7 +164,11 @@ def roundings(node, shape):
     """
     if node.weight is not None:
         return int(np.prod(node.weight.shape[1:])) + 4
-    means = {"avg_pool": node.attributes.get("kernel", ()), "global_avg_pool": shape[2:]}
+    means = {
+        "avg_pool": node.attributes.get("kernel", ()),
+        "global_avg_pool": shape[2:],
+        "adaptive_avg_pool": shape[2:],
+    }
     return int(np.prod(means[node.op])) + 2 if node.op in means else {"scale_shift": 2, "add": 1}.get(node.op, 0)
 
 
@@ -137,6 +180,9 @@ def error_bounds(graph, x):
     for node in graph.nodes:
         before = [bound[name] for name in node.inputs]
         worst = [np.abs(exact[name]) + bound[name] for name in node.inputs]
+        bound[node.name] = function_bounds.carried(node, [exact[name] for name in node.inputs], before, gamma)
+        if bound[node.name] is not None:
+            continue
         absolute = node if node.scale is None else magnitudes(node)
         carrying = absolute if node.scale is None else replace(absolute, bias=np.zeros_like(node.bias))
         own = gamma(roundings(node, worst[0].shape)) * run_node(absolute, *worst)

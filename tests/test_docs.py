@@ -148,5 +148,6 @@ def test_what_is_not_there_is_noticed(text):
 
 def test_what_is_there_is_not_missed():
     assert (
-        missing("`elq_ref/runtime/session.py::Session.raw` elq_ref/{elq/levels,nn}.py elq_ref.elq.levels.scale") == []
+        missing("`elq_ref/runtime/session.py::Session.raw` elq_ref/{elq/levels,files}.py elq_ref.elq.levels.scale")
+        == []
     )

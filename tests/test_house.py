@@ -22,27 +22,10 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # Modules and folders whose name is not their room's.
-GROUND = (
-    "draws",
-    "errors",
-    "extensions",
-    "files",
-    "gradcheck",
-    "machine",
-    "pictures",
-    "preprocessing",
-    "splitmix",
-    "tensor",
-)
-ROOM = dict.fromkeys(GROUND, "ground")
-ROOM |= {
-    "models": "nn",
-    "forward_pass": "nn",
-    "graph_builder": "nn",
-    "graph_net": "nn",
-    "__init__": "ground",
-    "__main__": "cli",
-}
+GROUND = ("draws", "errors", "extensions", "files", "gradcheck", "machine", "pictures", "preprocessing", "splitmix")
+ROOM = dict.fromkeys((*GROUND, "tensor"), "ground")
+ROOM |= {"models": "nn", "forward_pass": "nn", "graph_builder": "nn", "graph_net": "nn"}
+ROOM |= {"__init__": "ground", "__main__": "cli"}
 ROOM |= {"_train": "kernels", "_infer": "runtime", "_bundled": "ground", "_common": "ground"}
 WALLS = {"runtime": {"ground", "graph"}}  # the file is the wall: the runtime knows it and nothing that made it
 

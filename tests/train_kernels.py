@@ -101,9 +101,9 @@ def three_convolutions(ops, x, w, dy, geometry):
     )
 
 
-def pool(ops, x, dy, kernel, stride):
-    y, place = ops.max_pool(x, kernel, stride)
-    return y, place, ops.max_pool_backward(dy, place, x.shape, kernel, stride)
+def pool(ops, x, dy, kernel, stride, padding=(0, 0, 0, 0)):
+    y, place = ops.max_pool(x, kernel, stride, padding)
+    return y, place, ops.max_pool_backward(dy, place, x.shape, kernel, stride, padding)
 
 
 def digest():

@@ -11,7 +11,7 @@ import safetensors.numpy
 import torch_files as made
 from fuzz_targets import RUN_PLAN, RUN_SGD, pack
 from PIL import Image
-from runtime_nets import block, content_of, pooled, small, with_int8
+from runtime_nets import block, content_of, modern, pooled, small, with_int8
 from small_runs import batches, small_net
 
 from elq_ref import Run, checkpoint, crosscheck
@@ -25,7 +25,7 @@ except ImportError:
 
 def elq() -> list[bytes]:
     rng = np.random.default_rng(30)
-    nets = [small(rng), small(rng, "binary"), pooled(5, 2), pooled(4, 2, "avg_pool"), block(rng)]
+    nets = [small(rng), small(rng, "binary"), pooled(5, 2), pooled(4, 2, "avg_pool"), block(rng), modern(rng)]
     return [content_of(net) for net in nets] + [content_of(with_int8(net, rng)) for net in nets]
 
 

@@ -1,5 +1,5 @@
 /* Packed codes as the float kernels keep them, and the tail of a sum. A template of REAL (float), VECTOR_BYTES, NAME
- * and MAXIMUM(low, v), which is v where v is not a number.
+ * MAXIMUM(low, v) and MINIMUM(high, v), which are v where v is not a number.
  *
  * A block is LANES output channels of one group. Its rows of bits, as they lie in the file, stand side by side:
  *
@@ -56,20 +56,21 @@ INLINE void NAME(pack_codes)(const int bits, const elq_shape *s, const void *row
 }
 #endif
 
-/* max(scale * sum + bias + residual, low) of one pixel and the first n lanes of a vector; residual may be NULL. */
-static __attribute__((noinline)) void NAME(tail_some)(float *y, VEC v, const float *residual, VEC low, ptrdiff_t n) {
+/* min(max(scale * sum + bias + residual, low), high) of one pixel and the first n lanes of a vector; residual may be NULL. */
+static __attribute__((noinline)) void NAME(tail_some)(float *y, VEC v, const float *residual, VEC low, VEC high,
+                                                      ptrdiff_t n) {
     if (residual) v += NAME(load_some)(residual, n);
-    NAME(store_some)(y, MAXIMUM(low, v), n);
+    NAME(store_some)(y, MINIMUM(high, MAXIMUM(low, v)), n);
 }
 
-INLINE void NAME(tail)(float *y, VEC sum, VEC scale, VEC bias, const float *residual, VEC low, ptrdiff_t n) {
+INLINE void NAME(tail)(float *y, VEC sum, VEC scale, VEC bias, const float *residual, VEC low, VEC high, ptrdiff_t n) {
     VEC v = sum * scale + bias;
     if (n < LANES) {
-        NAME(tail_some)(y, v, residual, low, n);
+        NAME(tail_some)(y, v, residual, low, high, n);
         return;
     }
     if (residual) v += NAME(load)(residual);
-    NAME(store)(y, MAXIMUM(low, v));
+    NAME(store)(y, MINIMUM(high, MAXIMUM(low, v)));
 }
 
 /* The tail of `pixels` neighbours, whose outputs lie from element `place` of y on, and outputs o .. `end` of them, in
@@ -78,13 +79,13 @@ static void NAME(finish_row)(const elq_conv *conv, ptrdiff_t place, ptrdiff_t o,
                              const float *sums, ptrdiff_t pixels) {
     const elq_tail_f32 *tail = conv->tail;
     const float *residual = conv->residual;
-    VEC low = tail->low - (VEC){0};
+    VEC low = tail->low - (VEC){0}, high = tail->high - (VEC){0};
     for (int k = 0; k < vectors; k++, o += LANES, sums += LANES) {
         VEC scale = NAME(load_some)(tail->scale + o, end - o), bias = NAME(load_some)(tail->bias + o, end - o);
         for (ptrdiff_t pixel = 0; pixel < pixels; pixel++) {
             ptrdiff_t at = place + pixel * conv->shape.o + o;
             NAME(tail)((float *)conv->y + at, NAME(load)(sums + pixel * vectors * LANES), scale, bias,
-                       residual ? residual + at : NULL, low, end - o);
+                       residual ? residual + at : NULL, low, high, end - o);
         }
     }
 }

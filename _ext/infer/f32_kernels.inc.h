@@ -1,6 +1,6 @@
 /* The float kernels of one instruction set. The including file defines VECTOR_BYTES, the tiles TILE1 and TILE2, LEAST,
- * the number of outputs that are too few for its vectors, and MAXIMUM(low, v), v where either is not a number or both are
- * zeros. It includes this behind the int8 ones, whose names of vectors end here. */
+ * the number of outputs that are too few for its vectors, and MAXIMUM(low, v) and MINIMUM(high, v), v where either is not
+ * a number or both are zeros. It includes this behind the int8 ones, whose names of vectors end here. */
 #include "common/cpu.h"
 
 #define REAL float

@@ -128,7 +128,8 @@ APART void NAME(winograd_output)(const elq_conv *conv, const float *m, ptrdiff_t
     const elq_shape *s = &conv->shape;
     float *y = (float *)conv->y + place;
     const float *residual = conv->residual ? (const float *)conv->residual + place : NULL;
-    VEC low = ((const elq_tail_f32 *)conv->tail)->low - (VEC){0}, t[4][6];
+    const elq_tail_f32 *of = conv->tail;
+    VEC low = of->low - (VEC){0}, high = of->high - (VEC){0}, t[4][6];
 #define M(i, j) NAME(load)(m + (6 * (i) + (j)) * point)
 #define COLUMN(j)                                                                                                      \
     {                                                                                                                  \
@@ -140,7 +141,7 @@ APART void NAME(winograd_output)(const elq_conv *conv, const float *m, ptrdiff_t
 #define PIXEL(i, j)                                                                                                    \
     if (j < columns) {                                                                                                 \
         ptrdiff_t at = (i * s->q + j) * s->o;                                                                          \
-        NAME(tail)(y + at, y##j, scale, bias, residual ? residual + at : NULL, low, lanes);                            \
+        NAME(tail)(y + at, y##j, scale, bias, residual ? residual + at : NULL, low, high, lanes);                      \
     }
 #define ROW(i)                                                                                                         \
     if (i < rows) {                                                                                                    \

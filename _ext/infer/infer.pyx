@@ -57,6 +57,31 @@ def kernels() -> list:
     return names
 
 
+def rows() -> list:
+    """Names of the functions of infer/rows.h that run with the instruction set in use."""
+    cdef int index = 0
+    cdef const elq_rows_entry *entry = elq_rows_number(0)
+    names = []
+    while entry is not NULL:
+        if elq_isa_runs(_features, entry.isa):
+            names.append(entry.name.decode())
+        index += 1
+        entry = elq_rows_number(index)
+    return names
+
+
+def rows_name(str name) -> str:
+    """The best here of the functions of infer/rows.h that are called `name` or `name`__<isa>."""
+    return rows_entry(name).name.decode()
+
+
+cdef const elq_rows_entry *rows_entry(str name) except NULL:
+    cdef const elq_rows_entry *entry = elq_rows_find(_features, name.encode())
+    if entry is NULL:
+        raise ValueError(f"there is no instruction {name!r}")
+    return entry
+
+
 def kernel_for(activations, weights, size, outputs, kernel, stride, padding, dilation, ptrdiff_t groups) -> str:
     """The kernel that a PackedLayer of these arguments would run, without its weights."""
     cdef elq_shape shape = layer_shape(size, outputs, kernel, stride, padding, dilation, groups)
@@ -93,13 +118,14 @@ cdef elq_shape layer_shape(size, outputs, kernel, stride, padding, dilation, ptr
     g.h, g.w, g.c = size
     g.kh, g.kw = kernel
     g.stride_h, g.stride_w = stride
-    g.pad_h, g.pad_w = padding
+    top, left, bottom, right = padding if len(padding) == 4 else (*padding, *padding)
+    g.pad_h, g.pad_w = top, left
     g.dilation_h, g.dilation_w = dilation
     g.groups, g.o = groups, outputs
     if min(g.h, g.w, g.c, g.o, g.kh, g.kw, *stride, *dilation, groups) < 1 or min(padding) < 0:
         raise ValueError("a length, stride, dilation or padding of a layer is too small")
-    g.p = (g.h + 2 * g.pad_h - g.dilation_h * (g.kh - 1) - 1) // g.stride_h + 1
-    g.q = (g.w + 2 * g.pad_w - g.dilation_w * (g.kw - 1) - 1) // g.stride_w + 1
+    g.p = (g.h + top + bottom - g.dilation_h * (g.kh - 1) - 1) // g.stride_h + 1
+    g.q = (g.w + left + right - g.dilation_w * (g.kw - 1) - 1) // g.stride_w + 1
     if min(g.p, g.q) < 1 or g.c % groups or g.o % groups:
         raise ValueError(f"{g.c} channels to {g.o} in {groups} groups, {g.p} x {g.q} pixels: not a layer")
     return g
@@ -141,7 +167,7 @@ cdef class PackedLayer:
     activations: "float32", "int8", "int8 sums" (int8 in, int32 out) or "float32 ordered" (for "full" weights: the same
     bits everywhere). weights: "ternary" or "binary" rows of codes, uint8 (O, bytes) as they lie in the file, or "full"
     rows of float32 or int8 (O, K). size: (H, W, C). kernel,
-    stride, padding, dilation: (rows, columns). tail: for float32 activations (scale, bias, low), for int8 ones (b, q,
+    stride, dilation: (rows, columns). padding: the same, or (top, left, bottom, right). tail: for float32 activations (scale, bias, low[, high]), for int8 ones (b, q,
     s, lo, hi, l, None or (q_v, q_r, s_add, lo_add, hi_add)). name: the kernel, for tests; ValueError if it does not run
     this layer.
     """
@@ -194,12 +220,12 @@ cdef class PackedLayer:
         if self.kernel is NULL:
             raise ValueError(f"kernel {name} does not run this layer here")
 
-    def _set_f32(self, scale, bias, float low):
+    def _set_f32(self, scale, bias, float low, float high=math.inf):
         cdef const float[::1] a = scale, b = bias
         if not a.shape[0] == b.shape[0] == self.shape.o:
             raise ValueError(f"{a.shape[0]} scales and {b.shape[0]} biases for {self.shape.o} channels")
         self.arrays = scale, bias
-        self.f32.scale, self.f32.bias, self.f32.low = &a[0], &b[0], low
+        self.f32.scale, self.f32.bias, self.f32.low, self.f32.high = &a[0], &b[0], low, high
 
     def _set_i8(self, b, q, s, lo, hi, int left, add):
         cdef const int32_t[::1] b_view = b, q_view = q
@@ -291,19 +317,21 @@ cdef class Program:
             s.weights = <const void *> address(layer.packed)
             self.program.scratch_bytes = max(self.program.scratch_bytes, layer.kernel.scratch_bytes(&layer.shape))
             return 0
-        s.rows = elq_rows_find(instruction.rows.encode())
-        if s.rows is NULL:
-            raise ValueError(f"there is no instruction {instruction.rows!r}")
+        s.rows = rows_entry(instruction.rows).rows
         s.shape.h, s.shape.w, s.shape.c = instruction.size
         s.shape.p, s.shape.q, s.shape.o = instruction.shape
         s.shape.kh, s.shape.kw = instruction.kernel
         s.shape.stride_h, s.shape.stride_w = instruction.stride
         s.first_channel, s.shape.pad_h, s.shape.pad_w = instruction.before
-        s.f32.low, s.raw = instruction.low, instruction.raw
+        s.f32.low, s.f32.high, s.raw = instruction.low, instruction.high, instruction.raw
         s.units = s.shape.p * s.shape.q if "pool" in instruction.rows else s.shape.p
         if instruction.scale is not None:
             s.f32.scale = <const float *> address(instruction.scale)
             s.f32.bias = <const float *> address(instruction.bias)
+        if instruction.numbers is not None:
+            s.numbers = <const float *> address(instruction.numbers)
+        if instruction.which is not None:
+            s.which = <const int32_t *> address(instruction.which)
         if instruction.table is not None:
             s.table = <const void *> address(instruction.table)
         if instruction.weights is not None:

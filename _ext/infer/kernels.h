@@ -50,13 +50,15 @@ typedef struct {
     ptrdiff_t h, w, c, p, q, o, kh, kw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;
 } elq_shape;
 
-/* float: y = max(scale_o * sum + bias_o + residual, low). The operations in this order, each a rounding or the first two
- * one fused: a kernel gives the same bits as if the residual and the maximum were operations of their own.
- * low is 0 for a ReLU, else -INFINITY; max(v, low) is v < low ? low : v, so that NaN stays NaN. */
+/* float: y = min(max(scale_o * sum + bias_o + residual, low), high). The operations in this order, each a rounding or the
+ * first two one fused: a kernel gives the same bits as if the residual and the bounds were operations of their own.
+ * low is 0 for a ReLU, -INFINITY for no bound, high INFINITY; max(v, low) is v < low ? low : v, so that NaN stays NaN. */
 typedef struct {
     const float *scale, *bias; /* O each */
-    float low;
+    float low, high;
 } elq_tail_f32;
+
+static inline float elq_bounded(float v, float low, float high) { return v < low ? low : v > high ? high : v; }
 
 /* int8 (docs/arithmetic.md): a = sum + b_o in int32; v = clamp((((int64)a << l) * q_o + 2^(s_o - 1)) >> s_o, lo_o, hi_o)
  * with 0 <= q_o < 2^31 and 33 <= s_o <= 62. A constant channel has lo_o = hi_o; its sum may overflow, without meaning, so

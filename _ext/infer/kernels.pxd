@@ -20,7 +20,7 @@ cdef extern from "infer/kernels.h":
     ctypedef struct elq_tail_f32:
         const float *scale
         const float *bias
-        float low
+        float low, high
     ctypedef struct elq_tail_i8:
         const int32_t *b
         const int32_t *q
@@ -73,6 +73,8 @@ cdef extern from "infer/program.h":
         const void *weights
         elq_tail_f32 f32
         elq_tail_i8 i8
+        const float *numbers
+        const int32_t *which
         const void *table
         ptrdiff_t first_channel, units
         int raw
@@ -97,4 +99,9 @@ cdef extern from "infer/limit.h":
     const elq_limit *elq_infer_limit(elq_features features, elq_activations activations)
 
 cdef extern from "infer/rows.h":
-    elq_rows *elq_rows_find(const char *name)
+    ctypedef struct elq_rows_entry:
+        const char *name
+        int isa
+        elq_rows *rows
+    const elq_rows_entry *elq_rows_find(elq_features features, const char *name)
+    const elq_rows_entry *elq_rows_number(int index)

@@ -15,6 +15,7 @@
 #define NAME(x) ordered_##x
 #define WHERE(chosen, a, b) ((VEC)(((chosen) & (NAME(bits))(a)) | (~(chosen) & (NAME(bits))(b))))
 #define MAXIMUM(low, v) WHERE((v) < (low), low, v)
+#define MINIMUM(high, v) WHERE((v) > (high), high, v)
 
 #include "infer/f32_codes.inc.h"
 #include "common/gather.inc.h"

@@ -24,13 +24,15 @@ typedef void elq_rows(const elq_instruction *s, const void *x, const void *resid
 struct elq_instruction {
     const elq_kernel *kernel; /* of a conv or linear, with weights and tail */
     elq_rows *rows;           /* of every other op (infer/rows.h) */
-    elq_shape shape;          /* h w c of x, p q o of y; of a pool its windows; of a pad what lies before */
+    elq_shape shape;          /* h w c of x, p q o of y; of a pool its windows; of a pad or pool what lies before */
     elq_place x, residual, y; /* residual: the second operand of an addition too */
     const void *weights;
     elq_tail_f32 f32;        /* scale and bias also of a scale_shift */
     elq_tail_i8 i8;          /* b q s lo hi l also of a scale_shift and, with one element, of an average */
-    const void *table;       /* 256 floats or int8 for every channel of the input */
-    ptrdiff_t first_channel; /* of a pad: zero channels before */
+    const float *numbers;    /* what a function takes beside x; of an average 1 / the elements of each pixel's window */
+    const int32_t *which;    /* of an int8 average: the element of q and s for each pixel of y; NULL: the first */
+    const void *table;       /* 256 floats or int8, for every channel or for all */
+    ptrdiff_t first_channel; /* of a pad: zero channels before; of a slice or a part of a concat: its first channel */
     ptrdiff_t units;         /* rows or pixels of y of one picture, without a kernel */
     int raw;                 /* int8: y is int32, the sums that would be requantized */
 };

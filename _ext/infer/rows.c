@@ -1,16 +1,35 @@
-/* The table of infer/rows.h. */
+/* The table of infer/rows.h, the best first. */
 #include "infer/rows.h"
 
 #include <string.h>
 
-#define ROW(name) {#name, elq_rows_##name},
-static const struct {
-    const char *name;
-    elq_rows *rows;
-} TABLE[] = {ELQ_ROWS_ALL(ROW)};
+#if ELQ_X86
+#define X86(X) ELQ_ROWS_FOR(X, avx512) ELQ_ROWS_FOR(X, avx2)
+#else
+#define X86(X)
+#endif
 
-elq_rows *elq_rows_find(const char *name) {
-    for (size_t k = 0; k < sizeof TABLE / sizeof *TABLE; k++)
-        if (!strcmp(TABLE[k].name, name)) return TABLE[k].rows;
+#define DECLARE_FOR(name, set) elq_rows elq_rows_##name##__##set;
+X86(DECLARE_FOR)
+ELQ_ROWS_FOR(DECLARE_FOR, generic)
+
+#define ELQ_avx512 ELQ_AVX512
+#define ELQ_avx2 ELQ_AVX2
+#define ELQ_generic ELQ_GENERIC
+#define ROW_FOR(name, set) {#name "__" #set, ELQ_##set, elq_rows_##name##__##set},
+#define ROW(name) {#name, ELQ_GENERIC, elq_rows_##name},
+static const elq_rows_entry TABLE[] = {X86(ROW_FOR) ELQ_ROWS_FOR(ROW_FOR, generic) ELQ_ROWS_ALL(ROW)};
+
+const elq_rows_entry *elq_rows_number(int index) {
+    return index >= 0 && index < (int)(sizeof TABLE / sizeof *TABLE) ? &TABLE[index] : NULL;
+}
+
+const elq_rows_entry *elq_rows_find(elq_features features, const char *name) {
+    const size_t length = strlen(name);
+    for (size_t k = 0; k < sizeof TABLE / sizeof *TABLE; k++) {
+        const char *end = TABLE[k].name + length;
+        if (strncmp(TABLE[k].name, name, length) || (*end && strncmp(end, "__", 2))) continue;
+        if (elq_isa_runs(features, TABLE[k].isa)) return &TABLE[k];
+    }
     return NULL;
 }

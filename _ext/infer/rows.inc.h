@@ -49,25 +49,26 @@ void NAME(max_pool)(const elq_instruction *s, const void *x, const void *residua
     const elq_shape *g = &s->shape;
     (void)residual;
     for (ptrdiff_t pixel = first; pixel < last; pixel++) {
-        const element *window = (const element *)x + elq_window(g, pixel);
+        const elq_window seen = elq_window_of(g, pixel);
+        const element *window = (const element *)x + seen.at;
         element *to = (element *)y + pixel * g->c;
         ptrdiff_t c = 0;
         for (; c + WIDE <= g->c; c += WIDE) {
-            values most, seen;
+            values most, one;
             memcpy(&most, window + c, sizeof most);
-            for (ptrdiff_t i = 0; i < g->kh; i++)
-                for (ptrdiff_t j = 0; j < g->kw; j++) {
-                    memcpy(&seen, window + (i * g->w + j) * g->c + c, sizeof seen);
-                    most = larger(most, seen);
+            for (ptrdiff_t i = 0; i < seen.rows; i++)
+                for (ptrdiff_t j = 0; j < seen.columns; j++) {
+                    memcpy(&one, window + (i * g->w + j) * g->c + c, sizeof one);
+                    most = larger(most, one);
                 }
             memcpy(to + c, &most, sizeof most);
         }
         for (; c < g->c; c++) {
             element most = window[c];
-            for (ptrdiff_t i = 0; i < g->kh; i++)
-                for (ptrdiff_t j = 0; j < g->kw; j++) {
-                    const element seen = window[(i * g->w + j) * g->c + c];
-                    most = most < seen || NO_NUMBER(seen) ? seen : most;
+            for (ptrdiff_t i = 0; i < seen.rows; i++)
+                for (ptrdiff_t j = 0; j < seen.columns; j++) {
+                    const element one = window[(i * g->w + j) * g->c + c];
+                    most = most < one || NO_NUMBER(one) ? one : most;
                 }
             to[c] = most;
         }
@@ -126,4 +127,24 @@ void NAME(relu)(const elq_instruction *s, const void *x, const void *residual, v
     element *to = y;
     (void)residual;
     for (ptrdiff_t i = first * row; i < last * row; i++) to[i] = from[i] < 0 ? 0 : from[i];
+}
+
+void NAME(slice)(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+                 ptrdiff_t last) {
+    const ptrdiff_t c = s->shape.c, o = s->shape.o, row = s->shape.q;
+    (void)residual;
+    for (ptrdiff_t i = first * row; i < last * row; i++)
+        memcpy((element *)y + i * o, (const element *)x + i * c + s->first_channel, (size_t)o * sizeof(element));
+}
+
+void NAME(shuffle)(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+                   ptrdiff_t last) {
+    const ptrdiff_t channels = s->shape.c, groups = s->shape.kh, each = channels / groups, row = s->shape.q;
+    (void)residual;
+    for (ptrdiff_t i = first * row; i < last * row; i++) {
+        const element *from = (const element *)x + i * channels;
+        element *to = (element *)y + i * channels;
+        for (ptrdiff_t k = 0; k < groups; k++)
+            for (ptrdiff_t j = 0; j < each; j++) to[j * groups + k] = from[k * each + j];
+    }
 }

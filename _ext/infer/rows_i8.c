@@ -43,21 +43,46 @@ void elq_rows_scale_shift_i8(const elq_instruction *s, const void *x, const void
         }
 }
 
+void elq_rows_add_channels_i8(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
+                              ptrdiff_t last) {
+    const elq_shape *g = &s->shape;
+    const int32_t q_a = s->i8.q_v, q_b = s->i8.q_r, half = (int32_t)1 << (s->i8.s_add - 1);
+    const int shift = s->i8.s_add, lo = s->i8.lo_add, hi = s->i8.hi_add;
+    for (ptrdiff_t i = first * g->q; i < last * g->q; i++) {
+        const int8_t *a = (const int8_t *)x + i * g->o, *b = (const int8_t *)residual + i / g->q / g->p * g->o;
+        int8_t *to = (int8_t *)y + i * g->o;
+        for (ptrdiff_t c = 0; c < g->o; c++) {
+            const int32_t v = (a[c] * q_a + b[c] * q_b + half) >> shift;
+            to[c] = (int8_t)(v < lo ? lo : v > hi ? hi : v);
+        }
+    }
+}
+
+static inline void average(const elq_instruction *s, elq_window seen, ptrdiff_t pixel, const int8_t *x, void *y) {
+    const elq_shape *g = &s->shape;
+    const ptrdiff_t which = s->which ? s->which[pixel % (g->p * g->q)] : 0;
+    int32_t sums[AVERAGED];
+    for (ptrdiff_t block = 0; block < g->c; block += AVERAGED) {
+        const ptrdiff_t channels = g->c - block < AVERAGED ? g->c - block : AVERAGED;
+        memset(sums, 0, sizeof sums);
+        for (ptrdiff_t i = 0; i < seen.rows; i++)
+            for (ptrdiff_t j = 0; j < seen.columns; j++) {
+                const int8_t *from = x + seen.at + block + (i * g->w + j) * g->c;
+                for (ptrdiff_t c = 0; c < channels; c++) sums[c] += from[c];
+            }
+        for (ptrdiff_t c = 0; c < channels; c++) finish(s, (uint32_t)sums[c], which, y, pixel * g->c + block + c);
+    }
+}
+
 void elq_rows_avg_pool_i8(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
                           ptrdiff_t last) {
-    const elq_shape *g = &s->shape;
-    int32_t sums[AVERAGED];
+    (void)residual;
+    for (ptrdiff_t pixel = first; pixel < last; pixel++) average(s, elq_window_of(&s->shape, pixel), pixel, x, y);
+}
+
+void elq_rows_adaptive_avg_pool_i8(const elq_instruction *s, const void *x, const void *residual, void *y,
+                                   ptrdiff_t first, ptrdiff_t last) {
     (void)residual;
     for (ptrdiff_t pixel = first; pixel < last; pixel++)
-        for (ptrdiff_t block = 0; block < g->c; block += AVERAGED) {
-            const int8_t *window = (const int8_t *)x + elq_window(g, pixel) + block;
-            const ptrdiff_t channels = g->c - block < AVERAGED ? g->c - block : AVERAGED;
-            memset(sums, 0, sizeof sums);
-            for (ptrdiff_t i = 0; i < g->kh; i++)
-                for (ptrdiff_t j = 0; j < g->kw; j++) {
-                    const int8_t *from = window + (i * g->w + j) * g->c;
-                    for (ptrdiff_t c = 0; c < channels; c++) sums[c] += from[c];
-                }
-            for (ptrdiff_t c = 0; c < channels; c++) finish(s, (uint32_t)sums[c], 0, y, pixel * g->c + block + c);
-        }
+        average(s, elq_adaptive_window_of(&s->shape, pixel), pixel, x, y);
 }

@@ -41,13 +41,38 @@ struct elq_norm {
  * too few lanes. */
 ptrdiff_t elq_conv_lanes(ptrdiff_t groups, ptrdiff_t o);
 
-/* Maximum over windows without padding: x is N H W C, y and place N P Q C, all contiguous. place is the element of the
- * window that is the maximum, of at most 256. backward reads dy and place and writes dx. */
+/* Maximum over windows that all hold a pixel: x is N H W C, y and place N P Q C, all contiguous; the first window begins
+ * `top` rows above and `left` columns left of the picture. place is the element of the window that is the maximum, of at
+ * most 256. backward reads dy and place and writes dx. */
 struct elq_max_pool {
-    ptrdiff_t n, c, h, w, p, q, kh, kw, stride_h, stride_w;
+    ptrdiff_t n, c, h, w, p, q, kh, kw, stride_h, stride_w, top, left;
     const void *x, *dy;
     void *y, *dx;
     uint8_t *place;
+};
+
+/* Functions of one number, of parameters a and b: elq_ref/kernels/numpy_pointwise.py defines them. */
+enum elq_function {
+    ELQ_CLIP,
+    ELQ_LEAKY_RELU,
+    ELQ_HARD_SIGMOID,
+    ELQ_HARD_SWISH,
+    ELQ_SIGMOID,
+    ELQ_TANH,
+    ELQ_SILU,
+    ELQ_ELU,
+    ELQ_GELU,
+    ELQ_GELU_TANH,
+    ELQ_FUNCTIONS
+};
+
+/* y = f(x) of `count` elements or, with dy, dy f'(x). */
+struct elq_pointwise {
+    int function;
+    ptrdiff_t count;
+    double a, b;
+    const void *x, *dy;
+    void *y;
 };
 
 struct elq_train_kernels {
@@ -62,6 +87,7 @@ struct elq_train_kernels {
     int (*max_pool_backward)(const struct elq_max_pool *);
     /* y = max(x, 0) of `count` elements; with dy, y = dy where x > 0, else 0 */
     int (*relu)(ptrdiff_t count, const void *x, const void *dy, void *y);
+    int (*pointwise)(const struct elq_pointwise *);
     /* sums[c] = sum of x over `pixels` rows of c contiguous channels */
     int (*sums)(ptrdiff_t pixels, ptrdiff_t c, const void *x, void *sums);
 };

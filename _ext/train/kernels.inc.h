@@ -22,10 +22,11 @@
 #include <stdlib.h>
 
 #include "common/gather.inc.h"
-#include "train/conv.inc.h"    /* NAME(conv), NAME(conv_dx) */
-#include "train/conv_dw.inc.h" /* NAME(conv_dw) */
-#include "train/norm.inc.h"    /* NAME(norm), NAME(norm_backward), NAME(scale_shift) */
-#include "train/pool.inc.h"    /* NAME(max_pool), NAME(max_pool_backward), NAME(relu), NAME(sums) */
+#include "train/conv.inc.h"      /* NAME(conv), NAME(conv_dx) */
+#include "train/conv_dw.inc.h"   /* NAME(conv_dw) */
+#include "train/norm.inc.h"      /* NAME(norm), NAME(norm_backward), NAME(scale_shift) */
+#include "train/pool.inc.h"      /* NAME(max_pool), NAME(max_pool_backward), NAME(relu), NAME(sums) */
+#include "train/pointwise.inc.h" /* NAME(pointwise) */
 
 #ifndef DEFINE_CONV
 #define DEFINE_CONV(name)                                                                                              \
@@ -53,6 +54,8 @@
     static int name(const struct elq_max_pool *a) { return NAME(max_pool_backward)(a); }
 #define DEFINE_RELU(name)                                                                                              \
     static int name(ptrdiff_t count, const void *x, const void *dy, void *y) { return NAME(relu)(count, x, dy, y); }
+#define DEFINE_POINTWISE(name)                                                                                         \
+    static int name(const struct elq_pointwise *f) { return NAME(pointwise)(f); }
 #define DEFINE_SUMS(name)                                                                                              \
     static int name(ptrdiff_t pixels, ptrdiff_t c, const void *x, void *sums) { return NAME(sums)(pixels, c, x, sums); }
 #endif

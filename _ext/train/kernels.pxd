@@ -33,12 +33,20 @@ cdef extern from "train/kernels.h" nogil:
         void *dgamma
         void *dbeta
     struct elq_max_pool:
-        Py_ssize_t n, c, h, w, p, q, kh, kw, stride_h, stride_w
+        Py_ssize_t n, c, h, w, p, q, kh, kw, stride_h, stride_w, top, left
         const void *x
         const void *dy
         void *y
         void *dx
         unsigned char *place
+    enum: ELQ_FUNCTIONS
+    struct elq_pointwise:
+        int function
+        Py_ssize_t count
+        double a, b
+        const void *x
+        const void *dy
+        void *y
     struct elq_train_kernels:
         int (*conv)(const elq_conv *, elq_array, elq_array, const void *, elq_array) noexcept nogil
         int (*conv_dx)(const elq_conv *, elq_array, elq_array, elq_array) noexcept nogil
@@ -49,6 +57,7 @@ cdef extern from "train/kernels.h" nogil:
         int (*max_pool)(const elq_max_pool *) noexcept nogil
         int (*max_pool_backward)(const elq_max_pool *) noexcept nogil
         int (*relu)(Py_ssize_t, const void *, const void *, void *) noexcept nogil
+        int (*pointwise)(const elq_pointwise *) noexcept nogil
         int (*sums)(Py_ssize_t, Py_ssize_t, const void *, void *) noexcept nogil
     void elq_nearest_level(int is_double, int ternary, Py_ssize_t rows, Py_ssize_t columns, const void *w,
                            const void *alpha, void *w_hat)

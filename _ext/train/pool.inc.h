@@ -8,15 +8,21 @@ typedef uint8_t NAME(places) __attribute__((vector_size(VECTOR_BYTES / sizeof(RE
 
 /* ------------------------------------------------------------------------------------------------ max pooling */
 
+/* The rows and columns of one window that lie inside, of x from its first element on. */
+struct NAME(window) {
+    ptrdiff_t top, bottom, left, right, line; /* elements of x between rows */
+};
+
 /* y = maximum of a window, place = which of its elements it is, the first of equals, the last NaN: one vector of
- * channels from x on, `line` elements between rows. */
-INLINE void NAME(max_vector)(const struct elq_max_pool *a, const REAL *x, ptrdiff_t line, REAL *y, uint8_t *place) {
-    VEC most = NAME(load)(x);
-    NAME(bits) where = {0};
-    for (ptrdiff_t i = 0, k = 0; i < a->kh; i++)
-        for (ptrdiff_t j = 0; j < a->kw; j++, k++) {
-            VEC v = NAME(load)(x + i * line + j * a->c);
-            NAME(bits) take = (v > most) | (v != v), number = (NAME(bits)){0} + (NAME(integer))k;
+ * channels; x is where the window's first element would be. */
+INLINE void NAME(max_vector)(const struct elq_max_pool *a, const REAL *x, const struct NAME(window) * in, REAL *y,
+                             uint8_t *place) {
+    VEC most = NAME(load)(x + in->top * in->line + in->left * a->c);
+    NAME(bits) where = (NAME(bits)){0} + (NAME(integer))(in->top * a->kw + in->left);
+    for (ptrdiff_t i = in->top; i < in->bottom; i++)
+        for (ptrdiff_t j = in->left; j < in->right; j++) {
+            VEC v = NAME(load)(x + i * in->line + j * a->c);
+            NAME(bits) take = (v > most) | (v != v), number = (NAME(bits)){0} + (NAME(integer))(i * a->kw + j);
             most = (VEC)(((NAME(bits))v & take) | ((NAME(bits))most & ~take));
             where = (number & take) | (where & ~take);
         }
@@ -25,15 +31,16 @@ INLINE void NAME(max_vector)(const struct elq_max_pool *a, const REAL *x, ptrdif
 }
 
 /* The same for one channel. */
-INLINE void NAME(max_element)(const struct elq_max_pool *a, const REAL *x, ptrdiff_t line, REAL *y, uint8_t *place) {
-    *y = *x;
-    *place = 0;
-    for (ptrdiff_t i = 0, k = 0; i < a->kh; i++)
-        for (ptrdiff_t j = 0; j < a->kw; j++, k++) {
-            REAL v = x[i * line + j * a->c];
+INLINE void NAME(max_element)(const struct elq_max_pool *a, const REAL *x, const struct NAME(window) * in, REAL *y,
+                              uint8_t *place) {
+    *y = x[in->top * in->line + in->left * a->c];
+    *place = (uint8_t)(in->top * a->kw + in->left);
+    for (ptrdiff_t i = in->top; i < in->bottom; i++)
+        for (ptrdiff_t j = in->left; j < in->right; j++) {
+            REAL v = x[i * in->line + j * a->c];
             if (!(v > *y || v != v)) continue;
             *y = v;
-            *place = (uint8_t)k;
+            *place = (uint8_t)(i * a->kw + j);
         }
 }
 
@@ -41,17 +48,21 @@ INLINE void NAME(max_element)(const struct elq_max_pool *a, const REAL *x, ptrdi
  * not beyond the row, which is another thread's. */
 static void NAME(max_row)(void *context, ptrdiff_t row, int worker) {
     const struct elq_max_pool *a = context;
-    ptrdiff_t image = row / a->p, p = row % a->p, line = a->w * a->c;
-    const REAL *x = (const REAL *)a->x + (image * a->h + p * a->stride_h) * line;
+    ptrdiff_t image = row / a->p, first = row % a->p * a->stride_h - a->top, line = a->w * a->c;
+    const REAL *x = (const REAL *)a->x + (image * a->h + first) * line;
     REAL *y = (REAL *)a->y + row * a->q * a->c;
     uint8_t *place = a->place + row * a->q * a->c;
+    struct NAME(window)
+        in = {.top = first < 0 ? -first : 0, .bottom = a->h - first < a->kh ? a->h - first : a->kh, .line = line};
     (void)worker;
     for (ptrdiff_t q = 0; q < a->q; q++) {
-        ptrdiff_t from = q * a->stride_w * a->c, to = q * a->c, c = 0;
-        ptrdiff_t x_room = line - from - (a->kw - 1) * a->c - LANES, y_room = a->q * a->c - to - LANES;
+        ptrdiff_t column = q * a->stride_w - a->left, from = column * a->c, to = q * a->c, c = 0;
+        in.left = column < 0 ? -column : 0;
+        in.right = a->w - column < a->kw ? a->w - column : a->kw;
+        ptrdiff_t x_room = line - from - (in.right - 1) * a->c - LANES, y_room = a->q * a->c - to - LANES;
         for (; c < a->c && c <= x_room && c <= y_room; c += LANES)
-            NAME(max_vector)(a, x + from + c, line, y + to + c, place + to + c);
-        for (; c < a->c; c++) NAME(max_element)(a, x + from + c, line, y + to + c, place + to + c);
+            NAME(max_vector)(a, x + from + c, &in, y + to + c, place + to + c);
+        for (; c < a->c; c++) NAME(max_element)(a, x + from + c, &in, y + to + c, place + to + c);
     }
 }
 
@@ -59,7 +70,7 @@ static void NAME(max_row)(void *context, ptrdiff_t row, int worker) {
  * see it. The last vector of a pixel's channels adds nothing to the next pixels. */
 static void NAME(max_row_backward)(void *context, ptrdiff_t row, int worker) {
     const struct elq_max_pool *a = context;
-    ptrdiff_t image = row / a->h, h = row % a->h, size = a->w * a->c;
+    ptrdiff_t image = row / a->h, h = row % a->h + a->top, size = a->w * a->c;
     REAL *dx = (REAL *)a->dx + row * size;
     NAME(bits) tail = {0};
     for (ptrdiff_t l = 0; l < a->c % LANES; l++) tail[l] = -1;
@@ -73,7 +84,8 @@ static void NAME(max_row_backward)(void *context, ptrdiff_t row, int worker) {
         for (ptrdiff_t j = 0; j < a->kw; j++) {
             ptrdiff_t k = i * a->kw + j;
             for (ptrdiff_t q = 0; q < a->q; q++) {
-                ptrdiff_t from = q * a->c, to = (q * a->stride_w + j) * a->c, c = 0;
+                ptrdiff_t column = q * a->stride_w - a->left + j, from = q * a->c, to = column * a->c, c = 0;
+                if (column < 0 || column >= a->w) continue;
                 ptrdiff_t room = a->q * a->c - from - LANES, dx_room = size - to - LANES;
                 for (; c < a->c && c <= room && c <= dx_room; c += LANES) {
                     NAME(places) at = *(const NAME(places) *)(place + from + c);
@@ -89,8 +101,8 @@ static void NAME(max_row_backward)(void *context, ptrdiff_t row, int worker) {
 }
 
 static int NAME(max_pool)(const struct elq_max_pool *a) {
-    assert(a->kh * a->kw <= 256 && (a->p - 1) * a->stride_h + a->kh <= a->h &&
-           (a->q - 1) * a->stride_w + a->kw <= a->w);
+    assert(a->kh * a->kw <= 256 && a->top < a->kh && (a->p - 1) * a->stride_h - a->top < a->h && a->left < a->kw &&
+           (a->q - 1) * a->stride_w - a->left < a->w);
     elq_parallel_for(a->n * a->p, NAME(max_row), (void *)a);
     return 0;
 }

@@ -263,22 +263,61 @@ def relu_backward(dy, y):
     return _relu(_dense(y, last), _dense(dy, last), last)
 
 
-cdef elq_max_pool _pool(tuple x_shape, kernel, stride) except *:
+FUNCTIONS = ("clip", "leaky_relu", "hard_sigmoid", "hard_swish", "sigmoid", "tanh", "silu", "elu", "gelu", "gelu_tanh")
+assert len(FUNCTIONS) == ELQ_FUNCTIONS  # in the order of enum elq_function
+
+
+cdef _pointwise(str name, x, dy, bint last, tuple parameters):
+    """pointwise, or pointwise_backward where dy is given; x and dy as `_dense` returned them."""
+    cdef const elq_train_kernels *kernels = _kernels((x, dy), x.size)
+    y = _empty((x.size,), x.dtype)
+    cdef elq_pointwise f
+    memset(&f, 0, sizeof(f))
+    f.function, f.count, f.x, f.y = FUNCTIONS.index(name), x.size, _data(x), _data(y)
+    f.dy = NULL if dy is None else _data(dy)
+    f.a, f.b = (parameters + (0, 0))[:2]
+    with nogil:
+        elq_watch(signalled)
+        kernels.pointwise(&f)
+        _done(0)
+    y = y.reshape(x.shape)
+    return y.transpose(0, 3, 1, 2) if last else y
+
+
+def pointwise(str name, x, *parameters):
+    """See numpy_pointwise.pointwise."""
+    last = _channels_last(x)
+    return _pointwise(name, _dense(x, last), None, last, parameters)
+
+
+def pointwise_backward(str name, dy, x, *parameters):
+    """See numpy_pointwise.pointwise_backward."""
+    _same_shape("dy", dy.shape, x.shape)
+    last = _channels_last(x)
+    return _pointwise(name, _dense(x, last), _dense(dy, last), last, parameters)
+
+
+cdef elq_max_pool _pool(tuple x_shape, kernel, stride, padding) except *:
     cdef elq_max_pool a
+    cdef Py_ssize_t bottom, right
     memset(&a, 0, sizeof(a))
     a.n, a.c, a.h, a.w = x_shape
     a.kh, a.kw = kernel
     a.stride_h, a.stride_w = stride
-    if min(*kernel, *stride) < 1 or a.kh > a.h or a.kw > a.w:
-        raise ValueError(f"max_pool of x {x_shape} with kernel {kernel}, stride {stride}")
-    a.p = (a.h - a.kh) // a.stride_h + 1
-    a.q = (a.w - a.kw) // a.stride_w + 1
+    a.top, a.left, bottom, right = padding
+    if min(*kernel, *stride) < 1 or min(padding) < 0:
+        raise ValueError(f"max_pool with kernel {kernel}, stride {stride}, padding {padding}")
+    a.p = (a.h + a.top + bottom - a.kh) // a.stride_h + 1
+    a.q = (a.w + a.left + right - a.kw) // a.stride_w + 1
+    seen = a.top < a.kh and a.left < a.kw and (a.p - 1) * a.stride_h < a.h + a.top
+    if min(a.p, a.q) < 1 or not seen or (a.q - 1) * a.stride_w >= a.w + a.left:
+        raise ValueError(f"max_pool of x {x_shape} with kernel {kernel}, stride {stride}, padding {padding}")
     return a
 
 
-def max_pool(x, kernel, stride):
-    """See numpy_ops.max_pool; windows of at most 256 elements."""
-    cdef elq_max_pool a = _pool(x.shape, kernel, stride)
+def max_pool(x, kernel, stride, padding=(0, 0, 0, 0)):
+    """See numpy_pool.max_pool; windows of at most 256 elements."""
+    cdef elq_max_pool a = _pool(x.shape, kernel, stride, padding)
     if a.kh * a.kw > 256:
         raise ValueError(f"max_pool: a window of {kernel} has more than 256 elements")
     cdef const elq_train_kernels *kernels = _kernels((x,), a.c)
@@ -293,9 +332,9 @@ def max_pool(x, kernel, stride):
     return y.transpose(0, 3, 1, 2), place.transpose(0, 3, 1, 2)
 
 
-def max_pool_backward(dy, place, x_shape, kernel, stride):
-    """See numpy_ops.max_pool_backward."""
-    cdef elq_max_pool a = _pool(x_shape, kernel, stride)
+def max_pool_backward(dy, place, x_shape, kernel, stride, padding=(0, 0, 0, 0)):
+    """See numpy_pool.max_pool_backward."""
+    cdef elq_max_pool a = _pool(x_shape, kernel, stride, padding)
     cdef const elq_train_kernels *kernels = _kernels((dy,), a.c)
     _same_shape("dy", dy.shape, (a.n, a.c, a.p, a.q))
     _same_shape("place", place.shape, dy.shape)

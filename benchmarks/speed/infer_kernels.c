@@ -102,7 +102,7 @@ static void measure(const elq_kernel *kernel, const layer *l, ptrdiff_t n, doubl
     for (ptrdiff_t o = 0; o < g.o; o++) {
         b[o] = 0, q[o] = 1 << 30, s[o] = 36, lo[o] = 0, hi[o] = 127, reals[o] = 1, reals[g.o + o] = 0;
     }
-    const elq_tail_f32 f32 = {reals, reals + g.o, 0};
+    const elq_tail_f32 f32 = {reals, reals + g.o, 0, INFINITY};
     const elq_tail_i8 i8 = {b, q, s, lo, hi, 0, 1 << 20, 1 << 20, 20, 0, 127};
     const size_t y_item = kernel->activations == ELQ_I8 ? 1 : 4;
     void *packed = take(kernel->weight_bytes(&g)), *y = take((size_t)(n * g.p * g.q * g.o) * y_item);

@@ -16,6 +16,9 @@ from ..exchange.onnx_import import read_onnx
 from ..files import check_source
 from ..graph.info import Described, NetworkInfo
 from ..graph.nodes import Graph
+from ..graph.parameters import graph_from_json, graph_to_json
+from ..graph_builder import graph_of
+from ..graph_net import GraphNet
 from ..nn import Module
 from .tensors import one_line, parse, write
 
@@ -31,7 +34,8 @@ class Checkpoint:
     """What a file holds: all tensors by name, in its order, and its metadata, JSON values ({} in others' files).
 
     stated: the fields of NetworkInfo that the file states; info: all of them, None if one but the model is missing;
-    sha256: of the file's bytes, in hexadecimal digits; graph: the network as a trainable graph, where the file has it.
+    sha256: of the file's bytes, in hexadecimal digits; graph: what the network computes, None where the file does not
+    say it: others' files, and networks of operations that no graph holds.
     """
 
     path: Path
@@ -98,15 +102,38 @@ class Checkpoint:
         own = {n: p.data for n, p in net.named_parameters()} | dict(net.named_buffers())
         if {n: a.shape for n, a in own.items()} == {n: a.shape for n, a in state.items()}:  # no larger than the network
             for name, array in state.items():
-                reason = _no_numbers(array, own[name].dtype)
-                if not reason and name.rpartition(".")[2] == "running_var" and (array < 0).any():
-                    reason = f"is a variance and has {array.min():g}"
-                if reason:
-                    raise ValueError(f"{self.path}: {name} {reason}")
+                _check_values(self.path, name, array, own[name].dtype)
         try:
             net.load_state_dict(state)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from None
+
+    def graph_net(self) -> GraphNet:
+        """The network of `graph` with the tensors of the file, in float32.
+
+        ValueError where the file has no graph, or where a tensor is missing, of another shape, or holds what is no
+        number.
+        """
+        if self.graph is None:
+            raise ValueError(f"{self.path} does not say what its network computes")
+        read = {name: self.tensors[name] for name in self.graph.parameters if name in self.tensors}
+        for name, array in read.items():
+            _check_values(self.path, name, array, np.dtype(np.float32))
+        try:
+            return GraphNet(self.graph, {name: array.astype(np.float32) for name, array in read.items()})
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from None
+
+
+def _check_values(path: Path, name: str, array: np.ndarray, dtype: np.dtype) -> None:
+    """Refuse (ValueError) what is to become the tensor `name` of a network of `dtype` and cannot."""
+    if array.dtype.kind != "f":
+        raise ValueError(f"{path}: {name} is {array.dtype}, wanted floats")
+    reason = _no_numbers(array, dtype)
+    if not reason and name.rpartition(".")[2] == "running_var" and (array < 0).any():
+        reason = f"is a variance and has {array.min():g}"
+    if reason:
+        raise ValueError(f"{path}: {name} {reason}")
 
 
 def _no_numbers(array: np.ndarray, dtype: np.dtype) -> str:
@@ -144,7 +171,11 @@ def read(
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from None
     stated, info = _stated(path, metadata)
-    return Checkpoint(path, tensors, metadata, stated, info, hashlib.sha256(content).hexdigest())
+    try:
+        graph = None if metadata.get("graph") is None else graph_from_json(metadata["graph"])
+    except ValueError as error:
+        raise FormatError(f"{path}: its metadata is damaged: {one_line(error)}") from None
+    return Checkpoint(path, tensors, metadata, stated, info, hashlib.sha256(content).hexdigest(), graph)
 
 
 def _stated(path: Path, metadata: Mapping[str, Any]) -> tuple[dict[str, Any], NetworkInfo | None]:
@@ -204,7 +235,8 @@ def save(
     codes: Mapping[str, Codes] | None = None,
     plan: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a network to a safetensors file, atomically, with all that is needed to use it without its data.
+    """Write a network to a safetensors file, atomically, with all that is needed to use it without its data and without
+    the code that made it: its graph too (`elq.to_graph`), unless the network computes what a graph cannot hold.
 
     info: a NetworkInfo, or the data set that the network was trained on, which does not say the model's name.
     codes: (codes int8, alpha) of the quantized weights by name, kept beside W_hat; plan: how they came about, JSON
@@ -221,5 +253,12 @@ def save(
     tensors = net.state_dict()
     for name, (code, alpha) in (codes or {}).items():
         tensors |= {CODES + name: code, ALPHA + name: alpha}
-    metadata: dict[str, Any] = {"kind": "network", **NetworkInfo.of(info).to_json()}
-    write(path, tensors, metadata if plan is None else metadata | {"plan": dict(plan)})
+    said = NetworkInfo.of(info)
+    metadata: dict[str, Any] = {"kind": "network", **said.to_json()}
+    metadata |= {} if plan is None else {"plan": dict(plan)}
+    write(path, tensors, metadata | graph_metadata(graph_of(net, said.input_shape)))
+
+
+def graph_metadata(graph: Graph | None) -> dict[str, Any]:
+    """What the metadata of a checkpoint says of the graph of its network."""
+    return {} if graph is None else {"graph": graph_to_json(graph)}

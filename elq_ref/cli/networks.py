@@ -10,6 +10,8 @@ from ..checkpoint import Checkpoint
 from ..datasets import Dataset
 from ..datasets.sources import Split
 from ..graph.info import Described, NetworkInfo
+from ..graph.shapes import infer_shapes
+from ..graph_net import GraphNet
 from ..nn import Module
 
 
@@ -37,14 +39,29 @@ def model_name(file: Checkpoint, given: str | None) -> str:
 
 
 def open_network(file: Checkpoint, model: str | None, usual: Described | None) -> tuple[Module, NetworkInfo]:
-    """The network of a checkpoint and what it reads and means.
+    """The network of a checkpoint and what it reads and means: what the graph in the file says, or the model `model`.
 
-    model: --model, for a file that does not state it; usual: the data set in use, for all else that it does not state.
+    model: --model, for a file that has no graph and does not state it; usual: the data set in use, for all else that it
+    does not state.
     """
-    name = model_name(file, model)
+    name = None if model is None and file.graph is not None else model_name(file, model)
     info = file.info if usual is None else file.completed(NetworkInfo.of(usual))
     if info is None:
         raise ValueError(f"{file.path} does not say which pictures its network reads: give --data")
+    if name is None:
+        return _of_graph(file, info), info
     net = models.build(name, info.input_shape, len(info.classes))
     file.load_into(net)
     return net, replace(info, model=name)
+
+
+def _of_graph(file: Checkpoint, info: NetworkInfo) -> GraphNet:
+    """The network of the file's graph; ValueError unless it reads and gives what `info` says."""
+    net = file.graph_net()
+    wanted, given = (
+        (net.graph.input_shape, infer_shapes(net.graph)[net.graph.output]),
+        (info.input_shape, (len(info.classes),)),
+    )
+    if wanted != given:
+        raise ValueError(f"{file.path} reads {wanted[0]} and gives {wanted[1]}, wanted {given[0]} and {given[1]}")
+    return net

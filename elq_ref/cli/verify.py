@@ -87,7 +87,7 @@ def _subject(args: argparse.Namespace) -> Subject | None:
     file = checkpoint.read(args.checkpoint, args.key)
     data = _data(args, file)
     net, info = open_network(file, args.model, data)
-    return Subject.of(f"{info.model} on {data.name}", net, datasets.adapted(data, info))
+    return Subject.of(f"{info.model or file.path.name} on {data.name}", net, datasets.adapted(data, info))
 
 
 def _data(args: argparse.Namespace, file: Checkpoint | None = None) -> Dataset:

@@ -81,6 +81,10 @@ class Batches:
         """Batches an epoch."""
         return -(-len(self.dataset) // self.batch_size)
 
+    def order(self, epoch: int) -> np.ndarray:
+        """Numbers in `dataset` of the pictures of `epoch`, as they come: `batch_size` of them a batch."""
+        return self._order(epoch)
+
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Batches `start`, `start` + 1, ... of `epoch`: x (N, C, H, W) of `dtype`, normalized, y int64 (N,)."""
         if epoch < 0 or not 0 <= start <= len(self):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..runtime.integer import HIGH, LOW, to_int8
+from ..runtime.integer_constants import HIGH, LOW, to_int8
 from ..runtime.integer_interpreter import interpret_int8
 from ..runtime.ordered import OrderedNetwork
 from ..runtime.packed import PackedNetwork

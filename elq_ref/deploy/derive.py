@@ -10,32 +10,34 @@ from typing import Any
 
 import numpy as np
 
+from ..graph.functions import FUNCTIONS
 from ..graph.nodes import Node, Weight, required
 from ..graph.shapes import Shape
-from ..runtime.integer import (
+from ..runtime.integer import IntegerNetwork, check_scales, has_clamp, largest_sums
+from ..runtime.integer_constants import (
     CONSTANT_SHIFT,
     HIGH,
     LOW,
-    SCALED,
-    STEPS,
     AddScales,
+    Clamp,
     Constants,
-    IntegerNetwork,
     Requantize,
-    averaged,
-    check_scales,
-    fuse_relus,
-    integer_weight,
-    needs_weights,
+    Tables,
     to_int8,
 )
+from ..runtime.integer_weights import STEPS, integer_weight, needs_weights
 from ..runtime.packed import PackedNetwork
+from ..runtime.steps import REQUANTIZED, SCALED, Step, int8_steps
+
+EVERY_INT8 = np.arange(LOW, HIGH + 1, dtype=np.float64)
 
 
 def scaled_values(network: PackedNetwork) -> list[str]:
-    """Names of the values that have a scale of their own, in order: the input, then those of the ops in SCALED."""
+    """Names of the values that have a scale of their own, in order: the input, then those of the ops in SCALED.
+    ValueError for a network that no int8 activations run.
+    """
     graph = network.graph
-    return [graph.input, *(name for node, name in fuse_relus(graph) if node.op in SCALED)]
+    return [graph.input, *(step.name for step in int8_steps(graph) if step.node.op in SCALED)]
 
 
 def derive(
@@ -45,7 +47,7 @@ def derive(
 
     calibration: how the scales were found, kept with it.
     Raises ValueError for a scale that is missing or not a float from 1e-28 to 1e28, and one that names the layer whose
-    sums could leave 32 bits, or whose scales lie too far apart.
+    sums could leave 32 bits, or whose scales lie too far apart, or which runs on float activations only.
     """
     graph, shapes = network.graph, network.shapes
     check_scales(scales, scaled_values(network))
@@ -53,17 +55,25 @@ def derive(
     constants: dict[str, Constants] = {}
     weights: dict[str, np.ndarray] = {}
     units: dict[str, np.ndarray] = {}
-    for node, name in fuse_relus(graph):
+    clamps: dict[str, Clamp] = {}
+    for step in int8_steps(graph):
+        node, name = step.node, step.name
         try:
+            inputs = [of[i] for i in node.inputs]
+            if has_clamp(step):
+                clamps[name] = _clip(step, of[name])
             if node.op == "add":
-                constants[name] = _add(*(of[i] / of[name] for i in node.inputs))
-            elif node.op in SCALED:
+                constants[name] = _add(*(scale / of[name] for scale in inputs))
+            elif node.op in REQUANTIZED:
                 if needs_weights(node):
                     weights[node.name] = _int8(node)
-                unit, bias, sums = _sums(node, of[node.inputs[0]], weights.get(node.name), shapes)
-                lo = LOW if name == node.name else 0
-                requantize = constants[name] = _requantize(unit / of[name], bias / of[name], sums, lo)
+                unit, bias, sums = _sums(node, inputs, weights.get(node.name), shapes)
+                lo = LOW if step.clamp is None else 0
+                clamp = clamps.get(name, (lo, HIGH))
+                requantize = constants[name] = _requantize(unit / of[name], bias / of[name], sums, clamp)
                 units[name] = np.where(requantize.constant, of[name], unit)
+            elif node.op in SCALED:
+                constants[name] = _tables(node, inputs, of[name])
             else:
                 of[name] = of[node.inputs[0]]
         except ValueError as error:
@@ -77,6 +87,7 @@ def derive(
         weights,
         factor.astype(np.float32),
         calibration or {},
+        clamps,
     )
 
 
@@ -85,13 +96,34 @@ def input_table(network: PackedNetwork, scale: float) -> np.ndarray:
     return to_int8(network.metadata.normalization.table(np.float64), scale)
 
 
+def _clip(step: Step, scale: float) -> Clamp:
+    """The ends of a clip in steps of its value."""
+    ends = required(step.clamp).attributes
+    lo, hi = to_int8(np.array([ends["low"], ends["high"]]), scale).tolist()
+    return lo, hi
+
+
+def _tables(node: Node, inputs: list[float], scale: float) -> Tables:
+    """What every int8 becomes: a function of it; as it is, for each operand of a concat."""
+    if node.op == "concat":
+        return Tables(np.stack([to_int8(own * EVERY_INT8, scale) for own in inputs]))
+    x = inputs[0] * EVERY_INT8
+    if node.slope is not None:
+        x = np.repeat(x[None, None], len(required(node.slope)), 1)  # (1, C, 256)
+    return Tables(to_int8(FUNCTIONS[node.op](x, node), scale).reshape(-1, len(EVERY_INT8)))
+
+
 def _sums(
-    node: Node, scale: float, int8: np.ndarray | None, shapes: Mapping[str, Shape]
+    node: Node, inputs: list[float], int8: np.ndarray | None, shapes: Mapping[str, Shape]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(what 1 in a sum is worth, bias, sum |w|), each float64 or int64 (O) or (1), for an operand of `scale`."""
-    if node.op in ("avg_pool", "global_avg_pool"):
-        count = averaged(node, shapes)
-        return np.array([scale / count]), np.zeros(1), np.array([count])
+    """(what 1 in a sum is worth, bias, sum |w|), each float64 or int64 (O), or of every count of an average; inputs:
+    the scales of the operands.
+    """
+    scale = inputs[0]
+    if node.scale is None:
+        sums, _ = largest_sums(node, None, shapes)
+        unit = np.array([scale * inputs[1]]) if node.op == "mul" else scale / sums
+        return unit, np.zeros(len(sums)), sums
     factor, bias = np.abs(required(node.scale).astype(np.float64)), required(node.bias).astype(np.float64)
     sums = integer_weight(node, int8).absolute_sums()
     if node.op == "scale_shift":
@@ -126,7 +158,7 @@ def _mantissa(m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(full, 1 << 30, q), e + full
 
 
-def _requantize(m: np.ndarray, bias: np.ndarray, sums: np.ndarray, lo: int) -> Requantize:
+def _requantize(m: np.ndarray, bias: np.ndarray, sums: np.ndarray, clamp: Clamp) -> Requantize:
     """The integers for y = m sum + bias, m and bias in steps of y, |sum| <= 128 `sums`."""
     if not np.isfinite(m).all() or not np.isfinite(bias).all():
         raise ValueError("its scales lie too far apart")
@@ -140,7 +172,7 @@ def _requantize(m: np.ndarray, bias: np.ndarray, sums: np.ndarray, lo: int) -> R
         raise ValueError(f"sums of up to {128 * sums.max()}, shifted by l = {l}, do not fit 32 bits")
     b = np.floor(bias / safe + 0.5)
     constant = ~positive | (s > 62) | (np.abs(b) > room)
-    value = np.floor(bias + 0.5).clip(lo, HIGH)
+    value = np.floor(bias + 0.5).clip(*clamp)
     if (constant & (np.abs(value) > room)).any():
         raise ValueError(f"there is no room for a constant beside sums of up to {128 * sums.max()}")
     return Requantize(

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..graph.nodes import required
+from ..graph.shapes import infer_shapes
 from ..runtime.integer import IntegerNetwork, IntegerNode
+from ..runtime.versions import FIRST, versions
 
 LARGEST = (1 << 16) - 1  # of every size and number of terms: the C has 16 bits for it
 # May write over an operand; none has a larger value.
@@ -82,6 +84,8 @@ class Layer:
 
 def layers_of(network: IntegerNetwork) -> list[Layer]:
     """All layers, the input first, in order of computation; ValueError names one with a size beyond LARGEST."""
+    if versions(network.graph, infer_shapes(network.graph)) != FIRST:
+        raise ValueError("exported C has the operations of arithmetic version 1; this network needs version 2")
     nodes = _needed(network)
     free = {node.name for node in nodes if node.op == "flatten" and _costs_nothing(node, nodes, network.graph.output)}
     c, h, w = network.graph.input_shape

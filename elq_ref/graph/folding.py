@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -46,13 +47,13 @@ class _Folder:
         self.nodes: dict[str, Node] = {}
         self.values = {graph.input: graph.input}
         same: dict[str, str] = {}  # a dropout's value is the one that it reads
-        self.readers = [graph.output]
+        read = [graph.output]
         for node in graph.nodes:
             if node.op == "dropout":
                 same[node.name] = same.get(node.inputs[0], node.inputs[0])
             else:
-                self.readers += node.inputs
-        self.readers = [same.get(name, name) for name in self.readers]
+                read += node.inputs
+        self.readers = Counter(same.get(name, name) for name in read)
         self.same = same
 
     def fold(self, node: Node) -> str:
@@ -86,7 +87,7 @@ class _Folder:
         scale = gamma / np.sqrt(var + node.attributes["eps"])  # float64: var is
         before = self.nodes.get(x)
         read = self.same.get(node.inputs[0], node.inputs[0])
-        if before is not None and before.weight is not None and self.readers.count(read) == 1:
+        if before is not None and before.weight is not None and self.readers[read] == 1:
             bias = (required(before.bias) - mean) * scale + beta
             scale = required(before.scale) * scale
             self.nodes[x] = replace(before, scale=scale.astype(np.float32), bias=bias.astype(np.float32))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import extensions
-from . import numpy_ops, numpy_pointwise, numpy_pool
+from . import numpy_ops, numpy_pool
 from .numpy_pool import NO_BORDER, Border, Pair
 
 _train, _reason = extensions.load("_train")
@@ -29,17 +29,16 @@ nearest_level = _chosen.nearest_level
 half_of = numpy_ops.half_of
 
 
-pointwise = numpy_pointwise.pointwise
-pointwise_backward = numpy_pointwise.pointwise_backward
+pointwise = _chosen.pointwise
+pointwise_backward = _chosen.pointwise_backward
 avg_pool = numpy_pool.avg_pool
 avg_pool_backward = numpy_pool.avg_pool_backward
 
 
 def max_pool(x: np.ndarray, kernel: Pair, stride: Pair, padding: Border = NO_BORDER) -> tuple[np.ndarray, np.ndarray]:
     """`numpy_pool.max_pool`; C counts the elements of a window in a byte, NumPy serves larger windows."""
-    if padding != NO_BORDER or kernel[0] * kernel[1] > 256:
-        return numpy_pool.max_pool(x, kernel, stride, padding)
-    y, place = _chosen.max_pool(x, kernel, stride)
+    chosen = _chosen if kernel[0] * kernel[1] <= 256 else numpy_pool
+    y, place = chosen.max_pool(x, kernel, stride, padding)
     return y, place
 
 
@@ -52,9 +51,8 @@ def max_pool_backward(
     padding: Border = NO_BORDER,
 ) -> np.ndarray:
     """`numpy_pool.max_pool_backward` for what `max_pool` gave."""
-    if padding != NO_BORDER or place.dtype != np.uint8:
-        return numpy_pool.max_pool_backward(dy, place, x_shape, kernel, stride, padding)
-    dx: np.ndarray = _chosen.max_pool_backward(dy, place, x_shape, kernel, stride)
+    chosen = _chosen if place.dtype == np.uint8 else numpy_pool
+    dx: np.ndarray = chosen.max_pool_backward(dy, place, x_shape, kernel, stride, padding)
     return dx
 
 

@@ -9,6 +9,7 @@ of batch normalization are taken in float64.
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from .numpy_pointwise import pointwise, pointwise_backward
 from .numpy_pool import max_pool, max_pool_backward
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "max_pool",
     "max_pool_backward",
     "nearest_level",
+    "pointwise",
+    "pointwise_backward",
     "relu",
     "relu_backward",
     "scale_shift",

@@ -103,6 +103,9 @@ def avg_pool(x: np.ndarray, kernel: Pair, stride: Pair, padding: Border, counted
     """y[n,c,p,q] = sum of what the window sees of x, times its share (`shares`)."""
     size = x.shape[2:]
     out = pooled(size, kernel, stride, padding)
+    if kernel == size and padding == NO_BORDER:
+        whole: np.ndarray = x.sum((2, 3), keepdims=True) * x.dtype.type(1 / (size[0] * size[1]))
+        return whole
     y = np.full_like(x, -0.0, shape=(*x.shape[:2], *out))  # -0.0 + x is x for every x
     for _, seen, at in windows(size, kernel, stride, padding, out):
         y[at] += x[seen]
@@ -116,8 +119,11 @@ def avg_pool_backward(
     """Gradient of sum(dy * avg_pool(x)) with respect to x."""
     size = x.shape[2:]
     out = pooled(size, kernel, stride, padding)
-    dx = np.zeros_like(x)
     part = dy * shares(size, kernel, stride, padding, counted, x.dtype)
+    dx = np.zeros_like(x)
+    if kernel == size and padding == NO_BORDER:
+        dx[...] = part
+        return dx
     for _, seen, at in windows(size, kernel, stride, padding, out):
         dx[seen] += part[at]
     return dx

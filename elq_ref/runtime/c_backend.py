@@ -87,10 +87,10 @@ class CBackend:
 def _places(instructions: list[Instruction], output: str, width: int) -> tuple[dict[str, Place], int]:
     """Where every value lies, and the bytes of the arena of one picture."""
     last = {name: position for position, instruction in enumerate(instructions) for name in instruction.reads}
-    values = []
+    values: list[arena.Value] = []
     for position, instruction in enumerate(instructions):
         name = instruction.name
-        if name == output:
+        if name == output or (values and values[-1].name == name):  # of a concat the first part says it all
             continue
         over = next((other for other in instruction.may_overwrite if last[other] == position), None)
         size = math.prod(instruction.shape) * width

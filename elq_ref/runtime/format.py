@@ -14,10 +14,10 @@ from ..graph.shapes import infer_shapes
 from ..preprocessing import Normalization
 from .container import decode, encode
 from .format_int8 import read_int8, write_int8
-from .integer import ARITHMETIC_VERSION, IntegerNetwork
+from .integer import IntegerNetwork
 from .metadata import Metadata
+from .versions import READ, versions
 
-FORMAT_VERSION = 2
 _TOP = ("format", "arithmetic", "library", "input", "classes", "method", "nodes", "output", "int8")
 _INPUT = ("name", "shape", "mean", "std", "resize")
 
@@ -25,9 +25,10 @@ _INPUT = ("name", "shape", "mean", "std", "resize")
 def to_bytes(graph: Graph, metadata: Metadata, int8: IntegerNetwork | None = None) -> bytes:
     """The content of the .elq file of a network; the same network gives the same bytes."""
     nodes, tensors = nodes_to_json(graph.nodes)
+    version = versions(graph, infer_shapes(graph))
     text = {
-        "format": FORMAT_VERSION,
-        "arithmetic": ARITHMETIC_VERSION,
+        "format": version.format,
+        "arithmetic": version.arithmetic,
         "library": metadata.library,
         "input": {
             "name": graph.input,
@@ -50,10 +51,8 @@ def from_bytes(content: bytes) -> tuple[Graph, Metadata, IntegerNetwork | None]:
     tensors, text = decode(content)
     if isinstance(text, dict) and not text.keys() & {"format", "nodes"}:
         raise FormatError("not an .elq file: a checkpoint, or something else without nodes")
-    version = text.get("format") if isinstance(text, dict) else None
-    _check_version("format", version, FORMAT_VERSION)
+    _check_version("format", text.get("format") if isinstance(text, dict) else None, [v.format for v in READ])
     top = members("the metadata", text, _TOP)
-    _check_version("arithmetic", top["arithmetic"], ARITHMETIC_VERSION)
     source = members("input", top["input"], _INPUT)
     nodes = nodes_from_json(top["nodes"], tensors)
     shape = integers("input shape", source["shape"])
@@ -61,6 +60,9 @@ def from_bytes(content: bytes) -> tuple[Graph, Metadata, IntegerNetwork | None]:
         raise FormatError(f"input shape is {shape}, wanted (C, H, W)")
     graph = Graph(source["name"], shape, nodes, top["output"])
     shapes = infer_shapes(graph)
+    wanted = versions(graph, shapes)
+    _check_version("format", top["format"], [wanted.format], " for these nodes")
+    _check_version("arithmetic", top["arithmetic"], [wanted.arithmetic], " for these nodes")
     mean, std = (tuple(map(number, items(key, source[key]))) for key in ("mean", "std"))
     metadata = Metadata(
         classes=tuple(items("classes", top["classes"])),
@@ -74,6 +76,6 @@ def from_bytes(content: bytes) -> tuple[Graph, Metadata, IntegerNetwork | None]:
     return graph, metadata, int8
 
 
-def _check_version(key: str, given: object, wanted: int) -> None:
-    if type(given) is not int or given != wanted:
-        raise FormatError(f"{key} is {str(given)[:40]!r}, this version reads {wanted}")
+def _check_version(key: str, given: object, wanted: list[int], where: str = "") -> None:
+    if type(given) is not int or given not in wanted:
+        raise FormatError(f"{key} is {str(given)[:40]!r}, wanted {' or '.join(map(str, wanted))}{where}")

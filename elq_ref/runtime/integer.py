@@ -2,17 +2,15 @@
 
 graph + constants -> IntegerNetwork -> integer_interpreter (the definition), or the kernels of a Session
 
-An IntegerNetwork follows its graph node by node, with one difference: a ReLU that alone reads what a conv, linear,
-scale_shift, add or average computes becomes the lower bound of that node's clamp. Every value is int8 with one
-scale: real number = scale * integer. relu, max_pool, subsample, pad and flatten leave the scale as it is; every
-other op and the input have a scale of their own.
+An IntegerNetwork follows its graph node by node, with one difference: a relu or clip that alone reads what an op with a
+clamp computes becomes that clamp (runtime.steps). Every value is int8 with one scale: real number = scale * integer.
+relu, max_pool, subsample, pad, flatten, slice and shuffle leave the scale as it is; every other op and the input have a
+scale of their own.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -20,122 +18,24 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.codes import flip_rows, nonzeros, row_bytes, row_length, to_rows, unpack_rows
 from ..graph.nodes import Graph, Node, frozen_array, remade, required
-from ..graph.shapes import infer_shapes
+from ..graph.shapes import Shape, infer_shapes
+from ..graph.windows import AVERAGES, counts
+from .integer_constants import HIGH, LOW, AddScales, Clamp, Constants, Requantize, Tables, check_clamp
+from .integer_weights import IntegerWeight, integer_weight, needs_weights
+from .steps import REQUANTIZED, SCALED, TABLED, Step, int8_steps
 
-ARITHMETIC_VERSION = 1
-REQUANTIZED = ("conv", "linear", "scale_shift", "avg_pool", "global_avg_pool")
-SCALED = (*REQUANTIZED, "add")  # the ops whose value has a scale of its own
-LOW, HIGH = -128, 127
-STEPS = 64  # a scale_shift multiplies its operand by this or its negative, so that its bias has finer steps
 MIN_SCALE, MAX_SCALE = 1e-28, 1e28  # the latter times an int32 is a float32
-CONSTANT_SHIFT = 33  # s_o of a constant channel
-
-
-@dataclass(frozen=True, eq=False)
-class IntegerWeight:
-    """The integers w that a conv (O, C/groups, KH, KW), linear (O, C) or scale_shift (C) multiplies by.
-
-    levels "ternary", "binary": `data` uint8 (O, row_bytes) is packed as in graph.codes, the channels with a
-    negative scale already flipped. levels "int8": `data` int8 in `shape`, -127 to 127.
-    """
-
-    levels: str
-    shape: tuple[int, ...]
-    data: np.ndarray
-
-    def __post_init__(self) -> None:
-        if self.levels == "int8":
-            object.__setattr__(self, "data", frozen_array("int8 weight", self.data, np.int8, self.shape))
-            if (self.data == LOW).any():
-                raise ValueError(f"an int8 weight is {LOW}, wanted {-HIGH} to {HIGH}")
-        else:
-            length = row_length(self.shape)
-            wanted = (self.shape[0], row_bytes(self.levels, length))
-            object.__setattr__(self, "data", frozen_array("codes", self.data, np.uint8, wanted))
-
-    def rows(self) -> np.ndarray:
-        """w as int8 (O, K) in canonical order, K = KH * KW * C / groups."""
-        if self.levels == "int8":
-            return to_rows(self.data)
-        return unpack_rows(self.data, self.levels, row_length(self.shape))
-
-    def absolute_sums(self) -> np.ndarray:
-        """sum |w| of each output channel, int64 (O)."""
-        if self.levels == "int8":
-            sums: np.ndarray = np.abs(self.data.astype(np.int64)).reshape(self.shape[0], -1).sum(1)
-            return sums
-        return nonzeros(self.data, self.levels, row_length(self.shape))
-
-
-@dataclass(frozen=True, eq=False)
-class Requantize:
-    """How sums become int8: y_o = clamp((((sum_o + b_o) << l) * q_o + 2^(s_o - 1)) >> s_o, lo, hi).
-
-    l: 0 to 29. b int32, q int32 in 2^30 .. 2^31 - 1, s uint8 in 33 .. 62, each (O), or (1) for an average. A
-    constant channel has q_o = 0, s_o = 33, and its value in b_o; its weights do not matter.
-    """
-
-    l: int
-    b: np.ndarray
-    q: np.ndarray
-    s: np.ndarray
-
-    def __post_init__(self) -> None:
-        for name, dtype in (("b", np.int32), ("q", np.int32), ("s", np.uint8)):
-            object.__setattr__(self, name, frozen_array(name, getattr(self, name), dtype, self.q.shape))
-        if type(self.l) is not int or not 0 <= self.l <= 29:
-            raise ValueError(f"l is {str(self.l)[:40]}, wanted 0 to 29")
-        constant = self.constant
-        if not (constant | (self.q >= 1 << 30)).all():
-            raise ValueError("a q is neither 0 nor 2^30 to 2^31 - 1")
-        if not np.where(constant, self.s == CONSTANT_SHIFT, (self.s >= 33) & (self.s <= 62)).all():
-            raise ValueError("an s is not 33 to 62, or not 33 in a constant channel")
-
-    @property
-    def constant(self) -> np.ndarray:
-        """Which channels are constant, bool (O)."""
-        constant: np.ndarray = self.q == 0
-        return constant
-
-    def prove(self, sums: np.ndarray, lo: int) -> None:
-        """Refuse (ValueError) what could leave int32: (sum|w| * 128 + |b|) * 2^l < 2^31 for every channel; and a
-        constant outside lo .. hi.
-        """
-        worst = sums * 128 + np.abs(self.b.astype(np.int64))
-        if (worst << self.l >= 1 << 31).any():
-            raise ValueError(f"sums of up to {worst.max()}, shifted by l = {self.l}, do not fit 32 bits")
-        if (self.constant & ((self.b < lo) | (self.b > HIGH))).any():
-            raise ValueError(f"a constant channel is outside {lo} to {HIGH}")
-
-
-@dataclass(frozen=True)
-class AddScales:
-    """How two int8 values are added: y = clamp((x1 q1 + x2 q2 + 2^(s - 1)) >> s, lo, hi); 0 <= q < 2^22,
-    1 <= s <= 31.
-    """
-
-    q1: int
-    q2: int
-    s: int
-
-    def __post_init__(self) -> None:
-        for name, least, most in (("q1", 0, (1 << 22) - 1), ("q2", 0, (1 << 22) - 1), ("s", 1, 31)):
-            value = getattr(self, name)
-            if type(value) is not int or not least <= value <= most:
-                raise ValueError(f"{name} is {str(value)[:40]}, wanted {least} to {most}")
-
-
-Constants = Requantize | AddScales
+PRODUCT = 128  # what a product of two int8 counts as in a proof of headroom: it is at most 128 * 128
 
 
 @dataclass(frozen=True, eq=False)
 class IntegerNode:
-    """One computation on int8 values: `name` = op(`inputs`), then clamped to lo .. 127.
+    """One computation on int8 values: `name` = op(`inputs`), then clamped to lo .. hi.
 
-    source: the node of the graph that it computes; another name than `name` where a ReLU went into the clamp.
-    shape: of the value, (C, H, W) or (C). requantize: of the ops in REQUANTIZED; add: of an add.
+    source: the node of the graph that it computes; another name than `name` where a relu or clip went into the clamp.
+    shape: of the value, (C, H, W) or (C). requantize: of the ops in REQUANTIZED; add: of an add; tables int8 (K, 256):
+    of the ops in TABLED. which: int (P, Q), of an average of varying counts: the b, q and s of every pixel.
     """
 
     op: str
@@ -143,11 +43,14 @@ class IntegerNode:
     source: str
     inputs: tuple[str, ...]
     attributes: Mapping[str, Any]
-    shape: tuple[int, ...]
+    shape: Shape
     weight: IntegerWeight | None = None
     requantize: Requantize | None = None
     add: AddScales | None = None
+    tables: np.ndarray | None = None
+    which: np.ndarray | None = None
     lo: int = LOW
+    hi: int = HIGH
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +61,7 @@ class IntegerNetwork:
     scales: of the input and of every value of an op in SCALED, by name. table int8 (C, 256): what a uint8 of each
     channel becomes. constants: by name of the value. weights: int8 weights of the graph's float layers, by node.
     factor float32 (classes): logit = factor * raw (`integer_interpreter.Outputs`). calibration: how the scales were
-    found, anything that JSON can hold.
+    found, anything that JSON can hold. clamps: (lo, hi) of the values that bear the name of a clip.
     """
 
     graph: Graph
@@ -168,20 +71,22 @@ class IntegerNetwork:
     weights: Mapping[str, np.ndarray]
     factor: np.ndarray
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    clamps: Mapping[str, Clamp] = field(default_factory=dict)
     nodes: tuple[IntegerNode, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        fused = fuse_relus(self.graph)
-        _check_names("int8 weights", self.weights, [node.name for node, _ in fused if needs_weights(node)])
-        _check_names("constants", self.constants, [name for node, name in fused if node.op in SCALED])
+        running = int8_steps(self.graph)
+        _check_names("int8 weights", self.weights, [step.node.name for step in running if needs_weights(step.node)])
+        _check_names("constants", self.constants, [step.name for step in running if step.node.op in SCALED])
+        _check_names("clamps", self.clamps, [step.name for step in running if has_clamp(step)])
         check_scales(self.scales, [self.graph.input, *self.constants])
         object.__setattr__(self, "scales", {name: float(scale) for name, scale in self.scales.items()})
-        for name in ("scales", "constants", "weights"):
+        for name in ("scales", "constants", "weights", "clamps"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         table = frozen_array("table", self.table, np.int8, (self.graph.input_shape[0], 256))
         object.__setattr__(self, "table", table)
         shapes = infer_shapes(self.graph)
-        object.__setattr__(self, "nodes", tuple(self._node(node, name, shapes) for node, name in fused))
+        object.__setattr__(self, "nodes", tuple(self._node(step, shapes) for step in running))
         factor = frozen_array("factor", self.factor, np.float32, shapes[self.graph.output])
         if not ((factor >= 0) & (factor <= MAX_SCALE)).all():
             raise ValueError(f"factor is from {factor.min()} to {factor.max()}, wanted 0 to {MAX_SCALE}")
@@ -194,68 +99,60 @@ class IntegerNetwork:
 
     __reduce__ = remade
 
-    def _node(self, node: Node, name: str, shapes: Mapping[str, tuple[int, ...]]) -> IntegerNode:
-        lo = LOW if name == node.name else 0
-        weight: IntegerWeight | None = None
-        requantize: Requantize | None = None
-        add: AddScales | None = None
+    def _node(self, step: Step, shapes: Mapping[str, Shape]) -> IntegerNode:
+        node, name = step.node, step.name
+        parts: dict[str, Any] = {}
         try:
+            lo, hi = (LOW, HIGH) if step.clamp is None else self.clamps.get(name, (0, HIGH))
+            check_clamp((lo, hi))
             if node.weight is not None or node.op == "scale_shift":
-                weight = integer_weight(node, self.weights.get(node.name))
+                parts["weight"] = integer_weight(node, self.weights.get(node.name))
             if node.op in REQUANTIZED:
                 constants = self.constants[name]
-                sums = weight.absolute_sums() if weight else np.array([averaged(node, shapes)])
+                sums, parts["which"] = largest_sums(node, parts.get("weight"), shapes)
                 if not isinstance(constants, Requantize) or constants.q.shape != sums.shape:
                     raise ValueError(f"wants b, q and s of {sums.shape}")
-                constants.prove(sums, lo)
-                requantize = constants
+                constants.prove(sums, (lo, hi))
+                parts["requantize"] = constants
             elif node.op == "add":
-                constants = self.constants[name]
-                if not isinstance(constants, AddScales):
+                parts["add"] = self.constants[name]
+                if not isinstance(parts["add"], AddScales):
                     raise ValueError("wants the constants of an add")
-                add = constants
+            elif node.op in TABLED:
+                tables, rows = self.constants[name], table_rows(node)
+                if not isinstance(tables, Tables) or len(tables.data) != rows:
+                    raise ValueError(f"wants {rows} table(s)")
+                parts["tables"] = tables.data
         except ValueError as error:
             raise ValueError(f"node {node.name!r} in int8: {error}") from None
-        return IntegerNode(
-            node.op, name, node.name, node.inputs, node.attributes, shapes[name], weight, requantize, add, lo
-        )
+        return IntegerNode(node.op, name, node.name, node.inputs, node.attributes, shapes[name], lo=lo, hi=hi, **parts)
 
 
-def fuse_relus(graph: Graph) -> list[tuple[Node, str]]:
-    """The nodes that run, each with the name of its value: its own, or that of the ReLU behind it
-    that went into its clamp (nobody else reads the node, and it has a scale of its own).
+def has_clamp(step: Step) -> bool:
+    """Whether the value bears the name of a clip, whose ends an IntegerNetwork has."""
+    return step.clamp is not None and step.clamp.op == "clip"
+
+
+def largest_sums(
+    node: Node, weight: IntegerWeight | None, shapes: Mapping[str, Shape]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """What its sums are at most, in units of 128, int64 (O); of an average the counts that it has, largest first, and
+    which of them each pixel (P, Q) has, None where there is one.
     """
-    readers = Counter([graph.output, *(name for node in graph.nodes for name in node.inputs)])
-    known = {node.name: node for node in graph.nodes}
-    relus = {}
-    for node in graph.nodes:
-        before = known.get(node.inputs[0])
-        if node.op == "relu" and before is not None and before.op in SCALED and readers[before.name] == 1:
-            relus[before.name] = node.name
-    gone = set(relus.values())
-    return [(node, relus.get(node.name, node.name)) for node in graph.nodes if node.name not in gone]
+    if weight is not None:
+        return weight.absolute_sums(), None
+    if node.op not in AVERAGES:
+        return np.array([PRODUCT]), None
+    different, where = np.unique(-counts(node, shapes[node.inputs[0]]), return_inverse=True)
+    which = None if len(different) == 1 else where.reshape(shapes[node.name][1:])
+    return -different, which
 
 
-def needs_weights(node: Node) -> bool:
-    """Whether a node's weights are float, so that an IntegerNetwork has int8 ones for them."""
-    return node.weight is not None and required(node.weight).levels == "float"
-
-
-def integer_weight(node: Node, int8: np.ndarray | None = None) -> IntegerWeight:
-    """The integers that a node multiplies by; `int8`: those of a float layer."""
-    negative: np.ndarray = required(node.scale) < 0
-    if node.op == "scale_shift":
-        return IntegerWeight("int8", negative.shape, np.where(negative, -STEPS, STEPS).astype(np.int8))
-    weight = required(node.weight)
-    levels, shape = weight.levels, weight.shape
-    if int8 is not None:
-        return IntegerWeight("int8", shape, int8)
-    return IntegerWeight(levels, shape, flip_rows(weight.data, levels, row_length(shape), negative))
-
-
-def averaged(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """How many elements one element of an avg_pool or global_avg_pool is the mean of."""
-    return math.prod(node.attributes["kernel"] if node.op == "avg_pool" else shapes[node.inputs[0]][1:])
+def table_rows(node: Node) -> int:
+    """How many tables of 256 an op in TABLED has: one an operand of a concat, one a channel of a prelu."""
+    if node.op == "concat":
+        return len(node.inputs)
+    return 1 if node.slope is None else len(required(node.slope))
 
 
 def check_scales(scales: Mapping[str, float], wanted: list[str]) -> None:
@@ -270,9 +167,3 @@ def _check_names(what: str, given: Mapping[str, Any], wanted: list[str]) -> None
     if set(given) != set(wanted):
         missing, more = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
         raise ValueError(f"{what} are missing for {str(missing)[:80]}, given for {str(more)[:80]} that have none")
-
-
-def to_int8(x: np.ndarray, scale: float) -> np.ndarray:
-    """Real numbers x to int8: clamp(floor(x / scale + 1/2), -128, 127) in float64; NaN becomes 0."""
-    steps = np.floor(x.astype(np.float64) / scale + 0.5)
-    return np.nan_to_num(steps, nan=0.0).clip(LOW, HIGH).astype(np.int8)

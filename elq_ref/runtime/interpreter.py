@@ -6,13 +6,14 @@ alike; in float64 its result is exact for all practical purposes.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from ..graph.functions import FUNCTIONS
 from ..graph.nodes import Graph, Node, required
+from ..graph.windows import counts, windows
 from .factors import multiplied
 from .integer import IntegerNode
 
@@ -94,24 +95,57 @@ def _scale_shift(node: Node, x: Array) -> Array:
     return _finish(node, x, required(node.scale))
 
 
-def places(attributes: Mapping[str, Any], x: Array) -> Iterator[Array]:
-    """For every place in the windows of a pool, what they see there of x (N, C, H, W): (N, C, P, Q), KH * KW times."""
-    (kh, kw), (sh, sw) = attributes["kernel"], attributes["stride"]
-    height, width = x.shape[2:]
-    for i in range(kh):
-        for j in range(kw):
-            yield x[:, :, i : height - kh + i + 1 : sh, j : width - kw + j + 1 : sw]
+def _border(node: Node | IntegerNode, x: Array, outside: float) -> Array:
+    """x (N, C, H, W) with `outside` around it, as wide as the padding of a pool."""
+    top, left, bottom, right = node.attributes["padding"]
+    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=outside)
 
 
-def _max_pool(node: Node, x: Array) -> Array:
-    return functools.reduce(np.maximum, places(node.attributes, x))
+def _sliding(node: Node | IntegerNode, x: Array) -> Array:
+    """The windows of a pool over x, its border included: (N, C, P, Q, KH, KW)."""
+    sh, sw = node.attributes["stride"]
+    return np.lib.stride_tricks.sliding_window_view(x, node.attributes["kernel"], axis=(2, 3))[:, :, ::sh, ::sw]
 
 
-def _avg_pool(node: Node, x: Array) -> Array:
-    (kh, kw), (sh, sw) = node.attributes["kernel"], node.attributes["stride"]
-    windows = np.lib.stride_tricks.sliding_window_view(x, (kh, kw), axis=(2, 3))[:, :, ::sh, ::sw]
-    mean: Array = windows.mean((4, 5))
+def _max_pool(node: Node | IntegerNode, x: Array) -> Array:
+    least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    largest: Array = _sliding(node, _border(node, x, least)).max((4, 5))
+    return largest
+
+
+def window_sums(node: Node | IntegerNode, x: Array) -> Array:
+    """The sum of every window of an average over x (N, C, H, W), in its dtype: (N, C, P, Q), of a global one (N, C)."""
+    if node.op == "global_avg_pool":
+        sums: Array = x.sum((2, 3))
+    elif node.op == "avg_pool":
+        sums = _sliding(node, _border(node, x, 0)).sum((4, 5))
+    else:
+        rows, columns = windows(node, x.shape[1:])
+        x = np.stack([x[:, :, :, w.first : w.last].sum(3) for w in columns], 3)
+        sums = np.stack([x[:, :, w.first : w.last].sum(2) for w in rows], 2)
+    return sums
+
+
+def _average(node: Node, x: Array) -> Array:
+    sums = window_sums(node, x)
+    mean: Array = sums / counts(node, x.shape[1:]).astype(x.dtype).reshape(sums.shape[2:])
     return mean
+
+
+def _lrn(node: Node, x: Array) -> Array:
+    """x / (k + alpha / size * sum of the squares of `size` channels around it) ^ beta, k the node's bias."""
+    a, most = node.attributes, x.shape[1] - 1
+    before, after = min(a["size"] // 2, most), min((a["size"] - 1) // 2, most)
+    padded = np.pad(np.square(x), ((0, 0), (before, after), (0, 0), (0, 0)))
+    squares = np.lib.stride_tricks.sliding_window_view(padded, before + after + 1, axis=1).sum(-1)
+    alpha, beta, k = (x.dtype.type(v) for v in (a["alpha"] / a["size"], a["beta"], a["bias"]))
+    y: Array = x / (k + alpha * squares) ** beta
+    return y
+
+
+def _shuffle(node: Node | IntegerNode, x: Array) -> Array:
+    groups = node.attributes["groups"]
+    return x.reshape(len(x), groups, -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
 
 
 def _subsample(node: Node, x: Array) -> Array:
@@ -127,12 +161,18 @@ _OPS: dict[str, Callable[..., Array]] = {
     "conv": _conv,
     "linear": _linear,
     "scale_shift": _scale_shift,
-    "relu": lambda node, x: np.maximum(x, 0),
     "add": lambda node, a, b: a + b,
+    "mul": lambda node, a, b: a * b,
+    "concat": lambda node, *operands: np.concatenate(operands, 1),
+    "slice": lambda node, x: x[:, node.attributes["first"] : node.attributes["last"]],
+    "shuffle": _shuffle,
     "max_pool": _max_pool,
-    "avg_pool": _avg_pool,
-    "global_avg_pool": lambda node, x: x.mean((2, 3)),
+    "avg_pool": _average,
+    "adaptive_avg_pool": _average,
+    "global_avg_pool": _average,
+    "lrn": _lrn,
     "subsample": _subsample,
     "pad": _pad,
     "flatten": lambda node, x: x.reshape(len(x), -1),
 }
+_OPS |= {op: lambda node, x, of=function: of(x, node) for op, function in FUNCTIONS.items()}

@@ -13,7 +13,9 @@ from collections.abc import Callable
 import numpy as np
 
 from ..graph.codes import row_length, to_rows, unpack_rows
+from ..graph.functions import FUNCTIONS
 from ..graph.nodes import Node, required
+from ..graph.windows import counts, windows
 from .factors import multiplied
 from .native import geometry
 
@@ -93,18 +95,39 @@ def _scale_shift(node: Node) -> Function:
 
 
 def _max_pool(node: Node) -> Function:
-    return lambda x: _reduce(node, x, np.maximum)
+    return lambda x: _reduce(node, x, np.maximum, -math.inf)
 
 
-def _avg_pool(node: Node) -> Function:
-    kh, kw = node.attributes["kernel"]
-    share = np.float32(1 / (kh * kw))
-    return lambda x: _reduce(node, x, np.add) * share
+def _average(node: Node) -> Function:
+    """The sum of every window, times the float32 of 1 / its count."""
+
+    def run(x: np.ndarray) -> np.ndarray:
+        size = (x.shape[3], *x.shape[1:3])
+        share = (1 / counts(node, size)).astype(np.float32)[:, :, None]
+        return (_reduce(node, x, np.add, 0) if node.op == "avg_pool" else _adaptive(node, x, size)) * share
+
+    return run
 
 
-def _reduce(node: Node, x: np.ndarray, combine: np.ufunc) -> np.ndarray:
-    """`combine` over all places of whole windows, one place at a time."""
+def _adaptive(node: Node, x: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """The sum of every window: each row of it from left to right, then these."""
+    rows, columns = windows(node, size)
+    x = np.stack([in_turn(x[:, :, w.first : w.last], 2) for w in columns], 2)
+    return np.stack([in_turn(x[:, w.first : w.last], 1) for w in rows], 1)
+
+
+def in_turn(x: np.ndarray, axis: int) -> np.ndarray:
+    """The sum over an axis: an accumulation has no other order than that of its elements."""
+    sums: np.ndarray = np.add.accumulate(x, axis=axis).take(-1, axis)
+    return sums
+
+
+def _reduce(node: Node, x: np.ndarray, combine: np.ufunc, outside: float) -> np.ndarray:
+    """`combine` over all places of the windows, one place at a time, with `outside` in the border."""
     (kh, kw), (sh, sw) = node.attributes["kernel"], node.attributes["stride"]
+    top, left, bottom, right = node.attributes["padding"]
+    if top or left or bottom or right:
+        x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=outside)
     rows, columns = (x.shape[1] - kh) // sh + 1, (x.shape[2] - kw) // sw + 1
     y: np.ndarray | None = None
     for i in range(kh):
@@ -116,6 +139,46 @@ def _reduce(node: Node, x: np.ndarray, combine: np.ufunc) -> np.ndarray:
 
 def _global_avg_pool(node: Node) -> Function:
     return lambda x: x.mean((1, 2))
+
+
+def _lrn(node: Node) -> Function:
+    """Channels first in the definition; one place of its window at a time here."""
+    a = node.attributes
+    alpha, beta, k = (np.float32(v) for v in (a["alpha"] / a["size"], a["beta"], a["bias"]))
+
+    def run(x: np.ndarray) -> np.ndarray:
+        channels = x.shape[3]
+        before, after = (min(side, channels - 1) for side in (a["size"] // 2, (a["size"] - 1) // 2))
+        padded = np.pad(np.square(x), ((0, 0), (0, 0), (0, 0), (before, after)))
+        squares = padded[..., :channels].copy()
+        for place in range(1, before + after + 1):
+            squares += padded[..., place : place + channels]
+        y: np.ndarray = x / (k + alpha * squares) ** beta
+        return y
+
+    return run
+
+
+def _concat(node: Node) -> Function:
+    return lambda *operands: np.concatenate(operands, -1)
+
+
+def _slice(node: Node) -> Function:
+    first, last = node.attributes["first"], node.attributes["last"]
+    return lambda x: x[..., first:last]
+
+
+def _shuffle(node: Node) -> Function:
+    groups = node.attributes["groups"]
+    return lambda x: x.reshape(*x.shape[:-1], groups, -1).swapaxes(-1, -2).reshape(x.shape)
+
+
+def _of_one_number(node: Node) -> Function:
+    """The definition itself; prelu wants its channels first."""
+    of = FUNCTIONS[node.op]
+    if node.op != "prelu":
+        return lambda x: of(x, node)
+    return lambda x: np.moveaxis(of(np.moveaxis(x, -1, 1), node), 1, -1)
 
 
 def _subsample(node: Node) -> Function:
@@ -135,12 +198,18 @@ def _flatten(node: Node) -> Function:
 
 _FUNCTIONS: dict[str, Callable[[Node], Function]] = {
     "scale_shift": _scale_shift,
-    "relu": lambda node: lambda x: np.maximum(x, 0),
     "add": lambda node: np.add,
+    "mul": lambda node: np.multiply,
+    "concat": _concat,
+    "slice": _slice,
+    "shuffle": _shuffle,
     "max_pool": _max_pool,
-    "avg_pool": _avg_pool,
+    "avg_pool": _average,
+    "adaptive_avg_pool": _average,
     "global_avg_pool": _global_avg_pool,
+    "lrn": _lrn,
     "subsample": _subsample,
     "pad": _pad,
     "flatten": _flatten,
 }
+_FUNCTIONS |= dict.fromkeys(FUNCTIONS, _of_one_number)

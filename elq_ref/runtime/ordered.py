@@ -4,7 +4,8 @@ number of threads, in any batch (of a NaN, that it is one). What calibration com
 A sum of a conv or linear begins at 0 and adds the products w_k x_k one after the other in the order KH KW C of
 docs/format.md, where x has no such pixel as 0; then it is multiplied by its factor, and the bias is added. A mean adds
 the elements of its window row by row, and is multiplied by 1 / their number. Every operation is a float32 rounding of
-its own: none is fused with the next, none is left to a BLAS.
+its own: none is fused with the next, none is left to a BLAS. A function of one number is computed in float64, by
+operations that have one result (graph.elementary), and rounded once.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from ..graph.codes import row_length, to_rows, unpack_rows
+from ..graph.functions import FUNCTIONS
 from ..graph.nodes import Graph, Node, Weight, required
 from ..graph.shapes import Shape
 from .factors import multiplied
 from .instructions import FloatTail, nhwc
 from .native import _infer, geometry
-from .numpy_functions import Function, function
+from .numpy_functions import Function, function, in_turn
 
 Array = np.ndarray
 PIXELS = 4096  # rows that NumPy takes at a time, whose sums stay in a cache
@@ -60,10 +62,13 @@ def _function(node: Node, shapes: Mapping[str, Shape]) -> Function:
     """The node as a function of values (N, H, W, C) or (N, C)."""
     if node.op == "global_avg_pool":
         return _mean
+    run = function(node, shapes[node.name], in_order)
     if node.op in ("relu", "max_pool"):
-        return _positive_zeros(function(node, shapes[node.name]))
+        return _positive_zeros(run)
+    if node.op in FUNCTIONS:
+        return _rounded_once(run)
     if node.weight is None or _infer is None:
-        return function(node, shapes[node.name], in_order)
+        return run
     return _layer(node, shapes[node.inputs[0]])
 
 
@@ -72,10 +77,15 @@ def _positive_zeros(maximum: Function) -> Function:
     return lambda x: maximum(x) + np.float32(0)
 
 
+def _rounded_once(run: Function) -> Function:
+    """A function of one number in float64; of zeros, +0 as above."""
+    return lambda x: run(x.astype(np.float64)).astype(np.float32) + np.float32(0)
+
+
 def _mean(x: Array) -> Array:
-    """Over all pixels. An accumulation has no other order than that of its elements."""
+    """Over all pixels."""
     pixels = x.reshape(len(x), -1, x.shape[3])
-    mean: Array = np.add.accumulate(pixels, axis=1)[:, -1] * np.float32(1 / pixels.shape[1])
+    mean: Array = in_turn(pixels, 1) * np.float32(1 / pixels.shape[1])
     return mean
 
 

@@ -11,7 +11,7 @@ from ..graph.nodes import required
 from . import native
 from .c_backend import CBackend
 from .instructions import Instruction
-from .integer import to_int8
+from .integer_constants import to_int8
 from .numpy_backend import NumpyBackend, NumpyInstruction
 from .packed import MOST_OPERATIONS, PackedNetwork
 

@@ -16,7 +16,7 @@ from ..graph.codes import pack_codes
 from ..graph.nodes import Node, Weight
 from ..preprocessing import Normalization
 from ..runtime.format import to_bytes
-from ..runtime.integer import Requantize, to_int8
+from ..runtime.integer_constants import Requantize, to_int8
 from ..runtime.metadata import Metadata
 from ..runtime.packed import PackedNetwork
 from . import loops
@@ -292,10 +292,10 @@ def _headroom() -> Line:
     for total, b, l in ((1, 0, 23), (1, 0, 24), (last, 2**27 + 127, 3), (last, 2**27 + 128, 3), (5, -(2**24), 7)):
         fits = (128 * total + abs(b)) * 2**l < 2**31
         made = Requantize(l, np.array([b], np.int32), np.array([2**30], np.int32), np.array([40], np.uint8))
-        seen.see(_is_accepted(partial(made.prove, np.array([total]), -128)), fits)
+        seen.see(_is_accepted(partial(made.prove, np.array([total]))), fits)
     for b, lo in ((-129, -128), (-128, -128), (-1, 0), (0, 0), (127, 0), (128, 0)):
         made = Requantize(0, np.array([b], np.int32), np.array([0], np.int32), np.array([33], np.uint8))
-        seen.see(_is_accepted(partial(made.prove, np.array([3]), lo)), lo <= b <= 127)
+        seen.see(_is_accepted(partial(made.prove, np.array([3]), (lo, 127))), lo <= b <= 127)
     return seen.line(
         "integers headroom",
         "(128 sum|w| + |b_o|) 2^l < 2^31",

@@ -13,7 +13,8 @@ from ..deploy.derive import derive, scaled_values
 from ..graph.codes import pack_codes
 from ..graph.nodes import Node, Weight
 from ..preprocessing import Normalization
-from ..runtime.integer import IntegerNode, Requantize
+from ..runtime.integer import IntegerNode
+from ..runtime.integer_constants import Requantize
 from ..runtime.integer_interpreter import accumulate, interpret_int8, requantize
 from ..runtime.interpreter import run_node, values
 from ..runtime.packed import PackedNetwork

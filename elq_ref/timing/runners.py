@@ -68,7 +68,7 @@ def _onnxruntime(int8: bool) -> Callable[[PackedNetwork, int], Ready]:
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "float.onnx")
-            export_onnx(network, path)
+            export_onnx(network, path, floats=True)
             if int8:
                 path = int8_onnx(network, path)
             options = onnxruntime.SessionOptions()

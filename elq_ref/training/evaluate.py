@@ -72,14 +72,17 @@ def accuracy(net: Module, dataset: Dataset) -> float:
 def reestimate(net: Module, batches: Batches, count: int) -> None:
     """Set the running statistics of BatchNorm to their mean over the first `count` batches of epoch 0.
 
-    Those of before count for nothing, whatever they are; without a batch they stay.
+    Those of before count for nothing, whatever they are; without a batch they stay, and so do frozen ones. Everything
+    else is in evaluation mode: the network that is evaluated has no dropout.
 
     The statistics of a quantized network are not those of the float one: read with the old ones, a ternary ResNet-20
     is a coin toss, and the batches must be augmented as in training.
     """
-    norms = [m for _, m in net.named_modules() if isinstance(m, BatchNorm2d)]
+    norms = [m for _, m in net.named_modules() if isinstance(m, BatchNorm2d) and not m.frozen]
     kept = [m.momentum for m in norms]
-    net.train()
+    net.eval()
+    for module in norms:
+        module.train()
     try:
         with no_grad():
             for seen, (x, _) in zip(range(count), batches.epoch(0), strict=False):

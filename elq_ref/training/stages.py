@@ -18,6 +18,7 @@ import numpy as np
 
 from .. import ops
 from ..datasets import Batches
+from ..draws import drawing
 from ..elq.gradients import Objective
 from ..elq.plan import Plan
 from ..errors import FormatError
@@ -79,8 +80,9 @@ def quantize(
     number, by operations of elq_ref.ops or one's own (`record`).
     The network must be float32 or float64 throughout, the batches of its dtype. Stop by leaving the loop; save by
     `step.state.save(path)`; go on with `state=State.load(path, net)`, which continues to the same bits on the same
-    machine, threads, kernels and versions, since batches are functions of (seed, epoch, sample). At the end every
-    quantized weight stands on a level, unless the plan has no freezing stage.
+    machine, threads, kernels and versions, since batches and what dropout draws are functions of (seed, epoch, sample);
+    all passes of a step drop the same. At the end every quantized weight stands on a level, unless the plan has no
+    freezing stage.
     Raises ValueError if a resumed state was made with other batches or another plan, or says that it stands where no
     such run does; if a batch to come has one picture and BatchNorm sees one value of it; if the loss is no single
     number; or if the network's weights were replaced by other Tensors (`Module.astype`) after the run began.
@@ -128,8 +130,10 @@ def check_single(net: Module, batches: Batches, steps: range) -> None:
     if not (alone and reached):
         return
 
+    norms = {id(m.running_mean) for _, m in net.named_modules() if isinstance(m, BatchNorm2d) and not m.frozen}
+
     def see(op: str, operands: tuple[Tensor, ...], result: Tensor, attributes: dict[str, Any]) -> None:
-        if op == "batch_norm" and result.data.size == result.shape[1]:
+        if op == "batch_norm" and result.data.size == result.shape[1] and id(attributes["mean"]) in norms:
             way_out = "" if count == 1 else f", such as {next(s for s in range(size + 1, count + 1) if count % s != 1)}"
             raise ValueError(
                 f"{count} pictures in batches of {size} leave a batch of one, of which BatchNorm sees one value a "
@@ -158,7 +162,7 @@ def _steps(state: State, batches: Batches, loss: Loss) -> Iterator[Step]:
         stage, index, steps = state.stage, state.index, counts[state.stage]
         start = state.sgd.lr * (state.plan.restart if stage else 1)
         lr = start * state.sgd.schedule(index, steps)
-        seen = _update(state, *next(stream), lr, Moment(stage, index / steps), loss)
+        seen = _update(state, next(stream), lr, Moment(stage, index / steps), loss)
         state.step += 1
         state.stage, state.index = (stage, index + 1) if index + 1 < steps else (stage + 1, 0)
         yield Step(
@@ -168,11 +172,25 @@ def _steps(state: State, batches: Batches, loss: Loss) -> Iterator[Step]:
         state.net.train()  # the caller may have evaluated
 
 
-def _stream(batches: Batches, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+@dataclass(frozen=True)
+class _Batch:
+    """Pictures and labels of one batch, and what they are: numbers `samples` of `epoch` by `seed`."""
+
+    x: np.ndarray
+    labels: np.ndarray
+    seed: int
+    epoch: int
+    samples: np.ndarray
+
+
+def _stream(batches: Batches, start: int) -> Iterator[_Batch]:
     """Batch number start, start + 1, ... of the endless sequence of epochs."""
     epoch, first = divmod(start, len(batches))
     while True:
-        yield from batches.epoch(epoch, first)
+        order = batches.order(epoch)[first * batches.batch_size :]
+        for x, labels in batches.epoch(epoch, first):
+            yield _Batch(x, labels, batches.seed, epoch, order[: len(x)])
+            order = order[len(x) :]
         epoch, first = epoch + 1, 0
 
 
@@ -189,7 +207,7 @@ def freeze(state: State) -> None:
         state.velocity[name] = np.where(weight.frozen | reset, 0, state.velocity[name])
 
 
-def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float, moment: Moment, loss: Loss) -> Objective:
+def _update(state: State, batch: _Batch, lr: float, moment: Moment, loss: Loss) -> Objective:
     """One step on one batch."""
     net, weights = state.net, state.weights
     parameters = dict(net.named_parameters())
@@ -197,12 +215,12 @@ def _update(state: State, x: np.ndarray, labels: np.ndarray, lr: float, moment: 
         if parameters[name] is not weight.parameter:
             raise ValueError(f"{name} of the network was replaced since the run began: convert it (astype) before")
     shared = [p for name, p in parameters.items() if name not in weights]
-    images = Tensor(x)
+    images = Tensor(batch.x)
 
     def run(values: Sequence[np.ndarray]) -> LazyPass:
         leaves = {n: Tensor(w, requires_grad=True) for n, w in zip(weights, values, strict=True)}
-        with substituted(net, leaves):
-            found = loss(net(images), labels)
+        with substituted(net, leaves), drawing(batch.seed, batch.epoch, batch.samples):
+            found = loss(net(images), batch.labels)
         if not isinstance(found, Tensor) or found.data.size != 1:
             given = f"a Tensor {found.shape}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
             raise ValueError(f"the loss gives {given}, wanted a Tensor of one number")

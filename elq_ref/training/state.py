@@ -17,6 +17,8 @@ from .. import __version__, checkpoint, kernels
 from ..datasets import Batches
 from ..elq.plan import Plan
 from ..errors import FormatError
+from ..graph.nodes import Graph
+from ..graph_builder import graph_of
 from ..methods import Method, QuantizedWeight, make, plan_from_json
 from ..nn import Module
 from ..tensor import Tensor
@@ -45,7 +47,8 @@ class State:
 
     net holds all parameters as they stand; `weights` says of the quantized ones among them, by name, their alpha and
     frozen set; `velocity` is the momentum of every parameter by name. `stage` and `index` say what comes next: step
-    `index` of `stage`, whose freeze happens before its step 0; `step` counts all updates so far.
+    `index` of `stage`, whose freeze happens before its step 0; `step` counts all updates so far. `graph` is what the
+    network computes, kept in the file; None of a network that no graph holds.
 
     >>> train, _ = elq.datasets.digits()
     >>> batches = elq.Batches(train.subset(slice(64)), 32)
@@ -70,6 +73,7 @@ class State:
     index: int = 0
     step: int = 0
     differences: list[str] = field(default_factory=list)
+    graph: Graph | None = None
 
     @classmethod
     def start(cls, net: Module, plan: Plan, sgd: SGD, batches: Batches) -> State:
@@ -81,7 +85,8 @@ class State:
         method = make(plan)
         weights = {n: method.begin(n, p) for n, p in quantizable.items() if n not in plan.keep_float}
         velocity = {n: np.zeros(p.shape, p.dtype) for n, p in net.named_parameters()}
-        return cls(net, plan, sgd, method, weights, velocity, describe(batches))
+        graph = graph_of(net, batches.dataset.input_shape)
+        return cls(net, plan, sgd, method, weights, velocity, describe(batches), graph=graph)
 
     @property
     def done(self) -> bool:
@@ -126,7 +131,8 @@ class State:
             "step": self.step,
             "environment": environment(),
         }
-        checkpoint.write(path, tensors, sealed(tensors, {**metadata, "kind": KIND, "run": run}))
+        said = {**metadata, "kind": KIND, "run": run, **checkpoint.graph_metadata(self.graph)}
+        checkpoint.write(path, tensors, sealed(tensors, said))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], net: Module) -> State:
@@ -156,7 +162,9 @@ class State:
             now, then = environment(), run["environment"]
             changed = [f"{key} was {then.get(key)}, is {now[key]}" for key in now if then.get(key) != now[key]]
             stage, index, step = (operator.index(run[key]) for key in ("stage", "index", "step"))
-            return cls(net, plan, sgd, method, weights, velocity, run["batches"], stage, index, step, changed)
+            return cls(
+                net, plan, sgd, method, weights, velocity, run["batches"], stage, index, step, changed, file.graph
+            )
         except (KeyError, TypeError, AttributeError) as error:
             raise FormatError(f"{path} lacks or misstates {error} of a quantization run") from error
 

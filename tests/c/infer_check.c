@@ -167,7 +167,7 @@ static void plain(const test *t) {
 static void make_tail_f32(test *t) {
     float *scale = take((size_t)t->g.o * 4, 4), *bias = take((size_t)t->g.o * 4, 8);
     for (ptrdiff_t o = 0; o < t->g.o; o++) scale[o] = real(), bias[o] = real();
-    t->f32 = (elq_tail_f32){scale, bias, -INFINITY};
+    t->f32 = (elq_tail_f32){scale, bias, -INFINITY, INFINITY};
 }
 
 /* Legal integers (docs/arithmetic.md) that take typical sums to the whole of int8; one channel in five is constant. */

@@ -279,8 +279,8 @@ static void check_norm(int isa, int is_double, ptrdiff_t pixels, ptrdiff_t c, in
 
 static void check_pool(int isa, int is_double, const struct elq_max_pool *shape) {
     struct elq_max_pool a = *shape;
-    a.p = (a.h - a.kh) / a.stride_h + 1;
-    a.q = (a.w - a.kw) / a.stride_w + 1;
+    a.p = (a.h + 2 * a.top - a.kh) / a.stride_h + 1; /* padded alike on both sides */
+    a.q = (a.w + 2 * a.left - a.kw) / a.stride_w + 1;
     ptrdiff_t in = a.n * a.h * a.w * a.c, out = a.n * a.p * a.q * a.c;
     enum { X, DX, Y, DY, PLACE, RELU, SUMS, COUNT };
     struct buffer b[COUNT];
@@ -299,13 +299,16 @@ static void check_pool(int isa, int is_double, const struct elq_max_pool *shape)
     for (ptrdiff_t k = 0; k < a.kh * a.kw; k++)
         for (ptrdiff_t i = 0; i < out; i++) {
             ptrdiff_t c = i % a.c, q = i / a.c % a.q, p = i / a.c / a.q % a.p, n = i / a.c / a.q / a.p;
-            ptrdiff_t first = ((n * a.h + p * a.stride_h) * a.w + q * a.stride_w) * a.c + c, best = 0;
-            for (ptrdiff_t e = 0; e < a.kh * a.kw; e++)
-                if (get(a.x, is_double, first + (e / a.kw * a.w + e % a.kw) * a.c) >
-                    get(a.x, is_double, first + (best / a.kw * a.w + best % a.kw) * a.c))
-                    best = e;
+            ptrdiff_t top = p * a.stride_h - a.top, left = q * a.stride_w - a.left, best = -1;
+#define AT(e) (((n * a.h + top + (e) / a.kw) * a.w + left + (e) % a.kw) * a.c + c)
+            for (ptrdiff_t e = 0; e < a.kh * a.kw; e++) {
+                ptrdiff_t row = top + e / a.kw, column = left + e % a.kw;
+                if (row < 0 || row >= a.h || column < 0 || column >= a.w) continue;
+                if (best < 0 || get(a.x, is_double, AT(e)) > get(a.x, is_double, AT(best))) best = e;
+            }
             if (best != k) continue;
-            ptrdiff_t at = first + (best / a.kw * a.w + best % a.kw) * a.c;
+            ptrdiff_t at = AT(best);
+#undef AT
             near("max_pool", isa, get(a.y, is_double, i), get(a.x, is_double, at), 0);
             near("place", isa, a.place[i], best, 0);
             dx[at] += get(a.dy, is_double, i);
@@ -337,6 +340,56 @@ static void check_pool(int isa, int is_double, const struct elq_max_pool *shape)
         }
 }
 
+/* ----------------------------------------------------------------------------------- functions of one number */
+
+static double function_value(int function, double x, double a, double b) {
+    switch (function) {
+    case ELQ_CLIP:
+        return fmin(fmax(x, a), b);
+    case ELQ_LEAKY_RELU:
+        return x >= 0 ? x : a * x;
+    case ELQ_HARD_SIGMOID:
+        return fmin(fmax(a * x + b, 0), 1);
+    case ELQ_HARD_SWISH:
+        return x * fmin(fmax(x + 3, 0), 6) / 6;
+    case ELQ_SIGMOID:
+        return 1 / (1 + exp(-x));
+    case ELQ_TANH:
+        return tanh(x);
+    case ELQ_SILU:
+        return x / (1 + exp(-x));
+    case ELQ_ELU:
+        return x > 0 ? x : a * expm1(x);
+    case ELQ_GELU:
+        return x * erfc(-sqrt(0.5) * x) / 2;
+    default:
+        return x / (1 + exp(-2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+    }
+}
+
+/* Values within a few roundings of libm's; the derivative as near as a difference of libm's values tells. */
+static void check_function(int isa, int is_double, int function, ptrdiff_t count) {
+    struct buffer x = buffer_new(count, is_double, 1), y = buffer_new(count, is_double, 2);
+    struct buffer dy = buffer_new(count, is_double, 0), dx = buffer_new(count, is_double, 3);
+    const double a = 0.1, b = 0.4, eps = is_double ? DBL_EPSILON : FLT_EPSILON, step = 1e-5;
+    fill(x, is_double), fill(dy, is_double);
+    for (ptrdiff_t i = 0; i < count; i++) put(x.data, is_double, i, 8 * get(x.data, is_double, i));
+    const struct elq_train_kernels *kernels = elq_train_select(isa, is_double, count);
+    struct elq_pointwise f = {function, count, a, b, x.data, NULL, y.data};
+    struct elq_pointwise back = {function, count, a, b, x.data, dy.data, dx.data};
+    if (kernels->pointwise(&f) || kernels->pointwise(&back)) exit(2);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        double v = get(x.data, is_double, i), g = get(dy.data, is_double, i);
+        near("a function", isa, get(y.data, is_double, i), function_value(function, v, a, b), 4 * eps * (1 + fabs(v)));
+        double right = (function_value(function, v + step, a, b) - function_value(function, v, a, b)) / step;
+        double left = (function_value(function, v, a, b) - function_value(function, v - step, a, b)) / step;
+        if (fabs(right - left) > 1e-3) continue; /* a kink */
+        near("a derivative", isa, get(dx.data, is_double, i), g * (left + right) / 2, 64 * eps + 1e-8);
+    }
+    if (!(buffer_end(x) & buffer_end(y) & buffer_end(dy) & buffer_end(dx)))
+        failures++, printf("%s: a canary of function %d is gone\n", elq_isa_name(isa), function);
+}
+
 /* ----------------------------------------------------------------------------------------- weights on levels */
 
 static void check_nearest_level(int is_double, int ternary, ptrdiff_t rows, ptrdiff_t columns) {
@@ -359,6 +412,7 @@ static const struct elq_max_pool POOLS[] = {
     {.n = 1, .c = 16, .h = 7, .w = 9, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2},
     {.n = 3, .c = 37, .h = 4, .w = 5, .kh = 3, .kw = 2, .stride_h = 1, .stride_w = 1},
     {.n = 1, .c = 1, .h = 9, .w = 3, .kh = 1, .kw = 3, .stride_h = 2, .stride_w = 1},
+    {.n = 2, .c = 21, .h = 6, .w = 5, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 1, .top = 1, .left = 2},
 };
 
 /* ------------------------------------------------------------------------------------------- a call that is left */
@@ -399,6 +453,8 @@ int main(void) {
                 check_norm(isa, is_double, (const ptrdiff_t[]){2, 9, 65, 300, 7}[k / 2], 5 + 12 * (k / 2), k % 2,
                            k % 5 != 2);
             for (size_t k = 0; k < sizeof POOLS / sizeof *POOLS; k++, checks++) check_pool(isa, is_double, POOLS + k);
+            for (int function = 0; function < ELQ_FUNCTIONS; function++, checks++)
+                check_function(isa, is_double, function, 333);
         }
         printf("%s checked\n", elq_isa_name(isa));
     }

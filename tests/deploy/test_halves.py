@@ -7,7 +7,7 @@ from runtime_nets import network, weighted
 from elq_ref.deploy import derive
 from elq_ref.graph.codes import pack_codes
 from elq_ref.runtime import Node, Weight, interpret_int8
-from elq_ref.runtime.integer import AddScales, to_int8
+from elq_ref.runtime.integer_constants import AddScales, to_int8
 
 pytestmark = pytest.mark.kernels
 

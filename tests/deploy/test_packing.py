@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from runtime_nets import error_bounds
 
-from elq_ref import Tensor, no_grad, ops, pack, unpack
+from elq_ref import Tensor, no_grad, ops, pack, record, unpack
 from elq_ref.models import build
 from elq_ref.models.resnet_cifar import ResNetCifar
 from elq_ref.nn import (
@@ -211,7 +211,7 @@ class Odd(Module):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda net, x: net.fc(ops.reshape(ops.mul(x, x), (x.shape[0], -1))), "mul"),
+        (lambda net, x: net.fc(record("cube", ops.reshape(x, (x.shape[0], -1)).data, (x,), None)), "cube to shape"),
         (lambda net, x: net.fc(ops.reshape(x, (-1, 8))), "batch axis"),
         (
             lambda net, x: net.fc(ops.reshape(ops.reshape(x, (x.shape[0], 4, 2, 2)), (x.shape[0], -1))),

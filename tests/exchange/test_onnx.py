@@ -1,14 +1,20 @@
-"""ONNX files: onnxruntime computes what the float64 oracle computes, within the bound of float32 in any order."""
+"""ONNX files: onnxruntime computes what the float64 oracle computes, within the bound of float32 in any order.
+
+With codes of 2, 4 and 8 bits it computes the same bits, and the weights are to the bit those of the float file.
+"""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from runtime_nets import error_bounds, network, random_codes, small, weighted
+from random_graphs import packed_graph
+from runtime_nets import error_bounds, modern, network, random_codes, small, weighted
 
 from elq_ref import Tensor, checkpoint, models, no_grad, pack
 from elq_ref.cli import main
 from elq_ref.exchange.onnx_export import export_onnx
+from elq_ref.graph.shapes import PACKED_OPS
 from elq_ref.runtime import Node, interpret
 
 onnx = pytest.importorskip("onnx", reason="the package onnx is not installed")
@@ -30,14 +36,24 @@ def answers(path, x):
     return session.run(None, {session.get_inputs()[0].name: x})[0]
 
 
+OPSETS = {25: "INT2", 24: "INT4", 21: "INT4", 20: "INT8", 13: "INT8"}
+
+
 def check(packed, path, x):
-    """The file computes the graph within the bound, and near enough to show that the bound is no accident."""
-    export_onnx(packed, path)
-    got, exact = answers(path, x), interpret(packed.graph, x, np.float64)
-    assert got.dtype == np.float32
-    assert got.shape == exact.shape
-    assert (np.abs(got - exact) <= error_bounds(packed.graph, x)[packed.graph.output]).all()
-    assert np.abs(got - exact).max() <= 1e-4 * np.abs(exact).max()
+    """Every form of the file computes the graph within the bound, near enough to show that the bound is no accident,
+    and all forms with codes alike."""
+    exact, bound = interpret(packed.graph, x, np.float64), error_bounds(packed.graph, x)[packed.graph.output]
+    export_onnx(packed, path, floats=True)
+    found = [answers(path, x)]
+    for opset in (25, 21, 13):
+        assert export_onnx(packed, path, opset=opset) == opset
+        found.append(answers(path, x))
+        np.testing.assert_array_equal(found[1], found[-1])
+    for got in found[:2]:
+        assert got.dtype == np.float32
+        assert got.shape == exact.shape
+        assert (np.abs(got - exact) <= bound).all()
+        assert np.abs(got - exact).max() <= 1e-4 * np.abs(exact).max()
 
 
 def quantized(net, levels):
@@ -65,6 +81,7 @@ def test_models(name, levels, tmp_path):
         with no_grad():
             exact = net.astype(np.float64).eval()(Tensor(x.astype(np.float64))).data
         assert np.abs(answers(tmp_path / "net.onnx", x) - exact).max() <= 1e-4 * np.abs(exact).max()
+    assert export_onnx(packed, tmp_path / "net.onnx", floats=True) == 17
     about = onnx.load(tmp_path / "net.onnx")
     assert [(o.domain, o.version) for o in about.opset_import] == [("", 17)]
     assert json.loads(about.metadata_props[0].value)["std"] == [0.25] * shape[0]
@@ -72,9 +89,124 @@ def test_models(name, levels, tmp_path):
 
 def test_every_op_and_any_number_of_pictures(tmp_path):
     rng = np.random.default_rng(4)
-    packed = small(rng)
-    for count in (1, 5):
-        check(packed, tmp_path / "net.onnx", rng.standard_normal((count, 2, 7, 6)).astype(np.float32))
+    for packed in (small(rng), modern(rng)):
+        for count in (1, 5):
+            x = rng.standard_normal((count, *packed.graph.input_shape)).astype(np.float32)
+            check(packed, tmp_path / "net.onnx", x)
+
+
+@pytest.mark.parametrize("op", [op for op in PACKED_OPS if op not in ("conv", "linear")])
+def test_each_op_among_convolutions(op, tmp_path):
+    """Random graphs of this op, of functions and of layers."""
+    for seed in range(4):
+        graph = packed_graph(seed, ("conv", "linear", "flatten", "global_avg_pool", "relu", op))
+        packed = network(graph.nodes, graph.input_shape, 5)
+        x = np.random.default_rng(seed).standard_normal((2, *graph.input_shape)).astype(np.float32)
+        check(packed, tmp_path / "net.onnx", x)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_random_graphs_of_all_ops(part, tmp_path):
+    for seed in range(part, 60, 4):
+        graph = packed_graph(seed, PACKED_OPS)
+        packed = network(graph.nodes, graph.input_shape, 5)
+        x = np.random.default_rng(seed).standard_normal((2, *graph.input_shape)).astype(np.float32)
+        check(packed, tmp_path / "net.onnx", x)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(1, 3), (2, 3), (2, 1), (4, 6), (5, 2), (6, 4), (9, 3)])
+def test_lrn_of_even_and_odd_sizes(size, channels, tmp_path):
+    rng = np.random.default_rng(size)
+    numbers = {"size": size, "alpha": 0.7, "beta": 0.75, "bias": 1.5}
+    nodes = [Node("lrn", "lrn", ("input",), numbers), Node("flatten", "flat", ("lrn",))]
+    packed = network(nodes, (channels, 3, 2), 6 * channels)
+    check(packed, tmp_path / "net.onnx", rng.standard_normal((2, channels, 3, 2)).astype(np.float32))
+
+
+def codes_of(path):
+    """{name of a layer: (type, codes as integers, alpha, scale, axis)} of a file, unpacked by the package onnx."""
+    model = onnx.load(path)
+    arrays = {t.name: t for t in model.graph.initializer}
+    values = {name: onnx.numpy_helper.to_array(t) for name, t in arrays.items()}
+    scales = {n.input[0]: values[n.input[1]] for n in model.graph.node if n.op_type == "Mul" and len(n.input) == 2}
+    found = {}
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear":
+            kind = onnx.TensorProto.DataType.Name(arrays[node.input[0]].data_type)
+            axis = [a.i for a in node.attribute if a.name == "axis"]
+            codes = values[node.input[0]].astype(np.int8)
+            name = node.input[0].removesuffix(".codes")
+            found[name] = (kind, codes, values[node.input[1]], scales.get(node.output[0]), axis)
+    return found
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+def test_codes_alpha_and_scale_are_in_the_file(opset, tmp_path):
+    """And their product, rounded once, is the weight of the float file to the bit."""
+    packed = small(np.random.default_rng(8))
+    assert export_onnx(packed, tmp_path / "codes.onnx", opset=opset) == opset
+    export_onnx(packed, tmp_path / "float.onnx", floats=True)
+    floats = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(tmp_path / "float.onnx").graph.initializer}
+    found = codes_of(tmp_path / "codes.onnx")
+    assert set(found) == {"conv1", "conv2", "fc1"}  # fc2 is float
+    for node in packed.graph.nodes:
+        if node.name not in found:
+            continue
+        kind, codes, alpha, scale, axis = found[node.name]
+        assert kind == OPSETS[opset]
+        np.testing.assert_array_equal(codes, node.weight.codes())
+        np.testing.assert_array_equal(alpha.ravel(), node.weight.alpha)
+        assert (alpha.ndim, axis) == ((1, [0]) if len(node.weight.alpha) > 1 else (0, []))
+        np.testing.assert_array_equal(scale.ravel(), node.scale)
+        column = (-1, *(1,) * (codes.ndim - 1))
+        made = np.float32(codes * alpha.reshape(column)) * scale
+        np.testing.assert_array_equal(made, floats[f"{node.name}.weight"])
+
+
+def test_a_scale_of_ones_is_left_out(tmp_path):
+    packed = small(np.random.default_rng(9))
+    nodes = [replace(n, scale=np.ones(4, np.float32)) if n.name == "conv2" else n for n in packed.graph.nodes]
+    packed = network(nodes, (2, 7, 6), 3)
+    check(packed, tmp_path / "net.onnx", np.random.default_rng(1).standard_normal((2, 2, 7, 6)).astype(np.float32))
+    found = codes_of(tmp_path / "net.onnx")
+    assert found["conv2"][3] is None
+    assert found["conv1"][3] is not None
+
+
+@pytest.mark.parametrize("levels", ["ternary", "binary"])
+def test_sizes(levels, tmp_path):
+    """Of ResNet-20, 268,336 weights with codes: 2, 4, 8 and 32 bits each, and less than 40 kB beside them."""
+    net = models.resnet20()
+    codes = quantized(net, levels)
+    packed = pack(
+        net, codes, input_shape=(3, 32, 32), normalization=([0.5] * 3, [0.25] * 3), classes=list("abcdefghij")
+    )
+    weights = 268_336
+    for opset, bits in ((25, 2), (21, 4), (13, 8)):
+        export_onnx(packed, tmp_path / "net.onnx", opset=opset)
+        size = (tmp_path / "net.onnx").stat().st_size
+        assert weights * bits / 8 < size < weights * bits / 8 + 40_000
+    export_onnx(packed, tmp_path / "net.onnx", floats=True)
+    assert (tmp_path / "net.onnx").stat().st_size > 4 * weights
+
+
+@pytest.mark.parametrize("opset", [12, 26, -1])
+def test_other_opsets_are_refused(opset, tmp_path):
+    with pytest.raises(ValueError, match=f"opset is {opset}, wanted 13 to 25"):
+        export_onnx(small(np.random.default_rng(0)), tmp_path / "net.onnx", opset=opset)
+    assert not (tmp_path / "net.onnx").exists()
+
+
+def test_commands_say_which_opset(tmp_path, capsys):
+    packed, out = small(np.random.default_rng(10)), str(tmp_path / "net.onnx")
+    packed.save(tmp_path / "net.elq")
+    for options, opset in (([], 25), (["--opset", "21"], 21), (["--float"], 17), (["--float", "--opset", "13"], 13)):
+        assert main(["export-onnx", str(tmp_path / "net.elq"), "-o", out, "--json", *options]) == 0
+        assert json.loads(capsys.readouterr().out)["opset"] == opset
+        assert onnx.load(out).opset_import[0].version == opset
+        assert bool(codes_of(out)) == ("--float" not in options)
+    assert main(["export-onnx", str(tmp_path / "net.elq"), "-o", out, "--opset", "9"]) == 2
+    assert "opset is 9, wanted 13 to 25" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("relu", [True, False])

@@ -81,60 +81,68 @@ def test_batch_norm_keeps_a_small_variance_beside_a_large_mean(isa):
 
 # ------------------------------------------------------------------------------- max pooling, ReLU, sums
 
-# x, kernel, stride
+# x, kernel, stride, padding
+NONE = (0, 0, 0, 0)
 POOLS = [
-    ((2, 3, 7, 6), (2, 2), (2, 2)),
-    ((1, 6, 9, 11), (3, 3), (2, 2)),  # windows overlap, the last row and column are not seen
-    ((3, 16, 6, 8), (2, 2), (2, 2)),
-    ((2, 21, 5, 7), (3, 2), (1, 2)),
-    ((1, 40, 4, 4), (4, 4), (1, 1)),
-    ((2, 1, 8, 9), (2, 3), (3, 1)),
-    ((2, 35, 3, 3), (1, 1), (2, 2)),
+    ((2, 3, 7, 6), (2, 2), (2, 2), NONE),
+    ((1, 6, 9, 11), (3, 3), (2, 2), NONE),  # windows overlap, the last row and column are not seen
+    ((3, 16, 6, 8), (2, 2), (2, 2), NONE),
+    ((2, 21, 5, 7), (3, 2), (1, 2), NONE),
+    ((1, 40, 4, 4), (4, 4), (1, 1), NONE),
+    ((2, 1, 8, 9), (2, 3), (3, 1), NONE),
+    ((2, 35, 3, 3), (1, 1), (2, 2), NONE),
+    ((2, 24, 9, 8), (3, 3), (2, 2), (1, 1, 1, 1)),
+    ((1, 5, 6, 7), (3, 2), (1, 2), (2, 0, 1, 1)),
+    ((2, 37, 4, 3), (5, 4), (1, 1), (3, 2, 2, 3)),
+    ((1, 1, 1, 1), (2, 2), (1, 1), (1, 0, 0, 1)),
 ]
 
 
-def _pool_loop(x, dy, kernel, stride):
+def _pool_loop(x, dy, kernel, stride, padding):
     """y, place and dx by the definition, one window at a time."""
     y, place, dx = np.empty(dy.shape, x.dtype), np.empty(dy.shape, np.uint8), np.zeros_like(x)
     for n, c, p, q in np.ndindex(*dy.shape):
-        top, left = p * stride[0], q * stride[1]
-        seen = x[n, c, top : top + kernel[0], left : left + kernel[1]].ravel()
+        top, left = p * stride[0] - padding[0], q * stride[1] - padding[1]
+        places = [(i, j) for i, j in np.ndindex(*kernel) if 0 <= top + i < x.shape[2] and 0 <= left + j < x.shape[3]]
+        seen = np.array([x[n, c, top + i, left + j] for i, j in places])
         nans = np.flatnonzero(np.isnan(seen))
-        place[n, c, p, q] = k = nans[-1] if len(nans) else np.argmax(seen)
+        k = nans[-1] if len(nans) else np.argmax(seen)
+        place[n, c, p, q] = places[k][0] * kernel[1] + places[k][1]
         y[n, c, p, q] = seen[k]
     for k in range(kernel[0] * kernel[1]):  # the order of the sums
         for n, c, p, q in np.argwhere(place == k):
-            dx[n, c, p * stride[0] + k // kernel[1], q * stride[1] + k % kernel[1]] += dy[n, c, p, q]
+            row, column = p * stride[0] - padding[0] + k // kernel[1], q * stride[1] - padding[1] + k % kernel[1]
+            dx[n, c, row, column] += dy[n, c, p, q]
     return y, place, dx
 
 
-def _pool_case(shape, kernel, stride, dtype):
+def _pool_case(shape, kernel, stride, padding, dtype):
     """x with equals, zeros of both signs and a NaN, and a dy that fits."""
     rng = np.random.default_rng(7)
     x = rng.integers(-2, 3, shape).astype(dtype)
     x.ravel()[rng.integers(x.size)] = np.nan
     x.ravel()[rng.integers(x.size)] = -0.0
-    return x, rng.standard_normal(numpy_ops.max_pool(x, kernel, stride)[0].shape).astype(dtype)
+    return x, rng.standard_normal(numpy_ops.max_pool(x, kernel, stride, padding)[0].shape).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("shape", "kernel", "stride"), POOLS, ids=name_of)
-def test_max_pool_definition_is_the_loop(shape, kernel, stride, dtype):
-    x, dy = _pool_case(shape, kernel, stride, dtype)
-    wanted3 = _pool_loop(x, dy, kernel, stride)
-    for got, wanted in zip(pool(numpy_ops, x, dy, kernel, stride), wanted3, strict=True):
+@pytest.mark.parametrize(("shape", "kernel", "stride", "padding"), POOLS, ids=name_of)
+def test_max_pool_definition_is_the_loop(shape, kernel, stride, padding, dtype):
+    x, dy = _pool_case(shape, kernel, stride, padding, dtype)
+    wanted3 = _pool_loop(x, dy, kernel, stride, padding)
+    for got, wanted in zip(pool(numpy_ops, x, dy, kernel, stride, padding), wanted3, strict=True):
         assert got.dtype == wanted.dtype
         np.testing.assert_array_equal(got, wanted)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("shape", "kernel", "stride"), POOLS, ids=name_of)
-def test_max_pool(isa, shape, kernel, stride, dtype):
+@pytest.mark.parametrize(("shape", "kernel", "stride", "padding"), POOLS, ids=name_of)
+def test_max_pool(isa, shape, kernel, stride, padding, dtype):
     """To the bit, from any memory."""
-    x, dy = _pool_case(shape, kernel, stride, dtype)
-    wanted3 = pool(numpy_ops, x, dy, kernel, stride)
+    x, dy = _pool_case(shape, kernel, stride, padding, dtype)
+    wanted3 = pool(numpy_ops, x, dy, kernel, stride, padding)
     for x_view, dy_view in zip(layouts(x), layouts(dy), strict=True):
-        for got, wanted in zip(pool(_train, x_view, dy_view, kernel, stride), wanted3, strict=True):
+        for got, wanted in zip(pool(_train, x_view, dy_view, kernel, stride, padding), wanted3, strict=True):
             assert got.dtype == wanted.dtype
             np.testing.assert_array_equal(np.signbit(got), np.signbit(wanted))
             np.testing.assert_array_equal(got, wanted)

@@ -34,13 +34,19 @@ def arrays(dtype, *shapes):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("kernel", "stride"), [((2, 2), (1, 2)), ((3, 2), (2, 1)), ((1, 1), (1, 1))])
-def test_max_pool(isa, dtype, kernel, stride):
-    shapes = SHAPE, numpy_ops.max_pool(np.zeros(SHAPE), kernel, stride)[0].shape
+@pytest.mark.parametrize(
+    "window",
+    [
+        ((2, 2), (1, 2), (0, 0, 0, 0)),
+        ((3, 2), (2, 1), (0, 0, 0, 0)),
+        ((1, 1), (1, 1), (0, 0, 0, 0)),
+        ((3, 2), (1, 2), (2, 0, 1, 1)),
+    ],
+)
+def test_max_pool(isa, dtype, window):
+    shapes = SHAPE, numpy_ops.max_pool(np.zeros(SHAPE), *window)[0].shape
     for x, dy in planted(*arrays(dtype, *shapes)):
-        for got, wanted in zip(
-            pool(_train, x, dy, kernel, stride), pool(numpy_ops, x, dy, kernel, stride), strict=True
-        ):
+        for got, wanted in zip(pool(_train, x, dy, *window), pool(numpy_ops, x, dy, *window), strict=True):
             np.testing.assert_array_equal(got, wanted)
 
 

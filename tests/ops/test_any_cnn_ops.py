@@ -134,9 +134,12 @@ def test_functions_of_one_number_are_pytorchs(name):
     wanted, wanted_dx = as_torch(theirs, [x], np.ones(len(x)))
     np.testing.assert_allclose(got, wanted, rtol=1e-13, atol=1e-15)
     numbers = np.isfinite(x)
+    if name == "hard_sigmoid":  # alpha x + beta, rounded once or twice, is 0 or next to it at the kink
+        numbers &= np.abs(x) != 3
     np.testing.assert_allclose(dx[numbers], wanted_dx[numbers], rtol=1e-12, atol=1e-14)
     with np.errstate(invalid="ignore", over="ignore"):
-        small = x[:-2].astype(np.float32)  # f.gelu of -inf is NaN in float64, 0 in float32
+        small = x.astype(np.float32)
+        small = small[~(np.abs(small) > 1e30)]  # f.gelu of infinities differs between float32 and float64
         got = ours(Tensor(small)).data
     np.testing.assert_allclose(got, theirs(torch_().tensor(small)).numpy(), rtol=2e-5, atol=1e-6)
 

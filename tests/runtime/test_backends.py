@@ -81,7 +81,7 @@ def test_values_are_written_where_their_last_operand_was(activations, width):
 
 
 def shape_of(steps):
-    return [(s.node.op, s.name, s.reads, s.relu) for s in steps]
+    return [(s.node.op, s.name, s.reads, s.low == 0) for s in steps]
 
 
 def test_what_is_fused():

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fuzz_targets import SECONDS, check_answer, limited_memory
-from runtime_nets import content_of, packed, small, with_int8
+from runtime_nets import content_of, modern, packed, small, with_int8
 
 from elq_ref.errors import FormatError
 from elq_ref.runtime import Session, load
@@ -63,11 +63,11 @@ ODD = [
 ]
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["float", "with int8"])
+@pytest.fixture(scope="module", params=["float", "with int8", "newer ops"])
 def content(request):
     rng = np.random.default_rng(30)
-    net = small(rng)
-    return content_of(with_int8(net, rng) if request.param else net)
+    net = modern(rng) if request.param == "newer ops" else small(rng)
+    return content_of(net if request.param == "float" else with_int8(net, rng))
 
 
 def outcome(path, content):
@@ -197,13 +197,15 @@ def test_members_of_the_header_replaced_dropped_or_doubled(content, tmp_path):
         outcome(tmp_path / "h.elq", joined({"__metadata__": header["__metadata__"]} | wrong, data))
 
 
-def test_numbers_of_the_int8_part(tmp_path):
+@pytest.mark.parametrize("make", [small, modern])
+def test_numbers_of_the_int8_part(make, tmp_path):
     """Every integer that int8 inference computes with, set to the ends of its type or of its range, or near them."""
     rng = np.random.default_rng(38)
-    content = content_of(with_int8(small(rng), rng))
+    content = content_of(with_int8(make(rng), rng))
     header, _, data = split(content)
     numbers = [0, 1, 32, 33, 34, 62, 63, 255, -1, -128, 127, 2**30 - 1, 2**30, 2**31 - 1, -(2**31)]
-    kinds = {"b": "<i4", "q": "<i4", "s": "u1", "table": "i1", "fc2.int8": "i1", "factor": "<i4", "conv1.trits": "u1"}
+    kinds = {"b": "<i4", "q": "<i4", "s": "u1", "table": "i1", "factor": "<i4", "conv1.trits": "u1"}
+    kinds |= {"fc2.int8": "i1"} if make is small else {"tables": "i1", "slope": "<i4"}
     loaded = 0
     for _ in range(600):
         wrong = bytearray(data)

@@ -10,7 +10,7 @@ import pytest
 from elq_ref import statements as room
 from elq_ref.graph import nodes
 from elq_ref.runtime import integer_interpreter
-from elq_ref.runtime.integer import AddScales, Requantize
+from elq_ref.runtime.integer_constants import AddScales, Requantize
 from elq_ref.runtime.packed import PackedNetwork
 from elq_ref.statements import bits, calibrating, deriving, folding, integers, networks
 from elq_ref.statements.elq_file import fields, in_shape

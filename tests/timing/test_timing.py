@@ -177,7 +177,7 @@ def test_no_pair_of_products_of_the_peer_leaves_16_bits(network, tmp_path):
     """Else it computes something else on CPUs without VNNI: 0.104 of the largest logit off instead of 0.0175."""
     onnx = pytest.importorskip("onnx", reason="the package onnx is not installed")
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    export_onnx(network, tmp_path / "float.onnx")
+    export_onnx(network, tmp_path / "float.onnx", floats=True)
     model = onnx.load(int8_onnx(network, tmp_path / "float.onnx"))
     arrays = [onnx.numpy_helper.to_array(array) for array in model.graph.initializer]
     weights = [w.reshape(len(w), -1).astype(int) for w in arrays if w.dtype == np.int8 and w.ndim > 1]

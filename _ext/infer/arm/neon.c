@@ -58,6 +58,7 @@ const elq_kernel elq_conv_i8i32_i8__neon = {
 #define LEAST 1 /* plain C does them */
 #define QUAD(v) ((float32x4_t)(v))
 #define MAXIMUM(low, v) ((VEC)vbslq_f32(vcltq_f32(QUAD(v), QUAD(low)), QUAD(low), QUAD(v)))
+#define MINIMUM(high, v) ((VEC)vbslq_f32(vcgtq_f32(QUAD(v), QUAD(high)), QUAD(high), QUAD(v)))
 #include "infer/f32_kernels.inc.h"
 
 const elq_kernel elq_conv_f32_t2_winograd__neon = {

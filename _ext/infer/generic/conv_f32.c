@@ -49,7 +49,7 @@ static void finish(const elq_tail_f32 *tail, const float *sums, ptrdiff_t first,
     for (ptrdiff_t o = 0; o < channels; o++) {
         float v = tail->scale[first + o] * sums[o * STRIP] + tail->bias[first + o];
         if (residual) v += residual[o];
-        y[o] = v < tail->low ? tail->low : v;
+        y[o] = elq_bounded(v, tail->low, tail->high);
     }
 }
 

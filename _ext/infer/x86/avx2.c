@@ -30,6 +30,7 @@ const elq_kernel elq_conv_i8i32_i8__avx2 = {
 #define TILE2 6
 #define LEAST 3 /* plain C does them */
 #define MAXIMUM(low, v) ((VEC)_mm256_max_ps((__m256)(low), (__m256)(v)))
+#define MINIMUM(high, v) ((VEC)_mm256_min_ps((__m256)(high), (__m256)(v)))
 #include "infer/f32_kernels.inc.h"
 
 /* Two vectors are a table, and the word's bit 3 chooses between them. */

@@ -35,6 +35,7 @@ const elq_kernel elq_conv_i8i32_i8__avx512 = {
 #define TILE2 14
 #define LEAST 8 /* AVX2 does them */
 #define MAXIMUM(low, v) ((VEC)_mm512_max_ps((__m512)(low), (__m512)(v)))
+#define MINIMUM(high, v) ((VEC)_mm512_min_ps((__m512)(high), (__m512)(v)))
 #include "infer/f32_kernels.inc.h"
 
 /* One vector is a table. A product that is an addition: half of them go to the multipliers, which idle otherwise. */

@@ -15,6 +15,7 @@ DEFINE_SCALE_SHIFT(elq_scale_shift_f32__neon)
 DEFINE_MAX_POOL(elq_max_pool_f32__neon)
 DEFINE_MAX_POOL_BACKWARD(elq_max_pool_backward_f32__neon)
 DEFINE_RELU(elq_relu_f32__neon)
+DEFINE_POINTWISE(elq_pointwise_f32__neon)
 DEFINE_SUMS(elq_sums_f32__neon)
 
 const struct elq_train_kernels elq_train_f32__neon = {
@@ -27,6 +28,7 @@ const struct elq_train_kernels elq_train_f32__neon = {
     .max_pool = elq_max_pool_f32__neon,
     .max_pool_backward = elq_max_pool_backward_f32__neon,
     .relu = elq_relu_f32__neon,
+    .pointwise = elq_pointwise_f32__neon,
     .sums = elq_sums_f32__neon,
 };
 
@@ -48,6 +50,7 @@ DEFINE_SCALE_SHIFT(elq_scale_shift_f64__neon)
 DEFINE_MAX_POOL(elq_max_pool_f64__neon)
 DEFINE_MAX_POOL_BACKWARD(elq_max_pool_backward_f64__neon)
 DEFINE_RELU(elq_relu_f64__neon)
+DEFINE_POINTWISE(elq_pointwise_f64__neon)
 DEFINE_SUMS(elq_sums_f64__neon)
 
 const struct elq_train_kernels elq_train_f64__neon = {
@@ -60,5 +63,6 @@ const struct elq_train_kernels elq_train_f64__neon = {
     .max_pool = elq_max_pool_f64__neon,
     .max_pool_backward = elq_max_pool_backward_f64__neon,
     .relu = elq_relu_f64__neon,
+    .pointwise = elq_pointwise_f64__neon,
     .sums = elq_sums_f64__neon,
 };

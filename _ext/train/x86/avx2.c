@@ -15,6 +15,7 @@ DEFINE_SCALE_SHIFT(elq_scale_shift_f32__avx2)
 DEFINE_MAX_POOL(elq_max_pool_f32__avx2)
 DEFINE_MAX_POOL_BACKWARD(elq_max_pool_backward_f32__avx2)
 DEFINE_RELU(elq_relu_f32__avx2)
+DEFINE_POINTWISE(elq_pointwise_f32__avx2)
 DEFINE_SUMS(elq_sums_f32__avx2)
 
 const struct elq_train_kernels elq_train_f32__avx2 = {
@@ -27,6 +28,7 @@ const struct elq_train_kernels elq_train_f32__avx2 = {
     .max_pool = elq_max_pool_f32__avx2,
     .max_pool_backward = elq_max_pool_backward_f32__avx2,
     .relu = elq_relu_f32__avx2,
+    .pointwise = elq_pointwise_f32__avx2,
     .sums = elq_sums_f32__avx2,
 };
 
@@ -48,6 +50,7 @@ DEFINE_SCALE_SHIFT(elq_scale_shift_f64__avx2)
 DEFINE_MAX_POOL(elq_max_pool_f64__avx2)
 DEFINE_MAX_POOL_BACKWARD(elq_max_pool_backward_f64__avx2)
 DEFINE_RELU(elq_relu_f64__avx2)
+DEFINE_POINTWISE(elq_pointwise_f64__avx2)
 DEFINE_SUMS(elq_sums_f64__avx2)
 
 const struct elq_train_kernels elq_train_f64__avx2 = {
@@ -60,5 +63,6 @@ const struct elq_train_kernels elq_train_f64__avx2 = {
     .max_pool = elq_max_pool_f64__avx2,
     .max_pool_backward = elq_max_pool_backward_f64__avx2,
     .relu = elq_relu_f64__avx2,
+    .pointwise = elq_pointwise_f64__avx2,
     .sums = elq_sums_f64__avx2,
 };

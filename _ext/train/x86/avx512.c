@@ -15,6 +15,7 @@ DEFINE_SCALE_SHIFT(elq_scale_shift_f32__avx512)
 DEFINE_MAX_POOL(elq_max_pool_f32__avx512)
 DEFINE_MAX_POOL_BACKWARD(elq_max_pool_backward_f32__avx512)
 DEFINE_RELU(elq_relu_f32__avx512)
+DEFINE_POINTWISE(elq_pointwise_f32__avx512)
 DEFINE_SUMS(elq_sums_f32__avx512)
 
 const struct elq_train_kernels elq_train_f32__avx512 = {
@@ -27,6 +28,7 @@ const struct elq_train_kernels elq_train_f32__avx512 = {
     .max_pool = elq_max_pool_f32__avx512,
     .max_pool_backward = elq_max_pool_backward_f32__avx512,
     .relu = elq_relu_f32__avx512,
+    .pointwise = elq_pointwise_f32__avx512,
     .sums = elq_sums_f32__avx512,
 };
 
@@ -48,6 +50,7 @@ DEFINE_SCALE_SHIFT(elq_scale_shift_f64__avx512)
 DEFINE_MAX_POOL(elq_max_pool_f64__avx512)
 DEFINE_MAX_POOL_BACKWARD(elq_max_pool_backward_f64__avx512)
 DEFINE_RELU(elq_relu_f64__avx512)
+DEFINE_POINTWISE(elq_pointwise_f64__avx512)
 DEFINE_SUMS(elq_sums_f64__avx512)
 
 const struct elq_train_kernels elq_train_f64__avx512 = {
@@ -60,5 +63,6 @@ const struct elq_train_kernels elq_train_f64__avx512 = {
     .max_pool = elq_max_pool_f64__avx512,
     .max_pool_backward = elq_max_pool_backward_f64__avx512,
     .relu = elq_relu_f64__avx512,
+    .pointwise = elq_pointwise_f64__avx512,
     .sums = elq_sums_f64__avx512,
 };

@@ -1,25 +1,15 @@
-"""Modules: where weights live. Names, order and shapes of parameters are PyTorch's, and so are the arguments.
-
-A layer draws its weights from the generator `rng`. One that is given none has a stream of its own: layer k of a process
-(k counts the layers that were given none) draws stream k, so that no two start equal and the same program always
-starts with the same weights. What else the program built before counts too: where a network must start equal wherever
-it is built, give its layers one generator, as elq_ref.models does from `seed`.
-"""
+"""Module: where weights live, by PyTorch's names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import count
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 
-from . import ops
-from .tensor import Tensor
+from ..tensor import Tensor
 
-Pair = int | tuple[int, int]
 T = TypeVar("T")
-_streams = count()  # one number for every layer that was given no generator
 
 
 class Module:
@@ -47,6 +37,7 @@ class Module:
 
     buffers: tuple[str, ...] = ()
     training: bool = True
+    _quantizable: tuple[str, ...] = ()  # the parameters that ELQ quantizes
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the output; every Module defines it."""
@@ -88,7 +79,7 @@ class Module:
 
     def quantizable(self) -> dict[str, Tensor]:
         """The weights that ELQ quantizes, by name: those of convolutions and fully connected layers."""
-        weights = {id(module.weight) for _, module in self.named_modules() if isinstance(module, Conv2d | Linear)}
+        weights = {id(getattr(module, name)) for _, module in self.named_modules() for name in module._quantizable}
         return {name: parameter for name, parameter in self.named_parameters() if id(parameter) in weights}
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -223,219 +214,3 @@ def _each_once(named: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
 
 def _shortened(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _kaiming(rng: np.random.Generator | None, shape: tuple[int, ...]) -> Tensor:
-    """Normal with variance 2 / fan_in (He et al. 2015), which keeps the variance of activations through ReLUs."""
-    if rng is None:
-        rng = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(next(_streams),)))
-    std = np.sqrt(2 / np.prod(shape[1:]))
-    return Tensor((rng.standard_normal(shape) * std).astype(np.float32), requires_grad=True)
-
-
-def _zeros(outputs: int) -> Tensor:
-    return Tensor(np.zeros(outputs, np.float32), requires_grad=True)
-
-
-class Conv2d(Module):
-    """ops.conv2d with a weight (O, C/groups, KH, KW), drawn from `rng`, and a bias (O) of zeros or none.
-
-    ValueError unless `groups` divides both numbers of channels.
-
-    >>> layer = elq.nn.Conv2d(3, 16, 3, padding=1, rng=np.random.default_rng(0))
-    >>> layer.weight.shape, layer(elq.Tensor(np.ones((1, 3, 8, 8), np.float32))).shape
-    ((16, 3, 3, 3), (1, 16, 8, 8))
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Pair,
-        stride: Pair = 1,
-        padding: Pair = 0,
-        dilation: Pair = 1,
-        groups: int = 1,
-        bias: bool = True,
-        *,
-        rng: np.random.Generator | None = None,
-    ) -> None:
-        if groups < 1 or in_channels % groups or out_channels % groups:
-            raise ValueError(f"{groups} groups of {in_channels} to {out_channels} channels: wanted a divisor of both")
-        size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
-        self.weight = _kaiming(rng, (out_channels, in_channels // groups, *size))
-        self.bias = _zeros(out_channels) if bias else None
-        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-
-    def forward(self, x: Tensor) -> Tensor:
-        window = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
-        return ops.conv2d(x, self.weight, self.bias, groups=self.groups, **window)
-
-
-class Linear(Module):
-    """ops.linear with a weight (O, C), drawn from `rng`, and a bias (O) of zeros or none.
-
-    >>> layer = elq.nn.Linear(64, 10, bias=False)
-    >>> layer.weight.shape, layer.bias is None
-    ((10, 64), True)
-    """
-
-    def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, *, rng: np.random.Generator | None = None
-    ) -> None:
-        self.weight = _kaiming(rng, (out_features, in_features))
-        self.bias = _zeros(out_features) if bias else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.linear(x, self.weight, self.bias)
-
-
-class BatchNorm2d(Module):
-    """ops.batch_norm with its parameters and running statistics.
-
-    `momentum` None in training leaves the running statistics alone (the pass at W of an ELQ step).
-
-    >>> norm = elq.nn.BatchNorm2d(1)
-    >>> x = elq.Tensor(np.array([1, 3], np.float32).reshape(2, 1, 1, 1))
-    >>> norm(x).data.ravel().round(3), norm.running_mean, norm.running_var  # unbiased: 1 + 0.1 (2 - 1)
-    (array([-1.,  1.], dtype=float32), array([0.2], dtype=float32), array([1.1], dtype=float32))
-    >>> norm.eval()(x).data.ravel().round(3)
-    array([0.763, 2.67 ], dtype=float32)
-    """
-
-    buffers = ("running_mean", "running_var")
-
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
-        self.weight = Tensor(np.ones(num_features, np.float32), requires_grad=True)
-        self.bias = _zeros(num_features)
-        self.running_mean = np.zeros(num_features, np.float32)
-        self.running_var = np.ones(num_features, np.float32)
-        self.eps, self.momentum = eps, momentum
-
-    def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
-        return ops.batch_norm(
-            x,
-            self.weight,
-            self.bias,
-            self.running_mean,
-            self.running_var,
-            training=self.training,
-            momentum=self.momentum,
-            eps=self.eps,
-            residual=residual,
-            relu=relu,
-        )
-
-
-class ReLU(Module):
-    """ops.relu.
-
-    >>> elq.nn.ReLU()(elq.Tensor(np.array([-1.0, 2.0]))).data
-    array([0., 2.])
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.relu(x)
-
-
-class MaxPool2d(Module):
-    """ops.max_pool; `stride` None is the window's size.
-
-    >>> elq.nn.MaxPool2d(2)(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4))).data[0, 0]
-    array([[ 5.,  7.],
-           [13., 15.]])
-    """
-
-    def __init__(self, kernel_size: Pair, stride: Pair | None = None) -> None:
-        self.kernel_size, self.stride = kernel_size, stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.max_pool(x, self.kernel_size, self.stride)
-
-
-class AvgPool2d(Module):
-    """ops.avg_pool; `stride` None is the window's size.
-
-    >>> elq.nn.AvgPool2d(2)(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4))).data[0, 0]
-    array([[ 2.5,  4.5],
-           [10.5, 12.5]])
-    """
-
-    def __init__(self, kernel_size: Pair, stride: Pair | None = None) -> None:
-        self.kernel_size, self.stride = kernel_size, stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.avg_pool(x, self.kernel_size, self.stride)
-
-
-class AdaptiveAvgPool2d(Module):
-    """The mean of every channel as a picture of one pixel, (N, C, H, W) -> (N, C, 1, 1); no other `output_size`.
-
-    >>> elq.nn.AdaptiveAvgPool2d(1)(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4))).data
-    array([[[[7.5]]]])
-    """
-
-    def __init__(self, output_size: Pair) -> None:
-        if output_size not in (1, (1, 1)):
-            raise ValueError(f"output_size is {output_size}, wanted 1: other sizes are not here")
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.avg_pool(x, (x.shape[2], x.shape[3]))
-
-
-class GlobalAvgPool(Module):
-    """ops.global_avg_pool: (N, C, H, W) -> (N, C), what AdaptiveAvgPool2d(1) and Flatten() are together.
-
-    >>> elq.nn.GlobalAvgPool()(elq.Tensor(np.arange(16.0).reshape(1, 1, 4, 4))).data
-    array([[7.5]])
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.global_avg_pool(x)
-
-
-class Flatten(Module):
-    """(N, ...) -> (N, everything else).
-
-    >>> elq.nn.Flatten()(elq.Tensor(np.ones((2, 3, 4, 4)))).shape
-    (2, 48)
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.reshape(x, (x.shape[0], -1))
-
-
-class Sequential(Module):
-    """Modules one after the other, named "0", "1", ...; it has a length, an order and places, as a list has.
-
-    >>> from elq_ref.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
-    >>> net = Sequential(Conv2d(1, 8, 3, padding=1), ReLU(), MaxPool2d(2), Flatten(), Linear(8 * 4 * 4, 10))
-    >>> net(elq.Tensor(np.ones((2, 1, 8, 8), np.float32))).shape
-    (2, 10)
-    >>> len(net), net[-1].weight.shape, [name for name, _ in net.named_parameters()]
-    (5, (10, 128), ['0.weight', '0.bias', '4.weight', '4.bias'])
-    """
-
-    def __init__(self, *modules: Module) -> None:
-        for position, module in enumerate(modules):
-            setattr(self, str(position), module)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for module in self:
-            x = module(x)
-        return x
-
-    def __iter__(self) -> Iterator[Module]:
-        return (module for _, module in self._below())  # one that stands at two places runs twice
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    @overload
-    def __getitem__(self, place: int) -> Module: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequential: ...
-    def __getitem__(self, place: int | slice) -> Module:
-        """The module at `place`; of a slice, a Sequential of the very same modules."""
-        modules = list(self)
-        return Sequential(*modules[place]) if isinstance(place, slice) else modules[place]
