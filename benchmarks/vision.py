@@ -68,8 +68,8 @@ def normalized(picture: np.ndarray) -> np.ndarray:
 def made(name: str, pictures: np.ndarray | None) -> Any:
     """A network of torchvision in evaluation mode, random weights of seed 0; EfficientNet-Lite0 with its own.
 
-    BatchNorm statistics are the means of those of two passes over halves of `pictures`; then the bias of the last layer
-    becomes such that its outputs have mean 0 on them, so that they do not all give one class.
+    BatchNorm statistics are the means of those of two passes over halves of `pictures`; then the last layer is scaled and
+    shifted such that its outputs have mean 0 and one variance on them, so that they do not all give one class.
     """
     import torch
 
@@ -108,14 +108,16 @@ def _settle(net: Any, pictures: Any) -> None:
         for half in halves:
             net(half)
         net.eval()
-        seen = []
-        handle = layers[-1].register_forward_hook(
-            lambda module, given, result: seen.append(result.mean((0, *range(2, result.ndim))))
-        )
+        last, seen = layers[-1], []
+        handle = last.register_forward_hook(lambda module, given, result: seen.append(result.flatten(2).mean(2)
+                                                                                      if result.ndim > 2 else result))  # fmt: skip
         for half in halves:
             net(half)
         handle.remove()
-        layers[-1].bias -= torch.stack(seen).mean(0)
+        outputs = torch.cat(seen)
+        factor = outputs.std(0).mean() / outputs.std(0).clamp(min=1e-6)
+        last.weight *= factor.reshape(-1, *[1] * (last.weight.ndim - 1))
+        last.bias.copy_((last.bias - outputs.mean(0)) * factor)
 
 
 def export(net: Any, path: Path, exporter: str) -> None:
