@@ -68,8 +68,8 @@ def normalized(picture: np.ndarray) -> np.ndarray:
 def made(name: str, pictures: np.ndarray | None) -> Any:
     """A network of torchvision in evaluation mode, random weights of seed 0; EfficientNet-Lite0 with its own.
 
-    BatchNorm statistics are the means of those of two passes over halves of `pictures`; then the last layer is scaled and
-    shifted such that its outputs have mean 0 and one variance on them, so that they do not all give one class.
+    BatchNorm statistics are the means of those of two passes over halves of `pictures`; then the last layer is scaled
+    and shifted such that its outputs have mean 0 and one variance on them, so that they do not all give one class.
     """
     import torch
 
@@ -109,8 +109,11 @@ def _settle(net: Any, pictures: Any) -> None:
             net(half)
         net.eval()
         last, seen = layers[-1], []
-        handle = last.register_forward_hook(lambda module, given, result: seen.append(result.flatten(2).mean(2)
-                                                                                      if result.ndim > 2 else result))  # fmt: skip
+
+        def see(module: Any, given: Any, result: Any) -> None:
+            seen.append(result.flatten(2).mean(2) if result.ndim > 2 else result)
+
+        handle = last.register_forward_hook(see)
         for half in halves:
             net(half)
         handle.remove()
