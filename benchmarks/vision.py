@@ -118,7 +118,7 @@ def _settle(net: Any, pictures: Any) -> None:
 
 
 def _tell_apart(last: Any, features: Any) -> None:
-    """Change a layer such that its outputs of `features` (N, I) have mean 0 and one variance, in ten directions alike."""
+    """Change a layer: its outputs of `features` (N, I) have mean 0 and one variance, ten directions count alike."""
     import torch
 
     weight = last.weight.flatten(1)
