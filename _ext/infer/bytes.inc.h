@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { SOME = 256 }; /* products at a time */
+
 #define INLINE static inline __attribute__((always_inline))
 
 /* table[x + 128], one at a time. */
@@ -45,8 +47,8 @@ void ROWS(concat)(const elq_instruction *s, const void *x, const void *residual,
     }
 }
 
-/* y of `count` products; their b is 0. elq_requantize in double precision, exact: the product with q has 14 + 31 bits at most, and where
- * one half is not added exactly (q 2^(l - s) < 2^-22), the result is 0 either way. */
+/* y of `count` products; their b is 0. elq_requantize in 32 bits: of the product with q the low 32 bits cannot matter, as
+ * s >= 33, and what is shifted is rounded there. */
 INLINE void multiply(const elq_instruction *s, const int8_t *a, const int8_t *b, void *y, ptrdiff_t at,
                      ptrdiff_t count) {
     const elq_tail_i8 *tail = &s->i8;
@@ -54,14 +56,16 @@ INLINE void multiply(const elq_instruction *s, const int8_t *a, const int8_t *b,
         for (ptrdiff_t i = 0; i < count; i++) ((int32_t *)y)[at + i] = a[i] * b[i];
         return;
     }
-    const double factor = (double)tail->q[0] / (double)((int64_t)1 << (tail->s[0] - tail->l));
-    const int lo = tail->lo[0], hi = tail->hi[0];
-    int8_t *to = (int8_t *)y + at;
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const double v = (double)(a[i] * b[i]) * factor + 0.5;
-        const double within = v < -128 ? -128 : v > 127 ? 127 : v;
-        const int whole = (int)within, down = whole - (within < whole);
-        to[i] = (int8_t)(down < lo ? lo : down > hi ? hi : down);
+    const int32_t left = (int32_t)1 << tail->l, q = tail->q[0], half = (int32_t)1 << (tail->s[0] - 33);
+    const int shift = tail->s[0] - 32, lo = tail->lo[0], hi = tail->hi[0];
+    int8_t some[SOME]; /* y may be a or b */
+    for (ptrdiff_t part; count > 0; a += part, b += part, at += part, count -= part) {
+        part = count < SOME ? count : SOME;
+        for (ptrdiff_t i = 0; i < part; i++) {
+            const int32_t high = (int32_t)(((int64_t)(a[i] * b[i] * left) * q) >> 32), v = (high + half) >> shift;
+            some[i] = (int8_t)(v < lo ? lo : v > hi ? hi : v);
+        }
+        memcpy((int8_t *)y + at, some, (size_t)part);
     }
 }
 

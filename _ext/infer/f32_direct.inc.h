@@ -21,7 +21,7 @@ enum { NAME(PIXELS) = 256, NAME(BUFFER) = 1 << 16 /* floats */ };
 static struct NAME(direct_plan) NAME(direct_plan)(const elq_shape *shape, ptrdiff_t n) {
     elq_shape s = *shape;
     ptrdiff_t xs[4] = {s.h * s.w * s.c, 1, s.w * s.c, s.c}, depth = s.kh * s.kw * (s.c / s.groups);
-    if (s.kh == 1 && s.kw == 1 && !s.pad_h && !s.pad_w) {
+    if (elq_no_window(&s)) {
         if (s.stride_h == 1 && s.stride_w == 1 && s.p == s.h && s.q == s.w) { /* all pixels are one row */
             s.w = s.q = n * s.h * s.w;
             s.h = s.p = n = 1;

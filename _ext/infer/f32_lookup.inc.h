@@ -51,7 +51,7 @@ static ptrdiff_t lookup_nibbles(int bits, ptrdiff_t c) {
 static struct lookup_plan lookup_plan(int bits, const elq_shape *shape, ptrdiff_t n) {
     elq_shape s = *shape;
     struct lookup_plan p = {.n = n, .xs = {s.h * s.w * s.c, 1, s.w * s.c, s.c}, .pieces = 1};
-    if (s.kh == 1 && s.kw == 1 && !s.pad_h && !s.pad_w) {
+    if (elq_no_window(&s)) {
         if (s.stride_h == 1 && s.stride_w == 1) { /* all pixels are one row */
             s.w = s.q = n * s.h * s.w;
             s.h = s.p = p.n = 1;

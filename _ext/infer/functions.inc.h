@@ -108,23 +108,27 @@ void ROWS(prelu)(const elq_instruction *s, const void *from, const void *residua
         }
 }
 
+/* y = a b within s->f32.low and high; y may be a or b. */
+INLINE void NAME(multiply)(const elq_instruction *s, const float *a, const float *b, float *y, ptrdiff_t count) {
+    const VEC low = ALL(s->f32.low), high = ALL(s->f32.high);
+    for (ptrdiff_t i = 0; i < count; i += LANES) {
+        const VEC product = NAME(load_some)(a + i, count - i) * NAME(load_some)(b + i, count - i);
+        NAME(store_some)(y + i, MINIMUM(high, MAXIMUM(low, product)), count - i);
+    }
+}
+
 void ROWS(mul)(const elq_instruction *s, const void *from, const void *residual, void *to, ptrdiff_t first,
                ptrdiff_t last) {
-    const ptrdiff_t row = s->shape.q * s->shape.o;
-    const float *a = from, *b = residual, low = s->f32.low, high = s->f32.high;
-    float *y = to;
-    for (ptrdiff_t i = first * row; i < last * row; i++) y[i] = elq_bounded(a[i] * b[i], low, high);
+    const ptrdiff_t row = s->shape.q * s->shape.o, at = first * row;
+    NAME(multiply)(s, (const float *)from + at, (const float *)residual + at, (float *)to + at, (last - first) * row);
 }
 
 void ROWS(mul_channels)(const elq_instruction *s, const void *from, const void *residual, void *to, ptrdiff_t first,
                         ptrdiff_t last) {
     const elq_shape *g = &s->shape;
-    const float low = s->f32.low, high = s->f32.high;
-    for (ptrdiff_t i = first * g->q; i < last * g->q; i++) {
-        const float *a = (const float *)from + i * g->o, *b = (const float *)residual + i / g->q / g->p * g->o;
-        float *y = (float *)to + i * g->o;
-        for (ptrdiff_t c = 0; c < g->o; c++) y[c] = elq_bounded(a[c] * b[c], low, high);
-    }
+    for (ptrdiff_t i = first * g->q; i < last * g->q; i++)
+        NAME(multiply)(s, (const float *)from + i * g->o, (const float *)residual + i / g->q / g->p * g->o,
+                       (float *)to + i * g->o, g->o);
 }
 
 void ROWS(concat)(const elq_instruction *s, const void *from, const void *residual, void *to, ptrdiff_t first,

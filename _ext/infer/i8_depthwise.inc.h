@@ -46,16 +46,34 @@ INLINE void depthwise_pack(const elq_shape *g, const int weights, const void *ro
         }
 }
 
+/* The codes of LANES channels from the first of `bits` bits of `row` on, in the low end of a word; there may be fewer. */
+INLINE uint32_t depthwise_word(const uint8_t *row, ptrdiff_t tap_bytes, ptrdiff_t first, const ptrdiff_t bits) {
+    const ptrdiff_t at = first * bits / 8, wanted = LANES * bits < 8 ? 1 : LANES * bits / 8;
+    uint32_t word = 0;
+    if (at + wanted <= tap_bytes) memcpy(&word, row + at, (size_t)wanted);
+    else
+        for (ptrdiff_t k = at; k < tap_bytes; k++) word |= (uint32_t)row[k] << 8 * (k - at);
+    return word >> first * bits % 8;
+}
+
 /* w[tap][2 * LANES] of the channels first .. first + count - 1; the lanes behind them are never used. */
 INLINE void depthwise_decode(const int weights, const uint8_t *packed, ptrdiff_t tap_bytes, ptrdiff_t taps,
                              ptrdiff_t first, ptrdiff_t count, int32_t *w) {
-    for (ptrdiff_t k = 0; k < taps; k++, packed += tap_bytes, w += 2 * LANES)
-        for (ptrdiff_t i = 0; i < count; i++) {
-            const ptrdiff_t c = first + i;
-            if (weights == ELQ_T2) w[i] = (packed[c / 4] >> c % 4 * 2 & 1) - (packed[c / 4] >> c % 4 * 2 & 2);
-            else if (weights == ELQ_B1) w[i] = 1 - 2 * (packed[c / 8] >> c % 8 & 1);
-            else w[i] = (int8_t)packed[c];
-        }
+    const ptrdiff_t bits = depthwise_bits(weights);
+    DEPTHWISE_SUMS shift;
+    for (int k = 0; k < LANES; k++) shift[k] = (uint32_t)(k * bits);
+    for (ptrdiff_t k = 0; k < taps; k++, packed += tap_bytes, w += 2 * LANES) {
+        if (weights == ELQ_FULL)
+            for (ptrdiff_t i = 0; i < count; i++) w[i] = (int8_t)packed[first + i];
+        else
+            for (ptrdiff_t i = 0; i < count; i += LANES) {
+                const DEPTHWISE_SUMS codes =
+                    (depthwise_word(packed, tap_bytes, first + i, bits) - (DEPTHWISE_SUMS){0}) >> shift;
+                /* 00, 01, 11 are 0, 1, -1; 0, 1 are 1, -1 */
+                const DEPTHWISE_SUMS values = weights == ELQ_T2 ? (codes & 1) - (codes & 2) : 1 - 2 * (codes & 1);
+                memcpy(w + i, &values, sizeof values);
+            }
+    }
 }
 
 /* The rows of x that output rows first .. first + rows - 1 of picture n see. */

@@ -50,6 +50,12 @@ typedef struct {
     ptrdiff_t h, w, c, p, q, o, kh, kw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;
 } elq_shape;
 
+/* Whether every output is one pixel of x, none of the border. */
+static inline int elq_no_window(const elq_shape *s) {
+    return s->kh == 1 && s->kw == 1 && !s->pad_h && !s->pad_w && (s->p - 1) * s->stride_h < s->h &&
+           (s->q - 1) * s->stride_w < s->w;
+}
+
 /* float: y = min(max(scale_o * sum + bias_o + residual, low), high). The operations in this order, each a rounding or the
  * first two one fused: a kernel gives the same bits as if the residual and the bounds were operations of their own.
  * low is 0 for a ReLU, -INFINITY for no bound, high INFINITY; max(v, low) is v < low ? low : v, so that NaN stays NaN. */

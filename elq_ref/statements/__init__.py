@@ -24,13 +24,14 @@ from . import (
     partitions,
     replay,
     singles,
+    tables,
     taylor,
     terms,
 )
 from .line import Line
 from .subject import Subject
 
-ON_ARRAYS = (optimum, singles, gaussian, partitions, replay, folding, bits, deriving, integers, calibrating)
+ON_ARRAYS = (optimum, singles, gaussian, partitions, replay, folding, bits, deriving, tables, integers, calibrating)
 ON_A_NETWORK = (bounds, taylor, derivatives, terms, freezes)
 CHAPTERS = {  # the first word of a statement's name
     "1": "The bound",
@@ -47,7 +48,7 @@ CHAPTERS = {  # the first word of a statement's name
 _CHAPTER = {"optimum": "3", "singles": "3", "gaussian": "4", "partitions": "6", "replay": "8"}
 _CHAPTER |= {"bounds": "1", "taylor": "2", "derivatives": "5", "terms": "5", "freezes": "6"}
 _CHAPTER |= dict.fromkeys(("folding", "bits"), "packed")
-_CHAPTER |= dict.fromkeys(("deriving", "integers", "calibrating"), "integers")
+_CHAPTER |= dict.fromkeys(("deriving", "tables", "integers", "calibrating"), "integers")
 
 
 def statements(subject: Subject | None = None) -> Iterator[Line]:

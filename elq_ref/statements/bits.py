@@ -142,6 +142,8 @@ def _same(seen: Counted, network: PackedNetwork, file: ElqFile) -> None:
         if node.scale is not None and node.bias is not None:
             seen.see(node.scale, numbers(layer.scale))
             seen.see(node.bias, numbers(layer.bias))
+        if node.slope is not None:
+            seen.see(node.slope, numbers(layer.slope))
     _same_integers(seen, network, file)
 
 
@@ -162,6 +164,10 @@ def _same_integers(seen: Counted, network: PackedNetwork, file: ElqFile) -> None
                 seen.see(value, constants[key])
         if node.add is not None:
             seen.see([node.add.q1, node.add.q2, node.add.s], [*constants["q"], constants["s"]])
+        if node.tables is not None:
+            seen.see(node.tables, constants["tables"])
+        if "clamp" in constants:
+            seen.see([node.lo, node.hi], constants["clamp"])
         if node.source in int8.weights:
             seen.see(int8.weights[node.source], by_name[node.source].int8)
 

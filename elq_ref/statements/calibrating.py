@@ -14,7 +14,7 @@ from . import loops
 from .folding import fractions
 from .integers import of_picture
 from .line import Compared, Counted, Line
-from .networks import cases
+from .networks import Case, cases
 
 BINS = 4096
 
@@ -113,12 +113,17 @@ def _bins() -> Line:
     )
 
 
+def _whole() -> tuple[Case, ...]:
+    """The networks of every op."""
+    return (*cases()[:4], cases()[-1])
+
+
 def _network() -> Line:
     """min-max scales of networks against their values in fractions, and each rule against its histogram."""
     seen = Compared()
     two_batches = np.random.default_rng(8).integers(0, 256, (40, 2, 3, 3), np.uint8)
     two_batches[32:] //= 4  # the largest are in the first
-    for case, pictures in [*((case, case.pictures) for case in cases()[:4]), (cases()[4], two_batches)]:
+    for case, pictures in [*((case, case.pictures) for case in _whole()), (cases()[4], two_batches)]:
         plain = replace(case.network, int8=None)
         made = calibrate(plain, pictures, "min-max").int8
         assert made is not None
@@ -145,7 +150,7 @@ def _network() -> Line:
 def _errors() -> Line:
     """The ratios that `elq calibrate` prints, from values in fractions and int8 by loops."""
     seen = Compared()
-    for case in cases()[:4]:
+    for case in _whole():
         sums: dict[str, list[float]] = {}
         for picture, real in zip(case.pictures, case.network.metadata.normalization.apply(case.pictures), strict=True):
             exact = loops.real_values(case.file, fractions(real))
@@ -153,7 +158,7 @@ def _errors() -> Line:
             for name, step in case.int8.scales.items():
                 for v, q in zip(map(float, loops.flat(exact[name])), loops.flat(whole[name]), strict=True):
                     steps = math.floor(v / step + 0.5)
-                    own, beyond = v - step * loops.clamp(steps, -128), float(not -128 <= steps <= 127)
+                    own, beyond = v - step * loops.clamp(steps), float(not -128 <= steps <= 127)
                     _add_to(sums, name, [v**2, own**2, (v - step * q) ** 2, beyond, 1.0])
             logits = [float(f) * v for f, v in zip(case.file.factor, raw, strict=True)]
             for v, logit in zip(map(float, exact[case.file.text["output"]]), logits, strict=True):

@@ -19,8 +19,8 @@ from ..runtime.format import to_bytes
 from ..runtime.integer_constants import Requantize, to_int8
 from ..runtime.metadata import Metadata
 from ..runtime.packed import PackedNetwork
-from . import loops
-from .elq_file import ElqFile, Layer, read
+from . import geometry, loops
+from .elq_file import ElqFile, Layer, read, shapes
 from .line import Counted, Line
 from .networks import cases, network
 
@@ -41,8 +41,8 @@ def lines() -> Iterator[Line]:
     yield constants.line(
         "integers constants of a requantization",
         "m = (s_in alpha |A|) / s_out = f 2^e, q = floor(f 2^31 + 1/2), s = 31 + l - e, b = floor(B / (s_out m) + 1/2)",
-        "{count} numbers q, s, l, b of every op with sums, ties, constant channels, the last bias with room and an f "
-        "that rounds to 1 among them, against fractions",
+        "{count} numbers q, s, l, b of every op with sums or products, ties, constant channels, the last bias with "
+        "room and an f that rounds to 1 among them, against fractions",
     )
     yield weights.line(
         "integers weights of float layers",
@@ -95,14 +95,18 @@ def _of_pixel(v: int, mean: float, std: float, scale: float) -> int:
 
 def nearest(x: Fraction) -> int:
     """clamp(floor(x + 1/2), -128, 127)."""
-    return loops.clamp(math.floor(x + HALF), -128)
+    return loops.clamp(math.floor(x + HALF))
 
 
-def scaled_sums(file: ElqFile, layer: Layer, s_in: Fraction, x: tuple[int, ...]) -> tuple[list[Fraction], ...]:
-    """(what 1 of a sum is worth, bias, sum |w|) of every channel of a node that reads a value of shape x."""
-    if layer.op in loops.AVERAGES:
-        n = math.prod(layer.attributes["kernel"] if layer.op == "avg_pool" else x[1:])
-        return [s_in / n], [Fraction(0)], [Fraction(n)]
+def scaled_sums(layer: Layer, of: dict[str, Fraction], x: tuple[int, ...]) -> tuple[list[Fraction], ...]:
+    """(what 1 of a sum is worth, bias, sum |w|) of every channel of a node that reads a value of shape x, or of every
+    count of an average; of: the scale of every value."""
+    s_in = of[layer.inputs[0]]
+    if layer.op in geometry.AVERAGES:
+        counts = geometry.counts(layer.op, layer.attributes, x)
+        return [s_in / n for n in counts], [Fraction(0)] * len(counts), [Fraction(n) for n in counts]
+    if layer.op == "mul":
+        return [s_in * of[layer.inputs[1]]], [Fraction(0)], [Fraction(128)]
     sums = [Fraction(sum(abs(v) for v in loops.flat(row))) for row in loops.multiplied(layer)]
     if layer.op == "scale_shift":
         worth = [s_in * abs(a) / 64 for a in layer.scale]
@@ -113,7 +117,7 @@ def scaled_sums(file: ElqFile, layer: Layer, s_in: Fraction, x: tuple[int, ...])
 
 
 def derived(
-    worth: list[Fraction], bias: list[Fraction], sums: list[Fraction], s_out: Fraction, lo: int
+    worth: list[Fraction], bias: list[Fraction], sums: list[Fraction], s_out: Fraction, ends: loops.Clamp
 ) -> dict[str, Any]:
     """q, s, l and b of docs/arithmetic.md; ValueError where sums alone leave no headroom."""
     parts = [mantissa(w / s_out) if w else (0, 0) for w in worth]
@@ -125,7 +129,7 @@ def derived(
         if (128 * total) * 2**l >= 2**31:
             raise ValueError("no headroom")
         if not q or s > 62 or (128 * total + abs(b)) * 2**l >= 2**31:
-            q, s, b = 0, 33, loops.clamp(math.floor(big / s_out + HALF), lo)
+            q, s, b = 0, 33, loops.clamp(math.floor(big / s_out + HALF), *ends)
         for key, value in (("b", b), ("q", q), ("s", s)):
             found[key].append(value)
     return found
@@ -157,34 +161,25 @@ def add_constants(m1: Fraction, m2: Fraction) -> list[int]:
     raise ValueError("no constants of an addition")
 
 
-def worths(file: ElqFile) -> Iterator[tuple[Layer, str, int, dict[str, Fraction]]]:
-    """The nodes that run, with value, lower end, and the scale of every value known so far."""
+def worths(file: ElqFile) -> Iterator[tuple[Layer, str, loops.Clamp, dict[str, Fraction]]]:
+    """The nodes that run, with value, ends of the clamp, and the scale of every value known so far."""
     of = {file.input: Fraction(file.text["int8"]["scale"])}
-    for layer, name, lo in loops.steps(file):
+    for layer, name, ends in loops.steps(file):
         scaled = layer.op in loops.SCALED
         of[name] = Fraction(file.constants[name]["scale"]) if scaled else of[layer.inputs[0]]
-        yield layer, name, lo, of
-
-
-def shapes(file: ElqFile) -> dict[str, tuple[int, ...]]:
-    """The shape of every value, by computing one."""
-    c, h, w = file.text["input"]["shape"]
-    known = loops.real_values(file, [[[Fraction(0)] * w for _ in range(h)] for _ in range(c)])
-    return {
-        name: (len(v), len(v[0]), len(v[0][0])) if isinstance(v[0], list) else (len(v),) for name, v in known.items()
-    }
+        yield layer, name, ends, of
 
 
 def _constants(seen: Counted, additions: Counted, file: ElqFile) -> None:
-    lengths = shapes(file)
-    for layer, name, lo, of in worths(file):
+    lengths = shapes(file.text, file.layers)
+    for layer, name, ends, of in worths(file):
         constants = file.constants.get(name, {})
         if layer.op == "add":
             wanted = add_constants(*(of[i] / of[name] for i in layer.inputs))
             additions.see([*constants["q"], constants["s"]], wanted)
-        elif constants:
-            worth, bias, sums = scaled_sums(file, layer, of[layer.inputs[0]], lengths[layer.inputs[0]])
-            for key, value in derived(worth, bias, sums, of[name], lo).items():
+        elif "l" in constants:
+            worth, bias, sums = scaled_sums(layer, of, lengths[layer.inputs[0]])
+            for key, value in derived(worth, bias, sums, of[name], ends).items():
                 seen.see(constants[key], value)
 
 
@@ -199,12 +194,12 @@ def _weights(seen: Counted, file: ElqFile) -> None:
 
 def _factors(seen: Counted, file: ElqFile) -> None:
     output = file.text["output"]
-    lengths = shapes(file)
+    lengths = shapes(file.text, file.layers)
     for layer, name, _, of in worths(file):
         if name == output:
             wanted = [of[name]] * len(file.factor)
-            if layer.op in loops.SCALED and layer.op != "add":
-                worth, _, _ = scaled_sums(file, layer, of[layer.inputs[0]], lengths[layer.inputs[0]])
+            if layer.op in (*loops.SUMMED, "mul"):
+                worth, _, _ = scaled_sums(layer, of, lengths[layer.inputs[0]])
                 q = file.constants[name]["q"]
                 worth, q = (v * (len(wanted) // len(v)) for v in (worth, q))
                 wanted = [w if q_o else of[name] for w, q_o in zip(worth, q, strict=True)]
@@ -277,11 +272,11 @@ def _headroom() -> Line:
     """What is derived has headroom; the first K and b that have none are refused or constant; a reader refuses them."""
     seen = Counted()
     for case in cases():
-        lengths = shapes(case.file)
+        lengths = shapes(case.file.text, case.file.layers)
         for layer, name, _, of in worths(case.file):
             constants = case.file.constants.get(name, {})
             if "l" in constants:
-                _, _, totals = scaled_sums(case.file, layer, of[layer.inputs[0]], lengths[layer.inputs[0]])
+                _, _, totals = scaled_sums(layer, of, lengths[layer.inputs[0]])
                 for bias, sums in zip(constants["b"], totals, strict=True):
                     seen.see((128 * sums + abs(bias)) * 2 ** constants["l"] < 2**31, True)
     for count, exponent in ((1023, 12), (1024, 12), (2047, 11), (2048, 11)):

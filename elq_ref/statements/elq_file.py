@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from . import functions, geometry
+
 Value = list[Any]  # [c][row][column] or [c], of int or Fraction
 KINDS = {"U8": ("B", 1), "I8": ("b", 1), "I32": ("i", 4), "F32": ("f", 4)}  # of struct, and bytes
 
@@ -18,7 +20,7 @@ KINDS = {"U8": ("B", 1), "I8": ("b", 1), "I32": ("i", 4), "F32": ("f", 4)}  # of
 @dataclass
 class Layer:
     """A node as the page describes it. w[o][c][i][j] or [o][c]: codes, or the floats of a float layer as Fractions;
-    alpha, scale and bias: one Fraction an output channel; int8: the weights that a float layer has for int8."""
+    alpha, scale, bias and slope: one Fraction an output channel; int8: the weights that a float layer has for int8."""
 
     op: str
     name: str
@@ -30,12 +32,14 @@ class Layer:
     alpha: list[Fraction] = field(default_factory=list)
     scale: list[Fraction] = field(default_factory=list)
     bias: list[Fraction] = field(default_factory=list)
+    slope: list[Fraction] = field(default_factory=list)
     int8: Value = field(default_factory=list)
 
 
 @dataclass
 class ElqFile:
-    """What a file says. constants: of int8 values by name: {"scale", "l", "b", "q", "s"} or {"scale", "q", "s"}."""
+    """What a file says. constants: of int8 values by name: "scale" and "l", "b", "q", "s", or "q", "s", or "tables";
+    and "clamp" of one that bears the name of a clip."""
 
     text: dict[str, Any]
     layers: list[Layer]
@@ -79,14 +83,18 @@ def read(content: bytes) -> ElqFile:
     constants: dict[str, dict[str, Any]] = {}
     table, factor = [], []
     if text["int8"] is not None:
-        outputs = {layer.name: len(layer.scale) or 1 for layer in layers}
-        source = {layer.name: layer.inputs[0] for layer in layers}
+        by_name, lengths = {layer.name: layer for layer in layers}, shapes(text, layers)
         for entry in text["int8"]["values"]:
-            name = entry["name"]
+            layer = by_name[entry["name"]]
+            if layer.op == "relu" or "clamp" in entry:
+                layer = by_name[layer.inputs[0]]
             if "l" in entry:
-                node = name if text_op(layers, name) != "relu" else source[name]
-                entry = entry | {key: tensors.next(key, outputs[node]) for key in ("b", "q", "s")}
-            constants[name] = entry
+                count = _channels(layer, lengths)
+                entry = entry | {key: tensors.next(key, count) for key in ("b", "q", "s")}
+            elif layer.op in (*functions.NAMES, "concat"):
+                rows = len(layer.inputs) if layer.op == "concat" else len(layer.slope) or 1
+                entry = entry | {"tables": [tensors.next("tables", 256) for _ in range(rows)]}
+            constants[entry["name"]] = entry
         flat = tensors.all("table")
         table = [flat[first : first + 256] for first in range(0, len(flat), 256)]
         factor = tensors.all("factor")
@@ -96,9 +104,20 @@ def read(content: bytes) -> ElqFile:
     return ElqFile(text, layers, constants, table, factor)
 
 
-def text_op(layers: list[Layer], name: str) -> str:
-    """The op of the node of this name."""
-    return next(layer.op for layer in layers if layer.name == name)
+def shapes(text: dict[str, Any], layers: list[Layer]) -> dict[str, tuple[int, ...]]:
+    """The shape of every value by name."""
+    known: dict[str, tuple[int, ...]] = {text["input"]["name"]: tuple(text["input"]["shape"])}
+    for layer in layers:
+        operands = [known[name] for name in layer.inputs]
+        known[layer.name] = geometry.shape(layer.op, layer.attributes, layer.shape, operands)
+    return known
+
+
+def _channels(layer: Layer, lengths: dict[str, tuple[int, ...]]) -> int:
+    """How many b, q and s a value has."""
+    if layer.op in geometry.AVERAGES:
+        return len(geometry.counts(layer.op, layer.attributes, lengths[layer.inputs[0]]))
+    return len(layer.scale) or 1
 
 
 def _layer(node: dict[str, Any], tensors: _Tensors) -> Layer:
@@ -115,7 +134,9 @@ def _layer(node: dict[str, Any], tensors: _Tensors) -> Layer:
             layer.w = in_shape(_rows(layer, tensors), layer.shape)
             alpha = tensors.next("alpha", node["alphas"])
             layer.alpha = alpha * (outputs // len(alpha))
-    if outputs:
+    if layer.op == "prelu":
+        layer.slope = tensors.next("slope", outputs)
+    elif outputs:
         layer.scale, layer.bias = tensors.next("scale", outputs), tensors.next("bias", outputs)
     return layer
 

@@ -227,6 +227,7 @@ def magnitudes(case: Case) -> ElqFile:
             a.alpha,
             [abs(v) for v in a.scale],
             [abs(v) for v in a.bias],
+            [abs(v) for v in a.slope],
         )
         for a in case.file.layers
     ]

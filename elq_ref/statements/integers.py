@@ -15,18 +15,19 @@ from ..graph.nodes import Node, Weight
 from ..preprocessing import Normalization
 from ..runtime.integer import IntegerNode
 from ..runtime.integer_constants import Requantize
-from ..runtime.integer_interpreter import accumulate, interpret_int8, requantize
+from ..runtime.integer_interpreter import accumulate, interpret_int8, look_up, requantize
 from ..runtime.interpreter import run_node, values
 from ..runtime.packed import PackedNetwork
 from ..runtime.session import Session
-from . import loops
-from .deriving import nearest, scaled_sums, shapes, worths
-from .elq_file import ElqFile, Value
+from . import geometry, loops
+from .deriving import nearest, scaled_sums, worths
+from .elq_file import ElqFile, Layer, Value, shapes
 from .line import Compared, Counted, Line
 from .networks import cases, network, node
 
-CHOOSING = ("relu", "max_pool", "subsample", "pad", "flatten")
+CHOOSING = ("relu", "max_pool", "subsample", "pad", "flatten", "slice", "shuffle")
 HALF = Fraction(1, 2)
+LINEAR = Layer("linear", "y", ["x"], {})
 
 
 def lines() -> Iterator[Line]:
@@ -48,18 +49,24 @@ def operand(rng: np.random.Generator, shape: tuple[int, ...], number: int) -> np
 def _nodes() -> Iterator[Line]:
     """Every node of every network on int8 values of its own."""
     rng = np.random.default_rng(4)
-    weighted, means, chosen, ops = Counted(), Counted(), Counted(), set()
+    weighted, means, products, chosen, looked = (Counted() for _ in range(5))
+    ops: dict[str, set[str]] = {"moved": set(), "looked up": set()}
     for case in cases():
-        lengths = shapes(case.file)
+        lengths = shapes(case.file.text, case.file.layers)
         running = zip(case.int8.nodes, loops.steps(case.file), strict=True)
         for (made, (layer, name, _)), number in ((pair, k) for pair in running for k in range(2)):
-            x = operand(rng, lengths[layer.inputs[0]], number)
+            arrays = [operand(rng, lengths[i], number) for i in layer.inputs]
+            given, lists = [x[None] for x in arrays], [x.tolist() for x in arrays]
             if layer.op in CHOOSING:
-                chosen.see(run_node(made, x[None])[0], loops.moved(layer, x.tolist()))
-                ops.add(layer.op)
+                chosen.see(run_node(made, *given)[0], loops.moved(layer, *lists))
+                ops["moved"].add(layer.op)
+            elif layer.op in loops.TABLED:
+                tables = case.file.constants[name]["tables"]
+                looked.see(look_up(made, *given)[0], loops.looked_up(layer, tables, *lists))
+                ops["looked up"].add(layer.op)
             elif layer.op != "add":
-                seen = means if layer.op in loops.AVERAGES else weighted
-                seen.see(accumulate(made, x[None])[0], loops.accumulated(layer, case.file.constants[name], x.tolist()))
+                seen = {"mul": products}.get(layer.op, means if layer.op in geometry.AVERAGES else weighted)
+                seen.see(accumulate(made, *given)[0], loops.accumulated(layer, case.file.constants[name], *lists))
     yield weighted.line(
         "integers sums",
         "acc_o = sum w x + b_o, w the codes, negated where A_o < 0",
@@ -67,13 +74,23 @@ def _nodes() -> Iterator[Line]:
     )
     yield means.line(
         "integers sums of means",
-        "acc = x_1 + .. + x_N of a whole window",
-        "{count} accumulators of avg_pool and global_avg_pool against loops",
+        "acc = x_1 + .. + x_N of what a window sees",
+        "{count} accumulators of avg_pool, also with a border, adaptive_avg_pool and global_avg_pool against loops",
+    )
+    yield products.line(
+        "integers products",
+        "acc = x_1 x_2, of one shape or (C, 1, 1) with (C, H, W)",
+        "{count} accumulators of mul against loops",
     )
     yield chosen.line(
         "integers what moves or chooses",
-        "max(x_1, .., x_N), max(x, 0), zeros around x, one in k, the order (C, H, W)",
-        f"{{count}} values of {', '.join(sorted(ops))} on int8 against loops",
+        "max(x_1, .., x_N), max(x, 0), zeros around x, one in k, the order (C, H, W), channels",
+        f"{{count}} values of {', '.join(sorted(ops['moved']))} on int8 against loops",
+    )
+    yield looked.line(
+        "integers what is looked up",
+        "y = t(x), t of the function, of its channel, or of the operand",
+        f"{{count}} values of {', '.join(sorted(ops['looked up']))} on int8 against the file's tables by loops",
     )
 
 
@@ -108,9 +125,9 @@ def _requantization() -> Iterator[Line]:
         got = requantize(made, sums)
         for row, seen in zip(got, sums.tolist(), strict=True):
             says = {"l": constants.l, **{key: getattr(constants, key).tolist() for key in ("q", "s")}}
-            exact.see(row, loops.requantized(says, lo, seen))
+            exact.see(row, loops.requantized(LINEAR, says, (lo, 127), [], seen))
             high = [_high_word(v, constants.l, q, s) for v, q, s in zip(seen, says["q"], says["s"], strict=True)]
-            short.see(row, [loops.clamp(v, lo) for v in high])
+            short.see(row, [loops.clamp(v, lo, 127) for v in high])
     yield exact.line(
         "integers a requantization is one rounding",
         "y = clamp(floor((acc 2^l q) / 2^s + 1/2), lo, 127)",
@@ -137,12 +154,12 @@ def _near() -> Line:
     """How far y is from the real number before the clamp, in units of what the page allows."""
     seen, rng = Compared(), np.random.default_rng(9)
     for case in cases():
-        lengths = shapes(case.file)
+        lengths = shapes(case.file.text, case.file.layers)
         for layer, name, _, of in worths(case.file):
-            if layer.op not in loops.SCALED or layer.op == "add":
+            if layer.op not in (*loops.SUMMED, "mul"):
                 continue
             constants = case.file.constants[name]
-            worth, bias, sums = scaled_sums(case.file, layer, of[layer.inputs[0]], lengths[layer.inputs[0]])
+            worth, bias, sums = scaled_sums(layer, of, lengths[layer.inputs[0]])
             for o, (w, big, total) in enumerate(zip(worth, bias, sums, strict=True)):
                 m, big = w / of[name], big / of[name]
                 if not constants["q"][o]:
@@ -176,7 +193,7 @@ def _additions() -> Line:
         add = next(n.add for n in int8.nodes if n.add is not None)
         constants = {"q": [add.q1, add.q2], "s": add.s}
         a, b = (got[f"x{c}"][0].tolist() for c in range(2))
-        seen.see(got[name][0], loops.added(constants, 0 if relu else -128, a, b))
+        seen.see(got[name][0], loops.added(constants, (0 if relu else -128, 127), a, b))
     return seen.line(
         "integers addition",
         "y = clamp((x_1 q_1 + x_2 q_2 + 2^(s - 1)) >> s, lo, 127)",

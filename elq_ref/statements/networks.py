@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -144,8 +145,48 @@ def every_op(seed: int, levels: str) -> PackedNetwork:
     )
 
 
+def modern(seed: int, levels: str) -> PackedNetwork:
+    """A graph of the operations that `every_op` has not: squeeze-and-excite, functions, clips that are clamps and that
+    are tables, channels split, joined and shuffled, pools with borders, adaptive ones."""
+    rng = np.random.default_rng(seed)
+    slope = rng.uniform(-0.5, 0.5, 3).astype(np.float32)
+    border = {"kernel": (3, 3), "stride": (2, 1), "padding": (1, 1, 1, 1)}
+    curved = ("silu", "gelu", "gelu_tanh", "elu", "tanh", "sigmoid")
+    return network(
+        [
+            node(rng, "conv", "conv1", "input", levels, (4, 2, 3, 3), padding=(1, 1)),
+            Node("clip", "relu6", ("conv1",), {"low": 0.0, "high": 0.5}),
+            node(rng, "conv", "depthwise", "relu6", levels, (4, 1, 3, 3), padding=(1, 1), groups=4),
+            Node("hard_swish", "swish", ("depthwise",)),
+            Node("avg_pool", "squeeze", ("swish",), {"kernel": (7, 6), "stride": (1, 1)}),
+            node(rng, "conv", "excite", "squeeze", "float", (4, 4, 1, 1)),
+            Node("hard_sigmoid", "gate", ("excite",), {"alpha": 0.2, "beta": 0.5}),
+            Node("mul", "gated", ("swish", "gate")),
+            Node("add", "lifted", ("squeeze", "gated")),
+            Node("clip", "clipped", ("lifted",), {"low": -0.25, "high": 0.375}),
+            Node("slice", "some", ("clipped",), {"first": 0, "last": 3}),
+            Node("slice", "other", ("clipped",), {"first": 3, "last": 4}),
+            Node("prelu", "prelu", ("some",), slope=slope),
+            Node("leaky_relu", "leaky", ("other",), {"slope": 0.125}),
+            Node("concat", "joined", ("leaky", "prelu", "relu6")),
+            Node("shuffle", "shuffled", ("joined",), {"groups": 4}),
+            Node("clip", "table", ("shuffled",), {"low": -0.125, "high": 3.0}),
+            Node("max_pool", "largest", ("table",), border),
+            Node("avg_pool", "mean", ("largest",), border | {"counted": (1, 0, 0, 0)}),
+            Node("adaptive_avg_pool", "means", ("mean",), {"output": (2, 3)}),
+            Node("global_avg_pool", "flat", ("means",)),
+            *(
+                Node(op, op, (before,), {"alpha": 0.75} if op == "elu" else {})
+                for before, op in itertools.pairwise(("flat", *curved))
+            ),
+            node(rng, "linear", "fc", "sigmoid", levels, (3, 8)),
+        ]
+    )
+
+
 def ends() -> Iterator[PackedNetwork]:
-    """Small networks that end in other ways: a ReLU behind the sums, constant channels, an addition, a mean."""
+    """Small networks that end in other ways: a ReLU behind the sums, constant channels, an addition, a product, a
+    mean."""
     rng = np.random.default_rng(11)
     small = (2, 3, 3)
     dead = node(rng, "linear", "fc", "flat", "binary", (4, 18))
@@ -159,6 +200,7 @@ def ends() -> Iterator[PackedNetwork]:
     yield network([conv, Node("global_avg_pool", "out", ("conv",))], small)
     mean = Node("global_avg_pool", "mean", ("input",))
     yield network([mean, Node("add", "out", ("mean", "mean"))], small)
+    yield network([mean, Node("mul", "out", ("mean", "mean"))], small)
     yield network([mean, Node("relu", "positive", ("mean",)), Node("scale_shift", "out", ("positive",),
                    scale=np.array([0.5, -2], np.float32), bias=np.array([0.1, 0.2], np.float32))], small)  # fmt: skip
 
@@ -195,4 +237,4 @@ def cases() -> tuple[Case, ...]:
     """What the bits and the integers are checked on; made once."""
     networks = [mixed(levels)[1] for levels in ("ternary", "binary")]
     networks += [every_op(seed, levels) for seed, levels in ((1, "ternary"), (2, "binary"))]
-    return tuple(Case.of(network, seed) for seed, network in enumerate([*networks, *ends()]))
+    return tuple(Case.of(network, seed) for seed, network in enumerate([*networks, *ends(), modern(3, "ternary")]))

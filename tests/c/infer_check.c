@@ -62,16 +62,31 @@ static const outline OUTLINES[] = {
     {2, 1, 32, 16, 3, 3, 1, 1, 3, 3, 1, 1, 1},
     {1, 70, 24, 20, 1, 3, 1, 1, 0, 1, 1, 1, 1},
     {70, 1, 21, 19, 3, 1, 1, 1, 1, 0, 1, 1, 1},
+    {6, 7, 32, 32, 3, 3, 1, 1, 1, 1, 1, 1, 8},  /* groups of four, as ResNeXt has */
+    {5, 6, 48, 48, 3, 3, 2, 2, 1, 1, 1, 1, 6},  /* of eight: RegNet */
+    {4, 5, 18, 54, 3, 3, 1, 1, 1, 1, 1, 1, 18}, /* depthwise with a multiplier */
 };
 
-static elq_shape shape_of(const outline *s) {
+/* Borders of four sides: what lies below and to the right beyond what lies above and to the left. */
+static const struct {
+    outline of;
+    int below, right;
+} SIDED[] = {
+    {{9, 8, 16, 24, 3, 3, 1, 1, 1, 1, 1, 1, 1}, 1, -1},  {{8, 9, 6, 20, 3, 3, 2, 2, 0, 0, 1, 1, 1}, 1, 1},
+    {{7, 6, 24, 24, 5, 5, 2, 1, 1, 2, 1, 1, 24}, 2, -2}, {{5, 6, 32, 32, 1, 1, 1, 1, 0, 0, 1, 1, 1}, 2, 3},
+    {{6, 7, 32, 32, 3, 3, 1, 1, 0, 2, 1, 1, 8}, 3, 0},
+};
+
+static elq_shape sided(const outline *s, int below, int right) {
     elq_shape g = {s->h,          s->w,          s->c,        0,           0,        s->o,
                    s->kh,         s->kw,         s->stride_h, s->stride_w, s->pad_h, s->pad_w,
                    s->dilation_h, s->dilation_w, s->groups};
-    g.p = (g.h + 2 * g.pad_h - g.dilation_h * (g.kh - 1) - 1) / g.stride_h + 1;
-    g.q = (g.w + 2 * g.pad_w - g.dilation_w * (g.kw - 1) - 1) / g.stride_w + 1;
+    g.p = (g.h + 2 * g.pad_h + below - g.dilation_h * (g.kh - 1) - 1) / g.stride_h + 1;
+    g.q = (g.w + 2 * g.pad_w + right - g.dilation_w * (g.kw - 1) - 1) / g.stride_w + 1;
     return g;
 }
+
+static elq_shape shape_of(const outline *s) { return sided(s, 0, 0); }
 
 /* ---------------------------------------------------------------------------------------------------- cases */
 
@@ -193,7 +208,7 @@ static void make_tail_i8(test *t) {
         q[o] = (int32_t)(((uint32_t)1 << 30) + random_bits() % ((uint32_t)1 << 30));
         if (o % 7 == 3) q[o] = INT32_MAX;
         if (o % 11 == 4) q[o] = 0;
-        lo[o] = (int8_t)(o % 3 ? -128 : o % 2 ? -127 : 0), hi[o] = 127;
+        lo[o] = (int8_t)(o % 3 ? -128 : o % 2 ? -127 : 0), hi[o] = (int8_t)(o % 4 == 1 ? 96 : 127);
         if (constant) {
             lo[o] = hi[o] = (int8_t)between(-128, 127);
             b[o] = o % 2 ? INT32_MAX : INT32_MIN, q[o] = INT32_MAX;
@@ -209,7 +224,7 @@ static void make_tail_i8(test *t) {
                           between(0, (1 << 22) - 1),
                           between(1, 31),
                           between(0, 1) ? 0 : -128,
-                          127};
+                          between(0, 1) ? 96 : 127};
 }
 
 /* The exact integer of infer/kernels.h in 64 bits (nothing of a constant channel), then in floors of exact halves. */
@@ -295,6 +310,9 @@ static void check_f32(test *t) {
     same(t, "with a residual in place", run(t, t->n, 0, r, 1, 0), most, t->out);
     for (ptrdiff_t i = 0; i < t->out; i++) most[i] = y[i] < 0 ? 0 : y[i];
     same(t, "with a ReLU", run(t, t->n, 0, NULL, 0, 1), most, t->out);
+    t->f32.low = -0.25f, t->f32.high = 0.5f;
+    for (ptrdiff_t i = 0; i < t->out; i++) most[i] = added[i] < -0.25f ? -0.25f : added[i] > 0.5f ? 0.5f : added[i];
+    same(t, "with a residual and bounds", run(t, t->n, 0, r, 0, 1), most, t->out);
 }
 
 static void check_i8(test *t) {
@@ -425,8 +443,10 @@ int main(int count, char **words) {
             continue;
         }
         const int before = checks;
-        for (size_t k = 0; k < sizeof OUTLINES / sizeof *OUTLINES; k++) {
-            const elq_shape shape = shape_of(&OUTLINES[k]);
+        const size_t even = sizeof OUTLINES / sizeof *OUTLINES, all = even + sizeof SIDED / sizeof *SIDED;
+        for (size_t k = 0; k < all; k++) {
+            const elq_shape shape = k < even ? shape_of(&OUTLINES[k])
+                                             : sided(&SIDED[k - even].of, SIDED[k - even].below, SIDED[k - even].right);
             if (!kernel->runs(&shape)) continue;
             check(kernel, &shape, 1, EXTREME);
             check(kernel, &shape, 2, EXTREME);

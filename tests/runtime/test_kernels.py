@@ -31,6 +31,8 @@ def test_float_kernels_stay_within_their_bound(name):
         residual = rng.standard_normal(y.shape).astype(np.float32)
         fused = make((scale, bias, 0))(x, residual)
         np.testing.assert_array_equal(fused, np.maximum(y + residual, 0))
+        bounded = make((scale, bias, -0.5, 0.25))(x, residual)
+        np.testing.assert_array_equal(bounded, (y + residual).clip(-0.5, 0.25))
         np.testing.assert_array_equal(layer(x[:1]), y[:1])
 
 
@@ -43,11 +45,11 @@ def legal_tail(rng, w):
     spread = np.log2(1 + all_sums / 127 / rng.uniform(1, 8, outputs))
     s = np.clip(31 + l + spread, 33, 62).astype(np.uint8)
     q = rng.integers(1 << 30, 1 << 31, outputs)
-    lo, hi = (np.full(outputs, v) for v in (int(rng.choice([-128, -127, 0])), 127))
+    lo, hi = (np.full(outputs, int(rng.choice(ends))) for ends in ([-128, -127, 0], [127, 127, 96]))
     constant = rng.random(outputs) < 0.1
     lo[constant] = hi[constant] = rng.integers(-128, 128)
     b[constant], q[constant] = rng.choice([-(2**31), 2**31 - 1]), 2**31 - 1
-    add = (*map(int, rng.integers(0, 1 << 22, 2)), int(rng.integers(1, 32)), int(rng.choice([-128, 0])), 127)
+    add = (*map(int, rng.integers(0, 1 << 22, 2)), int(rng.integers(1, 32)), int(rng.choice([-128, 0])), int(rng.choice([127, 96])))
     types = (b, np.int32), (q, np.int32), (s, np.uint8), (lo, np.int8), (hi, np.int8)
     return (*(a.astype(t) for a, t in types), l, add)
 

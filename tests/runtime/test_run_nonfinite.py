@@ -33,6 +33,23 @@ def ops(channels):
     yield Node("subsample", "y", ("input",), {"step": 2})
     yield Node("pad", "y", ("input",), {"before": (1, 0, 1), "after": (0, 1, 0)})
     yield Node("flatten", "y", ("input",))
+    border = {"kernel": (2, 3), "stride": (2, 1), "padding": (1, 2, 0, 1)}
+    yield Node("max_pool", "y", ("input",), border)
+    yield Node("avg_pool", "y", ("input",), border | {"counted": (0, 2, 0, 1)})
+    yield Node("adaptive_avg_pool", "y", ("input",), {"output": (2, 5)})
+    yield Node("lrn", "y", ("input",), {"size": 3, "alpha": 0.5, "beta": 0.75, "bias": 1.0})
+    yield Node("lrn", "y", ("input",), {"size": 2, "alpha": 0.5, "beta": 0.6, "bias": 2.0})
+    yield Node("mul", "y", ("input", "input"))
+    yield Node("concat", "y", ("input", "input"))
+    yield Node("slice", "y", ("input",), {"first": channels // 2, "last": channels})
+    yield Node("shuffle", "y", ("input",), {"groups": channels})
+    yield Node("clip", "y", ("input",), {"low": -0.5, "high": 0.25})
+    yield Node("leaky_relu", "y", ("input",), {"slope": 0.0})
+    yield Node("prelu", "y", ("input",), slope=scale)
+    yield Node("hard_sigmoid", "y", ("input",), {"alpha": 0.2, "beta": 0.5})
+    yield Node("elu", "y", ("input",), {"alpha": 0.5})
+    for op in ("sigmoid", "tanh", "hard_swish", "silu", "gelu", "gelu_tanh"):
+        yield Node(op, "y", ("input",))
 
 
 def chains(channels):
@@ -40,6 +57,11 @@ def chains(channels):
     for op in ops(channels):
         yield [op]
         yield [op, Node("relu", "r", ("y",))]
+        yield [op, Node("clip", "r", ("y",), {"low": -0.25, "high": 0.75})]
+    means = Node("avg_pool", "m", ("input",), {"kernel": (3, 4), "stride": (1, 1)})
+    for op in ("add", "mul"):
+        yield [means, Node(op, "y", ("input", "m"))]
+        yield [means, Node(op, "y", ("m", "input")), Node("clip", "r", ("y",), {"low": 0.0, "high": 0.75})]
     norm = Node(
         "scale_shift", "n", ("input",), scale=np.ones(channels, np.float32), bias=np.zeros(channels, np.float32)
     )
@@ -75,7 +97,7 @@ def test_float_kernels(name):
     brings."""
     for rng, make, w, size, geometry in cases(name, 6):
         ones, zeros = np.ones(len(w), np.float32), np.zeros(len(w), np.float32)
-        plain, relu = make((ones, zeros, -np.inf)), make((ones, zeros, 0.0))
+        plain, relu, clip = (make((ones, zeros, *ends)) for ends in ((-np.inf,), (0.0,), (-0.5, 0.25)))
         for _ in range(8):
             x = rng.standard_normal((2, *size)).astype(np.float32)
             value = rng.choice(SPECIAL[:3])
@@ -91,6 +113,7 @@ def test_float_kernels(name):
                 np.testing.assert_array_equal(np.isfinite(y), ~special)
                 np.testing.assert_array_equal(y[special], exact[special])
             np.testing.assert_array_equal(relu(x), np.maximum(y, 0))
+            np.testing.assert_array_equal(clip(x), np.minimum(np.maximum(y, np.float32(-0.5)), np.float32(0.25)))
             residual = rng.standard_normal(y.shape).astype(np.float32)
             residual.flat[rng.integers(residual.size, size=3)] = SPECIAL[:3]
             with np.errstate(invalid="ignore"):

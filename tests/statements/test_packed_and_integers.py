@@ -10,13 +10,13 @@ import pytest
 from elq_ref import statements as room
 from elq_ref.graph import nodes
 from elq_ref.runtime import integer_interpreter
-from elq_ref.runtime.integer_constants import AddScales, Requantize
+from elq_ref.runtime.integer_constants import AddScales, Requantize, Tables
 from elq_ref.runtime.packed import PackedNetwork
-from elq_ref.statements import bits, calibrating, deriving, folding, integers, networks
+from elq_ref.statements import bits, calibrating, deriving, folding, integers, networks, tables
 from elq_ref.statements.elq_file import fields, in_shape
 
 deploy_derive = importlib.import_module("elq_ref.deploy.derive")  # the module: the package's name is the function
-FAMILIES = (folding, bits, deriving, integers, calibrating)
+FAMILIES = (folding, bits, deriving, tables, integers, calibrating)
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +112,7 @@ def one_step_up(right):
 
 
 def bias_two_steps_off(right):
-    return lambda m, bias, sums, lo: right(m, bias + 2, sums, lo)
+    return lambda m, bias, sums, clamp: right(m, bias + 2, sums, clamp)
 
 
 def another_q1(right):
@@ -121,6 +121,21 @@ def another_q1(right):
         return AddScales(add.q1 ^ 1, add.q2, add.s)
 
     return wrong
+
+
+def next_entry(right):
+    """The last entry of the first table is one more, or one less."""
+
+    def wrong(*args):
+        data = right(*args).data.copy()
+        data[0, -1] ^= 1
+        return Tables(data)
+
+    return wrong
+
+
+def wider_clip(right):
+    return lambda *args: (right(*args)[0], min(right(*args)[1] + 1, 127))
 
 
 def doubled_factor(right):
@@ -195,6 +210,11 @@ SABOTAGE = [
     (networks, "derive", doubled_factor, deriving, ["integers factor"]),
     (Requantize, "prove", nothing, deriving, ["integers headroom"]),
     (integers, "accumulate", more(), integers, ["integers sums", "integers sums of means"]),
+    (integers, "accumulate", more(), integers, ["integers products"]),
+    (integers, "look_up", first_bit, integers, ["integers what is looked up"]),
+    (deploy_derive, "_tables", next_entry, tables, ["integers tables"]),
+    (deploy_derive, "_clip", wider_clip, tables, ["integers ends of a clamp"]),
+    (tables, "requantize", more(), tables, ["integers how near a product"]),
     (integers, "run_node", negated, integers, ["integers what moves"]),
     (integers, "requantize", first_bit, integers, ["integers a requantization", "integers 32 bits"]),
     (deploy_derive, "_requantize", bias_two_steps_off, integers, ["integers how near"]),
@@ -236,7 +256,7 @@ def test_the_derivation_knows_the_layer_that_the_page_computes_by_hand():
     worth = [Fraction(1, 16) * Fraction(3, 8) * a for a in (Fraction(2), Fraction(1, 2), Fraction(0))]
     bias = [Fraction(text) for text in ("0.7", "-0.2", "0.34")]
     sums = [Fraction(3), Fraction(3), Fraction(4)]
-    assert deriving.derived(worth, bias, sums, Fraction(1, 8), -128) == {
+    assert deriving.derived(worth, bias, sums, Fraction(1, 8), (-128, 127)) == {
         "l": 1,
         "q": [1610612736, 1610612736, 0],
         "s": [33, 35, 33],

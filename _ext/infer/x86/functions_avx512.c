@@ -9,5 +9,12 @@
 #include "infer/functions.inc.h"
 
 #undef ROWS
+#define BYTES_OF __m512i
+#define OF(name) _mm512_##name
+#define EITHER _mm512_xor_si512
+#define BROADCAST _mm512_broadcast_i32x4
+#define LOAD(p) _mm512_loadu_si512(p)
+#define STORE(p, v) _mm512_storeu_si512(p, v)
+#include "infer/x86/look_up.h"
 #define ROWS(op) elq_rows_##op##_i8__avx512
 #include "infer/bytes.inc.h"

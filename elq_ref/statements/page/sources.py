@@ -249,14 +249,29 @@ integers factor of a logit
     C | {_DERIVE}
     runtime/test_integer_network.py::test_every_kind_of_output
 integers headroom
-    D | elq_ref/runtime/integer.py::Requantize.prove
+    D | elq_ref/runtime/integer_constants.py::Requantize.prove
     runtime/test_integer.py::test_the_last_step_of_the_headroom
+integers tables
+    C | {_DERIVE}
+    runtime/test_integer_tables.py::test_a_table_is_the_function_in_exact_arithmetic
+integers ends of a clamp
+    C | {_DERIVE}
+    runtime/test_integer_tables.py::test_a_clip_is_a_clamp_or_a_table
+integers how near a product is
+    D | {_DERIVE}
+    runtime/test_integer_tables.py::test_all_products_are_as_near_as_the_page_says
 integers sums
     D | {_SUMS}
     runtime/test_integer_network.py::test_every_op
 integers sums of means
     D | {_SUMS}
     runtime/test_integer.py::test_the_constants_of_means_and_of_a_scale_shift
+integers products
+    C | {_SUMS}
+    runtime/test_integer_tables.py::test_the_products_that_the_page_computes_by_hand
+integers what is looked up
+    C | elq_ref/runtime/integer_interpreter.py::look_up
+    runtime/test_integer_tables.py::test_the_tables_of_a_prelu_are_one_a_channel
 integers what moves or chooses
     C | elq_ref/runtime/interpreter.py::run_node
     runtime/test_integer_network.py::test_every_op
