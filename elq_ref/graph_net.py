@@ -137,9 +137,9 @@ def _check(graph: Graph, tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def _modules(graph: Graph) -> dict[str, Node]:
-    """The node that says what the module of a name is: a batch_norm first of all, else the first with a weight."""
+    """The node that says what the module of a name is: a batch_norm, or the first with that weight."""
     found: dict[str, Node] = {}
-    for node in sorted(graph.nodes, key=lambda node: node.op != "batch_norm"):
+    for node in graph.nodes:
         name = module_of(node)
         if node.op == "batch_norm":
             if name is None:
@@ -213,7 +213,7 @@ def _steps(graph: Graph, shapes: Mapping[str, Shape]) -> tuple[_Step, ...]:
                     norms[node.name] = norm, (*inputs, other), False
                     gone.add(name)
                     break
-        elif node.op == "relu" and alone and not norms[alone[0]][2]:
+        elif node.op == "relu" and alone:
             norm, inputs, _ = norms[alone[0]]
             norms[node.name] = norm, inputs, True
             gone.add(alone[0])

@@ -152,6 +152,8 @@ def weights(content: bytes, folder: Path) -> None:
             getattr(file, name)
     with contextlib.suppress(Refused), refusing(folder, ValueError):
         file.load_into(small_net())
+    with contextlib.suppress(Refused), refusing(folder, ValueError):
+        file.graph_net()
     if any(array.dtype.kind == "c" for array in file.tensors.values()):
         return
     if sum(array.size for array in file.tensors.values()) > VALUES:
@@ -160,6 +162,7 @@ def weights(content: bytes, folder: Path) -> None:
     once = checkpoint.read(again)
     assert once.tensors.keys() == file.tensors.keys()  # the order is the writer's
     assert (once.metadata, once.stated, once.info) == (file.metadata, file.stated, file.info)
+    assert (once.graph is None) == (file.graph is None)
     for name, array in file.tensors.items():
         assert once.tensors[name].dtype == array.dtype
         assert once.tensors[name].shape == array.shape

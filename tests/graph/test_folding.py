@@ -92,6 +92,14 @@ def test_where_nothing_is_folded():
     """A BatchNorm of the picture, of a layer that two read, of one that is the output, of a sum."""
     two = chain(linear("fc", "means"), norm("bn", "fc"), Node("add", "sum", ("fc", "bn")))
     assert [n.op for n in folded(two, tensors_of(two)).nodes] == ["global_avg_pool", "linear", "scale_shift", "add"]
+    drop = Node("dropout", "drop", ("fc",), {"rate": 0.5})
+    hidden = chain(linear("fc", "means"), drop, norm("bn", "drop"), Node("add", "sum", ("fc", "bn")))
+    assert [n.op for n in folded(hidden, tensors_of(hidden)).nodes] == [
+        "global_avg_pool",
+        "linear",
+        "scale_shift",
+        "add",
+    ]
     first = chain(norm("bn", "means"), linear("fc", "bn"))
     assert [n.name for n in folded(first, tensors_of(first)).nodes] == ["means", "bn", "fc"]
     base = chain(linear("fc", "means"), norm("bn", "fc"))

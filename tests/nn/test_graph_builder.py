@@ -1,6 +1,7 @@
 """A Module as a Graph: what its forward pass computes, in order."""
 
 import numpy as np
+import pytest
 
 from elq_ref import Tensor, ops
 from elq_ref.forward_pass import operations_of
@@ -137,3 +138,13 @@ def test_no_graph():
 
     assert graph_of(Odd(), (1, 2, 2)) is None
     assert graph_of(build("lenet5", (1, 28, 28)), (3, 28, 28)) is None
+
+
+def test_two_batch_norms_that_share_a_tensor_are_no_graph():
+    """Each has a module of its own, or all of one."""
+    net = Sequential(BatchNorm2d(1), BatchNorm2d(1), GlobalAvgPool())
+    net[1].weight = net[0].weight
+    with pytest.raises(ValueError, match=r"0\.weight, 1\.bias, 1\.running_mean, 1\.running_var, wanted the tensors of"):
+        to_graph(net, (1, 2, 2))
+    twice = Sequential(net[0], net[0], GlobalAvgPool())
+    assert [node.name for node in to_graph(twice, (1, 2, 2)).nodes] == ["0", "0#2", "global_avg_pool"]

@@ -203,7 +203,17 @@ def test_a_weight_of_another_name_is_trained_and_not_quantized():
 
 @pytest.mark.parametrize(
     "name",
-    ["forward.weight", "a.training", "graph.weight", "_steps.x", "a.eval.weight", "b.stride.weight", "b.c.d", ""],
+    [
+        "forward.weight",
+        "a.training",
+        "graph.weight",
+        "_steps.x",
+        "a.eval.weight",
+        "b.stride.weight",
+        "b.stride",
+        "b.c.d",
+        "",
+    ],
 )
 def test_names_that_modules_cannot_have(name):
     nodes = [Node("scale_shift", "a", ("input",), scale=Parameter(name, (1,)), bias=Parameter("b.c", (1,)))]
@@ -239,6 +249,55 @@ def test_batch_norms_are_modules():
     differ = Graph("input", (1, 2, 2), (twice[0], replace(norm("b", usual, 0.5), inputs=("a",))), "b")
     with pytest.raises(ValueError, match="'a' and 'b' are one BatchNorm and differ"):
         GraphNet(differ, ones(differ))
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [("relu", "bn"), ("add", "relu", "input")],
+        [("relu", "bn"), ("add", "input", "relu"), ("relu#2", "add")],
+        [("add", "bn", "input"), ("relu", "add"), ("add#2", "relu", "input")],
+        [("add", "input", "bn"), ("add#2", "add", "input"), ("relu", "add#2")],
+        [("relu", "bn"), ("relu#2", "relu"), ("add", "relu#2", "bn")],
+        [("add", "bn", "bn"), ("relu", "add")],
+        [("relu", "bn"), ("add", "relu", "bn")],
+        [("global_avg_pool", "bn"), ("add", "bn", "input"), ("mul", "add", "bn"), ("relu", "mul")],
+        [("avg_pool", "input"), ("add", "avg_pool", "bn"), ("relu", "add")],
+        [("bn2", "input"), ("add", "bn2", "bn"), ("relu", "add")],
+        [("relu", "bn"), ("sigmoid", "bn"), ("add", "sigmoid", "relu")],
+        [("add", "bn", "input"), ("relu", "add"), ("mul", "relu", "add")],
+    ],
+)
+def test_what_is_joined_computes_what_the_nodes_say(nodes):
+    """BatchNorm, sums and ReLUs in every order, against one operation after the other."""
+    whole = {"kernel": (3, 3), "stride": (1, 1)}
+    usual = ["weight", "bias", "running_mean", "running_var"]
+    made = [norm("bn", [f"bn.{n}" for n in usual])]
+    for name, *read in nodes:
+        op = name.partition("#")[0]
+        node = Node(op, name, tuple(read), whole if op == "avg_pool" else {})
+        made.append(norm("bn2", [f"bn2.{n}" for n in usual]) if name == "bn2" else node)
+    graph = Graph("input", (1, 3, 3), tuple(made), made[-1].name)
+    rng = np.random.default_rng(0)
+    tensors = {n: rng.uniform(0.5, 1.5, p.shape) for n, p in graph.parameters.items()}
+    x = rng.standard_normal((4, 1, 3, 3))
+    values = {"input": x}
+    for node in graph.nodes:
+        a, b = (*[values[name] for name in node.inputs], None)[:2]
+        if node.op == "batch_norm":
+            t = [tensors[f"{node.name}.{n}"] for n in usual]
+            values[node.name] = (a - t[2]) / np.sqrt(t[3] + 1e-5) * t[0] + t[1]
+        else:
+            values[node.name] = {
+                "relu": lambda a=a: np.maximum(a, 0),
+                "add": lambda a=a, b=b: a + b,
+                "mul": lambda a=a, b=b: a * b,
+                "sigmoid": lambda a=a: 1 / (1 + np.exp(-a)),
+                "global_avg_pool": lambda a=a: a.mean((2, 3)),
+                "avg_pool": lambda a=a: a.mean((2, 3), keepdims=True),
+            }[node.op]()
+    net = GraphNet(graph, tensors).eval()
+    np.testing.assert_allclose(net(Tensor(x)).data, values[graph.output], rtol=1e-12, atol=1e-12)
 
 
 def test_tensors_that_do_not_fit():
