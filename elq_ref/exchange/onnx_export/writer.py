@@ -39,7 +39,7 @@ class Writer:
 
     def array(self, name: str, values: np.ndarray) -> str:
         """Append a constant; its name."""
-        self.arrays.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self.arrays.append(self.onnx.numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
 
     def number(self, name: str, value: float) -> str:
