@@ -22,7 +22,10 @@ def run(args: argparse.Namespace) -> Result:
         why = f" ({info['reason']}: {extensions.INSTEAD})" if info["reason"] else ""
         rows.append([name, f"{info['kernel']}{why}, {info['threads']} thread(s)"])
     groups: dict[str, list[str]] = {}  # elq_conv_f32_t2_winograd__avx512: elq_conv_f32_t2, "winograd avx512"
-    for kernel in inference.get("kernels", ()):
+    for row in inference["rows"]:  # elq_rows_silu_f32__avx512: elq_rows_silu_f32, "avx512"
+        name, _, isa = row.partition("__")
+        groups.setdefault(name, []).append(isa or "any")
+    for kernel in inference["kernels"]:
         name, _, isa = kernel.partition("__")
         what = "_".join(name.split("_")[:4])
         groups.setdefault(what, []).append(f"{name[len(what) + 1 :]} {isa}".strip())

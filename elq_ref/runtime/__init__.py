@@ -24,12 +24,14 @@ def load(path: str | os.PathLike[str]) -> PackedNetwork:
 
 
 def info() -> dict[str, Any]:
-    """What runs packed layers: kernel ("C avx512" or "NumPy"), the names of all kernels that this CPU can use, threads,
-    and the reason for NumPy or None."""
+    """What runs packed networks: kernel ("C avx512" or "NumPy"), the names of all kernels of layers that run here,
+    rows, those of the functions of everything else, threads, and the reason for NumPy or None."""
     infer = native._infer
     if infer is None:
-        return {"kernel": "NumPy", "kernels": [], "threads": 1, "reason": native.REASON}
-    return {"kernel": f"C {infer.isa()}", "kernels": infer.kernels(), "threads": infer.threads(), "reason": None}
+        return {"kernel": "NumPy", "kernels": [], "rows": [], "threads": 1, "reason": native.REASON}
+    rows = [f"elq_rows_{name}" for name in infer.rows()]
+    found = {"kernel": f"C {infer.isa()}", "kernels": infer.kernels(), "rows": rows}
+    return found | {"threads": infer.threads(), "reason": None}
 
 
 __all__ = [

@@ -1,5 +1,4 @@
-/* infer/functions.inc.h and infer/bytes.inc.h for every CPU: vectors of 16 bytes are SSE2, NEON, or what the target makes of
- * them. */
+/* infer/functions.inc.h and infer/bytes.inc.h for every CPU: vectors of 16 bytes, SSE2 or what the target makes of them. */
 #define VECTOR_BYTES 16
 #define NAME(x) generic_##x
 #define MAXIMUM(low, v) WHERE((v) < (low), low, v)
