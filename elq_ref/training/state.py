@@ -85,7 +85,8 @@ class State:
         method = make(plan)
         weights = {n: method.begin(n, p) for n, p in quantizable.items() if n not in plan.keep_float}
         velocity = {n: np.zeros(p.shape, p.dtype) for n, p in net.named_parameters()}
-        graph = graph_of(net, batches.dataset.input_shape)
+        shape = getattr(batches.dataset, "input_shape", None)  # batches of one's own need not say it
+        graph = None if shape is None else graph_of(net, shape)
         return cls(net, plan, sgd, method, weights, velocity, describe(batches), graph=graph)
 
     @property

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import safetensors
 
-from elq_ref import checkpoint, datasets, models
+from elq_ref import checkpoint, datasets, models, to_graph
 from elq_ref.datasets import Normalization
 from elq_ref.errors import FormatError
 from elq_ref.graph import NetworkInfo
+from elq_ref.graph.parameters import graph_to_json
 
 INFO = NetworkInfo((1, 8, 8), tuple("0123456789"), Normalization((0.3,), (0.4,)), "digits_cnn")
 STATED = {
@@ -35,7 +36,8 @@ def test_a_saved_network_says_all_that_is_needed(path):
     assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     with safetensors.safe_open(path, "numpy") as raw:
         text = raw.metadata()["elq"]
-    assert text == json.dumps({"kind": "network", **STATED})  # these keys in this order, as every version wrote them
+    said = {"kind": "network", **STATED, "graph": graph_to_json(to_graph(net, INFO.input_shape))}
+    assert text == json.dumps(said)  # these keys in this order, as every version wrote them; then the graph
     other = models.digits_cnn(seed=4)
     file.load_into(other)
     for name, array in net.state_dict().items():
