@@ -2,6 +2,8 @@
 
 import math
 import re
+import tracemalloc
+from dataclasses import replace
 from decimal import Decimal, getcontext
 from fractions import Fraction
 from math import floor
@@ -9,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runtime_nets import network, weighted
+from runtime_nets import content_of, network, weighted
+from runtime_nets import packed as read_packed
 
 from elq_ref.deploy import derive
 from elq_ref.deploy.derive import scaled_values
 from elq_ref.graph.functions import FUNCTIONS
 from elq_ref.graph.shapes import infer_shapes
+from elq_ref.graph.windows import counts, different_counts
 from elq_ref.runtime import Graph, Node, interpret_int8
 from elq_ref.runtime.integer import IntegerNode
 from elq_ref.runtime.integer_constants import Requantize, Tables
@@ -414,3 +418,37 @@ def test_the_upper_end_of_the_clamp(lo):
     assert requantize(node, sums).ravel().tolist() == [
         min(max(floor(Fraction(v, 8) + HALF), lo), 41) for v in sums[:, 0]
     ]
+
+
+def test_the_different_counts_are_found_where_windows_meet_a_border():
+    rng = np.random.default_rng(9)
+    for _ in range(300):
+        kernel, stride = (int(v) for v in rng.integers(1, 9, 2))
+        length = int(rng.integers(max(1, kernel - 3), 40))
+        above, below = (int(v) for v in rng.integers(0, kernel, 2))
+        if length + above + below < kernel:
+            continue
+        counted = (int(rng.integers(0, above + 1)), 0, int(rng.integers(0, below + 1)), 0)
+        a = {"kernel": (kernel, 1), "stride": (stride, 1), "padding": (above, 0, below, 0), "counted": counted}
+        node = Node("avg_pool", "mean", ("input",), a)
+        wanted = sorted(set(counts(node, (1, length, 2)).ravel().tolist()), reverse=True)
+        assert different_counts(node, (1, length, 2)).tolist() == wanted
+
+
+def test_an_average_over_a_large_picture_is_read_in_little_memory():
+    """A file of some hundred bytes; where there would be too many kinds of windows, it is refused."""
+    border = {"kernel": (3, 3), "stride": (1, 1), "padding": (1, 1, 1, 1), "counted": (0, 0, 0, 0)}
+    nodes = [Node("avg_pool", "mean", ("input",), border), Node("global_avg_pool", "out", ("mean",))]
+    net = network(nodes, (1, 3000, 3000), 1)
+    int8 = derive(net, {"input": 1.0, "mean": 1.0, "out": 1.0})
+    content = content_of(replace(net, int8=int8))
+    tracemalloc.start()
+    back = read_packed(content)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+    assert len(back.int8.nodes[0].requantize.q) == 3
+    wide = {"kernel": (600, 600), "stride": (1, 1), "padding": (599,) * 4, "counted": (0,) * 4}
+    net = network([replace(nodes[0], attributes=wide), nodes[1]], (1, 300, 300), 1)
+    with pytest.raises(ValueError, match=r"node 'mean' in int8: counts 300 times 300 kinds of windows, at most 65536"):
+        derive(net, {"input": 1.0, "mean": 1.0, "out": 1.0})
