@@ -87,7 +87,19 @@ def _subject(args: argparse.Namespace) -> Subject | None:
     file = checkpoint.read(args.checkpoint, args.key)
     data = _data(args, file)
     net, info = open_network(file, args.model, data)
+    standing = [name for name, weight in net.quantizable().items() if _stands_on_levels(weight.data)]
+    if standing:
+        raise ValueError(
+            f"{args.checkpoint} is quantized ({standing[0]} stands on levels): W = W_hat there, and the statements are "
+            "about a W that differs; give the float network that it was made of"
+        )
     return Subject.of(f"{info.model} on {data.name}", net, datasets.adapted(data, info))
+
+
+def _stands_on_levels(weight: np.ndarray) -> bool:
+    """Whether no output channel has more than three values, of four or more weights."""
+    rows = weight.reshape(len(weight), -1)
+    return rows.shape[1] > 3 and all(len(np.unique(row)) <= 3 for row in rows)
 
 
 def _data(args: argparse.Namespace, file: Checkpoint | None = None) -> Dataset:
