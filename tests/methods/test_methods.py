@@ -203,6 +203,21 @@ def test_inq_trains_the_network_as_it_stands_and_never_moves_a_frozen_bit():
     assert step.loss == step.loss_hat
 
 
+def test_inqs_gradient_is_that_of_the_network_and_exactly_0_where_frozen():
+    method, w = make(plan_of("inq")), weights()
+    weight = method.begin("w", Tensor(w))
+    _, at = smooth(weights(seed=1))
+    weight.frozen = w > 0.1
+    seen = method.objective(at, at, [weight], Moment(1, 0.0))
+    np.testing.assert_array_equal(seen.weights[0], np.where(w > 0.1, 0, at([w]).weights[0]))
+    assert (seen.sign, seen.perturbation) == (0, None)  # there is no loss perturbation
+
+
+def test_of_equal_optima_lat_takes_the_one_with_fewest_weights():
+    size = np.array([2.0, 6.0, 2.0, 2.0])  # alpha = 6 leaves 3 * 2^2, alpha = 12 / 4 leaves 3^2 + 3 * 1^2: both 12
+    assert make(default("lat")).least_error(size, np.ones(4)) == 6
+
+
 @pytest.mark.parametrize(("name", "levels"), [("lab", (-1, 1)), ("lat", (-1, 0, 1))])
 @pytest.mark.parametrize("seed", range(3))
 def test_loss_aware_scales_leave_the_least_error_under_the_curvature(name, levels, seed):
