@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from ..checkpoint.tensors import one_line
 from ..elq.plan import Plan
 from ..errors import FormatError
 from ..files import check_source
@@ -181,7 +182,7 @@ def _checked(place: str, parts: dict[str, Any], called: dict[str, str]) -> RunRe
     try:
         plan = plan_from_json(parts["config"]["plan"])
     except (ValueError, TypeError, AttributeError) as error:
-        raise FormatError(f"{called['config']} has no plan that can be read: {error}") from error
+        raise FormatError(f"{called['config']} has no plan that can be read: {one_line(error)}") from error
     names = {tuple(line["layers"]) for line in parts["layers"] if isinstance(line["layers"], dict)}
     records = [r for line in parts["layers"] for r in (line["layers"].values() if names else [None])]
     if len(names) > 1 or not all(isinstance(r, dict) and set(_LAYER) <= set(r) for r in records):

@@ -1,5 +1,6 @@
 """The loop: what freezes stays, what is resumed goes on to the same bits, what the options say happens."""
 
+import json
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -197,6 +198,37 @@ def test_a_run_whose_arrays_do_not_fit_is_refused(tmp_path):
         checkpoint.write(path, {**tensors, name: damaged}, sealed({**tensors, name: damaged}, whole.metadata))
         with pytest.raises(FormatError, match=r"4\.weight is float32 \(3, 180\)"):
             State.load(path, small_net())
+
+
+LONG = ["x" * 30] * 30
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "words"),
+    [
+        ((), {"kind": LONG}, "is a .*, wanted a saved quantization run"),
+        ((), {"kind": "network"}, "is a 'network', wanted a saved quantization run"),
+        (("run", "plan"), {"method": LONG}, r"lacks or misstates|there is no method"),
+        (("run", "plan"), {"sigma2": LONG}, "sigma2 is"),
+        (("run", "plan"), {"x" * 1000: 1}, "no such option: xxx"),
+        (("run", "plan"), {"momentum_at_freeze": "x" * 1000}, "momentum_at_freeze is 'xxx"),
+        (("run", "sgd"), {"x" * 1000: 1}, "unexpected keyword"),
+        (("run", "sgd", "schedule"), {"shape": "x" * 1000}, "schedule shape is 'xxx"),
+    ],
+)
+def test_a_run_that_says_something_long_is_refused_in_a_short_line(tmp_path, where, value, words):
+    path = tmp_path / "run.safetensors"
+    next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state.save(path)
+    file = checkpoint.read(path)
+    metadata = json.loads(json.dumps(file.metadata))
+    inner = metadata
+    for key in where:
+        inner = inner[key]
+    inner.update(value)
+    checkpoint.write(path, file.tensors, sealed(file.tensors, metadata))
+    with pytest.raises(FormatError, match=words) as caught:
+        State.load(path, small_net())
+    assert len(str(caught.value)) < len(str(path)) + 300
 
 
 def test_every_flipped_bit_of_a_saved_run_is_one_line(tmp_path):
