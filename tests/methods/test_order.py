@@ -89,6 +89,8 @@ def test_a_plan_by_order_takes_every_value_within_its_limits_and_none_beyond():
         ({"portions": (0.0, 1.0)}, "portions is"),
         ({"portions": (0.5, 0.9)}, "portions is"),
         ({"levels": "quaternary"}, "levels is"),
+        ({"portions": 0.5}, "portions is 0.5, wanted a tuple"),
+        ({"order": "random", "order_seed": "1"}, "order_seed is '1', wanted a value such as 0"),
     ):
         with pytest.raises(ValueError, match=words):
             OrderPlan(**beyond)
