@@ -48,7 +48,7 @@ FILES = [
     for path in sorted((ROOT / "elq_ref").glob(f"{pattern}.py"))
 ]
 METHOD = [f"elq/test_{name}" for name in ("plan", "levels", "bands", "sums", "objective")]
-METHOD += ["methods/test_order", *(f"training/test_{name}" for name in ("sgd", "step", "stages", "golden_run"))]
+METHOD += ["methods/test_order", *(f"training/test_{name}" for name in ("sgd", "step", "stages", "state", "golden_run"))]
 METHOD += ["test_method_page"]
 STATEMENTS = "statements/test_statements.py::test_every_statement_holds"
 INTEGERS = ["deploy/test_halves", "runtime/test_integer", "runtime/test_integer_network"]
@@ -65,7 +65,7 @@ TESTS = {
 }
 NEAREST = dict.fromkeys(("gradients", "borrowed"), "elq/test_objective")
 NEAREST |= {"levels": "elq/test_sums", "elq": "training/test_step", "stages": "training/test_step"}
-NEAREST |= {"state": "training/test_stages", "packing": "deploy/test_packing", "calibration": "deploy/test_calibration"}
+NEAREST |= {"state": "training/test_state", "packing": "deploy/test_packing", "calibration": "deploy/test_calibration"}
 LIMIT = 25  # seconds of processor time for a test file; ten times as many of the clock, for one that only waits
 
 

@@ -1,12 +1,14 @@
-"""Evaluation and re-estimation where numbers are none."""
+"""Evaluation and re-estimation of BatchNorm's statistics, also where numbers are none."""
 
 import numpy as np
 import pytest
+from small_runs import batches, small_net
 
 import elq_ref as elq
-from elq_ref import datasets, models
+from elq_ref import Tensor, datasets, models, ops
 from elq_ref.datasets import Batches
-from elq_ref.training.evaluate import count_right, evaluate, reestimate
+from elq_ref.nn import Flatten, Sequential
+from elq_ref.training.evaluate import count_correct, count_right, evaluate, reestimate, standing_on
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -50,3 +52,25 @@ def test_without_a_batch_the_statistics_stay():
     reestimate(net, Batches(train, 100, seed=1), 0)
     assert (net.bn1.running_mean == 3).all()
     assert (net.bn1.running_var == 1).all()
+
+
+def test_reestimation_is_the_mean_of_the_batch_statistics():
+    net = small_net()
+    reestimate(net, batches(), 3)
+    conv = net.quantizable()["0.weight"]
+    means = [ops.conv2d(Tensor(x), conv, padding=1).data.mean((0, 2, 3)) for x, _ in list(batches().epoch(0))[:3]]
+    np.testing.assert_allclose(dict(net.named_buffers())["1.running_mean"], np.mean(means, 0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_without_parameters_is_evaluated_too():
+    data = batches().dataset
+    outputs = data.normalized().reshape(60, -1)
+    assert count_correct(Sequential(Flatten()), data) == (outputs.argmax(1) == data.labels).sum()
+
+
+def test_standing_on_puts_everything_back():
+    net = small_net()
+    before = {n: a.tobytes() for n, a in net.state_dict().items()}
+    with standing_on(net, {"4.weight": np.zeros((3, 180), np.float32)}, batches(), 2):
+        assert not net.quantizable()["4.weight"].data.any()
+    assert {n: a.tobytes() for n, a in net.state_dict().items()} == before
