@@ -48,8 +48,8 @@ FILES = [
     for path in sorted((ROOT / "elq_ref").glob(f"{pattern}.py"))
 ]
 METHOD = [f"elq/test_{name}" for name in ("plan", "levels", "bands", "sums", "objective")]
-METHOD += ["methods/test_order", *(f"training/test_{name}" for name in ("sgd", "step", "stages", "state", "golden_run"))]
-METHOD += ["test_method_page"]
+METHOD += [f"training/test_{name}" for name in ("sgd", "step", "stages", "state", "golden_run")]
+METHOD += ["methods/test_order", "test_method_page"]
 STATEMENTS = "statements/test_statements.py::test_every_statement_holds"
 INTEGERS = ["deploy/test_halves", "runtime/test_integer", "runtime/test_integer_network"]
 # the tests of a folder's files, a file's own ones first

@@ -183,9 +183,9 @@ def _checked(place: str, parts: dict[str, Any], called: dict[str, str]) -> RunRe
         plan = plan_from_json(parts["config"]["plan"])
     except (ValueError, TypeError, AttributeError) as error:
         raise FormatError(f"{called['config']} has no plan that can be read: {one_line(error)}") from error
-    names = {tuple(line["layers"]) for line in parts["layers"] if isinstance(line["layers"], dict)}
-    records = [r for line in parts["layers"] for r in (line["layers"].values() if names else [None])]
-    if len(names) > 1 or not all(isinstance(r, dict) and set(_LAYER) <= set(r) for r in records):
+    layers = [line["layers"] if isinstance(line["layers"], dict) else {"": None} for line in parts["layers"]]
+    records = [record for line in layers for record in line.values()]
+    if len(set(map(tuple, layers))) > 1 or not all(isinstance(r, dict) and set(_LAYER) <= set(r) for r in records):
         raise FormatError(f"{called['layers']} wants {', '.join(_LAYER)} of the same layers in every line")
     return RunRecord(place, parts.pop("config"), plan, **parts)
 

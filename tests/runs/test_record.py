@@ -85,6 +85,16 @@ def test_a_damaged_line_is_one_line(tmp_path, part, value, words, capsys):
     assert words in error
 
 
+@pytest.mark.parametrize("second", ["3", '"ab"', "null", "[]", '{"b": {}}', '{"a": 3}'])
+def test_layers_of_another_kind_behind_good_ones_are_one_line(runs, tmp_path, second):
+    out = damaged(tmp_path, runs["elq"], "other", "")
+    path = out / "layers.jsonl"
+    first = json.loads(path.read_text().splitlines()[0])
+    path.write_text(json.dumps(first) + f'\n{{"step": 2, "stage": 0, "layers": {second}}}\n')
+    with pytest.raises(FormatError, match=r"layers\.jsonl wants weights, levels"):
+        RunRecord.read(out)
+
+
 def test_a_name_twice_is_noticed(tmp_path):
     file = tmp_path / "runs.jsonl"
     add_run(file, "x", records({"elq": [1.0]})[0])
