@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, checkpoint, kernels
-from ..checkpoint.tensors import one_line
 from ..datasets import Batches
 from ..elq.plan import Plan
 from ..errors import FormatError
@@ -160,7 +159,7 @@ class State:
             stage, index, step = (operator.index(run[key]) for key in ("stage", "index", "step"))
             return cls(net, plan, sgd, method, weights, velocity, run["batches"], stage, index, step, changed)
         except (KeyError, TypeError, AttributeError) as error:
-            raise FormatError(f"{path} lacks or misstates {one_line(error)} of a quantization run") from error
+            raise FormatError(f"{path} lacks or misstates {checkpoint.tensors.one_line(error)} of a quantization run") from error
 
 
 def sealed(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,7 +189,7 @@ def _choices(path: Path, run: dict[str, Any]) -> tuple[Plan, SGD, Method]:
         plan = plan_from_json(run["plan"])
         return plan, SGD(**{**run["sgd"], "schedule": _schedule(run["sgd"]["schedule"])}), make(plan)
     except ValueError as error:  # it shows values of the file, however long
-        raise FormatError(f"{path}: {one_line(error)}") from error
+        raise FormatError(f"{path}: {checkpoint.tensors.one_line(error)}") from error
 
 
 def _schedule(values: dict[str, Any]) -> Schedule:
