@@ -159,7 +159,8 @@ class State:
             stage, index, step = (operator.index(run[key]) for key in ("stage", "index", "step"))
             return cls(net, plan, sgd, method, weights, velocity, run["batches"], stage, index, step, changed)
         except (KeyError, TypeError, AttributeError) as error:
-            raise FormatError(f"{path} lacks or misstates {checkpoint.tensors.one_line(error)} of a quantization run") from error
+            said = checkpoint.tensors.one_line(error)
+            raise FormatError(f"{path} lacks or misstates {said} of a quantization run") from error
 
 
 def sealed(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> dict[str, Any]:
