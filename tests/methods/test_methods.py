@@ -119,6 +119,15 @@ def test_ttq_gradients_are_those_of_its_scales_and_of_its_zones():
     np.testing.assert_allclose(seen.weights[0].ravel(), zones * ghat.ravel(), rtol=1e-14)
 
 
+def test_ttqs_zones_are_open_and_its_unit_is_the_mean_beyond_the_threshold():
+    w = np.array([[20.0, 1.0, -1.0, -4.0, 0.0]])  # 0.05 * 20 = 1: of these two neither is beyond it
+    method = make(plan_of("ttq"))
+    weight = method.begin("w", Tensor(w))
+    assert weight.alpha.item() == 12
+    assert method.codes(weight).tolist() == [[1, 0, 0, -1, 0]]
+    assert method.begin("w", Tensor(np.zeros((2, 3)))).alpha.item() == 1  # no weight says how large a level may be
+
+
 def test_ttq_scales_descend_with_momentum():
     method = make(plan_of("ttq"))
     weight = method.begin("w", Tensor(weights()))
