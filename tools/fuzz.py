@@ -10,6 +10,7 @@ Everything that is found lies in a folder, build/fuzz/TARGET by default, in whic
 """
 
 import argparse
+import hashlib
 import io
 import os
 import random
@@ -61,13 +62,17 @@ def search(target: str, minutes: float, folder: Path) -> None:
             print(f"{target}: {tried:,} contents, {minutes:g} minutes, nothing found", flush=True)
             os._exit(0)
         tried += 1
-        fuzz_targets.check(target, content, place)
+        try:
+            fuzz_targets.check(target, content, place)
+        except Exception:
+            (found / hashlib.sha256(content).hexdigest()[:16]).write_bytes(content)  # libFuzzer may die before it does
+            raise
 
     def change(content: bytes, most: int, seed: int) -> bytes:
         return fuzz_mutators.mutate(content, most, random.Random(seed), atheris.Mutate)
 
     options = [f"-max_len={LONGEST}", "-timeout=30", "-rss_limit_mb=2048", "-len_control=0", "-verbosity=1"]
-    options += [f"-artifact_prefix={found}/", "-error_exitcode=1"]
+    options += [f"-artifact_prefix={found}/libfuzzer-", "-error_exitcode=1"]
     atheris.Setup([sys.argv[0], *options, str(inputs)], one, custom_mutator=change)
     atheris.Fuzz()
 

@@ -7,6 +7,7 @@ run's folder has them, "stages" and "passes" as lists; and "steps" and "layers" 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -205,6 +206,12 @@ def _text(path: Path) -> str:
 
 def _parsed(text: str, where: object) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_float=_number, parse_constant=_number)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{where} is no JSON: {error}") from None
+
+
+def _number(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text[:20]} is no number of float64")
+    return value

@@ -32,6 +32,8 @@ def damaged(tmp_path: Path, run: Path, name: str, content: str | None) -> Path:
         ("config.json", '{"plan": {"a9": 1}}', "config.json has no plan that can be read: no such option: a9"),
         ("result.json", '{"top1": 3}', "result.json lacks correct, total"),
         ("steps.jsonl", '{"step": 1', "steps.jsonl line 1 is no JSON"),
+        ("steps.jsonl", '{"step": 1, "lr": NaN}', "steps.jsonl line 1 is no JSON: NaN is no number of float64"),
+        ("result.json", '{"top1": 1e999}', "result.json is no JSON: 1e999 is no number of float64"),
         ("stages.jsonl", '{"step": 1}', "stages.jsonl line 1 lacks stage, frozen"),
         ("layers.jsonl", '{"step": 1, "stage": 0, "layers": {"a": {}}}', "layers.jsonl wants weights, levels"),
         ("layers.jsonl", '{"step": 1, "stage": 0, "layers": 3}', "layers.jsonl wants weights, levels"),
