@@ -44,7 +44,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "tools" / "mutants.json"
 FILES = [
     path.relative_to(ROOT).as_posix()
-    for pattern in ("elq/*", "methods/*", "training/*", "deploy/*", "runtime/integer*")
+    for pattern in ("elq/*", "methods/*", "training/*", "runtime/integer*", "deploy/*")
     for path in sorted((ROOT / "elq_ref").glob(f"{pattern}.py"))
 ]
 METHOD = [f"elq/test_{name}" for name in ("plan", "levels", "bands", "sums", "objective")]

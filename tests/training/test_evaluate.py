@@ -5,7 +5,7 @@ import pytest
 from small_runs import batches, small_net
 
 import elq_ref as elq
-from elq_ref import Tensor, datasets, models, ops
+from elq_ref import Tensor, datasets, models, no_grad, ops
 from elq_ref.datasets import Batches
 from elq_ref.nn import Flatten, Sequential
 from elq_ref.training.evaluate import count_correct, count_right, evaluate, reestimate, standing_on
@@ -22,6 +22,23 @@ def test_outputs_that_are_no_numbers_are_no_class(value):
     assert net.training
     with pytest.raises(ValueError, match="no numbers"):
         elq.accuracy(net, test)
+
+
+def test_right_answers_and_the_mean_loss_are_those_of_all_pictures_at_once():
+    _, test = datasets.digits()
+    net = models.digits_cnn(seed=3).eval()
+    with no_grad():
+        z = net(Tensor(test.normalized())).data.astype(np.float64)
+    losses = np.log(np.exp(z).sum(1)) - z[np.arange(len(z)), test.labels]
+    right = int((z.argmax(1) == test.labels).sum())
+    for size in (1, 7, 250, 500, 1000):  # 7 leaves a last batch of 3
+        correct, loss = evaluate(net, test, size)
+        assert correct == count_correct(net, test, size) == right
+        assert loss == pytest.approx(losses.mean(), rel=1e-6)
+    assert elq.accuracy(net, test) == right / 500
+    net.train()
+    evaluate(net, test)
+    assert net.training
 
 
 def test_one_row_is_enough():
