@@ -72,7 +72,8 @@ class RunRecord:
     @property
     def seed(self) -> int:
         """Of the run's batches."""
-        return int(self.config.get("seed", 0))
+        seed: int = self.config.get("seed", 0)
+        return seed
 
     @property
     def measured(self) -> list[dict[str, Any]]:
@@ -177,6 +178,11 @@ def _checked(place: str, parts: dict[str, Any], called: dict[str, str]) -> RunRe
     """The run of its parts; FormatError names one that is damaged as it is `called`."""
     for name, keys in _OBJECTS.items():
         _want(parts[name], keys, called[name])
+    if none := [key for key in _OBJECTS["result"] if parts["result"][key] is None]:
+        raise FormatError(f"{called['result']} has no {none[0]}")
+    seed = parts["config"].get("seed", 0)
+    if type(seed) is not int:
+        raise FormatError(f"{called['config']} has seed {str(seed)[:40]}, wanted an integer")
     for name, keys in LOGS.items():
         for n, line in enumerate(parts[name], 1):
             _want(line, keys, f"{called[name]} line {n}")

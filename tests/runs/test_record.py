@@ -63,6 +63,8 @@ def test_a_record_says_which_error_it_is(runs, tmp_path):
         (None, "[1]", "runs.jsonl line 1 has no name"),
         ("name", 3, "runs.jsonl line 1 has no name"),
         ("config", None, "runs.jsonl#x: config lacks plan"),
+        ("config", {"plan": {}, "seed": [3]}, "runs.jsonl#x: config has seed [3], wanted an integer"),
+        ("result", {"top1": None, "correct": 1, "total": 2}, "runs.jsonl#x: result has no top1"),
         ("config", {"plan": {"a9": 1}}, "runs.jsonl#x: config has no plan that can be read: no such option: a9"),
         ("result", {"top1": 3}, "runs.jsonl#x: result lacks correct, total"),
         ("stages", [{"step": 1}], "runs.jsonl#x: stages line 1 lacks stage, frozen"),
