@@ -99,7 +99,7 @@ def generated() -> Iterator[Broken]:
 
 def copy(folder: Path) -> None:
     """What the tests need of this project, in `folder`."""
-    for name in ("elq_ref", "tests", "data", "docs"):
+    for name in ("elq_ref", "tests", "data", "docs", "benchmarks/results"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
 

@@ -93,6 +93,11 @@ def test_twns_threshold_is_taken_in_float64():
     assert rough != wanted
 
 
+def test_a_weight_at_twns_threshold_is_on_level_0():
+    twn = make(plan_for("twn", epochs=(1.0,)))
+    assert twn.codes(twn.begin("w", Tensor(np.array([[7.0, -13.0]])))).tolist() == [[0, -1]]  # 0.7 mean|w| = 7
+
+
 def test_ttqs_unit_is_summed_in_float64():
     found, wanted = [], []
     for seed in range(6):

@@ -52,11 +52,13 @@ def test_one_row_is_enough():
 def test_reestimation_starts_from_nothing():
     train, _ = datasets.digits()
     batches = Batches(train, 100, seed=1)
-    sound, broken = models.digits_cnn(seed=1), models.digits_cnn(seed=1)
+    sound, broken = models.digits_cnn(seed=1), models.digits_cnn(seed=1).eval()
     broken.bn1.running_mean[...] = np.nan
     broken.bn2.running_var[...] = np.inf
     reestimate(sound, batches, 3)
     reestimate(broken, batches, 3)
+    assert not sound.training
+    assert not broken.training
     for name, array in sound.state_dict().items():
         np.testing.assert_array_equal(broken.state_dict()[name], array)
         assert np.isfinite(array).all()
