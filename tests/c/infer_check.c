@@ -62,6 +62,14 @@ static const outline OUTLINES[] = {
     {2, 1, 32, 16, 3, 3, 1, 1, 3, 3, 1, 1, 1},
     {1, 70, 24, 20, 1, 3, 1, 1, 0, 1, 1, 1, 1},
     {70, 1, 21, 19, 3, 1, 1, 1, 1, 0, 1, 1, 1},
+    {5, 6, 12, 9, 1, 1, 1, 1, 1, 1, 1, 1, 1}, /* 1x1 with a border, in rows, in columns, every other column */
+    {5, 6, 12, 9, 1, 1, 1, 1, 1, 0, 1, 1, 1},
+    {5, 6, 12, 9, 1, 1, 1, 1, 0, 1, 1, 1, 1},
+    {5, 6, 12, 9, 1, 1, 1, 2, 0, 0, 1, 1, 1},
+    {8, 9, 6, 6, 3, 1, 1, 1, 1, 0, 1, 2, 1},   /* a dilation of nothing */
+    {18, 8, 16, 8, 3, 3, 1, 1, 1, 1, 1, 1, 1}, /* Winograd: bands, an odd number of vectors, many channels */
+    {8, 8, 16, 12, 3, 3, 1, 1, 1, 1, 1, 1, 1},
+    {4, 4, 144, 8, 3, 3, 1, 1, 1, 1, 1, 1, 1},
 };
 
 static elq_shape shape_of(const outline *s) {
