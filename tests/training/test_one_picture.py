@@ -1,6 +1,7 @@
 """A last batch of one picture, which BatchNorm cannot train on, is known before the first step."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from small_runs import PLAN, batches, small_net
 
 from elq_ref import SGD, Batches, State, quantize
 from elq_ref.nn import BatchNorm2d, Flatten, Linear, Sequential
+from elq_ref.training.stages import check_single
 
 
 def columns(count: int, size: int) -> Batches:
@@ -39,6 +41,23 @@ def test_a_batch_of_one_picture_is_known_before_the_first_step(count, size, said
     state = State.start(net, PLAN, SGD(), data)
     with pytest.raises(ValueError, match=said):
         quantize(net, data, PLAN, state=state)
+
+
+def test_refused_are_exactly_the_runs_that_come_by_a_batch_of_one_picture():
+    net = flat_net()
+    for count, size in product(range(1, 7), range(1, 5)):
+        data = columns(count, size)
+        sizes = [min(size, count - first) for first in range(0, count, size)]
+        assert len(data) == len(sizes)
+        for start, length in product(range(2 * len(sizes)), range(len(sizes) + 2)):
+            steps = range(start, start + length)
+            better = [s for s in range(size + 1, count + 1) if count % s != 1]
+            said = f", such as {better[0]}$" if better else "wanted another batch size$"
+            if 1 in [sizes[step % len(sizes)] for step in steps]:
+                with pytest.raises(ValueError, match=said):
+                    check_single(net, data, steps)
+            else:
+                check_single(net, data, steps)
 
 
 def test_a_batch_of_one_picture_that_is_not_reached_or_does_no_harm_is_trained_on():
