@@ -58,7 +58,7 @@ TESTS = {
     "methods": ["methods/test_methods", "methods/test_relaxed", *METHOD, STATEMENTS],
     "training": [
         *("training/test_plans", "training/test_evaluate", "training/test_one_picture"),
-        *(*METHOD, "methods/test_methods", "cli/test_chance", STATEMENTS),
+        *(*METHOD, "methods/test_relaxed", "methods/test_methods", "cli/test_chance", STATEMENTS),
     ],
     "deploy": [*INTEGERS, "deploy/test_calibration", "deploy/test_packing", "deploy/test_packing_reads"],
     "runtime": [*INTEGERS, "runtime/test_format_deviations", "deploy/test_calibration"],

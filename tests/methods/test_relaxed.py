@@ -118,6 +118,13 @@ def test_a_plan_of_its_own_is_the_documented_one_and_takes_what_is_added_by_name
     assert RelaxedPlan(hard=1.0).hard == 1
 
 
+@pytest.mark.parametrize(("hard", "soft"), [(0.75, 3), (0.5, 2), (0.2, 1), (1.0, 4)])
+def test_a_run_is_at_w_hat_from_its_share_of_the_steps_on(hard: float, soft: int) -> None:
+    plan = replace(plan_for("binaryrelax", hard=hard), epochs=(1.0,))
+    seen = [step.loss_hat is None for step in quantize(small_net(), batches(), plan, SGD(0.05))]
+    assert seen == [True] * soft + [False] * (4 - soft)
+
+
 def test_plans_refuse_what_makes_no_sense() -> None:
     for hard in (0.0, 1.1, -1.0):
         with pytest.raises(ValueError, match="wanted a share of the steps"):
