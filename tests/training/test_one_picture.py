@@ -8,6 +8,7 @@ import pytest
 from small_runs import PLAN, batches, small_net
 
 from elq_ref import SGD, Batches, State, quantize
+from elq_ref.errors import FormatError
 from elq_ref.nn import BatchNorm2d, Flatten, Linear, Sequential
 from elq_ref.training.stages import check_single
 
@@ -58,6 +59,14 @@ def test_refused_are_exactly_the_runs_that_come_by_a_batch_of_one_picture():
                     check_single(net, data, steps)
             else:
                 check_single(net, data, steps)
+
+
+def test_a_place_where_no_run_stands_is_said_before_a_batch_of_one_picture():
+    net, data = flat_net(), columns(17, 16)
+    state = State.start(net, PLAN, SGD(), data)
+    state.step = 1
+    with pytest.raises(FormatError, match="stands at stage 0, index 0, step 1"):
+        quantize(net, data, PLAN, state=state)
 
 
 def test_a_batch_of_one_picture_that_is_not_reached_or_does_no_harm_is_trained_on():
