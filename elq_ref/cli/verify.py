@@ -107,8 +107,8 @@ def _check_free(subject: Subject, path: str) -> None:
         rows = weight.data.reshape(len(weight.data), -1)
         if rows.shape[1] > 3 and all(len(np.unique(row)) <= 3 for row in rows):
             raise ValueError(
-                f"{path} is quantized ({name} stands on levels): W = W_hat there, and the statements are about a W that "
-                "differs; give the float network that it was made of"
+                f"{path} is quantized ({name} stands on levels): W = W_hat there, and the statements are about a W "
+                "that differs; give the float network that it was made of"
             )
 
 

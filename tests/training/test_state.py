@@ -1,6 +1,8 @@
 """A run is saved and resumed to the same bits; what does not fit, or is damaged, is refused in one line."""
 
+import hashlib
 import json
+import platform
 from dataclasses import replace
 
 import numpy as np
@@ -96,6 +98,33 @@ def test_a_run_that_says_something_long_is_refused_in_a_short_line(tmp_path, whe
     with pytest.raises(FormatError, match=words) as caught:
         State.load(path, small_net())
     assert len(str(caught.value)) < len(str(path)) + 300
+
+
+def test_a_saved_run_is_sealed_by_all_that_it_holds_whatever_the_order_of_its_keys(tmp_path):
+    path = tmp_path / "run.safetensors"
+    next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state.save(path, seconds=1.5)
+    file = checkpoint.read(path)
+    stated = {key: value for key, value in file.metadata.items() if key != "sha256"}
+    content = json.dumps(stated, sort_keys=True).encode()
+    for name in sorted(file.tensors):
+        array = file.tensors[name]
+        content += f"{name} {array.dtype.str} {array.shape}".encode() + array.tobytes()
+    assert file.metadata["sha256"] == hashlib.sha256(content).hexdigest()
+    turned = {key: file.metadata[key] for key in reversed(file.metadata)}
+    turned["run"] = {key: turned["run"][key] for key in reversed(turned["run"])}
+    checkpoint.write(path, file.tensors, turned)
+    assert State.load(path, small_net()).step == 1
+
+
+def test_what_changed_since_is_told_in_short(tmp_path):
+    path = tmp_path / "run.safetensors"
+    next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state.save(path)
+    file = checkpoint.read(path)
+    run = file.metadata["run"]
+    other = run | {"environment": run["environment"] | {"numpy": 50 * "1.", "python": "3.2.1"}}
+    checkpoint.write(path, file.tensors, sealed(file.tensors, file.metadata | {"run": other}))
+    told = State.load(path, small_net()).differences
+    assert told == [f"numpy was {20 * '1.'}, is {np.__version__}", f"python was 3.2.1, is {platform.python_version()}"]
 
 
 def test_every_flipped_bit_of_a_saved_run_is_one_line(tmp_path):
