@@ -61,7 +61,7 @@ TESTS = {
         *(*METHOD, "methods/test_relaxed", "methods/test_methods", "cli/test_chance", STATEMENTS),
     ],
     "deploy": [*INTEGERS, "deploy/test_calibration", "deploy/test_packing", "deploy/test_packing_reads"],
-    "runtime": [*INTEGERS, "runtime/test_format_deviations", "deploy/test_calibration"],
+    "runtime": [*INTEGERS, "runtime/test_format", "runtime/test_format_deviations", "deploy/test_calibration"],
 }
 NEAREST = dict.fromkeys(("gradients", "borrowed"), "elq/test_objective")
 NEAREST |= {"levels": "elq/test_sums", "elq": "training/test_step", "stages": "training/test_step"}
