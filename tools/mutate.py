@@ -51,7 +51,7 @@ METHOD = [f"elq/test_{name}" for name in ("plan", "levels", "bands", "sums", "ob
 METHOD += [f"training/test_{name}" for name in ("sgd", "step", "stages", "state", "golden_run")]
 METHOD += ["methods/test_order", "test_method_page"]
 STATEMENTS = "statements/test_statements.py::test_every_statement_holds"
-INTEGERS = ["deploy/test_halves", "runtime/test_integer", "runtime/test_integer_network"]
+INTEGERS = ["deploy/test_halves"] + [f"runtime/test_integer{name}" for name in ("", "_limits", "_network")]
 # the tests of a folder's files, a file's own ones first
 TESTS = {
     "elq": [*METHOD, STATEMENTS],
