@@ -9,7 +9,16 @@ import pytest
 from runtime_nets import small, with_int8
 
 from elq_ref.graph.codes import from_rows
-from elq_ref.runtime.integer import AddScales, check_scales, integer_weight, to_int8
+from elq_ref.runtime.integer import (
+    AddScales,
+    IntegerNode,
+    IntegerWeight,
+    Requantize,
+    check_scales,
+    integer_weight,
+    to_int8,
+)
+from elq_ref.runtime.integer_interpreter import accumulate
 
 
 @pytest.fixture
@@ -57,6 +66,18 @@ def test_a_channel_of_scale_0_keeps_the_signs_of_its_weights(net):
     signs = np.array([1] * (len(scale) - 1) + [-1]).reshape(-1, *(1,) * (len(node.weight.shape) - 1))
     found = integer_weight(replace(node, scale=scale))
     np.testing.assert_array_equal(from_rows(found.rows(), found.shape), node.weight.codes() * signs)
+
+
+def test_sums_beyond_2_to_the_24_are_exact_beside_a_channel_of_small_ones():
+    k = 1101
+    w = np.full((2, k), 127, np.int8)
+    w[1] = 0
+    weight = IntegerWeight("int8", (2, k), w)
+    constants = Requantize(0, np.zeros(2, np.int32), np.full(2, 1 << 30, np.int32), np.full(2, 40, np.uint8))
+    node = IntegerNode("linear", "y", "y", ("x",), {}, (2,), weight, constants)
+    x = np.full((1, k), -127, np.int8)  # each product is odd, and so is their sum
+    assert accumulate(node, x).tolist() == [[-127 * 127 * k, 0]]
+    assert 127 * 127 * k > 1 << 24
 
 
 def test_real_numbers_become_int8_by_the_quotient_of_float64():
