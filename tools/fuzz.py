@@ -1,6 +1,7 @@
 """Looks for files that break a loader, by coverage of elq_ref and of the libraries in Python that it reads with.
 
-    python tools/fuzz.py --minutes 10 elq            needs `pip install atheris`; ends with 1 when something was found
+    python tools/fuzz.py --minutes 10 elq            of processor time; needs `pip install atheris`;
+                                                     ends with 1 when something was found
     python tools/fuzz.py --keep FOLDER elq           keep in the corpus what covers as much as a folder of files
 
 Targets, and what must hold of each: tests/fuzz_targets.py. Files are changed by tools/fuzz_mutators.py, from those of
@@ -9,11 +10,13 @@ Everything that is found lies in a folder, build/fuzz/TARGET by default, in whic
 """
 
 import argparse
+import hashlib
 import io
 import os
 import random
 import sys
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -34,7 +37,9 @@ def corpus(target: str) -> list[bytes]:
 
 
 def search(target: str, minutes: float, folder: Path) -> None:
-    """Run atheris for that long; does not return: 0, or 1 with the content that broke something in `folder`/found."""
+    """Run atheris for that long, in processor time; does not return: 0, or 1 with the content that broke something in
+    `folder`/found.
+    """
     import atheris
 
     with atheris.instrument_imports(include=["elq_ref", "PIL", "zipfile", "pickletools", "gzip"]):
@@ -48,22 +53,26 @@ def search(target: str, minutes: float, folder: Path) -> None:
     for k, content in enumerate(fuzz_seeds.SEEDS[target]() + corpus(target)):
         (inputs / f"seed-{k}").write_bytes(content)
     place = Path(tempfile.mkdtemp(dir=MEMORY))
+    tried, end = 0, time.process_time() + 60 * minutes
 
     def one(content: bytes) -> None:
-        fuzz_targets.check(target, content, place)
+        nonlocal tried
+        if time.process_time() > end:
+            place.rmdir()
+            print(f"{target}: {tried:,} contents, {minutes:g} minutes, nothing found", flush=True)
+            os._exit(0)
+        tried += 1
+        try:
+            fuzz_targets.check(target, content, place)
+        except Exception:
+            (found / hashlib.sha256(content).hexdigest()[:16]).write_bytes(content)  # libFuzzer may die before it does
+            raise
 
     def change(content: bytes, most: int, seed: int) -> bytes:
         return fuzz_mutators.mutate(content, most, random.Random(seed), atheris.Mutate)
 
-    seconds = str(round(60 * minutes))
-    options = [
-        f"-max_total_time={seconds}",
-        f"-max_len={LONGEST}",
-        "-timeout=30",
-        "-rss_limit_mb=2048",
-        "-len_control=0",
-    ]
-    options += [f"-artifact_prefix={found}/", "-print_final_stats=1", "-verbosity=1", "-error_exitcode=1"]
+    options = [f"-max_len={LONGEST}", "-timeout=30", "-rss_limit_mb=2048", "-len_control=0", "-verbosity=1"]
+    options += [f"-artifact_prefix={found}/libfuzzer-", "-error_exitcode=1"]
     atheris.Setup([sys.argv[0], *options, str(inputs)], one, custom_mutator=change)
     atheris.Fuzz()
 

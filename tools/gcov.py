@@ -9,7 +9,7 @@ double or ternary and binary, and of the places that a macro stands in, it is en
 direction of one condition; C has no exceptions. Not counted are conditions that are no decisions where they are
 shipped: those on the line of an unrolling macro, whose sizes are constants there, and the switch that chooses a size,
 of which a set has as many as its registers hold and the switch as many as any set's (`UNROLLED`); tests/c runs rows and
-runs of every length. Cython's glue is not counted.
+runs of every length, and on AArch64 what multiplies without decoding. Cython's glue is not counted.
 """
 
 import json
@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 WORDS = re.findall(r"^ELQ_SET\((\w+),", (ROOT / "_ext/common/isa.def").read_text(), re.M)
 FLAGS = ["-O0", "-Dalways_inline=", "--coverage", "-fprofile-update=atomic"]
 UNROLLED = re.compile(r"\bEACH_\w+\(|\bTWO_STEPS\(|\bROW\(0\)|\bCHOOSE_TILE\(|\bswitch \((t|length|pixels)\)")
+DECODES = ("neon", "dotprod")  # sets that multiply no pixels without decoding weights: VECTOR_PIXELS is 0, a constant
+FEW = re.compile(r"\bfew\b")
 CHECKS = {"memory": ["memory_check"], "train": ["train_check"], "infer": ["infer_check", "program_check"]}
 
 Lines = dict[tuple[str, int], "Line"]  # by file and number
@@ -109,10 +111,13 @@ def counts(folder: Path, gcov: str = "gcov") -> dict[tuple[str, str], Lines]:
                 if not file["file"].startswith("_ext/") or file["file"].endswith(".def"):
                     continue
                 for line in file["lines"]:
-                    found[_place(notes, file["file"])][file["file"], line["line_number"]].add(line)
-    for lines in found.values():
+                    place = _place(notes, file["file"])
+                    if place[1] not in DECODES or line.get("function_name") not in ("few_pixels", "sum_of"):
+                        found[place][file["file"], line["line_number"]].add(line)
+    for (_, word), lines in found.items():
         for (file, number), line in lines.items():
-            if UNROLLED.search((ROOT / file).read_text().splitlines()[number - 1]):
+            text = (ROOT / file).read_text().splitlines()[number - 1]
+            if UNROLLED.search(text) or (word in DECODES and FEW.search(text)):
                 line.branches.clear()
     return found
 

@@ -7,16 +7,23 @@ tools/mutants.json (written by hand) and all that tools/operators.py and tools/s
 of these that the seed chooses. A mutant that no test notices survives: it must be explained in mutants.json, by key,
 with the reason. Exit code 1 if one survives unexplained, or if an explanation is about a mutant that was noticed or is
 not there.
+
+A test that takes LIMIT seconds of processor time with a mutant in place has caught it: what else this machine does
+changes no result. With --output, every result is noted in FILE.part as it comes and that file is deleted when nothing
+survives. Started again, the run takes from there what was caught of a source file that is still the same, and tries
+the survivors anew; delete it after a test became weaker.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,9 +31,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from queue import Queue
+from subprocess import DEVNULL, PIPE
 from typing import NamedTuple
 
 from operators import mutants
@@ -36,26 +44,29 @@ ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "tools" / "mutants.json"
 FILES = [
     path.relative_to(ROOT).as_posix()
-    for pattern in ("elq/*", "methods/*", "training/*", "deploy/*", "runtime/integer*")
+    for pattern in ("elq/*", "methods/*", "training/*", "runtime/integer*", "deploy/*")
     for path in sorted((ROOT / "elq_ref").glob(f"{pattern}.py"))
 ]
-METHOD = ["elq/test_levels", "elq/test_bands", "elq/test_sums", "elq/test_objective", "methods/test_order"]
-METHOD += [f"training/test_{name}" for name in ("sgd", "step", "stages", "golden_run")]
-METHOD += ["test_method_page"]
+METHOD = [f"elq/test_{name}" for name in ("plan", "levels", "bands", "sums", "objective")]
+METHOD += [f"training/test_{name}" for name in ("sgd", "step", "stages", "state", "golden_run")]
+METHOD += ["methods/test_order", "test_method_page"]
 STATEMENTS = "statements/test_statements.py::test_every_statement_holds"
-INTEGERS = ["deploy/test_halves", "runtime/test_integer", "runtime/test_integer_network"]
+INTEGERS = ["deploy/test_halves"] + [f"runtime/test_integer{name}" for name in ("", "_limits", "_network")]
 # the tests of a folder's files, a file's own ones first
 TESTS = {
     "elq": [*METHOD, STATEMENTS],
     "methods": ["methods/test_methods", "methods/test_relaxed", *METHOD, STATEMENTS],
-    "training": ["training/test_plans", "training/test_evaluate", *METHOD, "methods/test_methods", STATEMENTS],
+    "training": [
+        *("training/test_plans", "training/test_evaluate", "training/test_one_picture"),
+        *(*METHOD, "methods/test_relaxed", "methods/test_methods", "cli/test_chance", STATEMENTS),
+    ],
     "deploy": [*INTEGERS, "deploy/test_calibration", "deploy/test_packing", "deploy/test_packing_reads"],
-    "runtime": [*INTEGERS, "runtime/test_format_deviations", "deploy/test_calibration"],
+    "runtime": [*INTEGERS, "runtime/test_format", "runtime/test_format_deviations", "deploy/test_calibration"],
 }
-NEAREST = dict.fromkeys(("gradients", "borrowed", "plan"), "elq/test_objective")
+NEAREST = dict.fromkeys(("gradients", "borrowed"), "elq/test_objective")
 NEAREST |= {"levels": "elq/test_sums", "elq": "training/test_step", "stages": "training/test_step"}
-NEAREST |= {"state": "training/test_stages", "packing": "deploy/test_packing", "calibration": "deploy/test_calibration"}
-TIMEOUT = 40  # seconds for a test file
+NEAREST |= {"state": "training/test_state", "packing": "deploy/test_packing", "calibration": "deploy/test_calibration"}
+LIMIT = 25  # seconds of processor time for a test file; ten times as many of the clock, for one that only waits
 
 
 class Broken(NamedTuple):
@@ -88,7 +99,7 @@ def generated() -> Iterator[Broken]:
 
 def copy(folder: Path) -> None:
     """What the tests need of this project, in `folder`."""
-    for name in ("elq_ref", "tests", "data", "docs"):
+    for name in ("elq_ref", "tests", "data", "docs", "benchmarks/results"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
 
@@ -118,18 +129,25 @@ def first_failure(folder: Path, tests: list[str], keep_compiled: bool = False) -
     Compiled code is kept of the right sources only: a cache knows a source by its second and its size, too coarse for
     mutants.
     """
-    environment = {**os.environ, "PYTHONPATH": str(folder), "ELQ_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(folder), "ELQ_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     environment["PYTHONDONTWRITEBYTECODE"] = "" if keep_compiled else "1"
-    command = [sys.executable, "-m", "pytest", "-x", "--tb=no", "-rfE", "-p", "no:cacheprovider", *tests]
-    try:
-        limit = TIMEOUT * len(tests)
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=limit)
-    except subprocess.TimeoutExpired:
-        return f"{', '.join(tests)}: no end"
-    if done.returncode == 0:
+    limit = LIMIT * len(tests)
+    command = ["sh", "-c", 'ulimit -t "$0" && exec "$@"', str(limit), sys.executable, "-m", "pytest"]
+    command += ["-x", "--tb=no", "-rfE", "-p", "no:cacheprovider", *tests]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=PIPE, stderr=DEVNULL, text=True, start_new_session=True
+    ) as process:
+        try:
+            text = process.communicate(timeout=10 * limit)[0]
+        except subprocess.TimeoutExpired:
+            text = ""
+            os.killpg(process.pid, signal.SIGKILL)  # a test's own children too
+    if process.returncode == 0:
         return None
-    found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.M)
-    return found.group(1).removeprefix("tests/") if found else f"pytest: exit code {done.returncode}"
+    if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        return f"{', '.join(tests)}: no end"
+    found = re.search(r"^(?:FAILED|ERROR) (\S+)", text, re.M)
+    return found.group(1).removeprefix("tests/") if found else f"pytest: exit code {process.returncode}"
 
 
 def judge(every: Sequence[Broken], workers: int) -> Iterator[tuple[Broken, str | None]]:
@@ -159,6 +177,29 @@ def judge(every: Sequence[Broken], workers: int) -> Iterator[tuple[Broken, str |
         yield from pool.map(work, every)
 
 
+class Notes:
+    """The results of a run, noted in a file as they come; without one, nothing is."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        lines = path.read_text().splitlines() if path and path.is_file() else []
+        self.known = {tuple(key): test for *key, test in map(json.loads, lines) if test}
+
+    def caught(self, broken: Broken) -> str | None:
+        """The test that caught this mutant of these very sources, if that was noted."""
+        return self.known.get((broken.key, _digest(broken.file)))
+
+    def add(self, broken: Broken, test: str | None) -> None:
+        if self.path:
+            with self.path.open("a") as file:
+                file.write(json.dumps([broken.key, _digest(broken.file), test]) + "\n")
+
+
+@cache
+def _digest(file: str) -> str:
+    return hashlib.sha256((ROOT / file).read_bytes()).hexdigest()[:16]
+
+
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--only", default="", help="only mutants whose key contains this text")
@@ -173,7 +214,13 @@ def main() -> int:
     every = [broken for broken in (*chosen, *written()) if args.only in broken.key]
     explained = json.loads(LIST.read_text())["explained"]
     lines, survivors, stale, started = [], [], [], time.perf_counter()
-    for broken, test in judge(every, args.workers):
+    notes = Notes(args.output.with_name(f"{args.output.name}.part") if args.output else None)
+    judged = judge([broken for broken in every if not notes.caught(broken)], args.workers)
+    for broken in every:
+        test = notes.caught(broken)
+        if not test:
+            _, test = next(judged)
+            notes.add(broken, test)
         if test is None and broken.key not in explained:
             survivors.append(broken.key)
         if test is not None and broken.key in explained:
@@ -193,6 +240,8 @@ def main() -> int:
         for key in keys:
             print(f"{title}: {key}")
     if args.output:
+        if not survivors and not stale:
+            notes.path.unlink()
         args.output.write_text(f"tools/mutate.py, {time.strftime('%Y-%m-%d')}: {summary}\n\n" + "\n".join(lines) + "\n")
     return 1 if survivors or stale else 0
 

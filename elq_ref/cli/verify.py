@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> Result:
     if args.report:
         check_target(Path(args.report) / "index.html")
     subject = _subject(args)
+    if subject and args.checkpoint:
+        _check_free(subject, args.checkpoint)
     started = time.perf_counter()
     lines = list(statements(subject))
     seconds = time.perf_counter() - started
@@ -97,6 +99,17 @@ def _data(args: argparse.Namespace, file: Checkpoint | None = None) -> Dataset:
     stated = file.stated if file else {}
     shape = stated.get("input_shape", (3, 32, 32) if str(args.model).startswith("resnet") else (1, 28, 28))
     return random_pictures(shape, len(stated.get("classes", range(10))), PICTURES)
+
+
+def _check_free(subject: Subject, path: str) -> None:
+    """ValueError for a quantized network, one with a weight of at most three values an output channel."""
+    for name, weight in subject.net.quantizable().items():
+        rows = weight.data.reshape(len(weight.data), -1)
+        if rows.shape[1] > 3 and all(len(np.unique(row)) <= 3 for row in rows):
+            raise ValueError(
+                f"{path} is quantized ({name} stands on levels): W = W_hat there, and the statements are about a W "
+                "that differs; give the float network that it was made of"
+            )
 
 
 def _entry(line: Line) -> dict[str, Any]:

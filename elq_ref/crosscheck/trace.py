@@ -156,7 +156,7 @@ def load(path: str | os.PathLike[str]) -> Trace:
 def _meta(path: Path) -> dict[str, Any]:
     try:
         meta = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: not JSON ({error})") from None
     if not isinstance(meta, dict) or meta.get("format") != "elq-trace" or meta.get("version") != VERSION:
         raise FormatError(f'{path}: wanted "format": "elq-trace" and "version": {VERSION}')
@@ -184,9 +184,15 @@ def _bounds(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(b, int | float) and b >= 0 for b in value.values())
 
 
+def _plan(value: Any) -> bool:
+    sigma2 = value.get("sigma2", []) if isinstance(value, dict) else None
+    return isinstance(sigma2, list) and all(isinstance(s, int | float) for s in sigma2)
+
+
 _FIELDS = (
     ("groups", _groups, 'a list of objects, each with a "name" of its own'),
     ("parameters", _names, "a list of names"),
+    ("plan", _plan, "an object, its sigma2 a list of numbers"),
     ("bounds", _bounds, "numbers >= 0 by tensor name"),
     ("tensors", lambda v: isinstance(v, dict) and isinstance(v.get("sha256", ""), str), "an object, its sha256 a text"),
 )
@@ -198,7 +204,7 @@ def _check_names(path: Path, tensors: dict[str, np.ndarray]) -> None:
         kind, _, tail = rest.partition("/")
         if not step or kind not in KINDS or bool(tail) != bool(KINDS[kind][0]):
             raise FormatError(
-                f"{path}: {name!r} is not STEP/KIND or STEP/KIND/NAME of the schema (elq crosscheck schema)"
+                f"{path}: {name[:80]!r} is not STEP/KIND or STEP/KIND/NAME of the schema (elq crosscheck schema)"
             )
 
 
@@ -206,4 +212,5 @@ def _check_cases(path: Path, tensors: dict[str, np.ndarray], meta: dict[str, Any
     for group in meta.get("groups", []):
         for key in [*group["inputs"], *group["outputs"]]:
             if f"{group['name']}/{key}" not in tensors:
-                raise FormatError(f"{path}: the JSON lists {group['name']}/{key}, the file has no such tensor")
+                name = f"{group['name']}/{key}"[:80]
+                raise FormatError(f"{path}: the JSON lists {name}, the file has no such tensor")

@@ -41,7 +41,7 @@ def read_idx(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
             shape = tuple(int(n) for n in np.frombuffer(header, ">u4", offset=4))
             count = math.prod(shape)
             most = size * _MAX_DEFLATE if packed else size - len(header)
-            if count > min(most, _MAX_VALUES):
+            if count > min(most, _MAX_VALUES) or math.prod(n for n in shape if n) > _MAX_VALUES:  # 0 of 10^18, too
                 raise FormatError(
                     f"{path} states {shape} values and has {size:,} bytes: cut off, no idx file, or too large"
                 )

@@ -21,8 +21,8 @@ def scale(w: np.ndarray, levels: str, rule: str = "elq", per_channel: bool = Fal
     | twn | mean of abs(w) > 0.7 mean abs(w) | - |
     | l2 | S_k / k with k = argmax S_k^2 / k | mean abs(w) |
 
-    S_k is the sum of the k largest |w|: l2 minimises ||w - alpha codes||^2 over alpha and codes exactly. Sums are taken
-    in float64. ValueError for levels or a rule that is not in this table.
+    S_k is the sum of the k largest |w|: l2 minimises ||w - alpha codes||^2 over alpha and codes exactly; of equals
+    it is the one with the least k. Sums are taken in float64. ValueError for levels or a rule not in this table.
     """
     if levels not in LEVELS or rule not in SCALES or (levels == "binary" and rule == "twn"):
         raise ValueError(

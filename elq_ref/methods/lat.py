@@ -11,8 +11,8 @@ class LAT(LAB):
     """LAB with the ternary levels alpha {-1, 0, 1}: 0 up to alpha/2, and the alpha of the least sum(d (w - W_hat)^2).
 
     At that alpha the weights off 0 are the k largest |w|, which take alpha_k = D_k / d_k, sums of d |w| and of d over
-    them, and leave D_k^2 / d_k less error: k is its argmax. (The paper's other solution alternates between alpha and
-    the codes.) Standing: S.
+    them, and leave D_k^2 / d_k less error: k is its argmax, the first one. (The paper's other solution alternates
+    between alpha and the codes.) Standing: S.
     """
 
     fixed: ClassVar = {"scale": "l2", "sigma2": ()}

@@ -34,7 +34,8 @@ class TTQ(ELQ):
         size = np.abs(w)
         unit = size[size > 0.05 * size.max()].mean(dtype=np.float64) if size.any() else 1.0
         alpha, scales = (np.full((count, *(1,) * (w.ndim - 1)), value, w.dtype) for count, value in ((1, unit), (2, 1)))
-        return QuantizedWeight(name, parameter, alpha, all_free(parameter), {"scales": scales, "velocity": 0 * scales})
+        extra = {"scales": scales, "velocity": np.zeros_like(scales)}
+        return QuantizedWeight(name, parameter, alpha, all_free(parameter), extra)
 
     def codes(self, weight: QuantizedWeight) -> np.ndarray:
         threshold = 0.05 * np.abs(weight.w).max()

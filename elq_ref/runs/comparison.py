@@ -44,7 +44,7 @@ def grouped(runs: Sequence[RunRecord]) -> list[Group]:
         seeds = [run.seed for run in members]
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"{label} is given twice for one seed: {', '.join(run.place for run in members)}")
-    judged = {(run.config.get("recipe") or run.config.get("data"), run.result["total"]) for run in runs}
+    judged = {(str(run.config.get("recipe") or run.config.get("data")), run.result["total"]) for run in runs}
     if len(judged) > 1:
         found = ", ".join(f"{total:,} of {name}" for name, total in sorted(judged, key=str))
         raise ValueError(f"the runs were measured on different pictures: {found}")

@@ -7,6 +7,7 @@ run's folder has them, "stages" and "passes" as lists; and "steps" and "layers" 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from ..checkpoint.tensors import one_line
 from ..elq.plan import Plan
 from ..errors import FormatError
 from ..files import check_source
@@ -70,7 +72,8 @@ class RunRecord:
     @property
     def seed(self) -> int:
         """Of the run's batches."""
-        return int(self.config.get("seed", 0))
+        seed: int = self.config.get("seed", 0)
+        return seed
 
     @property
     def measured(self) -> list[dict[str, Any]]:
@@ -175,16 +178,21 @@ def _checked(place: str, parts: dict[str, Any], called: dict[str, str]) -> RunRe
     """The run of its parts; FormatError names one that is damaged as it is `called`."""
     for name, keys in _OBJECTS.items():
         _want(parts[name], keys, called[name])
+    if none := [key for key in _OBJECTS["result"] if parts["result"][key] is None]:
+        raise FormatError(f"{called['result']} has no {none[0]}")
+    seed = parts["config"].get("seed", 0)
+    if type(seed) is not int:
+        raise FormatError(f"{called['config']} has seed {str(seed)[:40]}, wanted an integer")
     for name, keys in LOGS.items():
         for n, line in enumerate(parts[name], 1):
             _want(line, keys, f"{called[name]} line {n}")
     try:
         plan = plan_from_json(parts["config"]["plan"])
     except (ValueError, TypeError, AttributeError) as error:
-        raise FormatError(f"{called['config']} has no plan that can be read: {error}") from error
-    names = {tuple(line["layers"]) for line in parts["layers"] if isinstance(line["layers"], dict)}
-    records = [r for line in parts["layers"] for r in (line["layers"].values() if names else [None])]
-    if len(names) > 1 or not all(isinstance(r, dict) and set(_LAYER) <= set(r) for r in records):
+        raise FormatError(f"{called['config']} has no plan that can be read: {one_line(error)}") from error
+    layers = [line["layers"] if isinstance(line["layers"], dict) else {"": None} for line in parts["layers"]]
+    records = [record for line in layers for record in line.values()]
+    if len(set(map(tuple, layers))) > 1 or not all(isinstance(r, dict) and set(_LAYER) <= set(r) for r in records):
         raise FormatError(f"{called['layers']} wants {', '.join(_LAYER)} of the same layers in every line")
     return RunRecord(place, parts.pop("config"), plan, **parts)
 
@@ -204,6 +212,12 @@ def _text(path: Path) -> str:
 
 def _parsed(text: str, where: object) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_float=_number, parse_constant=_number)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{where} is no JSON: {error}") from None
+
+
+def _number(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text[:20]} is no number of float64")
+    return value

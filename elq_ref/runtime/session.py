@@ -31,7 +31,7 @@ class Session:
 
     One Session may be used from several threads at once: each call has memory of its own. The result depends neither on
     the number of threads nor on the other pictures of the call. The first call with more pictures than ever takes
-    memory, which later ones use again. A Session can be copied and pickled.
+    memory, which later ones use again. A Session can be copied and pickled; for that it keeps its packed network.
     Raises TypeError and ValueError that name the dtype or shape given and wanted.
 
     >>> _, test = elq.datasets.digits()

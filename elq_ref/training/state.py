@@ -9,6 +9,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -149,25 +150,26 @@ class State:
         """`load` of a file that was read already."""
         path, tensors, metadata = file.path, file.tensors, file.metadata
         if metadata.get("kind") != KIND:
-            raise FormatError(f"{path} is a {metadata.get('kind', 'checkpoint')!r}, wanted a saved quantization run")
+            kind = str(metadata.get("kind", "checkpoint"))[:40]
+            raise FormatError(f"{path} is a {kind!r}, wanted a saved quantization run")
         if metadata.get(CHECKSUM) != sealed(tensors, metadata)[CHECKSUM]:
             raise FormatError(f"{path} is damaged: its checksum is not that of its content")
         try:
             run = metadata["run"]
-            plan = plan_from_json(run["plan"])
-            sgd = SGD(**{**run["sgd"], "schedule": _schedule(run["sgd"]["schedule"])})
+            plan, sgd, method = _choices(path, run)
             net.load_state_dict({n: t for n, t in tensors.items() if not n.startswith("elq/")})
-            method = make(plan)
             weights = {n: _weight(n, p, tensors) for n, p in net.quantizable().items() if n not in plan.keep_float}
             velocity = {n: tensors[f"elq/velocity/{n}"] for n, _ in net.named_parameters()}
             now, then = environment(), run["environment"]
-            changed = [f"{key} was {then.get(key)}, is {now[key]}" for key in now if then.get(key) != now[key]]
+            differ = [key for key in now if then.get(key) != now[key]]
+            changed = [f"{key} was {str(then.get(key))[:40]}, is {now[key]}" for key in differ]
             stage, index, step = (operator.index(run[key]) for key in ("stage", "index", "step"))
             return cls(
                 net, plan, sgd, method, weights, velocity, run["batches"], stage, index, step, changed, file.graph
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise FormatError(f"{path} lacks or misstates {error} of a quantization run") from error
+            said = checkpoint.tensors.one_line(error)
+            raise FormatError(f"{path} lacks or misstates {said} of a quantization run") from error
 
 
 def sealed(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,6 +194,14 @@ def describe(batches: Batches) -> dict[str, Any]:
         "seed": batches.seed,
         "augment": None if augment is None else json.loads(json.dumps(asdict(augment))),  # lists, as a file has them
     }
+
+
+def _choices(path: Path, run: dict[str, Any]) -> tuple[Plan, SGD, Method]:
+    try:
+        plan = plan_from_json(run["plan"])
+        return plan, SGD(**{**run["sgd"], "schedule": _schedule(run["sgd"]["schedule"])}), make(plan)
+    except ValueError as error:  # it shows values of the file, however long
+        raise FormatError(f"{path}: {checkpoint.tensors.one_line(error)}") from error
 
 
 def _schedule(values: dict[str, Any]) -> Schedule:

@@ -65,6 +65,14 @@ static const outline OUTLINES[] = {
     {6, 7, 32, 32, 3, 3, 1, 1, 1, 1, 1, 1, 8},  /* groups of four, as ResNeXt has */
     {5, 6, 48, 48, 3, 3, 2, 2, 1, 1, 1, 1, 6},  /* of eight: RegNet */
     {4, 5, 18, 54, 3, 3, 1, 1, 1, 1, 1, 1, 18}, /* depthwise with a multiplier */
+    {5, 6, 12, 9, 1, 1, 1, 1, 1, 1, 1, 1, 1}, /* 1x1 with a border, in rows, in columns, every other column */
+    {5, 6, 12, 9, 1, 1, 1, 1, 1, 0, 1, 1, 1},
+    {5, 6, 12, 9, 1, 1, 1, 1, 0, 1, 1, 1, 1},
+    {5, 6, 12, 9, 1, 1, 1, 2, 0, 0, 1, 1, 1},
+    {8, 9, 6, 6, 3, 1, 1, 1, 1, 0, 1, 2, 1},   /* a dilation of nothing */
+    {18, 8, 16, 8, 3, 3, 1, 1, 1, 1, 1, 1, 1}, /* Winograd: bands, an odd number of vectors, many channels */
+    {8, 8, 16, 12, 3, 3, 1, 1, 1, 1, 1, 1, 1},
+    {4, 4, 144, 8, 3, 3, 1, 1, 1, 1, 1, 1, 1},
 };
 
 /* Borders of four sides: what lies below and to the right beyond what lies above and to the left. */

@@ -81,6 +81,11 @@ static const struct shape SHAPES[] = {
     {2, 32, 22, 24, 32, 3, 3, 2, 1, 1, 32}, /* depthwise, mostly away from the border */
     {2, 16, 9, 8, 16, 7, 7, 1, 3, 1, 8},    /* runs of 14 elements in groups of few outputs */
     {2, 72, 6, 7, 72, 3, 3, 1, 1, 1, 18},   {1, 9, 6, 7, 9, 3, 2, 2, 1, 1, 3},    {2, 48, 5, 6, 96, 1, 1, 1, 0, 1, 3},
+    {3, 16, 9, 8, 20, 3, 3, 1, 1, 1, 1}, /* Winograd: a last block of one vector, */
+    {4, 4, 24, 24, 4, 3, 3, 1, 1, 1, 1}, /* sums in two chunks, */
+    {1, 16, 5, 5, 16, 3, 3, 1, 1, 1, 1}, /* too few tiles, */
+    {2, 32, 9, 8, 32, 3, 3, 1, 1, 1, 2}, /* groups */
+    {2, 32, 7, 9, 32, 3, 3, 2, 1, 1, 32},   {1, 64, 5, 6, 8, 3, 3, 1, 1, 1, 8},   {1, 64, 5, 66, 4, 3, 3, 1, 1, 1, 1},
 };
 
 /* Convolutions whose rows, and whose runs of weights, have every length that tiles have. */
@@ -452,6 +457,7 @@ int main(void) {
             for (int k = 0; k < 10; k++, checks++)
                 check_norm(isa, is_double, (const ptrdiff_t[]){2, 9, 65, 300, 7}[k / 2], 5 + 12 * (k / 2), k % 2,
                            k % 5 != 2);
+            check_norm(isa, is_double, 33, 14, 1, 1), checks++; /* one vector of channels beside pairs, of any width */
             for (size_t k = 0; k < sizeof POOLS / sizeof *POOLS; k++, checks++) check_pool(isa, is_double, POOLS + k);
             for (int function = 0; function < ELQ_FUNCTIONS; function++, checks++)
                 check_function(isa, is_double, function, 333);

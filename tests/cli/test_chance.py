@@ -1,6 +1,7 @@
 """A training that goes nowhere says so, and the default rate trains what it should."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ def test_chance_is_the_commonest_class_within_three_standard_deviations() -> Non
     commonest = np.bincount(test.labels).max()
     assert commonest == 51  # of 500: 51 +- 6.77
     assert [at_chance(count, test) for count in (0, 51, 71, 72, 500)] == [True, True, True, False, False]
+    half = replace(test.subset(np.arange(64)), labels=np.repeat([3, 5], 32))
+    assert [at_chance(count, half) for count in (44, 45)] == [True, False]  # of 64: 32 + 3 * 4 exactly
     one_class = test.subset(np.flatnonzero(test.labels == 3))
     assert not at_chance(len(one_class), one_class)
 

@@ -176,3 +176,20 @@ def test_a_picture_of_a_redirected_file_is_read(made, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["pictures"][0]["picture"] == "/dev/stdin"
+
+
+@pytest.mark.parametrize("values", [(-0.3, 0.0, 0.3), (-0.3, 0.3), (-0.3, 0.0, 0.7)], ids=["ternary", "binary", "ttq"])
+def test_verify_says_that_a_network_is_quantized(made, tmp_path, values, capsys):
+    net = models.digits_cnn(seed=1)
+    rng, weight = np.random.default_rng(1), net.conv2.weight
+    scales = rng.random((len(weight.data), 1, 1, 1), np.float32)
+    weight.data = scales * rng.choice(np.array(values, np.float32), weight.data.shape)
+    path = tmp_path / "net.safetensors"
+    checkpoint.save(net, path, replace(NetworkInfo.of(datasets.digits()[0]), model="digits_cnn"))
+    code, error = said(capsys, "verify", "--checkpoint", path)
+    assert code == 2
+    assert f"{path} is quantized (conv2.weight stands on levels)" in error
+    assert error.count("\n") == 1
+    code, error = said(capsys, "verify", "--checkpoint", made / "net.elq")
+    assert code == 2
+    assert "it is a packed network (.elq), wanted a checkpoint" in error

@@ -146,6 +146,10 @@ def test_bad_traces_are_refused(tmp_path: Path) -> None:
         save_file({name: np.zeros(2)}, path)
         with pytest.raises(FormatError, match="is not STEP/KIND"):
             load(path)
+    save_file({"0/" + "weights" * 1000: np.zeros(2)}, path)
+    with pytest.raises(FormatError, match="is not STEP/KIND") as caught:
+        load(path)
+    assert len(str(caught.value)) < len(str(path)) + 200
     save_file({"0/loss": np.zeros(())}, path)
     good = {"format": "elq-trace", "version": 1}
     for meta, text in (
@@ -160,6 +164,10 @@ def test_bad_traces_are_refused(tmp_path: Path) -> None:
         (json.dumps({**good, "groups": [{"name": "1"}]}), "'0/loss' is in none of the groups that t.json lists"),
         (json.dumps({**good, "bounds": {"0/loss": "wide"}}), '"bounds"'),
         (json.dumps({**good, "parameters": "all"}), '"parameters"'),
+        ("[" * 20_000, "not JSON"),
+        (json.dumps({**good, "plan": 3}), '"plan" is 3, wanted an object'),
+        (json.dumps({**good, "plan": {"sigma2": 0.4}}), '"plan"'),
+        (json.dumps({**good, "plan": {"sigma2": ["0.4"]}}), '"plan"'),
         (json.dumps({**good, "kind": "operations", "groups": [{"name": "a"}]}), '"inputs"'),
         (
             json.dumps({**good, "kind": "operations", "groups": [{"name": "a", "inputs": ["x"], "outputs": []}]}),

@@ -168,6 +168,7 @@ GOOD = idx_bytes(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
         (GOOD[:-1], "(2, 3, 4)"),
         (GOOD + b"\0", "24 values, and has more"),
         (GOOD[:4] + b"\xff" * 12 + GOOD[16:], "cut off, no idx file"),
+        (GOOD[:4] + b"\xff" * 8 + b"\0" * 4, "cut off, no idx file, or too large"),  # of no values, yet of 2^64 places
     ],
 )
 @pytest.mark.parametrize("end", ["", ".gz"])

@@ -37,6 +37,12 @@ def test_l2_scale_is_the_optimum_over_all_codes_and_scales(levels, seed):
     assert error(w, alpha, nearest_codes(w, alpha, levels)) == pytest.approx(best, rel=1e-12)
 
 
+def test_of_equal_l2_optima_the_scale_with_fewest_weights_is_chosen():
+    w = np.array([[6.0, -2.0, 2.0, 2.0]])  # alpha = 6 leaves 3 * 2^2, alpha = 12 / 4 leaves 3^2 + 3 * 1^2: both 12
+    assert scale(w, "ternary", "l2").item() == 6
+    np.testing.assert_array_equal(scale_slope(w, "ternary", "l2"), [[1, 0, 0, 0]])
+
+
 def test_scale_rules_are_their_formulas():
     w = np.array([[0.5, -2.0, 0.1], [1.0, 0.0, -0.2]])
     a = np.abs(w)

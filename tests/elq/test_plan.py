@@ -39,6 +39,7 @@ def test_lists_and_numpys_numbers_are_kept_as_pythons(plan):
         ({"per_channel": 1}, "per_channel is 1, wanted a value such as False"),
         ({"levels": ["ternary"]}, r"levels is \['ternary'\]"),
         ({"method": 3}, "method is 3"),
+        ({"restart": "1"}, "restart is '1', wanted a value such as 1"),
     ],
 )
 def test_another_kind_is_said_in_one_line(given, said):

@@ -1,5 +1,6 @@
 """Sums over a layer are as exact as float64 has them, whatever the dtype of the weights; ties among the largest."""
 
+from fractions import Fraction
 from math import fsum
 
 import numpy as np
@@ -9,7 +10,7 @@ from small_runs import batches, small_net
 from elq_ref import SGD, Plan, State, Tensor, objective
 from elq_ref.elq.gradients import Pass
 from elq_ref.elq.levels import scale, scale_slope
-from elq_ref.methods import make, plan_for
+from elq_ref.methods import Moment, make, plan_for
 
 SIZES = (2, 3, 50, 41)  # large enough for float32 sums to differ in most seeds
 
@@ -64,14 +65,40 @@ def test_the_approximation_error_is_summed_in_float64(norm):
     assert rough != pytest.approx(exact, rel=1e-9)  # float32 sums would have been noticed
 
 
-def test_inqs_error_and_ttqs_unit_are_summed_in_float64():
-    w = weights(0)
-    inq = make(plan_for("inq"))
-    weight = inq.begin("w", Tensor(w))
+@pytest.mark.parametrize("name", ["inq", "binaryrelax", "parq"])
+def test_the_error_of_a_rival_is_summed_in_float64(name):
+    w = weights(1)
+    rival = make(plan_for(name))
+    weight = rival.begin("w", Tensor(w))
     still = lambda ws: Pass(0.0, [np.zeros_like(a) for a in ws], [])  # noqa: E731
-    seen = inq.objective(still, still, [weight], 1)
-    gap = w - inq.w_hat(weight)
+    seen = rival.objective(still, still, [weight], Moment(1 if name == "inq" else 0, 0.5))
+    gap = w - rival.w_hat(weight)
     assert seen.error == pytest.approx(fsum(float(v) ** 2 for v in gap.ravel()), rel=1e-13)
+    assert float(np.sum(gap**2)) != pytest.approx(seen.error, rel=1e-9)  # float32 sums would have been noticed
+
+
+def test_twns_threshold_is_taken_in_float64():
+    """Two weights, one of them within a rounding of 0.7 times their mean."""
+    twn, found, wanted, rough = make(plan_for("twn", epochs=(1.0,))), [], [], []
+    for large in np.arange(1, 200, dtype=np.float32):
+        tie = np.float32(7 * large / 13)
+        for small in (np.nextafter(tie, np.float32(0)), tie, np.nextafter(tie, np.float32(300))):
+            if 13 * small == 7 * large:
+                continue  # nothing is known of a tie: 0.7 is no number of float64
+            w = np.array([[small, large]], np.float32)
+            found.append(bool(twn.codes(twn.begin("w", Tensor(w)))[0, 0]))
+            wanted.append(Fraction(float(small)) > Fraction(7, 20) * (Fraction(float(small)) + Fraction(float(large))))
+            rough.append(bool(small > np.float32(0.7) * w.mean()))
+    assert found == wanted
+    assert rough != wanted
+
+
+def test_a_weight_at_twns_threshold_is_on_level_0():
+    twn = make(plan_for("twn", epochs=(1.0,)))
+    assert twn.codes(twn.begin("w", Tensor(np.array([[7.0, -13.0]])))).tolist() == [[0, -1]]  # 0.7 mean|w| = 7
+
+
+def test_ttqs_unit_is_summed_in_float64():
     found, wanted = [], []
     for seed in range(6):
         size = np.abs(weights(seed))

@@ -119,6 +119,15 @@ def test_ttq_gradients_are_those_of_its_scales_and_of_its_zones():
     np.testing.assert_allclose(seen.weights[0].ravel(), zones * ghat.ravel(), rtol=1e-14)
 
 
+def test_ttqs_zones_are_open_and_its_unit_is_the_mean_beyond_the_threshold():
+    w = np.array([[20.0, 1.0, -1.0, -4.0, 0.0]])  # 0.05 * 20 = 1: of these two neither is beyond it
+    method = make(plan_of("ttq"))
+    weight = method.begin("w", Tensor(w))
+    assert weight.alpha.item() == 12
+    assert method.codes(weight).tolist() == [[1, 0, 0, -1, 0]]
+    assert method.begin("w", Tensor(np.zeros((2, 3)))).alpha.item() == 1  # no weight says how large a level may be
+
+
 def test_ttq_scales_descend_with_momentum():
     method = make(plan_of("ttq"))
     weight = method.begin("w", Tensor(weights()))
@@ -201,6 +210,21 @@ def test_inq_trains_the_network_as_it_stands_and_never_moves_a_frozen_bit():
                 assert weight.w[frozen].tobytes() == w[frozen].tobytes()
             seen[name] = (weight.frozen.copy(), weight.w.copy())
     assert step.loss == step.loss_hat
+
+
+def test_inqs_gradient_is_that_of_the_network_and_exactly_0_where_frozen():
+    method, w = make(plan_of("inq")), weights()
+    weight = method.begin("w", Tensor(w))
+    _, at = smooth(weights(seed=1))
+    weight.frozen = w > 0.1
+    seen = method.objective(at, at, [weight], Moment(1, 0.0))
+    np.testing.assert_array_equal(seen.weights[0], np.where(w > 0.1, 0, at([w]).weights[0]))
+    assert (seen.sign, seen.perturbation) == (0, None)  # there is no loss perturbation
+
+
+def test_of_equal_optima_lat_takes_the_one_with_fewest_weights():
+    size = np.array([2.0, 6.0, 2.0, 2.0])  # alpha = 6 leaves 3 * 2^2, alpha = 12 / 4 leaves 3^2 + 3 * 1^2: both 12
+    assert make(default("lat")).least_error(size, np.ones(4)) == 6
 
 
 @pytest.mark.parametrize(("name", "levels"), [("lab", (-1, 1)), ("lat", (-1, 0, 1))])

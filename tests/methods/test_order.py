@@ -5,7 +5,8 @@ import zlib
 import numpy as np
 import pytest
 
-from elq_ref.methods import OrderPlan
+from elq_ref import Tensor
+from elq_ref.methods import OrderPlan, make
 from elq_ref.methods.order import first_in_order, random_order
 
 
@@ -21,6 +22,20 @@ def test_the_largest_or_any_weights_freeze_in_exact_counts():
             assert sorted(np.flatnonzero(frozen)) == sorted(order[:count])
     already = np.ones(w.shape, bool)
     assert not first_in_order(-np.abs(w), already, 0.5).any()  # more is frozen than the share
+
+
+def test_every_stage_freezes_in_the_order_that_the_plan_says():
+    w = np.random.default_rng(4).normal(size=(4, 5)).astype(np.float32)
+    for order in ("magnitude", "random"):
+        seed = 3 if order == "random" else 0
+        plan = OrderPlan(order=order, order_seed=seed, portions=(0.25, 0.5, 1.0), epochs=(1.0,) * 4)
+        method = make(plan)
+        weight = method.begin("fc.weight", Tensor(w))
+        keys = random_order("fc.weight", w.shape, 3) if order == "random" else -np.abs(w)
+        ranks = [int(sum(other < key for other in keys.flat)) for key in keys.flat]
+        for stage, count in ((1, 5), (2, 10), (3, 20)):
+            weight.frozen = weight.frozen | method.select(weight, stage)
+            assert np.flatnonzero(weight.frozen).tolist() == [i for i in range(20) if ranks[i] < count]
 
 
 def test_equal_keys_freeze_in_the_order_of_the_array():
@@ -74,6 +89,8 @@ def test_a_plan_by_order_takes_every_value_within_its_limits_and_none_beyond():
         ({"portions": (0.0, 1.0)}, "portions is"),
         ({"portions": (0.5, 0.9)}, "portions is"),
         ({"levels": "quaternary"}, "levels is"),
+        ({"portions": 0.5}, "portions is 0.5, wanted a tuple"),
+        ({"order": "random", "order_seed": "1"}, "order_seed is '1', wanted a value such as 0"),
     ):
         with pytest.raises(ValueError, match=words):
             OrderPlan(**beyond)

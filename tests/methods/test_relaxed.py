@@ -1,12 +1,13 @@
 """BinaryRelax and PARQ: their points are minimisers found by looking, their ends W and W_hat."""
 
 from dataclasses import replace
+from inspect import signature
 
 import numpy as np
 import pytest
 from small_runs import batches, small_net
 
-from elq_ref import SGD, Tensor, quantize
+from elq_ref import SGD, Plan, Tensor, quantize
 from elq_ref.elq.gradients import Evaluated, Pass
 from elq_ref.methods import Moment, PARQPlan, RelaxedPlan, make, plan_for
 from elq_ref.methods.parq import inverse_slope, ramp
@@ -104,11 +105,31 @@ def test_a_run_ends_on_levels_of_least_error(name: str, levels: str) -> None:
         assert ((w - w_hat) ** 2).sum() <= min(errors) * (1 + 1e-5)
 
 
+def test_a_plan_of_its_own_is_the_documented_one_and_takes_what_is_added_by_name_only() -> None:
+    relaxed, parq = RelaxedPlan(), PARQPlan()
+    assert relaxed.epochs == parq.epochs == (6.0,)  # docs/methods.md, as the next two
+    assert relaxed.hard == parq.hard == 0.75
+    assert parq.steepness == 10
+    for kind in (RelaxedPlan, PARQPlan):
+        by_place = [p.name for p in signature(kind).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+        assert by_place == [p.name for p in signature(Plan).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    for steepness in (1e-3, 1.0, 500.0):
+        assert PARQPlan(steepness=steepness).steepness == steepness
+    assert RelaxedPlan(hard=1.0).hard == 1
+
+
+@pytest.mark.parametrize(("hard", "soft"), [(0.75, 3), (0.5, 2), (0.2, 1), (1.0, 4)])
+def test_a_run_is_at_w_hat_from_its_share_of_the_steps_on(hard: float, soft: int) -> None:
+    plan = replace(plan_for("binaryrelax", hard=hard), epochs=(1.0,))
+    seen = [step.loss_hat is None for step in quantize(small_net(), batches(), plan, SGD(0.05))]
+    assert seen == [True] * soft + [False] * (4 - soft)
+
+
 def test_plans_refuse_what_makes_no_sense() -> None:
     for hard in (0.0, 1.1, -1.0):
         with pytest.raises(ValueError, match="wanted a share of the steps"):
             RelaxedPlan(hard=hard)
-    for steepness in (0.0, -1.0, 501.0):
+    for steepness in (0.0, -1.0, 500.5):
         with pytest.raises(ValueError, match="steepness is"):
             PARQPlan(steepness=steepness)
     with pytest.raises(ValueError, match="method parq has no choice of a1"):

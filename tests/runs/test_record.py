@@ -32,6 +32,8 @@ def damaged(tmp_path: Path, run: Path, name: str, content: str | None) -> Path:
         ("config.json", '{"plan": {"a9": 1}}', "config.json has no plan that can be read: no such option: a9"),
         ("result.json", '{"top1": 3}', "result.json lacks correct, total"),
         ("steps.jsonl", '{"step": 1', "steps.jsonl line 1 is no JSON"),
+        ("steps.jsonl", '{"step": 1, "lr": NaN}', "steps.jsonl line 1 is no JSON: NaN is no number of float64"),
+        ("result.json", '{"top1": 1e999}', "result.json is no JSON: 1e999 is no number of float64"),
         ("stages.jsonl", '{"step": 1}', "stages.jsonl line 1 lacks stage, frozen"),
         ("layers.jsonl", '{"step": 1, "stage": 0, "layers": {"a": {}}}', "layers.jsonl wants weights, levels"),
         ("layers.jsonl", '{"step": 1, "stage": 0, "layers": 3}', "layers.jsonl wants weights, levels"),
@@ -61,6 +63,8 @@ def test_a_record_says_which_error_it_is(runs, tmp_path):
         (None, "[1]", "runs.jsonl line 1 has no name"),
         ("name", 3, "runs.jsonl line 1 has no name"),
         ("config", None, "runs.jsonl#x: config lacks plan"),
+        ("config", {"plan": {}, "seed": [3]}, "runs.jsonl#x: config has seed [3], wanted an integer"),
+        ("result", {"top1": None, "correct": 1, "total": 2}, "runs.jsonl#x: result has no top1"),
         ("config", {"plan": {"a9": 1}}, "runs.jsonl#x: config has no plan that can be read: no such option: a9"),
         ("result", {"top1": 3}, "runs.jsonl#x: result lacks correct, total"),
         ("stages", [{"step": 1}], "runs.jsonl#x: stages line 1 lacks stage, frozen"),
@@ -83,6 +87,16 @@ def test_a_damaged_line_is_one_line(tmp_path, part, value, words, capsys):
     error = capsys.readouterr().err.strip()
     assert len(error.splitlines()) == 1
     assert words in error
+
+
+@pytest.mark.parametrize("second", ["3", '"ab"', "null", "[]", '{"b": {}}', '{"a": 3}'])
+def test_layers_of_another_kind_behind_good_ones_are_one_line(runs, tmp_path, second):
+    out = damaged(tmp_path, runs["elq"], "other", "")
+    path = out / "layers.jsonl"
+    first = json.loads(path.read_text().splitlines()[0])
+    path.write_text(json.dumps(first) + f'\n{{"step": 2, "stage": 0, "layers": {second}}}\n')
+    with pytest.raises(FormatError, match=r"layers\.jsonl wants weights, levels"):
+        RunRecord.read(out)
 
 
 def test_a_name_twice_is_noticed(tmp_path):

@@ -1,12 +1,14 @@
 """The table of named plans: what the commands run by default."""
 
+import json
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 from elq_ref import SGD, Plan, models
-from elq_ref.methods import METHODS, make
+from elq_ref.methods import METHODS, make, plan_from_json
 from elq_ref.training.float_training import float_plan
 from elq_ref.training.plans import PLANS, levels_of, methods_of, named_plan
 
@@ -33,6 +35,44 @@ def test_the_defaults_are_those_that_the_documentation_states():
     six = {m: named_plan("default", m)[0].epochs for m in ("bwn", "twn", "ttq", "lab", "lat")}
     assert set(six.values()) == {(6.0,)}
     assert named_plan("default", "inq")[0].epochs == (0, 1.5, 1.5, 1.5, 1.5)
+
+
+def test_every_default_starts_at_the_documented_rate():
+    assert {(key, choice.sgd) for key, choice in PLANS["default"].items()} == {
+        (key, SGD(lr=0.03))
+        for key in PLANS["default"]  # docs/methods.md
+    }
+
+
+@pytest.mark.parametrize("levels", ["ternary", "binary"])
+def test_the_demo_is_the_documented_one(levels):
+    """docs/results.md: 8 passes and four of 4, at a rate of 0.05, a1 = 1, a2 = 1e-4, s computed."""
+    plan = Plan(levels, a1=1, a2=1e-4, sign="computed", epochs=(8, 4, 4, 4, 4))
+    assert named_plan("demo", levels=levels) == (plan, SGD(lr=0.05))
+    assert PLANS["demo"]["elq", levels].keeps == "none"
+
+
+def test_the_plans_of_the_comparison_and_of_the_long_runs_are_those_of_the_committed_runs():
+    lines = Path(__file__).parents[2] / "benchmarks" / "results" / "runs.jsonl"
+    if not lines.is_file():
+        pytest.skip("benchmarks/ is not here (tests run from an installed copy)")
+    seen = set()
+    for line in map(json.loads, lines.read_text().splitlines()):
+        config = line["config"]
+        if not line["name"].startswith(("cifar10_comparison/", "cifar10-resnet20/")):
+            continue
+        name = "headline" if config["headline"] else "comparison"
+        kept = () if name == "headline" else WEIGHTS
+        plan, sgd = named_plan(name, config["method"], config["levels"], kept)
+        ran = plan_from_json(config["plan"])
+        assert plan.spread(sum(ran.epochs)) == replace(ran, keep_float=plan.keep_float)
+        assert json.loads(json.dumps(asdict(sgd))) == config["sgd"]
+        seen.add((name, config["method"], config["levels"]))
+    untuned = ("order", "binaryrelax", "parq")  # no run of them is committed
+    wanted = {(name, *key) for name in ("comparison", "headline") for key in PLANS[name] if key[0] not in untuned}
+    assert seen == wanted
+    passes = {sum(choice.plan.epochs) for key, choice in PLANS["comparison"].items() if key[0] in ("elq", "float")}
+    assert passes == {12.0}  # docs/reproduce.md, as all methods have there
 
 
 def test_what_stays_float_is_named_by_the_weights():

@@ -1,39 +1,15 @@
 """The loop: what freezes stays, what is resumed goes on to the same bits, what the options say happens."""
 
-import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from children import run_python
-from small_runs import batches, small_net
+from small_runs import PLAN, batches, finished, ordered, small_net
 
-from elq_ref import SGD, Batches, Plan, State, Tensor, checkpoint, no_grad, ops, quantize
-from elq_ref.errors import FormatError
-from elq_ref.methods import OrderPlan, plan_for
-from elq_ref.models import digits_cnn
-from elq_ref.nn import BatchNorm2d, Flatten, Linear, Sequential
-from elq_ref.tensor import record
-from elq_ref.training.evaluate import count_correct, reestimate, standing_on
+from elq_ref import SGD, State, Tensor, no_grad, ops, quantize
+from elq_ref.training.evaluate import standing_on
 from elq_ref.training.float_training import fit
-from elq_ref.training.stages import LazyPass, freeze
-from elq_ref.training.state import sealed
-
-PLAN = Plan("ternary", sigma2=(0.3, 0.1, 0.0), epochs=(1.0, 0.5, 0.5, 0.5), sign="computed", a1=0.7, a2=1e-3)
-
-
-def ordered(**options) -> OrderPlan:
-    """PLAN, but that stages freeze by order."""
-    given = {**PLAN.to_json(), "method": "order", "sigma2": Plan().sigma2, "portions": (0.3, 0.6, 1.0)}
-    return OrderPlan(**given | options)
-
-
-def finished(plan: Plan, **options) -> State:
-    *_, last = quantize(small_net(), batches(), plan, SGD(0.05, weight_decay=1e-3, **options))
-    return last.state
+from elq_ref.training.stages import freeze
 
 
 @pytest.mark.parametrize("levels", ["ternary", "binary"])
@@ -119,27 +95,6 @@ def test_a_freeze_changes_neither_w_hat_nor_its_loss():
     assert after < error
 
 
-@pytest.mark.parametrize("order", [None, "magnitude", "random"])
-def test_resuming_anywhere_gives_the_same_bits(tmp_path, order):
-    plan, sgd = PLAN if order is None else ordered(order=order), SGD(0.05, weight_decay=1e-3, nesterov=True)
-    plan = replace(plan, alpha_from="stage0", tail="pull")
-    whole = list(quantize(small_net(), batches(), plan, sgd))
-    reference = {n: a.tobytes() for n, a in whole[-1].state.net.state_dict().items()}
-    losses = [step.loss_hat for step in whole]
-    for stop in (0, 1, 3, 4, 5, len(whole) - 1):  # inside stages and at their ends
-        path = tmp_path / f"{stop}.safetensors"
-        for step in quantize(small_net(), batches(), plan, sgd):
-            if step.step == stop + 1:
-                step.state.save(path)
-                break
-        net = small_net(seed=99)
-        state = State.load(path, net)
-        assert state.differences == []
-        rest = list(quantize(net, batches(), state.plan, state=state))
-        assert [step.loss_hat for step in rest] == losses[stop + 1 :]
-        assert {n: a.tobytes() for n, a in net.state_dict().items()} == reference
-
-
 def test_by_order_a_stage_freezes_the_largest_or_what_the_seed_says():
     def frozen_first(**order) -> list[np.ndarray]:
         plan = ordered(portions=(0.25, 0.5, 1.0), epochs=(0.0, 0.25, 0.25, 0.25), **order)
@@ -165,189 +120,6 @@ def test_a_step_says_where_it_is():
     assert {step.stages for step in steps} == {4}
     short = list(quantize(small_net(), batches(), replace(PLAN, epochs=(0.01, 0.01, 0.01, 0.01)), SGD(0.05)))
     assert [step.stage for step in short] == [0, 1, 2, 3]
-
-
-def test_no_epochs_leave_stage_0_out_resumed_too(tmp_path):
-    plan = replace(PLAN, epochs=(0.0, 0.5, 0.5, 0.5))
-    whole = []
-    for step in quantize(small_net(), batches(), plan, SGD(0.05)):
-        whole.append((step.stage, step.index, step.frozen, step.loss_hat))
-        if step.stage == 2 and step.index == 0:
-            step.state.save(tmp_path / "run.safetensors")
-    assert [stage for stage, *_ in whole] == [1, 1, 2, 2, 3, 3]
-    assert whole[0][2] > 0
-    net = small_net(seed=99)
-    state = State.load(tmp_path / "run.safetensors", net)
-    rest = quantize(net, batches(), plan, state=state)
-    assert [(step.stage, step.index, step.frozen, step.loss_hat) for step in rest] == whole[3:]
-
-
-def test_a_run_whose_arrays_do_not_fit_is_refused(tmp_path):
-    path = tmp_path / "run.safetensors"
-    next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state.save(path)
-    whole = checkpoint.read(path)
-    tensors = whole.tensors
-    frozen, alpha = "elq/frozen/4.weight", "elq/alpha/4.weight"
-    for name, damaged in (
-        (frozen, tensors[frozen][:2]),
-        (frozen, tensors[frozen].astype(np.int8)),
-        (alpha, tensors[alpha].reshape(1)),
-        (alpha, tensors[alpha].astype(np.float64)),
-    ):
-        checkpoint.write(path, {**tensors, name: damaged}, sealed({**tensors, name: damaged}, whole.metadata))
-        with pytest.raises(FormatError, match=r"4\.weight is float32 \(3, 180\)"):
-            State.load(path, small_net())
-
-
-def test_every_flipped_bit_of_a_saved_run_is_one_line(tmp_path):
-    path = tmp_path / "run.safetensors"
-    next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state.save(path, seconds=1.5)
-    assert State.load(path, small_net()).step == 1
-    whole = path.read_bytes()
-    rng = np.random.default_rng(0)
-    for place in [*range(0, 64), *rng.integers(0, len(whole), 200)]:
-        damaged = bytearray(whole)
-        damaged[place] ^= 1 << int(rng.integers(8))
-        path.write_bytes(damaged)
-        with pytest.raises(FormatError) as caught:
-            State.load(path, small_net())
-        assert "\n" not in str(caught.value), place
-
-
-@pytest.mark.parametrize(
-    "place",
-    [(99, 0, 1), (-1, 0, 1), (0, 4, 4), (0, -1, 1), (0, 1, 10**18), (4, 1, 11), (1, 0, 1), (0, 1.0, 1), ("0", 1, 1)],
-)
-def test_a_place_where_no_run_stands_is_refused(tmp_path, place):
-    path = tmp_path / "run.safetensors"
-    next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state.save(path)
-    file = checkpoint.read(path)
-    run = file.metadata["run"] | dict(zip(("stage", "index", "step"), place, strict=True))
-    checkpoint.write(path, file.tensors, sealed(file.tensors, file.metadata | {"run": run}))
-    net = small_net()
-    with pytest.raises(FormatError, match=r"stands at stage .* its stages have 4, 2, 2, 2 steps|lacks or misstates"):
-        quantize(net, batches(), PLAN, state=State.load(path, net))
-
-
-def columns(count: int, size: int) -> Batches:
-    """Batches for a network whose BatchNorm sees one value a channel of every picture."""
-    return Batches(batches().dataset.subset(slice(count)), size)
-
-
-def flat_net() -> Sequential:
-    net = small_net()
-    return Sequential(Flatten(), Linear(36, 4, rng=np.random.default_rng(0)), BatchNorm2d(4), *net[2:3], Linear(4, 3))
-
-
-@pytest.mark.parametrize(
-    ("count", "size", "said"),
-    [
-        (17, 16, r"17 pictures in batches of 16 leave a batch of one, .*wanted another batch size, such as 17$"),
-        (33, 2, "such as 3$"),
-        (5, 1, "such as 2$|such as 3$"),
-        (1, 8, "wanted another batch size$"),
-    ],
-)
-def test_a_batch_of_one_picture_is_known_before_the_first_step(count, size, said, tmp_path):
-    net, data = flat_net(), columns(count, size)
-    before = {n: a.tobytes() for n, a in net.state_dict().items()}
-    with pytest.raises(ValueError, match=said):
-        quantize(net, data, PLAN)
-    assert {n: a.tobytes() for n, a in net.state_dict().items()} == before
-    assert net.training
-    state = State.start(net, PLAN, SGD(), data)
-    with pytest.raises(ValueError, match=said):
-        quantize(net, data, PLAN, state=state)
-
-
-def test_a_batch_of_one_picture_that_is_not_reached_or_does_no_harm_is_trained_on():
-    half = replace(PLAN, sigma2=(), epochs=(0.5,))
-    assert len(list(quantize(flat_net(), columns(17, 8), half))) == 2
-    net = small_net()  # its BatchNorm sees 36 values of one picture
-    assert len(list(quantize(net, columns(17, 16), replace(PLAN, epochs=(1.0, 1.0, 1.0, 1.0))))) == 8
-
-
-def test_trainings_in_two_threads_do_not_wait_for_each_other():
-    """The backward pass of one goes on while that of another is held."""
-    x = [Tensor(np.ones(1), requires_grad=True) for _ in range(2)]
-    entered, go_on = threading.Event(), threading.Event()
-
-    def held(dy):
-        entered.set()
-        assert go_on.wait(60)
-        return (dy,)
-
-    how = (held, lambda dy: (dy,))
-    passes = [LazyPass(record("own", t.data + 0, (t,), f), [t], []) for t, f in zip(x, how, strict=True)]
-    with ThreadPoolExecutor() as threads:
-        first = threads.submit(lambda: passes[0].weights)
-        assert entered.wait(60)
-        try:
-            assert threads.submit(lambda: passes[1].weights).result(timeout=30)[0] == 1
-        finally:
-            go_on.set()
-        assert first.result(timeout=60)[0] == 1
-
-
-FORKS = """
-import os, sys, threading, time, warnings
-sys.path.insert(0, sys.argv[1])
-warnings.simplefilter("ignore")
-from small_runs import batches, small_net
-from elq_ref import Plan, quantize
-PLAN = Plan(sigma2=(0.0,), epochs=(50.0, 50.0))
-def train(count):
-    for step in quantize(small_net(), batches(), PLAN):
-        if step.step == count: return
-train(1)  # what is imported late is: a child forked during an import would wait for it for ever
-thread = threading.Thread(target=train, args=(400,), daemon=True)
-thread.start()
-for _ in range(12):
-    child = os.fork()
-    if not child:
-        train(2)
-        os._exit(0)
-    end = time.monotonic() + 20
-    while os.waitpid(child, os.WNOHANG)[0] == 0:
-        if time.monotonic() > end:
-            os.kill(child, 9)
-            sys.exit("a child hangs")
-        time.sleep(0.005)
-print("well", thread.is_alive())
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is POSIX's")
-def test_a_child_forked_while_another_thread_trains_trains_too():
-    done = run_python(FORKS, str(Path(__file__).parents[1]), ELQ_NUM_THREADS="2")
-    assert done.stdout.startswith("well"), done.stderr
-
-
-def test_codes_and_scale_are_what():
-    state = next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state
-    assert list(state.codes()) == ["0.weight", "4.weight"]
-    for name, (codes, alpha) in state.codes().items():
-        assert codes.dtype == np.int8
-        np.testing.assert_array_equal(codes * alpha, state.quantized()[name])
-
-
-def test_two_scales_a_layer_have_no_codes():
-    state = next(iter(quantize(small_net(), batches(), plan_for("ttq", epochs=(1.0,)), SGD(0.05)))).state
-    with pytest.raises(ValueError, match=r"W_hat of ttq is not alpha \* codes"):
-        state.codes()
-
-
-def test_a_run_is_resumed_only_with_its_own_batches_and_plan(tmp_path):
-    path = tmp_path / "run.safetensors"
-    next(iter(quantize(small_net(), batches(), PLAN, SGD(0.05)))).state.save(path)
-    net = small_net()
-    state = State.load(path, net)
-    with pytest.raises(ValueError, match="batch_size"):
-        quantize(net, batches(batch_size=8), state.plan, state=state)
-    with pytest.raises(ValueError, match="another plan"):
-        quantize(net, batches(), replace(PLAN, a1=0.1), state=state)
-    with pytest.raises(ValueError, match="do not fit"):
-        State.load(path, digits_cnn())
 
 
 def test_a_weight_lives_in_the_network_alone():
@@ -460,25 +232,3 @@ def test_a_loss_of_ones_own_is_what_is_minimised():
 def test_a_loss_that_is_no_number_is_refused(loss, given):
     with pytest.raises(ValueError, match=f"the loss gives {given}, wanted a Tensor of one number"):
         next(fit(small_net(), batches(), 1.0, loss=loss))
-
-
-def test_reestimation_is_the_mean_of_the_batch_statistics():
-    net = small_net()
-    reestimate(net, batches(), 3)
-    conv = net.quantizable()["0.weight"]
-    means = [ops.conv2d(Tensor(x), conv, padding=1).data.mean((0, 2, 3)) for x, _ in list(batches().epoch(0))[:3]]
-    np.testing.assert_allclose(dict(net.named_buffers())["1.running_mean"], np.mean(means, 0), rtol=1e-5, atol=1e-6)
-
-
-def test_a_network_without_parameters_is_evaluated_too():
-    data = batches().dataset
-    outputs = data.normalized().reshape(60, -1)
-    assert count_correct(Sequential(Flatten()), data) == (outputs.argmax(1) == data.labels).sum()
-
-
-def test_standing_on_puts_everything_back():
-    net = small_net()
-    before = {n: a.tobytes() for n, a in net.state_dict().items()}
-    with standing_on(net, {"4.weight": np.zeros((3, 180), np.float32)}, batches(), 2):
-        assert not net.quantizable()["4.weight"].data.any()
-    assert {n: a.tobytes() for n, a in net.state_dict().items()} == before
