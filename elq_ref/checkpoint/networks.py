@@ -24,6 +24,7 @@ from .tensors import one_line, parse, write
 
 BOOKKEEPING = "elq/"  # the names of a run's own tensors begin with this; a network's never do
 CODES, ALPHA = f"{BOOKKEEPING}codes/", f"{BOOKKEEPING}alpha/"  # and the name of a weight
+_START = 9  # bytes that tell what a file is
 _ALL = {"input_shape", "classes", "normalization"}
 
 Codes = tuple[np.ndarray, np.ndarray]  # of one weight: codes int8 in its shape, alpha
@@ -161,11 +162,14 @@ def read(
     if not path.exists():
         raise FileNotFoundError(f"there is no checkpoint {path}")
     check_source(path)
-    if is_onnx(path):
+    with open(path, "rb") as file:
+        onnx = _as_onnx(path, file.read(_START))
+        file.seek(0)
+        content = b"" if onnx else file.read()
+    if onnx:
         return _of_onnx(path, key, input)
     if input is not None:
         raise ValueError(f"{path} is no ONNX file: its pictures are not chosen by an input")
-    content = path.read_bytes()
     try:
         tensors, metadata = parse(content, key)
     except FormatError as error:
@@ -191,7 +195,10 @@ def _stated(path: Path, metadata: Mapping[str, Any]) -> tuple[dict[str, Any], Ne
 def is_onnx(path: Path) -> bool:
     """Whether a file is to be read as ONNX: it is called so, or begins as a protobuf message with a version of ONNX."""
     with open(path, "rb") as file:
-        start = file.read(9)
+        return _as_onnx(path, file.read(_START))
+
+
+def _as_onnx(path: Path, start: bytes) -> bool:
     return path.suffix.lower() == ".onnx" or (start[:1] == b"\x08" and start[8:9] != b"{" and 0 < start[1] < 64)
 
 
