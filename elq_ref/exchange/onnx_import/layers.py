@@ -11,7 +11,7 @@ from .affine import channels
 from .builder import Image, labelled
 from .importer import Importer, translates
 from .model import OnnxNode
-from .pooling import same_pads, square
+from .pooling import adaptive_mean, same_pads, square
 
 
 def _name(importer: Importer, node: OnnxNode, usual: str = "") -> str:
@@ -75,10 +75,15 @@ def _gemm(importer: Importer, node: OnnxNode) -> Any:
 
 @translates("MatMul")
 def _matmul(importer: Importer, node: OnnxNode) -> Any:
-    weight = importer.constant(node, 1)
+    left = isinstance(importer.value(node.input(0)), np.ndarray)
+    weight = importer.constant(node, 0 if left else 1)
     if weight.ndim != 2:
         raise ValueError(f"has a weight of shape {weight.shape}, wanted two axes")
-    image = importer.image(node.input(0))
+    image = importer.image(node.input(1 if left else 0))
+    if (pooled := adaptive_mean(importer, node, image, weight if left else weight.T, -2 if left else -1)) is not None:
+        return pooled
+    if left:
+        raise ValueError("multiplies from the left, wanted a weight behind the value")
     axes = image.view.axes
     if len(axes) < 3 or not any(axes[1:-1]):
         made = _linear(importer, node, image, weight.T, None, 1.0)
