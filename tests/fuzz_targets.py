@@ -44,7 +44,7 @@ from elq_ref.training.state import State
 MEMORY = 64 << 20  # that reading a file of a few kilobytes may take
 SECONDS = 5  # of processor time, likewise; it takes milliseconds, under a sanitizer some more
 PIXELS = 1 << 16  # of a picture: Pillow's own limit, set lower so that what passes it is small
-LINE = 500  # characters that a refusal has at most, but for its paths
+LINE = 700  # characters that a refusal has at most, but for its paths: one lists the operations of ONNX that are read
 OPERATIONS = 10**6  # of the networks that are run
 VALUES = 10**6  # of the tensors that are written again: those that repeat one value have any number
 

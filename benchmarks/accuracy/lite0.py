@@ -109,11 +109,11 @@ do.counted = 0.0  # seconds of children that are written down already
 
 
 def _heard(process: subprocess.Popen) -> str:
-    """What a command answers; an interrupt is for it, which then saves its run."""
+    """What a command answers. An interrupt is for it, which then saves its run; under nohup it ignores SIGINT."""
     try:
         return process.communicate()[0]
     except KeyboardInterrupt:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.communicate()
         return ""
 
