@@ -18,6 +18,8 @@ from elq_ref.training.state import State
 
 pytestmark = pytest.mark.kernels
 
+if not (FOLDER / "operations-float64.safetensors").is_file():
+    pytest.skip("the source distribution leaves out tests/golden/operations-*", allow_module_level=True)
 TRACES = {dtype: load(FOLDER / f"operations-{dtype}") for dtype in ("float64", "float32")}
 CASES = [
     pytest.param(dtype, entry, id=f"{entry['name']}-{dtype}")
