@@ -122,6 +122,9 @@ def test_a_scale_may_be_a_scalar() -> None:
     assert compare(GOLDEN, Trace(Path(), theirs, {})).ok
 
 
+@pytest.mark.skipif(
+    not (FOLDER / "operations-float64.safetensors").is_file(), reason="the source distribution leaves the trace out"
+)
 def test_operations_are_compared_case_by_case() -> None:
     trace = load(FOLDER / "operations-float64")
     assert len(compare(trace, trace).findings) == len(trace.tensors)
