@@ -18,6 +18,7 @@ import json
 import os
 import resource
 import shlex
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -145,10 +146,15 @@ def write(args: argparse.Namespace) -> None:
     for step in ("float", "sensitivity", *QUANTIZED):
         log = args.runs / f"{step}.log"
         said = log.read_text(errors="replace").splitlines() if log.is_file() else []
-        lines += [line for line in said if line.startswith(("$ elq", "stage "))]
+        kept = [line for line in said if line.startswith(("$ elq", "stage "))]
+        lines += [line.replace(str(args.data), Path(args.data).name) for line in kept]
     text = "\n".join(lines) + "\n"
     with atomic_write(args.output) as temporary:
         temporary.write_text(text)
+    picture = args.runs / "sensitivity.png"
+    if picture.is_file():
+        with atomic_write(args.output.with_name(f"{args.output.stem}-sensitivity.png")) as temporary:
+            shutil.copyfile(picture, temporary)
     print(text)
 
 

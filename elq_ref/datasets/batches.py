@@ -67,7 +67,6 @@ class Batches:
             )
         self.dataset, self.batch_size, self.augment = dataset, batch_size, augment
         self.seed, self.shuffle, self.dtype = seed, shuffle, dtype
-        self._known = -1, np.empty(0, np.intp)  # the last epoch whose order `samples` was asked for, and that order
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -75,7 +74,10 @@ class Batches:
 
     def order(self, epoch: int) -> np.ndarray:
         """Numbers in `dataset` of the pictures of `epoch`, as they come: `batch_size` of them a batch."""
-        return self._order(epoch)
+        samples = np.arange(len(self.dataset))
+        if not self.shuffle:
+            return samples
+        return np.argsort(random_bits(self.seed, epoch, ORDER, samples), kind="stable")
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Batches `start`, `start` + 1, ... of `epoch`: x (N, C, H, W) of `dtype`, normalized, y int64 (N,)."""
@@ -83,14 +85,8 @@ class Batches:
             raise ValueError(f"epoch {epoch} from batch {start}: wanted epoch >= 0 and a batch of 0 to {len(self)}")
         return self._epoch(epoch, start)
 
-    def samples(self, epoch: int, index: int) -> np.ndarray:
-        """The positions in the data set of the pictures of batch `index` of `epoch`."""
-        if self._known[0] != epoch:
-            self._known = epoch, self._order(epoch)
-        return self._known[1][index * self.batch_size : (index + 1) * self.batch_size]
-
     def _epoch(self, epoch: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        order = self._order(epoch)
+        order = self.order(epoch)
         batches = [order[k : k + self.batch_size] for k in range(start * self.batch_size, len(order), self.batch_size)]
         with closing(self._pictures(epoch, batches)) as pictures:
             for samples, images in zip(batches, pictures, strict=True):
@@ -125,12 +121,6 @@ class Batches:
             return picture[:, :, ::-1] if augment.flip and mirrored[k] else picture
 
         return cropped
-
-    def _order(self, epoch: int) -> np.ndarray:
-        samples = np.arange(len(self.dataset))
-        if not self.shuffle:
-            return samples
-        return np.argsort(random_bits(self.seed, epoch, ORDER, samples), kind="stable")
 
     def _augmented(self, augment: Augment, images: np.ndarray, epoch: int, samples: np.ndarray) -> np.ndarray:
         pad, (height, width) = augment.pad, images.shape[2:]

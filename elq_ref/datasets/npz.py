@@ -86,7 +86,6 @@ class _Arrays:
                 self._check(name, file)
             with self.zip.open(f"{name}.npy") as file:
                 array: np.ndarray = npy.read_array(file, allow_pickle=False)
-                file.read()  # to the end, where the checksum is compared
         except FormatError:
             raise
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:

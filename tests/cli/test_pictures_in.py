@@ -103,9 +103,12 @@ def test_what_is_given_goes_before_what_is_measured(photos, tmp_path, capsys):
     assert info.resize == "crop 28 bicubic"
     code, first, _ = run(capsys, "eval", path, "--data", photos, "--json")
     assert (code, first["total"]) == (0, 12)
-    code, _, _ = run(capsys, "quantize", path, "--data", photos, *QUICK, "--resize", "stretch", "-o", tmp_path / "run")
-    assert code == 0
-    assert PackedNetwork.load(tmp_path / "run" / "net.elq").metadata.resize == "stretch"
+    other = ["--resize", "stretch", "--mean", "0.1,0.2,0.3", "--std", "0.5,0.5,0.5"]
+    code, _, error = run(capsys, "quantize", path, "--data", photos, *QUICK, *other, "-o", tmp_path / "run")
+    assert code == 0, error
+    meta = PackedNetwork.load(tmp_path / "run" / "net.elq").metadata
+    assert meta.resize == "stretch"
+    assert (meta.normalization.mean, meta.normalization.std) == ((0.1, 0.2, 0.3), (0.5, 0.5, 0.5))
 
 
 def test_npz(tmp_path, capsys):

@@ -96,7 +96,7 @@ def test_every_batch_is_what_the_definition_cuts_out(flip, tmp_path):
     mirrored = 0
     for epoch in range(3):
         for index, (x, labels) in enumerate(Batches(train, 5, augment=augment, seed=9).epoch(epoch)):
-            samples = Batches(train, 5, seed=9).samples(epoch, index)
+            samples = Batches(train, 5, seed=9).order(epoch)[5 * index :][:5]
             draws = Draws.of(9, epoch, samples)
             np.testing.assert_array_equal(labels, train.labels[samples])
             for k, sample in enumerate(samples.tolist()):
