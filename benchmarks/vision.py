@@ -68,8 +68,9 @@ def normalized(picture: np.ndarray) -> np.ndarray:
 def made(name: str, pictures: np.ndarray | None) -> Any:
     """A network of torchvision in evaluation mode, random weights of seed 0; EfficientNet-Lite0 with its own.
 
-    BatchNorm statistics are the means of those of two passes over halves of `pictures`; then the bias of the last layer
-    becomes such that its outputs have mean 0 on them, so that they do not all give one class.
+    BatchNorm statistics are the means of those of two passes over halves of `pictures`; then the last layer is changed
+    such that its outputs have mean 0 and one variance on them, and the ten directions in which they differ most count
+    alike, so that they do not all give one class.
     """
     import torch
 
@@ -108,14 +109,26 @@ def _settle(net: Any, pictures: Any) -> None:
         for half in halves:
             net(half)
         net.eval()
-        seen = []
-        handle = layers[-1].register_forward_hook(
-            lambda module, given, result: seen.append(result.mean((0, *range(2, result.ndim))))
-        )
+        last, read = layers[-1], []
+        handle = last.register_forward_pre_hook(lambda module, given: read.append(given[0]))
         for half in halves:
             net(half)
         handle.remove()
-        layers[-1].bias -= torch.stack(seen).mean(0)
+        _tell_apart(last, torch.cat(read).flatten(2).mean(2) if read[0].ndim > 2 else torch.cat(read))
+
+
+def _tell_apart(last: Any, features: Any) -> None:
+    """Change a layer: its outputs of `features` (N, I) have mean 0 and one variance, ten directions count alike."""
+    import torch
+
+    weight = last.weight.flatten(1)
+    sizes, directions = torch.linalg.svd(features - features.mean(0), full_matrices=False)[1:]
+    for size, direction in zip(sizes[:10], directions, strict=False):
+        weight = weight - (1 - sizes[9] / size) * torch.outer(weight @ direction, direction)
+    outputs = features @ weight.T
+    factor = outputs.std(0).mean() / outputs.std(0).clamp(min=1e-9)
+    last.weight.copy_((weight * factor[:, None]).reshape(last.weight.shape))
+    last.bias.copy_(-outputs.mean(0) * factor)
 
 
 def export(net: Any, path: Path, exporter: str, size: int = SIZE) -> None:

@@ -9,6 +9,7 @@ A target reads one file; those that read a folder get it as a zip of stored file
 """
 
 import contextlib
+import importlib
 import io
 import sys
 import time
@@ -24,10 +25,12 @@ from PIL import Image
 from runtime_nets import content_of, error_bounds, packed, random_pictures
 from small_runs import batches, small_net
 
-from elq_ref import SGD, Plan, Run, checkpoint, crosscheck, datasets
+from elq_ref import SGD, Plan, Run, Tensor, checkpoint, crosscheck, datasets, from_onnx, no_grad
 from elq_ref.datasets import cifar
 from elq_ref.datasets.idx import read_idx
 from elq_ref.errors import FormatError, shown
+from elq_ref.graph import infer_shapes
+from elq_ref.graph.shapes import operations
 from elq_ref.pictures import read_picture
 from elq_ref.runs.comparison import grouped
 from elq_ref.runs.folder import RunFolder
@@ -169,6 +172,28 @@ def weights(content: bytes, folder: Path) -> None:
         assert once.tensors[name].tobytes() == array.tobytes()
 
 
+# ONNX
+
+
+def onnx(content: bytes, folder: Path) -> None:
+    """What is read is a network: it can be made, it computes logits, and saved with its graph it is the same."""
+    path = folder / "t.onnx"
+    path.write_bytes(content)
+    importlib.import_module("onnx")  # which takes memory of its own
+    with refusing(folder, FormatError):
+        file = checkpoint.read(path)
+        net = from_onnx(path)
+    assert file.graph is not None
+    shapes = infer_shapes(file.graph)
+    assert set(file.tensors) == set(file.graph.parameters)
+    assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in file.tensors.values())
+    if sum(operations(file.graph, shapes).values()) <= OPERATIONS:
+        x = np.random.default_rng(32).standard_normal((2, *file.graph.input_shape)).astype(np.float32)
+        with np.errstate(all="ignore"), no_grad():
+            y = net.eval()(Tensor(x))
+        assert y.shape == (2, *shapes[file.graph.output])
+
+
 # Pictures and data sets
 
 
@@ -294,6 +319,7 @@ def trace(content: bytes, folder: Path) -> None:
 
 TARGETS: dict[str, Callable[[bytes, Path], None]] = {
     "elq": elq,
+    "onnx": onnx,
     "safetensors": weights,
     "pth": weights,
     "picture": picture,

@@ -111,7 +111,7 @@ def keep(target: str, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("target", help="elq, safetensors, pth, picture, idx, data, run or trace")
+    parser.add_argument("target", help="elq, onnx, safetensors, pth, picture, idx, data, run or trace")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--folder", type=Path, help="where the search keeps what it has found")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="make the corpus smaller instead of searching")

@@ -18,6 +18,11 @@ from elq_ref.checkpoint.tensors import parse
 from elq_ref.errors import FormatError
 from elq_ref.training.state import CHECKSUM, KIND, sealed
 
+try:
+    import onnx
+except ImportError:
+    onnx = None
+
 Raw = Callable[[bytes, int], bytes]  # what the fuzzer itself does to bytes, and the most that may come of it
 
 ODD = [
@@ -223,10 +228,53 @@ def _is_lines(content: bytes) -> bool:
     return content[:1] == b"{" and b"\n{" in content
 
 
+def _onnx(content: bytes, most: int, random: Random, raw: Raw) -> bytes:
+    """A field of a message somewhere in a model: dropped, doubled, another's value, an odd number or text."""
+    model = onnx.ModelProto.FromString(content)
+    message: Any = model if random.random() < 0.1 else model.graph
+    while True:
+        fields = [field for field, _ in message.ListFields()]
+        if not fields:
+            return content
+        field = random.choice(fields)
+        value = getattr(message, field.name)
+        repeated = hasattr(value, "append") or hasattr(value, "add")
+        if field.message_type is not None and random.random() < 0.8:
+            message = random.choice(value) if repeated else value
+            continue
+        break
+    if repeated and field.message_type is not None:
+        k = random.randrange(len(value))
+        if random.random() < 0.4:
+            del value[k]
+        else:
+            value.add().CopyFrom(value[k]) if random.random() < 0.5 else value[k].CopyFrom(random.choice(value))
+        return bytes(model.SerializeToString())
+    if field.message_type is not None or random.random() < 0.1:
+        message.ClearField(field.name)
+        return bytes(model.SerializeToString())
+    old = random.choice(value) if repeated else value
+    if isinstance(old, str):
+        names = [name for node in model.graph.node for name in (*node.input, *node.output, node.op_type)]
+        new: Any = random.choice([*names, "", "x", "Reshape", "Transpose", "a.weight"])
+    elif isinstance(old, bytes):
+        new = raw(old, len(old) + 8)
+    elif isinstance(old, float):
+        new = random.choice([0.0, 1.0, -1.0, 0.5, 1e30, 1e-30])
+    else:
+        new = random.choice([0, 1, 2, 3, -1, -2, 7, 16, 255, 1 << 20, old + 1, old - 1])
+    if repeated:
+        value[random.randrange(len(value))] = new
+    else:
+        setattr(message, field.name, new)
+    return bytes(model.SerializeToString())
+
+
 _KINDS: list[tuple[Callable[[bytes], bool], Callable[[bytes, int, Random, Raw], bytes]]] = [
     (lambda content: content.startswith(b"PK\x03\x04"), _zip),
     (lambda content: content.startswith(b"\x1f\x8b"), _gzip),
     (_is_safetensors, _safetensors),
+    (lambda content: onnx is not None and content[:1] == b"\x08", _onnx),
     (_is_lines, _lines),
     (lambda content: content[:1] in (b"{", b"["), _json),
     (_is_pickle, _pickle),

@@ -151,7 +151,13 @@ def trace() -> list[bytes]:
     return [pack({"t.safetensors": tensors, "t.json": text}) for text in (meta, json.dumps(loose).encode())] + [bare]
 
 
+def onnx() -> list[bytes]:
+    """The committed examples, which are both exporters' and channels last."""
+    folder = Path(__file__).resolve().parents[1] / "tests" / "data" / "onnx"
+    return [path.read_bytes() for path in sorted(folder.glob("*.onnx"))]
+
+
 SEEDS = {
-    "elq": elq, "safetensors": weights, "pth": pth, "picture": picture, "idx": idx, "data": data, "run": run,
-    "trace": trace,
+    "elq": elq, "onnx": onnx, "safetensors": weights, "pth": pth, "picture": picture, "idx": idx, "data": data,
+    "run": run, "trace": trace,
 }  # fmt: skip

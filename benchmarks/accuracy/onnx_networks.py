@@ -51,7 +51,7 @@ def roundings(graph: Graph) -> int:
 
 def bound(count: int, logits: np.ndarray) -> float:
     """How far two programs in float32 may be apart, of `count` roundings: docs/onnx.md derives it."""
-    return float(8 * U * np.sqrt(count) * np.abs(logits).max())
+    return float(32 * U * np.sqrt(count) * np.abs(logits).max())
 
 
 def answers(path: Path, x: np.ndarray) -> np.ndarray:

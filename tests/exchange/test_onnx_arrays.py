@@ -84,13 +84,17 @@ def test_casts_between_kinds(tmp_path):
     np.testing.assert_array_equal(next(iter(net.state_dict().values())), rounded(WEIGHT, "float16"))
 
 
-@pytest.mark.parametrize("how", ["initializers are inputs too", "constant nodes", "an identity"])
+@pytest.mark.parametrize("how", ["initializers are inputs too", "constant nodes", "an identity", "another form"])
 def test_older_and_other_ways_to_hold_arrays(how, tmp_path):
     arrays, body = {"c.weight": WEIGHT, "c.bias": BIAS}, nodes()
     if how == "constant nodes":
         made = model(
             [node("Constant", "", name, value=onnx.numpy_helper.from_array(a)) for name, a in arrays.items()] + body, {}
         )
+    elif how == "another form":
+        turned = {"c.weight": WEIGHT.transpose(1, 2, 3, 0).astype(np.float64), "c.bias": BIAS}
+        form = [node("Transpose", "c.weight", "t", perm=[3, 0, 1, 2]), node("Cast", "t", "w", to=1)]
+        made = model([*form, *nodes("w")], turned)
     elif how == "an identity":
         made = model([node("Identity", "onnx::w", "c.weight"), *body], {"onnx::w": WEIGHT, "c.bias": BIAS})
     else:

@@ -175,7 +175,7 @@ MODELS = {
     "names of a million characters": (_names, "which no node before it computes"),
     "a negative axis": (_dims(-4, 3, 3, 3), "has the shape"),
     "2^40 elements": (_dims(1 << 40), "has the shape"),
-    "2^40 elements that are 0": (_dims(1 << 40, 0, 3, 3), None),
+    "2^40 elements that are 0": (_dims(1 << 40, 0, 3, 3), "an array of 0 bytes has 432"),
     "more elements than bytes": (_dims(400, 3, 3, 3), "an array of 43,200 bytes has 432"),
     "strings": (_set("graph.initializer.0.data_type", 8), "data type 8"),
     "a type to come": (_set("graph.initializer.0.data_type", 999), "data type 999"),
@@ -191,7 +191,7 @@ MODELS = {
 @pytest.mark.parametrize("case", MODELS)
 def test_what_is_no_classifier(case, tmp_path):
     change, said = MODELS[case]
-    refused(saved(tmp_path / "net.onnx", changed(change)), said or "")
+    refused(saved(tmp_path / "net.onnx", changed(change)), said)
 
 
 def test_the_list_of_what_is_supported(tmp_path):

@@ -85,7 +85,7 @@ class Arrays:
 
     def _outside(self, proto: Any, size: int) -> bytes:
         """The bytes of an array in a file of its own, which lies in the folder or below, whatever leads there."""
-        entries = {entry.key: entry.value for entry in proto.external_data}
+        entries = {text(entry.key): text(entry.value) for entry in proto.external_data}
         location = entries.get("location", "")
         offset, length = (_count(key, entries.get(key, default)) for key, default in (("offset", "0"), ("length", "-")))
         if length not in (None, size):
@@ -111,12 +111,17 @@ class Arrays:
             return file.read(size)
 
 
-def _count(key: str, text: str) -> int | None:
-    if text == "-":
+def text(value: str | bytes) -> str:
+    """A string of a message, which is bytes where it is no UTF-8."""
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
+
+
+def _count(key: str, said: str) -> int | None:
+    if said == "-":
         return None
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise ValueError(f"the {key} of external data is {text[:40]!a}, wanted a number of bytes")
-    return int(text)
+    if not said.isascii() or not said.isdigit() or len(said) > 18:
+        raise ValueError(f"the {key} of external data is {said[:40]!a}, wanted a number of bytes")
+    return int(said)
 
 
 def _typed(values: Any, kind: int, stored: str) -> bytes:

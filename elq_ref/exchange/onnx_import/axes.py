@@ -233,20 +233,11 @@ def _pad(importer: Importer, node: OnnxNode) -> Any:
     name, labels = importer.builder.ordered(image)
     if len(importer.builder.shapes[name]) != 3:
         raise ValueError("pads a value without rows and columns")
+    labels = views.filled(labels)
     before, after = {}, {}
     for axis, low, high in zip(axes, pads, pads[len(axes) :], strict=False):
-        if not labels[axis % count] and low + high and labels.count(""):
-            labels = _with_missing(labels, axis % count)
         before[labels[axis % count]], after[labels[axis % count]] = low, high
     if before.get("N", 0) or after.get("N", 0):
         raise ValueError("pads the axis of the pictures")
     sides = {"before": tuple(before.get(k, 0) for k in "CHW"), "after": tuple(after.get(k, 0) for k in "CHW")}
     return importer.builder.seen_as(importer.builder.add("pad", labelled(node), (name,), **sides), labels)
-
-
-def _with_missing(labels: tuple[str, ...], place: int) -> tuple[str, ...]:
-    """The labels with that of an axis of size 1, the only one that has none."""
-    missing = [label for label in "CHW" if label not in labels]
-    if labels.count("") != 1 or len(missing) != 1:
-        raise ValueError("pads an axis of size 1 of several")
-    return (*labels[:place], missing[0], *labels[place + 1 :])

@@ -18,10 +18,11 @@ def cleaned(nodes: list[Node], output: str, shapes: Shapes, tensors: Tensors) ->
     """The nodes that `output` depends on. Changes `tensors` where a layer becomes another.
 
     (C) as (C, 1, 1) is computed so from the start; a mean over the whole picture that is flattened is a
-    global_avg_pool; a shift behind a convolution without bias is its bias; zeros around a convolution are its padding.
+    global_avg_pool; a shift behind a convolution without bias is its bias; zeros around a convolution are its padding;
+    adaptive means of rows and then of columns are one.
     """
     found = _needed(_raised(_needed(nodes, output), shapes, tensors), output)
-    for step in (_global_means, _biases, _paddings):
+    for step in (_global_means, _biases, _paddings, _adaptive_means):
         found = _needed(step(found, output, shapes, tensors), output)
     return tuple(found)
 
@@ -150,5 +151,16 @@ def _paddings(nodes: list[Node], output: str, shapes: Shapes, tensors: Tensors) 
                 rows, columns = node.attributes["padding"]
                 padding = (rows + before[1], columns + before[2])
                 node = replace(node, inputs=pad.inputs, attributes={**node.attributes, "padding": padding})
+        found.append(node)
+    return found
+
+
+def _adaptive_means(nodes: list[Node], output: str, shapes: Shapes, tensors: Tensors) -> list[Node]:
+    """Means of rows, then of columns, as one."""
+    readers, known, found = _readers(nodes, output), {node.name: node for node in nodes}, []
+    for node in nodes:
+        first = known.get(node.inputs[0])
+        if node.op == "adaptive_avg_pool" and first is not None and first.op == node.op and readers[first.name] == 1:
+            node = replace(node, inputs=first.inputs)
         found.append(node)
     return found

@@ -18,6 +18,7 @@ from .functions import Functions, Term
 from .model import OnnxModel, OnnxNode, short
 
 Value = np.ndarray | Image | Term | Affine
+_SAME = ("Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze", "Transpose", "QuantizeLinear", "DequantizeLinear")
 BATCH = 9973  # of pictures where the file leaves it open: a number that no axis has, so that it is found again
 
 
@@ -29,6 +30,7 @@ class Importer:
         self.builder = Builder(input_shape, batch)
         self.functions = Functions(self.builder)
         self.folding = Folding(model.opset)
+        self.origins: dict[str, str] = {}  # of a constant that is an array in another form: the array's name
         self.values: dict[str, Value] = {model.input[0]: self.builder.seen_as(INPUT, tuple(labels))}
 
     @property
@@ -91,6 +93,8 @@ class Importer:
         known = [self.value(name) for name in node.inputs if name]
         if node.op in FOLDED and all(isinstance(value, np.ndarray) for value in known):
             results: Any = self.folding.compute(node, [self.value(n) if n else None for n in node.inputs])
+            if node.op in _SAME and node.inputs:
+                self.origins |= dict.fromkeys(node.outputs, self.origins.get(node.inputs[0], node.inputs[0]))
         elif node.op in TRANSLATORS:
             results = TRANSLATORS[node.op](self, node)
         elif node.op in FOLDED:

@@ -11,12 +11,14 @@ from .affine import channels
 from .builder import Image, labelled
 from .importer import Importer, translates
 from .model import OnnxNode
-from .pooling import same_pads, square
+from .pooling import adaptive_mean, same_pads, square
 
 
-def _name(node: OnnxNode, array: str) -> str:
-    """The layer that the array's name states, else the node's."""
-    return names.of_array(array) or names.of_node(node) or node.op.lower()
+def _name(importer: Importer, node: OnnxNode, usual: str = "") -> str:
+    """The layer that the name of its first array states, else the node's."""
+    array = node.input(1)
+    stated = names.of_array(array) or names.of_array(importer.origins.get(array, ""))
+    return stated or names.of_node(node) or usual or node.op.lower()
 
 
 def _vector(array: np.ndarray, count: int) -> np.ndarray:
@@ -48,7 +50,7 @@ def _conv(importer: Importer, node: OnnxNode) -> Any:
     if (top, left) != (bottom, right):
         x, padding = builder.add("pad", "", (x,), before=(0, top, left), after=(0, bottom, right)), (0, 0)
     arrays = _arrays(weight, None if bias is None else _vector(bias, len(weight)))
-    roles = builder.layer(_name(node, node.input(1)), arrays, (node.input(1), node.input(2)))
+    roles = builder.layer(_name(importer, node), arrays, (node.input(1), node.input(2)))
     name = roles["weight"].name.removesuffix(".weight")
     return builder.image(
         builder.add(
@@ -73,10 +75,15 @@ def _gemm(importer: Importer, node: OnnxNode) -> Any:
 
 @translates("MatMul")
 def _matmul(importer: Importer, node: OnnxNode) -> Any:
-    weight = importer.constant(node, 1)
+    left = isinstance(importer.value(node.input(0)), np.ndarray)
+    weight = importer.constant(node, 0 if left else 1)
     if weight.ndim != 2:
         raise ValueError(f"has a weight of shape {weight.shape}, wanted two axes")
-    image = importer.image(node.input(0))
+    image = importer.image(node.input(1 if left else 0))
+    if (pooled := adaptive_mean(importer, node, image, weight if left else weight.T, -2 if left else -1)) is not None:
+        return pooled
+    if left:
+        raise ValueError("multiplies from the left, wanted a weight behind the value")
     axes = image.view.axes
     if len(axes) < 3 or not any(axes[1:-1]):
         made = _linear(importer, node, image, weight.T, None, 1.0)
@@ -86,7 +93,7 @@ def _matmul(importer: Importer, node: OnnxNode) -> Any:
     if len(image.shape) != 3 or labels[0] != "N" or labels[-1] != "C":
         raise ValueError("multiplies other axes than channels")
     arrays = {"weight": weight.T[:, :, None, None]}
-    roles = importer.builder.layer(_name(node, node.input(1)), arrays, (node.input(1), "1x1"))
+    roles = importer.builder.layer(_name(importer, node), arrays, (node.input(1), "1x1"))
     geometry = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
     name = roles["weight"].name.removesuffix(".weight")
     return importer.builder.seen_as(importer.builder.add("conv", name, (x,), **geometry, **roles), labels)
@@ -103,7 +110,7 @@ def _linear(importer: Importer, node: OnnxNode, image: Image, weight: np.ndarray
         moved[:, order] = weight
         weight = moved
     source = (node.input(1), node.input(2), alpha, None if order is None else order.tobytes())
-    roles = importer.builder.layer(_name(node, node.input(1)), _arrays(weight, bias), source)
+    roles = importer.builder.layer(_name(importer, node), _arrays(weight, bias), source)
     return importer.builder.image(
         importer.builder.add("linear", roles["weight"].name.removesuffix(".weight"), (x,), **roles)
     )
@@ -129,7 +136,7 @@ def _batch_norm(importer: Importer, node: OnnxNode) -> Any:
         raise ValueError("has a variance that is not positive")
     roles = ("weight", "bias", "running_mean", "running_var")
     layer = importer.builder.layer(
-        _name(node, node.input(1)) if names.of_array(node.input(1)) or names.of_node(node) else "bn",
+        _name(importer, node, "bn"),
         dict(zip(roles, values, strict=True)),
         (*node.inputs[1:],),
     )
@@ -142,7 +149,7 @@ def _batch_norm(importer: Importer, node: OnnxNode) -> Any:
 def _prelu(importer: Importer, node: OnnxNode) -> Any:
     image = importer.image(node.input(0))
     slope = channels(importer.constant(node, 1), image)
-    name = names.of_array(node.input(1)) or names.of_node(node) or "prelu"
+    name = _name(importer, node)
     roles = importer.builder.layer(name, {"weight": slope}, (node.input(1), slope.tobytes()))
     layer = roles["weight"].name.removesuffix(".weight")
     return importer.builder.like(importer.builder.add("prelu", layer, (image.name,), slope=roles["weight"]), image)

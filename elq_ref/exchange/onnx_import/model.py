@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import FormatError
 from . import wire
-from .arrays import Arrays
+from .arrays import Arrays, text
 
 OLDEST = 9  # opset
 MAX_NODES = 1 << 16  # of a file; a graph has at most 4,096, the others are arithmetic of shapes
@@ -78,9 +78,11 @@ def parse(content: bytes, folder: Path) -> OnnxModel:
     if not graph.node:
         raise FormatError("it is no ONNX file, or one without nodes")
     opset = _opset(proto, onnx.defs.onnx_opset_version())
-    arrays = Arrays({t.name: t for t in graph.initializer}, folder)
-    sparse = {t.values.name for t in graph.sparse_initializer}
-    inputs = [value for value in graph.input if value.name not in arrays.protos]  # older files list their arrays too
+    arrays = Arrays({text(t.name): t for t in graph.initializer}, folder)
+    sparse = {text(t.values.name) for t in graph.sparse_initializer}
+    inputs = [
+        value for value in graph.input if text(value.name) not in arrays.protos
+    ]  # older files list their arrays too
     if len(inputs) != 1:
         raise FormatError(f"it has {len(inputs)} inputs{_names(inputs)}, wanted one: pictures")
     if len(graph.output) != 1:
@@ -88,12 +90,12 @@ def parse(content: bytes, folder: Path) -> OnnxModel:
     nodes = tuple(_node(node, arrays) for node in graph.node)
     if sparse & {name for node in nodes for name in node.inputs}:
         raise FormatError(f"the array {short(min(sparse))} is sparse, wanted dense arrays")
-    live = _live(nodes, graph.output[0].name)
-    return OnnxModel(opset, live, _input(inputs[0]), graph.output[0].name, arrays, _about(proto))
+    output = text(graph.output[0].name)
+    return OnnxModel(opset, _live(nodes, output), _input(inputs[0]), output, arrays, _about(proto))
 
 
 def _names(values: Any) -> str:
-    listed = ", ".join(short(value.name) for value in values[:3])
+    listed = ", ".join(short(text(value.name)) for value in values[:3])
     return f" ({listed}{', ...' if len(values) > 3 else ''})" if len(values) else ""
 
 
@@ -109,13 +111,12 @@ def _opset(proto: Any, newest: int) -> int:
 
 
 def _node(proto: Any, arrays: Arrays) -> OnnxNode:
-    domain = "" if proto.domain in _DOMAINS else f"{proto.domain}."
-    inputs, outputs = tuple(proto.input), tuple(proto.output)
-    node = OnnxNode(f"{domain}{proto.op_type}", proto.name, inputs, outputs)
-    if not node.op.isprintable() or len(node.op) > _SHOWN:
-        node = OnnxNode(short(node.op), proto.name, inputs, outputs)
+    domain = "" if proto.domain in _DOMAINS else f"{text(proto.domain)}."
+    inputs, outputs = tuple(map(text, proto.input)), tuple(map(text, proto.output))
+    op = f"{domain}{text(proto.op_type)}"
+    node = OnnxNode(op if op.isprintable() and len(op) <= _SHOWN else short(op), text(proto.name), inputs, outputs)
     try:
-        attributes = {a.name: _attribute(a, arrays) for a in proto.attribute}
+        attributes = {text(a.name): _attribute(a, arrays) for a in proto.attribute}
     except ValueError as error:
         raise FormatError(f"{node}: {error}") from None
     return OnnxNode(node.op, node.name, inputs, outputs, attributes)
@@ -134,13 +135,14 @@ def _attribute(proto: Any, arrays: Arrays) -> Any:
 
 def _input(value: Any) -> tuple[str, tuple[int | None, ...]]:
     kind = value.type.tensor_type
+    name = text(value.name)
     if kind.elem_type not in _FLOATS:
-        raise FormatError(f"its input {short(value.name)} holds no floats, wanted pictures as floats")
+        raise FormatError(f"its input {short(name)} holds no floats, wanted pictures as floats")
     axes = tuple(d.dim_value if d.WhichOneof("value") == "dim_value" and d.dim_value > 0 else None
                  for d in kind.shape.dim)  # fmt: skip
     if len(axes) != 4:
-        raise FormatError(f"its input {short(value.name)} has {len(axes)} axes, wanted pictures: (N, C, H, W)")
-    return value.name, axes
+        raise FormatError(f"its input {short(name)} has {len(axes)} axes, wanted pictures: (N, C, H, W)")
+    return name, axes
 
 
 def _live(nodes: tuple[OnnxNode, ...], output: str) -> tuple[OnnxNode, ...]:
@@ -155,7 +157,7 @@ def _live(nodes: tuple[OnnxNode, ...], output: str) -> tuple[OnnxNode, ...]:
 
 def _about(proto: Any) -> dict[str, Any]:
     """What export_onnx writes beside a network; {} where something else stands there."""
-    texts = [entry.value for entry in proto.metadata_props if entry.key == "elq"]
+    texts = [text(entry.value) for entry in proto.metadata_props if entry.key == "elq"]
     try:
         found = json.loads(texts[0]) if texts else {}
     except (ValueError, RecursionError) as error:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from . import views
 from .builder import Image, labelled
 from .importer import Importer, translates
 from .model import OnnxNode
@@ -98,3 +101,24 @@ def _reduce(importer: Importer, node: OnnxNode) -> Any:
         raise ValueError(f"works over axes {str(axes)[:60]}, wanted rows and columns")
     op = "avg_pool" if node.op == "ReduceMean" else "max_pool"
     return _whole(importer, node, image, {axis % count for axis in axes}, op, bool(node.attributes.get("keepdims", 1)))
+
+
+def adaptive_mean(importer: Importer, node: OnnxNode, image: Image, means: np.ndarray, place: int) -> Image | None:
+    """A product with the matrix (out, in) of adaptive means along rows or columns, as export_onnx has it; else None."""
+    labels = image.view.labels()
+    if labels is None or len(labels) != 4 or len(image.shape) != 3:
+        return None
+    labels = views.filled(labels)
+    if labels[place] not in ("H", "W") or means.shape[1] != image.view.shape[place]:
+        return None
+    wanted = np.zeros(means.shape)
+    for k, row in enumerate(wanted):
+        first, last = k * means.shape[1] // len(means), -(-(k + 1) * means.shape[1] // len(means))
+        row[first:last] = 1 / (last - first)
+    if not np.allclose(means, wanted, rtol=1e-6, atol=0):
+        return None
+    _, rows, columns = image.shape
+    output = (len(means), columns) if labels[place] == "H" else (rows, len(means))
+    return importer.builder.seen_as(
+        importer.builder.add("adaptive_avg_pool", labelled(node), (image.name,), output=output), labels
+    )

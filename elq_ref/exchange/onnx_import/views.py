@@ -107,6 +107,14 @@ def plain(batch: int, shape: tuple[int, ...]) -> View:
     return View((whole("N", batch), *(whole(label, size) for label, size in zip("CHW", shape, strict=False))))
 
 
+def filled(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The labels of four axes, those of size 1 too: as in (N, C, H, W), or in (N, H, W, C)."""
+    for order in (("N", "C", "H", "W"), ("N", "H", "W", "C")):
+        if len(labels) == 4 and all(label in ("", wanted) for label, wanted in zip(labels, order, strict=True)):
+            return order
+    raise ValueError("reads a value whose axes are not (N, C, H, W)")
+
+
 def positions(digits: Axis, shape: tuple[int, ...]) -> np.ndarray:
     """Where the elements that `digits` count, in their order, lie in a value of `shape`: indices into its flat form."""
     weights = {"N": 0, "C": math.prod(shape[1:]), "H": math.prod(shape[2:]), "W": 1}
