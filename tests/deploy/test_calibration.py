@@ -206,3 +206,17 @@ def test_bad_input_is_one_line(more, words, packed, tmp_path, capsys):
     assert re.search(words, error)
     assert error.count("\n") == 1
     assert not (tmp_path / "out.elq").exists()
+
+
+def test_what_runs_on_floats_alone_is_named_before_anything_runs(monkeypatch, tmp_path, capsys):
+    lrn = Node("lrn", "norm1", ("input",), {"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 1.0})
+    net = network([lrn, Node("global_avg_pool", "g", ("norm1",))], (3, 4, 4), 3)
+    monkeypatch.setattr("elq_ref.deploy.calibration.OrderedNetwork", None)  # calling it fails
+    message = "node 'norm1': lrn runs on float activations only, int8 has no such op"
+    with pytest.raises(ValueError, match=message):
+        calibrate(net, np.zeros((1, 3, 4, 4), np.uint8))
+    net.save(tmp_path / "net.elq")
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.png")
+    command = ["calibrate", str(tmp_path / "net.elq"), "--pictures", str(tmp_path), "-o", str(tmp_path / "out.elq")]
+    assert main(command) == 2
+    assert message in capsys.readouterr().err

@@ -49,7 +49,12 @@ def legal_tail(rng, w):
     constant = rng.random(outputs) < 0.1
     lo[constant] = hi[constant] = rng.integers(-128, 128)
     b[constant], q[constant] = rng.choice([-(2**31), 2**31 - 1]), 2**31 - 1
-    add = (*map(int, rng.integers(0, 1 << 22, 2)), int(rng.integers(1, 32)), int(rng.choice([-128, 0])), int(rng.choice([127, 96])))
+    add = (
+        *map(int, rng.integers(0, 1 << 22, 2)),
+        int(rng.integers(1, 32)),
+        int(rng.choice([-128, 0])),
+        int(rng.choice([127, 96])),
+    )
     types = (b, np.int32), (q, np.int32), (s, np.uint8), (lo, np.int8), (hi, np.int8)
     return (*(a.astype(t) for a, t in types), l, add)
 

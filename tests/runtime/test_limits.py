@@ -50,7 +50,7 @@ def test_operations_are_products_and_elements_seen():
 
 
 def test_operations_of_windows_that_vary_are_bounded():
-    """An adaptive mean sees its operand about once, however many windows overlap; an LRN no channel that is not there."""
+    """An adaptive mean sees its operand about once, however many windows overlap; LRN no channel that is not there."""
     lrn = {"size": 1 << 24, "alpha": 1.0, "beta": 0.5, "bias": 1.0}
     nodes = [
         Node("adaptive_avg_pool", "a", ("input",), {"output": (9, 4)}),
