@@ -121,7 +121,7 @@ def _sums(
     """
     scale = inputs[0]
     if node.scale is None:
-        sums, _ = largest_sums(node, None, shapes)
+        sums = largest_sums(node, None, shapes)
         unit = np.array([scale * inputs[1]]) if node.op == "mul" else scale / sums
         return unit, np.zeros(len(sums)), sums
     factor, bias = np.abs(required(node.scale).astype(np.float64)), required(node.bias).astype(np.float64)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .shapes import Shape
 
+MOST_COUNTS = 1 << 16
 AVERAGES = ("avg_pool", "adaptive_avg_pool", "global_avg_pool")
 
 
@@ -29,11 +30,12 @@ class Pool(Protocol):
     def attributes(self) -> Mapping[str, Any]: ...
 
 
-def windows(node: Pool, size: Shape) -> tuple[list[Window], list[Window]]:
+def windows(node: Pool, size: Shape, borders: bool = False) -> tuple[list[Window], list[Window]]:
     """The windows of a pool over a value of `size` (C, H, W): those of its rows, and those of its columns.
 
     max_pool, avg_pool: window p begins at p * stride - padding; an avg_pool counts its places inside the value extended
-    by `counted` (top, left, bottom, right). adaptive_avg_pool: floor(p H / P) to ceil((p + 1) H / P).
+    by `counted` (top, left, bottom, right). adaptive_avg_pool: floor(p H / P) to ceil((p + 1) H / P). borders: of the
+    windows that slide only those that meet a border, and one that does not.
     """
     lengths, a = size[1:], node.attributes
     if node.op == "global_avg_pool":
@@ -49,6 +51,7 @@ def windows(node: Pool, size: Shape) -> tuple[list[Window], list[Window]]:
                 a["stride"][axis],
                 (a["padding"][axis], a["padding"][axis + 2]),
                 (counted[axis], counted[axis + 2]),
+                borders,
             )
             for axis in (0, 1)
         )
@@ -61,9 +64,27 @@ def counts(node: Pool, size: Shape) -> np.ndarray:
     return rows[:, None] * columns
 
 
-def _sliding(length: int, kernel: int, stride: int, pad: tuple[int, int], counted: tuple[int, int]) -> list[Window]:
+def different_counts(node: Pool, size: Shape) -> np.ndarray:
+    """`counts`, each once, the largest first, int64; found where windows meet a border, without a number for each.
+
+    ValueError for an average of more than MOST_COUNTS rows of one kind and columns of one kind.
+    """
+    rows, columns = (np.unique([w.counted for w in axis]) for axis in windows(node, size, borders=True))
+    if len(rows) * len(columns) > MOST_COUNTS:
+        raise ValueError(
+            f"counts {len(rows)} times {len(columns)} kinds of windows, at most {MOST_COUNTS} are told apart"
+        )
+    return np.unique(np.outer(rows, columns))[::-1]
+
+
+def _sliding(
+    length: int, kernel: int, stride: int, pad: tuple[int, int], counted: tuple[int, int], borders: bool
+) -> list[Window]:
+    starts = range(-pad[0], length + pad[1] - kernel + 1, stride)
+    first, last = pad[0] // stride + 2, pad[1] // stride + 1  # that many may begin before the value, or end behind it
+    some = [*starts[:first], *starts[max(first, len(starts) - last) :]] if borders else starts
     found = []
-    for start in range(-pad[0], length + pad[1] - kernel + 1, stride):
+    for start in some:
         first, last = max(start, 0), min(start + kernel, length)
         found.append(Window(first, last, min(start + kernel, length + counted[1]) - max(start, -counted[0])))
     return found

@@ -102,7 +102,7 @@ def _constants(value: dict[str, Any], step: Step, shapes: Mapping[str, Shape], t
     if node.op in TABLED:
         return Tables(tensors.next("tables", np.int8, 256 * table_rows(node)).reshape(-1, 256))
     if node.op in REQUANTIZED:
-        count = len(largest_sums(node, None, shapes)[0]) if node.scale is None else len(required(node.scale))
+        count = len(largest_sums(node, None, shapes)) if node.scale is None else len(required(node.scale))
         b, q, s = (tensors.next(kind, dtype, count) for kind, dtype in _NUMBERS.items())
         return Requantize(value["l"], b, q, s)
     return AddScales(*_pair("q", value["q"]), value["s"])

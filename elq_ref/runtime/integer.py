@@ -20,7 +20,7 @@ import numpy as np
 
 from ..graph.nodes import Graph, Node, frozen_array, remade, required
 from ..graph.shapes import Shape, infer_shapes
-from ..graph.windows import AVERAGES, counts
+from ..graph.windows import AVERAGES, counts, different_counts
 from .integer_constants import HIGH, LOW, AddScales, Clamp, Constants, Requantize, Tables, check_clamp
 from .integer_weights import IntegerWeight, integer_weight, needs_weights
 from .steps import REQUANTIZED, SCALED, TABLED, Step, int8_steps
@@ -35,7 +35,7 @@ class IntegerNode:
 
     source: the node of the graph that it computes; another name than `name` where a relu or clip went into the clamp.
     shape: of the value, (C, H, W) or (C). requantize: of the ops in REQUANTIZED; add: of an add; tables int8 (K, 256):
-    of the ops in TABLED. which: int (P, Q), of an average of varying counts: the b, q and s of every pixel.
+    of the ops in TABLED. size: of its first operand.
     """
 
     op: str
@@ -48,9 +48,17 @@ class IntegerNode:
     requantize: Requantize | None = None
     add: AddScales | None = None
     tables: np.ndarray | None = None
-    which: np.ndarray | None = None
+    size: Shape = ()
     lo: int = LOW
     hi: int = HIGH
+
+    @property
+    def which(self) -> np.ndarray | None:
+        """Of an average of varying counts which b, q and s every pixel has, int (P, Q); else None."""
+        if self.op not in AVERAGES or len(required(self.requantize).q) == 1:
+            return None
+        of_pixel: np.ndarray = np.searchsorted(-different_counts(self, self.size), -counts(self, self.size))
+        return of_pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +117,7 @@ class IntegerNetwork:
                 parts["weight"] = integer_weight(node, self.weights.get(node.name))
             if node.op in REQUANTIZED:
                 constants = self.constants[name]
-                sums, parts["which"] = largest_sums(node, parts.get("weight"), shapes)
+                sums = largest_sums(node, parts.get("weight"), shapes)
                 if not isinstance(constants, Requantize) or constants.q.shape != sums.shape:
                     raise ValueError(f"wants b, q and s of {sums.shape}")
                 constants.prove(sums, (lo, hi))
@@ -125,7 +133,8 @@ class IntegerNetwork:
                 parts["tables"] = tables.data
         except ValueError as error:
             raise ValueError(f"node {node.name!r} in int8: {error}") from None
-        return IntegerNode(node.op, name, node.name, node.inputs, node.attributes, shapes[name], lo=lo, hi=hi, **parts)
+        parts |= {"size": shapes[node.inputs[0]], "lo": lo, "hi": hi}
+        return IntegerNode(node.op, name, node.name, node.inputs, node.attributes, shapes[name], **parts)
 
 
 def has_clamp(step: Step) -> bool:
@@ -133,19 +142,11 @@ def has_clamp(step: Step) -> bool:
     return step.clamp is not None and step.clamp.op == "clip"
 
 
-def largest_sums(
-    node: Node, weight: IntegerWeight | None, shapes: Mapping[str, Shape]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """What its sums are at most, in units of 128, int64 (O); of an average the counts that it has, largest first, and
-    which of them each pixel (P, Q) has, None where there is one.
-    """
+def largest_sums(node: Node, weight: IntegerWeight | None, shapes: Mapping[str, Shape]) -> np.ndarray:
+    """What its sums are at most, in units of 128, int64 (O); of an average the counts that it has, largest first."""
     if weight is not None:
-        return weight.absolute_sums(), None
-    if node.op not in AVERAGES:
-        return np.array([PRODUCT]), None
-    different, where = np.unique(-counts(node, shapes[node.inputs[0]]), return_inverse=True)
-    which = None if len(different) == 1 else where.reshape(shapes[node.name][1:])
-    return -different, which
+        return weight.absolute_sums()
+    return different_counts(node, shapes[node.inputs[0]]) if node.op in AVERAGES else np.array([PRODUCT])
 
 
 def table_rows(node: Node) -> int:

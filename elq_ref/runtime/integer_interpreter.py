@@ -95,7 +95,8 @@ def look_up(node: IntegerNode, *operands: Array) -> Array:
 
 def _spread(values: Array, node: IntegerNode, like: Array) -> Array:
     """(O) or (1) values that broadcast over (N, O, ...); of an average of varying counts those of its pixels (P, Q)."""
-    spread: Array = values.reshape(-1, *(1,) * (like.ndim - 2)) if node.which is None else values[node.which]
+    which = node.which
+    spread: Array = values.reshape(-1, *(1,) * (like.ndim - 2)) if which is None else values[which]
     return spread
 
 
