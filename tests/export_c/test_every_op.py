@@ -1,0 +1,133 @@
+"""Exported C of every operation of the graph that int8 activations have: the bits of the definition."""
+
+import itertools
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exported import SANITIZED, Program, compiler
+from random_graphs import packed_graph
+from runtime_nets import modern, network, weighted, with_int8
+
+import elq_ref
+from elq_ref.export_c import export_c
+from elq_ref.export_c.contents import high_ends
+from elq_ref.export_c.geometry import GEOMETRY
+from elq_ref.export_c.layers import layers_of
+from elq_ref.export_c.planner import plan
+from elq_ref.export_c.text import HIGH_ENDS
+from elq_ref.graph.shapes import PACKED_OPS
+from elq_ref.graph.windows import windows
+from elq_ref.runtime import Node
+from elq_ref.runtime.steps import FLOAT_ONLY
+
+INT8_OPS = tuple(op for op in PACKED_OPS if op not in FLOAT_ONLY)
+SEEDS = range(2 * len(INT8_OPS))
+
+
+def every_op(seed):
+    """The network on int8 of a seed; INT8_OPS[seed % len(INT8_OPS)] is among its operations. Scales that some values
+    exceed, or that leave room above the ends of a clip.
+    """
+    graph, rng = packed_graph(seed, INT8_OPS), np.random.default_rng(seed)
+    return with_int8(network(graph.nodes, graph.input_shape, 5), rng, (0.8, 1.7)[seed // 2 % 2])
+
+
+def test_every_op_is_known():
+    assert set(GEOMETRY) == set(INT8_OPS)
+
+
+def test_the_networks_have_what_is_wanted():
+    found = [layer for seed in SEEDS for layer in plan_of(every_op(seed)).layers]
+    ops = {layer.op for layer in found}
+    assert ops >= {"look_up", "mul", "add_channels", "concat", "slice", "shuffle"}
+    assert ops >= {"max_pool_border", "avg_pool_border", "adaptive_avg_pool"}
+    assert {layer.op for layer in found if layer.hi < 127} >= {"conv", "add", "mul"}
+    assert {layer.apart for layer in found if layer.op == "avg_pool_border"} == {True, False}
+    assert max(len(layer.counts) for layer in found if layer.counts is not None) > 3
+    assert any(len(layer.table) > 1 for layer in found if layer.op == "look_up")
+
+
+def plan_of(net):
+    layers = layers_of(net.int8)
+    return plan(layers, [0] * len(layers))
+
+
+@pytest.mark.parametrize("half", range(2))
+@pytest.mark.parametrize("flags", [("-O2",), SANITIZED], ids=("O2", "sanitized"))
+def test_random_graphs(flags, half, tmp_path):
+    options = {"split_weights": half == 1, "prefer": ("size", "speed")[half]}
+    seeds = SEEDS[half::2]
+    Program(tmp_path, {f"g{seed}": every_op(seed) for seed in seeds}, **options).check(compiler(), *flags)
+
+
+def test_ends_of_clamps_stand_where_one_is_below_127():
+    """Only then; each text that HIGH_ENDS exchanges is in one of the C files, and no 127 is left to clamp to."""
+    files = [path.read_text() for path in (Path(elq_ref.__file__).parent / "export_c" / "c").iterdir()]
+    for plain in HIGH_ENDS:
+        assert sum(plain in text for text in files), plain
+    rng = np.random.default_rng(0)
+    for kept, ends in ((0.5, False), (1.5, True)):
+        export = export_c(with_int8(modern(rng), rng, kept), "net")
+        assert high_ends(export.contents.plan.layers) is ends
+        code = re.sub(r"/\*.*?\*/", "", export.files["net.c"], flags=re.DOTALL)
+        assert ("lo, hi;" in code) is ends
+        assert bool(re.search(r"[>?(] ?127\b", code)) is not ends
+
+
+def test_the_version_of_the_integers_is_in_the_header():
+    rng = np.random.default_rng(0)
+    assert "#define NET_ARITHMETIC_VERSION 2 " in export_c(with_int8(modern(rng), rng), "net").files["net.h"]
+
+
+def test_what_is_not_known_is_refused_by_name(monkeypatch):
+    rng = np.random.default_rng(0)
+    monkeypatch.delitem(GEOMETRY, "shuffle")
+    with pytest.raises(ValueError, match=r"^layer 'shuffled': exported C has no shuffle$"):
+        export_c(with_int8(modern(rng), rng), "net")
+
+
+def test_a_product_that_is_the_output_gives_its_sums(tmp_path):
+    """Up to 16,384, of which the first of equal logits is the class; a constant one beside it in the self-test."""
+    rng = np.random.default_rng(1)
+    nodes = [
+        Node("global_avg_pool", "mean", ("input",)),
+        weighted(rng, "linear", "a", "mean", "ternary", (5, 3)),
+        weighted(rng, "linear", "b", "mean", "binary", (5, 3)),
+        Node("mul", "out", ("a", "b")),
+    ]
+    net = with_int8(network(nodes, (3, 4, 4), 5), rng, 0.3)
+    program = Program(tmp_path, {"net": net}, count=5)
+    assert program.exports["net"].contents.plan.layers[-1].raw
+    program.check(compiler(), "-O1")
+
+
+@pytest.mark.parametrize("op", ["max_pool", "avg_pool", "adaptive_avg_pool"])
+def test_a_window_is_over_its_operand_where_it_reads_no_pixel_that_is_gone(op):
+    """Against going through the pixels one by one."""
+    rng = np.random.default_rng(0)
+    seen = set()
+    for size in itertools.product((1, 2, 3, 5, 8), (1, 3, 4, 7)):
+        for _ in range(12):
+            kernel, stride = (tuple(rng.integers(1, 4, 2).tolist()) for _ in range(2))
+            border = tuple(int(rng.integers(k)) for k in kernel * 2)
+            attributes = {"kernel": kernel, "stride": stride, "padding": border}
+            attributes |= {"counted": border} if op == "avg_pool" else {}
+            if op == "adaptive_avg_pool":
+                attributes = {"output": tuple(rng.integers(1, 10, 2).tolist())}
+            elif any(n + b + a < k for n, b, a, k in zip(size, border[:2], border[2:], kernel, strict=True)):
+                continue
+            net = network([Node(op, "pool", ("input",), attributes)], (1, *size), 1)
+            rows, columns = windows(net.graph.nodes[0], (1, *size))
+            gone, apart = set(), False
+            for number, (row, column) in enumerate(itertools.product(rows, columns)):
+                pixels = itertools.product(range(row.first, row.last), range(column.first, column.last))
+                apart |= any(r * size[1] + c in gone for r, c in pixels)
+                gone.add(number)
+            node = replace(net.graph.nodes[0])
+            sizes = GEOMETRY[op](node, [(1, *size)])
+            assert sizes.get("apart", False) is apart, (size, attributes)
+            seen.add(apart)
+    assert seen == {True, False}
