@@ -2,7 +2,6 @@
 
 import itertools
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,18 +34,70 @@ def every_op(seed):
     return with_int8(network(graph.nodes, graph.input_shape, 5), rng, (0.8, 1.7)[seed // 2 % 2])
 
 
+def broadcast(seed):
+    """Sums and products of (C, H, W) and (C, 1, 1) in either order, the larger needed again or not."""
+    rng = np.random.default_rng(seed)
+    whole = {"kernel": (4, 5), "stride": (1, 1), "padding": (0, 0, 0, 0), "counted": (0, 0, 0, 0)}
+    nodes = [
+        weighted(rng, "conv", "conv", "input", "ternary", (6, 2, 3, 3), padding=(1, 1)),
+        Node("avg_pool", "few", ("conv",), whole),
+        Node("add", "sum", ("few", "conv")),
+        Node("relu", "sum.relu", ("sum",)),
+        Node("mul", "product", ("sum.relu", "few")),
+        Node("clip", "product.clip", ("product",), {"low": -0.5, "high": 0.6}),
+        Node("mul", "other", ("few", "conv")),
+        Node("add", "last", ("product.clip", "few")),
+        Node("clip", "last.clip", ("last",), {"low": -0.4, "high": 0.6}),
+        Node("add", "both", ("last.clip", "other")),
+        Node("clip", "both.clip", ("both",), {"low": -0.1, "high": 0.3}),
+        Node("global_avg_pool", "mean", ("both.clip",)),
+        weighted(rng, "linear", "fc", "mean", "binary", (5, 6)),
+    ]
+    return with_int8(network(nodes, (2, 4, 5), 5), rng, (0.5, 1.7)[seed % 2])
+
+
+def averages(seed):
+    """Windows of six different counts, one into a border that counts in part; parts that overlap, more than pixels."""
+    rng = np.random.default_rng(seed)
+    border = {"kernel": (3, 3), "stride": (1, 1), "padding": (2, 2, 2, 2)}
+    nodes = [
+        weighted(rng, "conv", "conv", "input", "ternary", (3, 2, 3, 3), padding=(1, 1)),
+        Node("avg_pool", "six", ("conv",), border | {"counted": (0, 0, 0, 0)}),
+        Node("avg_pool", "part", ("six",), border | {"counted": (1, 0, 2, 1), "stride": (2, 1)}),
+        Node("adaptive_avg_pool", "more", ("part",), {"output": (7, 12)}),
+        Node("relu", "more.relu", ("more",)),
+        Node("adaptive_avg_pool", "fewer", ("more.relu",), {"output": (3, 5)}),
+        Node("clip", "fewer.clip", ("fewer",), {"low": -0.3, "high": 0.2}),
+        Node("flatten", "flat", ("fewer.clip",)),
+        weighted(rng, "linear", "fc", "flat", "binary", (5, 45)),
+    ]
+    return with_int8(network(nodes, (2, 4, 5), 5), rng, (0.5, 1.7)[seed % 2])
+
+
+def networks(half):
+    """One half of all: prefix -> network."""
+    rng = np.random.default_rng(half)
+    found = {f"g{seed}": every_op(seed) for seed in SEEDS[half::2]}
+    return found | {
+        "modern": with_int8(modern(rng), rng, (0.6, 1.5)[half]),
+        "broadcast": broadcast(half),
+        "averages": averages(half),
+    }
+
+
 def test_every_op_is_known():
     assert set(GEOMETRY) == set(INT8_OPS)
 
 
 def test_the_networks_have_what_is_wanted():
-    found = [layer for seed in SEEDS for layer in plan_of(every_op(seed)).layers]
+    nets = [*networks(0).values(), *networks(1).values()]
+    found = [layer for net in nets for layer in plan_of(net).layers]
     ops = {layer.op for layer in found}
     assert ops >= {"look_up", "mul", "add_channels", "concat", "slice", "shuffle"}
     assert ops >= {"max_pool_border", "avg_pool_border", "adaptive_avg_pool"}
     assert {layer.op for layer in found if layer.hi < 127} >= {"conv", "add", "mul"}
     assert {layer.apart for layer in found if layer.op == "avg_pool_border"} == {True, False}
-    assert max(len(layer.counts) for layer in found if layer.counts is not None) > 3
+    assert max(len(layer.counts) for layer in found if layer.counts is not None) >= 6
     assert any(len(layer.table) > 1 for layer in found if layer.op == "look_up")
 
 
@@ -59,8 +110,7 @@ def plan_of(net):
 @pytest.mark.parametrize("flags", [("-O2",), SANITIZED], ids=("O2", "sanitized"))
 def test_random_graphs(flags, half, tmp_path):
     options = {"split_weights": half == 1, "prefer": ("size", "speed")[half]}
-    seeds = SEEDS[half::2]
-    Program(tmp_path, {f"g{seed}": every_op(seed) for seed in seeds}, **options).check(compiler(), *flags)
+    Program(tmp_path, networks(half), **options).check(compiler(), *flags)
 
 
 def test_ends_of_clamps_stand_where_one_is_below_127():
@@ -119,14 +169,15 @@ def test_a_window_is_over_its_operand_where_it_reads_no_pixel_that_is_gone(op):
                 attributes = {"output": tuple(rng.integers(1, 10, 2).tolist())}
             elif any(n + b + a < k for n, b, a, k in zip(size, border[:2], border[2:], kernel, strict=True)):
                 continue
-            net = network([Node(op, "pool", ("input",), attributes)], (1, *size), 1)
-            rows, columns = windows(net.graph.nodes[0], (1, *size))
+            node = Node(op, "pool", ("input",), attributes)
+            rows, columns = windows(node, (1, *size))
+            if any(window.first >= window.last for window in (*rows, *columns)):
+                continue
             gone, apart = set(), False
             for number, (row, column) in enumerate(itertools.product(rows, columns)):
                 pixels = itertools.product(range(row.first, row.last), range(column.first, column.last))
                 apart |= any(r * size[1] + c in gone for r, c in pixels)
                 gone.add(number)
-            node = replace(net.graph.nodes[0])
             sizes = GEOMETRY[op](node, [(1, *size)])
             assert sizes.get("apart", False) is apart, (size, attributes)
             seen.add(apart)
