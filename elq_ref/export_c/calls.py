@@ -33,8 +33,8 @@ def _call(contents: Contents, layer: Layer) -> str:
         return f"input({own}, {layer.c}, picture, {y}, {size})"
     if layer.op == RAW:
         return f"widen({x[0]}, raw, {size})"
-    if layer.op == "look_up":
-        return f"look_up({own}, {len(required(layer.table))}, {x[0]}, {y}, {size})"
+    if layer.op == "through_table":
+        return f"through_table({own}, {len(required(layer.table))}, {x[0]}, {y}, {size})"
     if layer.op == "concat":
         return _concat(contents, layer, x)
     if layer.op == "relu":

@@ -79,7 +79,7 @@ def _mul(node: IntegerNode, shapes: Sequence[Shape]) -> Sizes:
 
 
 def _function(node: IntegerNode, shapes: Sequence[Shape]) -> Sizes:
-    return {"op": "look_up", "table": node.tables}
+    return {"op": "through_table", "table": node.tables}
 
 
 def _concat(node: IntegerNode, shapes: Sequence[Shape]) -> Sizes:

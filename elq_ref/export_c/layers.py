@@ -18,7 +18,7 @@ LARGEST = (1 << 16) - 1  # of every size and number of terms: the C has 16 bits 
 # May write over an operand that is no smaller than their value.
 IN_PLACE = (
     *("relu", "add", "scale_shift", "max_pool", "avg_pool", "subsample"),
-    *("look_up", "mul", "add_channels", "slice", "max_pool_border", "avg_pool_border", "adaptive_avg_pool"),
+    *("through_table", "mul", "add_channels", "slice", "max_pool_border", "avg_pool_border", "adaptive_avg_pool"),
 )
 INPUT = "input"
 RAW = "raw"  # not an op of the graph: int8 to int32, where the output is no sum
@@ -29,7 +29,7 @@ class Layer:
     """One computation in C: value `index` = op(values `operands`), of sizes h w c -> p q o.
 
     op: of the graph, but `linear` is a conv of 1 x 1 on 1 x 1, `global_avg_pool` an avg_pool, a function of one number
-    a "look_up"; what has a border, or an operand of one number a channel, is another op than without; or INPUT, RAW.
+    through_table; what has a border, or an operand of one number a channel, is another op than without; or INPUT, RAW.
     rows: int8 (O, K) in the order O KH KW I, K = k; levels: "ternary", "binary" or "int8". b, q, s, l: requantization,
     (O) or (1), or of each of `counts`. counted: of an average with a border, the border that counts. lo, hi: clamp.
     q1, q2, s: of an add. table: int8 (C, 256) of the input, (C or 1, 256) of a function, one an operand of a concat.

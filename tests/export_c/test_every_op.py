@@ -22,6 +22,7 @@ from elq_ref.graph.windows import windows
 from elq_ref.runtime import Node
 from elq_ref.runtime.steps import FLOAT_ONLY
 
+C = Path(elq_ref.__file__).parent / "export_c" / "c"
 INT8_OPS = tuple(op for op in PACKED_OPS if op not in FLOAT_ONLY)
 SEEDS = range(2 * len(INT8_OPS))
 
@@ -93,12 +94,12 @@ def test_the_networks_have_what_is_wanted():
     nets = [*networks(0).values(), *networks(1).values()]
     found = [layer for net in nets for layer in plan_of(net).layers]
     ops = {layer.op for layer in found}
-    assert ops >= {"look_up", "mul", "add_channels", "concat", "slice", "shuffle"}
+    assert ops >= {"through_table", "mul", "add_channels", "concat", "slice", "shuffle"}
     assert ops >= {"max_pool_border", "avg_pool_border", "adaptive_avg_pool"}
     assert {layer.op for layer in found if layer.hi < 127} >= {"conv", "add", "mul"}
     assert {layer.apart for layer in found if layer.op == "avg_pool_border"} == {True, False}
     assert max(len(layer.counts) for layer in found if layer.counts is not None) >= 6
-    assert any(len(layer.table) > 1 for layer in found if layer.op == "look_up")
+    assert any(len(layer.table) > 1 for layer in found if layer.op == "through_table")
 
 
 def plan_of(net):
@@ -113,9 +114,21 @@ def test_random_graphs(flags, half, tmp_path):
     Program(tmp_path, networks(half), **options).check(compiler(), *flags)
 
 
+def test_no_two_files_of_c_have_a_function_of_one_name():
+    """Any of them may stand in one text, what is for other processors too."""
+    found = [
+        (name, path.name)
+        for path in C.iterdir()
+        for name in set(re.findall(r"^(?:static|INLINE|APART)\b[^\n;={(]*?(\w+)\(", path.read_text(), re.M))
+        if path.name != "fields_neon.c"  # stands in the place of a part of fields.c
+    ]
+    assert len(found) > 30
+    assert [one for one in found if [name for name, _ in found].count(one[0]) > 1] == []
+
+
 def test_ends_of_clamps_stand_where_one_is_below_127():
     """Only then; each text that HIGH_ENDS exchanges is in one of the C files, and no 127 is left to clamp to."""
-    files = [path.read_text() for path in (Path(elq_ref.__file__).parent / "export_c" / "c").iterdir()]
+    files = [path.read_text() for path in C.iterdir()]
     for plain in HIGH_ENDS:
         assert sum(plain in text for text in files), plain
     rng = np.random.default_rng(0)
