@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..graph.nodes import required
-from .layers import INPUT, Layer
+from .layers import Layer
 from .text import array
 
-SUMS = ("conv", "scale_shift", "avg_pool")  # have a requantization
-SHAPED = ("max_pool", "subsample", "pad", "flatten")  # have sizes and nothing else
+# Have sizes and nothing else.
+SHAPED = ("max_pool", "max_pool_border", "subsample", "pad", "flatten", "slice", "shuffle")
 
 
 class Constants(NamedTuple):
@@ -21,28 +21,49 @@ class Constants(NamedTuple):
     content: bytes
 
 
-def constants_of(layer: Layer) -> Constants:
-    """All but the weights."""
+def constants_of(layer: Layer, high_ends: bool = False) -> Constants:
+    """All but the weights. high_ends: clamps are stored with both ends."""
     name = f"constants{layer.index}"
-    if layer.op == INPUT:
-        table = required(layer.table)
+    if layer.table is not None:
+        table = layer.table if layer.op != "concat" else layer.table[changing(layer)]
+        if not table.size:
+            return Constants("", b"")
         text = f"static const int8_t {name}[{table.size}] = {array(map(str, table.ravel()))};\n"
         return Constants(text, table.tobytes())
-    if layer.op == "add":
-        values = [*required(layer.add), layer.lo]
+    if layer.add is not None:
+        values = [*layer.add, layer.lo, *([layer.hi] if high_ends else [])]
         return Constants(f"static const add_t {name} = {_braces(values)};\n", np.array(values, "<i4").tobytes())
+    members, shape = sizes(layer), _bytes(sizes(layer))
+    if high_ends:
+        members, shape = [*members, layer.hi], shape[:-2] + np.array([layer.lo, layer.hi], np.int8).tobytes()
     if layer.op in SHAPED:
-        return Constants(f"static const shape_t {name} = {_braces(sizes(layer))};\n", _bytes(sizes(layer)))
-    if layer.op not in SUMS:
+        return Constants(f"static const shape_t {name} = {_braces(members)};\n", shape)
+    if layer.b is None:
         return Constants("", b"")
     b, q, s = (required(v).astype(kind) for v, kind in ((layer.b, "<i4"), (layer.q31, "<i4"), (layer.s, "u1")))
     s = np.concatenate([s, np.zeros(-len(s) % 4, np.uint8)])  # the struct has no padding
     arrays = "".join(f"    {array(map(str, values), 4)},\n" for values in (b, q, s))
+    more, content = "", shape + b.tobytes() + q.tobytes() + s.tobytes()
+    if layer.counts is not None:
+        counts = np.concatenate([layer.counts, np.zeros(len(layer.counts) % 2, np.int64)]).astype("<u2")
+        more = f"    uint16_t counts[{len(counts)}];\n"
+        arrays += f"    {array(map(str, counts), 4)},\n"
+        content += counts.tobytes()
+    if layer.op == "avg_pool_border":
+        more += "    uint16_t counted[4];\n"
+        arrays += f"    {_braces([*layer.counted])},\n"
+        content += _bytes([*layer.counted])
     text = (
         f"static const struct {{\n    shape_t shape;\n    int32_t b[{len(b)}], q[{len(q)}];\n    uint8_t s[{len(s)}];\n"
-        f"}} {name} = {{\n    {_braces(sizes(layer))},\n{arrays}}};\n"
+        f"{more}}} {name} = {{\n    {_braces(members)},\n{arrays}}};\n"
     )
-    return Constants(text, _bytes(sizes(layer)) + b.tobytes() + q.tobytes() + s.tobytes())
+    return Constants(text, content)
+
+
+def changing(layer: Layer) -> np.ndarray:
+    """Which operands of a concat have another scale than its value, and so a table, bool (operands)."""
+    found: np.ndarray = (required(layer.table) != np.arange(-128, 128)).any(1)
+    return found
 
 
 def sizes(layer: Layer) -> list[int]:

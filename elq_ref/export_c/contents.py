@@ -17,13 +17,15 @@ CRC_TABLE = 64  # bytes; c/crc32.c
 
 @dataclass(frozen=True)
 class Contents:
-    """All that the text says. name: the prefix. forms, words, constants: of each layer; a layer without weights has no
-    form. by_sum: whether the class of the largest raw is that of the largest logit. expected: CRC-32 of the constants
-    and of the value of each layer for the self-test, or None without one. split: weights in a file of their own.
+    """All that the text says. name: the prefix. arithmetic: version of the definition of the integers. forms, words,
+    constants: of each layer; a layer without weights has no form. by_sum: whether the class of the largest raw is that
+    of the largest logit. expected: CRC-32 of the constants and of the value of each layer for the self-test, or None
+    without one. split: weights in a file of their own.
     """
 
     name: str
     model_sha256: str
+    arithmetic: int
     plan: Plan
     forms: Sequence[Form | None]
     words: Sequence[np.ndarray]
@@ -53,6 +55,11 @@ class Contents:
         return sum(layer.macs for layer in self.plan.layers)
 
     @property
+    def high_ends(self) -> bool:
+        """Whether a clamp ends below 127."""
+        return high_ends(self.plan.layers)
+
+    @property
     def places(self) -> list[tuple[int, int]]:
         """Where in the arena each layer's value lies and how long it is."""
         return places(self.plan)
@@ -60,6 +67,11 @@ class Contents:
     def weights_of(self, layer: Layer) -> str:
         """The name in C of a layer's weights, which others see only where they have a file of their own."""
         return f"{self.name}_weights{layer.index}" if self.split else f"weights{layer.index}"
+
+
+def high_ends(layers: Sequence[Layer]) -> bool:
+    """Whether a clamp of these layers ends below 127."""
+    return any(layer.hi < 127 for layer in layers)
 
 
 def places(plan: Plan) -> list[tuple[int, int]]:

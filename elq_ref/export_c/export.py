@@ -17,9 +17,10 @@ from ..graph.nodes import required
 from ..runtime.format import to_bytes
 from ..runtime.integer import IntegerNetwork
 from ..runtime.packed import PackedNetwork
+from ..runtime.versions import versions
 from .choice import FORMS, PREFERENCES, TARGETS, choose
 from .constants import constants_of
-from .contents import Contents, places
+from .contents import Contents, high_ends, places
 from .forms.form import Form
 from .header import header
 from .layers import Layer, layers_of
@@ -89,14 +90,15 @@ def export_c(
     layers = made.layers
     taken = [chosen[i][0] if i in chosen else None for i in made.order]
     words = [chosen[i][1] if i in chosen else signs(layer) for i, layer in zip(made.order, layers, strict=True)]
-    constants = [constants_of(layer) for layer in layers]
+    constants = [constants_of(layer, high_ends(layers)) for layer in layers]
     expected = None
     if selftest:
         crcs = constant_crcs(places(made), constants, words, int8.factor)
         expected = list(zip(crcs, hashes(int8, layers, picture(int8)[None])[0].tolist(), strict=True))
     sha = model_sha256 or hashlib.sha256(to_bytes(network.graph, network.metadata, int8)).hexdigest()
+    arithmetic, by_sum = versions(network.graph, network.shapes).arithmetic, largest_sum_wins(int8, layers)
     contents = Contents(
-        name, sha, made, taken, words, constants, int8.factor, largest_sum_wins(int8, layers), expected, split_weights
+        name, sha, arithmetic, made, taken, words, constants, int8.factor, by_sum, expected, split_weights
     )
     files = {f"{name}.h": header(contents), f"{name}.c": source(contents)}
     if split_weights:
@@ -132,7 +134,9 @@ def largest_sum_wins(network: IntegerNetwork, layers: list[Layer]) -> bool:
     """
     most, last = 128, layers[-1]
     if last.b is not None:
-        terms = last.k if last.rows is None else np.abs(last.rows.astype(np.int64)).sum(1)
+        terms = (
+            (128 if last.op == "mul" else last.k) if last.rows is None else np.abs(last.rows.astype(np.int64)).sum(1)
+        )
         most = int((128 * terms + np.abs(last.b.astype(np.int64))).max())
     alike = (network.factor == network.factor[0]).all() and network.factor[0] >= np.finfo(np.float32).tiny
     return bool(alike) and most <= 1 << 23

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..runtime.versions import FIRST
 from .code_size import most
 from .contents import Contents
 from .planner import ALIGN
@@ -27,7 +26,7 @@ def header(contents: Contents) -> str:
         "WEIGHT_BYTES": (str(contents.weight_bytes), "of weights in flash"),
         "CONSTANT_BYTES": (str(contents.constant_bytes), "of all constants in flash, the weights among them"),
         "CODE_BYTES_MOST": (str(most(contents)), "of code on a Cortex-M4 by gcc -O2, estimated from above"),
-        "ARITHMETIC_VERSION": (str(FIRST.arithmetic), "of the definition of every integer"),
+        "ARITHMETIC_VERSION": (str(contents.arithmetic), "of the definition of every integer"),
         "ABI": (str(ABI), "of these functions"),
         "MODEL_SHA256": (f'"{contents.model_sha256}"', ""),
     }

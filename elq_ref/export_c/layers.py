@@ -6,20 +6,20 @@ permuted instead, from C H W to H W C.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from ..graph.nodes import required
-from ..graph.shapes import infer_shapes
 from ..runtime.integer import IntegerNetwork, IntegerNode
-from ..runtime.versions import FIRST, versions
+from .geometry import GEOMETRY
 
 LARGEST = (1 << 16) - 1  # of every size and number of terms: the C has 16 bits for it
-# May write over an operand; none has a larger value.
-IN_PLACE = ("relu", "add", "scale_shift", "max_pool", "avg_pool", "subsample")
+# May write over an operand that is no smaller than their value.
+IN_PLACE = (
+    *("relu", "add", "scale_shift", "max_pool", "avg_pool", "subsample"),
+    *("through_table", "mul", "add_channels", "slice", "max_pool_border", "avg_pool_border", "adaptive_avg_pool"),
+)
 INPUT = "input"
 RAW = "raw"  # not an op of the graph: int8 to int32, where the output is no sum
 
@@ -28,10 +28,14 @@ RAW = "raw"  # not an op of the graph: int8 to int32, where the output is no sum
 class Layer:
     """One computation in C: value `index` = op(values `operands`), of sizes h w c -> p q o.
 
-    op: of the graph, but `linear` is a conv of 1 x 1 on 1 x 1, `global_avg_pool` an avg_pool; or INPUT, RAW.
+    op: of the graph, but `linear` is a conv of 1 x 1 on 1 x 1, `global_avg_pool` an avg_pool, a function of one number
+    through_table; what has a border, or an operand of one number a channel, is another op than without; or INPUT, RAW.
     rows: int8 (O, K) in the order O KH KW I, K = k; levels: "ternary", "binary" or "int8". b, q, s, l: requantization,
-    (O) or (1). q1, q2, s: of an add. table: int8 (C, 256) of the input. raw: writes int32 for the caller.
-    kind: the op in the graph, for people. macs: multiply-adds.
+    (O) or (1), or of each of `counts`. counted: of an average with a border, the border that counts. lo, hi: clamp.
+    q1, q2, s: of an add. table: int8 (C, 256) of the input, (C or 1, 256) of a function, one an operand of a concat.
+    raw: writes int32 for the caller. kind: the op in the graph, for people. macs: multiply-adds.
+    apart: a window reads pixels whose place in the value comes before its own, so nothing is written over the operand.
+    widths: elements of each operand of an add or mul, channels of those of a concat.
     """
 
     index: int
@@ -54,8 +58,9 @@ class Layer:
     top: int = 0
     left: int = 0
     groups: int = 1
-    front: int = 0  # channels of zeros before the first, of a pad
+    front: int = 0  # channels of zeros before the first of a pad; before what a slice takes
     lo: int = -128
+    hi: int = 127
     l: int = 0
     rows: np.ndarray | None = None
     levels: str = ""
@@ -64,6 +69,10 @@ class Layer:
     s: np.ndarray | None = None
     add: tuple[int, int, int] | None = None
     table: np.ndarray | None = None
+    counted: tuple[int, int, int, int] = (0, 0, 0, 0)
+    counts: np.ndarray | None = None
+    widths: tuple[int, ...] = ()
+    apart: bool = False
     raw: bool = False
 
     @property
@@ -83,9 +92,9 @@ class Layer:
 
 
 def layers_of(network: IntegerNetwork) -> list[Layer]:
-    """All layers, the input first, in order of computation; ValueError names one with a size beyond LARGEST."""
-    if versions(network.graph, infer_shapes(network.graph)) != FIRST:
-        raise ValueError("exported C has the operations of arithmetic version 1; this network needs version 2")
+    """All layers, the input first, in order of computation; ValueError names one with a size beyond LARGEST, or with an
+    operation that exported C has not.
+    """
     nodes = _needed(network)
     free = {node.name for node in nodes if node.op == "flatten" and _costs_nothing(node, nodes, network.graph.output)}
     c, h, w = network.graph.input_shape
@@ -101,7 +110,8 @@ def layers_of(network: IntegerNetwork) -> list[Layer]:
         at[node.name] = len(made)
         operands = tuple(at[name] for name in node.inputs)
         last = node.name == network.graph.output
-        made.append(_layer(node, len(made), operands, shapes[node.inputs[0]], flat.get(node.inputs[0]), last))
+        sizes_of = [shapes[name] for name in node.inputs]
+        made.append(_layer(node, len(made), operands, sizes_of, flat.get(node.inputs[0]), last))
     last_layer = made[-1]
     if last_layer.b is None:  # no sum: the caller's int32 are its int8
         sizes = {name: getattr(last_layer, name) for name in "pqo"}
@@ -132,14 +142,16 @@ def _layer(
     node: IntegerNode,
     index: int,
     operands: tuple[int, ...],
-    x: tuple[int, ...],
+    shapes: Sequence[tuple[int, ...]],
     flat: tuple[int, ...] | None,
     last: bool,
 ) -> Layer:
-    c, h, w = (*x, 1, 1)[:3]
+    if node.op not in GEOMETRY:
+        raise ValueError(f"layer {node.name!r}: exported C has no {node.op}")
+    c, h, w = (*shapes[0], 1, 1)[:3]
     o, p, q = (*node.shape, 1, 1)[:3]
-    layer = Layer(index, node.name, node.op, node.op, operands, h, w, c, p, q, o, lo=node.lo)
-    layer = replace(layer, **_GEOMETRY.get(node.op, _nothing)(node, x))
+    layer = Layer(index, node.name, node.op, node.op, operands, h, w, c, p, q, o, lo=node.lo, hi=node.hi)
+    layer = replace(layer, **GEOMETRY[node.op](node, shapes))
     if node.weight is not None:
         rows = node.weight.data[:, None] if node.op == "scale_shift" else node.weight.rows()
         if flat is not None and len(flat) == 3:  # columns C H W -> H W C
@@ -150,46 +162,13 @@ def _layer(
         layer = replace(layer, l=r.l, b=r.b, q31=r.q, s=r.s, raw=last)
     if node.add is not None:
         layer = replace(layer, add=(node.add.q1, node.add.q2, node.add.s))
-    return layer
+    return _exchanged(layer) if layer.op in ("add_channels", "mul") and layer.widths[0] < layer.widths[1] else layer
 
 
-def _nothing(node: IntegerNode, x: tuple[int, ...]) -> dict[str, Any]:
-    return {}
-
-
-def _conv(node: IntegerNode, x: tuple[int, ...]) -> dict[str, Any]:
-    a, (kh, kw) = node.attributes, required(node.weight).shape[2:]
-    (sy, sx), (dy, dx), (top, left) = a["stride"], a["dilation"], a["padding"]
-    return {"kh": kh, "kw": kw, "sy": sy, "sx": sx, "dy": dy, "dx": dx, "top": top, "left": left, "groups": a["groups"]}
-
-
-def _pool(node: IntegerNode, x: tuple[int, ...]) -> dict[str, Any]:
-    (kh, kw), (sy, sx) = node.attributes["kernel"], node.attributes["stride"]
-    return {"kh": kh, "kw": kw, "sy": sy, "sx": sx}
-
-
-def _global(node: IntegerNode, x: tuple[int, ...]) -> dict[str, Any]:
-    return {"op": "avg_pool", "kh": x[1], "kw": x[2]}
-
-
-def _subsample(node: IntegerNode, x: tuple[int, ...]) -> dict[str, Any]:
-    return {"sy": node.attributes["step"], "sx": node.attributes["step"]}
-
-
-def _pad(node: IntegerNode, x: tuple[int, ...]) -> dict[str, Any]:
-    front, top, left = node.attributes["before"]
-    return {"front": front, "top": top, "left": left}
-
-
-_GEOMETRY: Mapping[str, Any] = {
-    "conv": _conv,
-    "linear": lambda node, x: {"op": "conv"},
-    "max_pool": _pool,
-    "avg_pool": _pool,
-    "global_avg_pool": _global,
-    "subsample": _subsample,
-    "pad": _pad,
-}
+def _exchanged(layer: Layer) -> Layer:
+    """The same sum or product, what has one number a channel behind the other operand."""
+    layer = replace(layer, h=layer.p, w=layer.q, operands=layer.operands[::-1], widths=layer.widths[::-1])
+    return layer if layer.add is None else replace(layer, add=(layer.add[1], layer.add[0], layer.add[2]))
 
 
 def _check_sizes(layer: Layer) -> None:

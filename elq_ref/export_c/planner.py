@@ -1,8 +1,8 @@
 """The arena of exported C: in which order the layers run, and where each value lies.
 
 A value lives from the layer that computes it to the last that reads it. Layers that go through their operand element
-by element, or window by window from its beginning, may write over it (layers.IN_PLACE). Scratch memory of a weight form
-lives while its layer runs.
+by element, or window by window from its beginning, may write over it (layers.IN_PLACE, Layer.apart). Scratch memory
+of a weight form lives while its layer runs.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ def _readers(layers: Sequence[Layer]) -> list[int]:
     return readers
 
 
-def _over(layer: Layer, dead: Sequence[bool]) -> int | None:
-    """The operand in whose place a layer writes: one that nobody reads after it (dead)."""
-    if layer.op in IN_PLACE and not layer.raw:
+def _over(layers: Sequence[Layer], layer: Layer, dead: Sequence[bool]) -> int | None:
+    """The operand in whose place a layer writes: one that nobody reads after it (dead), and that is large enough."""
+    if layer.op in IN_PLACE and not layer.raw and not layer.apart:
         for i, last in zip(layer.operands, dead, strict=True):
-            if last:
+            if last and layers[i].bytes >= layer.bytes:
                 return i
     return None
 
@@ -85,7 +85,7 @@ def _step(layers: Sequence[Layer], readers: list[int], done: int, live: int, lay
     """(bytes while `layer` runs, bytes after it), where the values alive after the layers `done` take `live`."""
     after = done | 1 << layer.index
     dead = [not readers[i] & ~after for i in layer.operands]
-    during = live if _over(layer, dead) is not None else live + layer.bytes
+    during = live if _over(layers, layer, dead) is not None else live + layer.bytes
     freed = sum(layers[i].bytes for i in set(layer.operands) if not readers[i] & ~after)
     return during, live + layer.bytes - freed
 
@@ -135,7 +135,7 @@ def _search(layers: Sequence[Layer], scratch: Sequence[int]) -> tuple[int | None
 def _held(layers: Sequence[Layer], layer: Layer) -> int:
     """What any order needs while a layer runs: operands, and value unless that might take an operand's place."""
     operands = sum(layers[i].bytes for i in set(layer.operands))
-    return operands + (0 if _over(layer, [True] * len(layer.operands)) is not None else layer.bytes)
+    return operands + (0 if _over(layers, layer, [True] * len(layer.operands)) is not None else layer.bytes)
 
 
 def _place(layers: Sequence[Layer], scratch: Sequence[int]) -> tuple[int, list[int], list[int]]:
@@ -173,7 +173,7 @@ def _blocks(layers: Sequence[Layer]) -> tuple[list[list[Member]], list[int]]:
     blocks: list[list[Member]] = []
     root: list[int] = []
     for layer in layers:
-        below = _over(layer, [last[i] == layer.index for i in layer.operands])
+        below = _over(layers, layer, [last[i] == layer.index for i in layer.operands])
         if below is None:
             root.append(len(blocks))
             blocks.append([])

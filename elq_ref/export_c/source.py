@@ -16,7 +16,7 @@ def source(contents: Contents) -> str:
     name = contents.name
     parts = [f'/* {name}.c, made by elq export-c: do not edit. See {name}.h. */\n#include "{name}.h"']
     files = (file for layer in contents.plan.layers for file in _files(contents, layer))
-    parts += fragments(["layer.h", *files], name)
+    parts += fragments(["layer.h", *files], name, contents.high_ends)
     if contents.split:
         extern = (
             f"extern const uint32_t {contents.weights_of(layer)}[{len(words)}];"

@@ -34,11 +34,12 @@ def aligned(lines: list[list[str]]) -> list[str]:
 
 
 def what(layer: Layer) -> str:
-    """The op, its window and its steps, and whether a ReLU is in its clamp."""
+    """The op, its window and its steps, and what is in its clamp."""
     window = f" {layer.kh}x{layer.kw}" if layer.kind in ("conv", "max_pool", "avg_pool") else ""
     step = f" by {layer.sy}x{layer.sx}" if max(layer.sy, layer.sx) > 1 else ""
     groups = f" in {layer.groups} groups" if layer.groups > 1 else ""
-    return f"{layer.kind}{window}{step}{groups}" + (", relu" if layer.lo == 0 else "")
+    clamp = f", clip {layer.lo} to {layer.hi}" if layer.hi < 127 else ", relu" if layer.lo == 0 else ""
+    return f"{layer.kind}{window}{step}{groups}{clamp}"
 
 
 def value(layer: Layer) -> str:

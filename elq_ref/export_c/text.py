@@ -8,6 +8,17 @@ from importlib import resources
 
 WIDTH = 116
 _INCLUDE = re.compile(r'^#include "(.*)"\n', re.M)
+# What a network some of whose clamps end below 127 has in the place of what stands in c/.
+HIGH_ENDS = {
+    "    int16_t lo;         /* results are clamped to lo .. 127 */": (
+        "    int8_t lo, hi;      /* results are clamped to lo .. hi */"
+    ),
+    "int32_t q1, q2, s, lo;": "int32_t q1, q2, s, lo, hi;",
+    ">> s, lo, 127)": ">> s, lo, hi)",
+    "if (y > 127) return 127;": "if (y > layer->shape->hi) return layer->shape->hi;",
+    "vdupq_n_s32(127)": "vdupq_n_s32(g->hi)",
+    "sum > 127 ? 127 :": "sum > g->hi ? g->hi :",
+}
 
 
 def comment(text: str) -> str:
@@ -39,13 +50,15 @@ def hexadecimal(words: Iterable[int]) -> Iterable[str]:
     return (f"0x{word:08x}" for word in words)
 
 
-def fragments(files: Iterable[str], name: str) -> list[str]:
+def fragments(files: Iterable[str], name: str, high_ends: bool = False) -> list[str]:
     """Files of c/ as they stand in the text: `name` in the place of net and NET, each behind those that it includes,
-    and once.
+    and once. high_ends: with HIGH_ENDS.
     """
     found: dict[str, str] = {}
     for file in files:
         _collect(file, found)
+    for plain, other in HIGH_ENDS.items() if high_ends else ():
+        found = {file: text.replace(plain, other) for file, text in found.items()}
     return [
         re.sub(r"\bNET_", f"{name.upper()}_", re.sub(r"\bnet([_.])", rf"{name}\1", text)).strip()
         for text in found.values()

@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 from exported import Library
-from runtime_nets import network, small, weighted, with_int8
+from runtime_nets import modern, network, small, weighted, with_int8
 
 from elq_ref.runtime import Node
 
@@ -61,9 +61,10 @@ def some_network(rng):
 
 
 @pytest.mark.parametrize("split", [False, True])
-def test_a_thousand_flipped_bits_are_found(split, tmp_path):
+@pytest.mark.parametrize("made", [some_network, lambda rng: with_int8(modern(rng), rng, 1.5)], ids=("first", "modern"))
+def test_a_thousand_flipped_bits_are_found(made, split, tmp_path):
     rng = np.random.default_rng(8)
-    library = Library(tmp_path, some_network(rng), split_weights=split)
+    library = Library(tmp_path, made(rng), split_weights=split)
     assert library.selftest() == 0
     constants = Writable(library)
     chosen = [name for name in constants.places if name != "names" and not name.startswith("names.")]
