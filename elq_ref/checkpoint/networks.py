@@ -36,7 +36,7 @@ class Checkpoint:
 
     stated: the fields of NetworkInfo that the file states; info: all of them, None if one but the model is missing;
     sha256: of the file's bytes, in hexadecimal digits; graph: what the network computes, None where the file does not
-    say it: others' files, and networks of operations that no graph holds.
+    say it: others' files, and networks of operations that no graph holds; onnx: whether it is an ONNX file.
     """
 
     path: Path
@@ -46,6 +46,7 @@ class Checkpoint:
     info: NetworkInfo | None
     sha256: str
     graph: Graph | None = None
+    onnx: bool = False
 
     @property
     def model(self) -> str | None:
@@ -212,7 +213,7 @@ def _of_onnx(path: Path, key: str | None, input: tuple[int, int, int] | None) ->
     if {"mean", "std"} <= file.about.keys():
         about["normalization"] = {"mean": file.about["mean"], "std": file.about["std"]}
     stated, info = _stated(path, about)
-    return Checkpoint(path, file.tensors, {}, stated, info, file.sha256, file.graph)
+    return Checkpoint(path, file.tensors, {}, stated, info, file.sha256, file.graph, onnx=True)
 
 
 def load(net: Module, path: str | os.PathLike[str], key: str | None = None) -> Checkpoint:

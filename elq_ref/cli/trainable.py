@@ -55,7 +55,7 @@ def opened(args: argparse.Namespace, file: Checkpoint, train: Dataset) -> tuple[
 
 def made_ready(args: argparse.Namespace, file: Checkpoint, net: Module, batches: Batches) -> Module:
     """The network with BatchNorm behind the convolutions of an ONNX file, which is said, or with frozen BatchNorm."""
-    if is_onnx(file.path) and args.restore_batchnorm and isinstance(net, GraphNet):
+    if file.onnx and args.restore_batchnorm and isinstance(net, GraphNet):
         net, names = restore_batch_norm(net, batches)
         if names:
             say(f"BatchNorm is put back behind {len(names)} convolutions without it: {', '.join(names)}")

@@ -185,7 +185,7 @@ def sealed(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> di
 
 def describe(batches: Batches) -> dict[str, Any]:
     """What decides the content of every batch; a run is resumed only with the same."""
-    images, augment = batches.dataset.images, batches.augment
+    images, augment = getattr(batches.dataset, "images", None), batches.augment  # batches of one's own may hide them
     files = {"files": images.digest} if isinstance(images, PictureFiles) else {}
     return files | {
         "dataset": batches.dataset.name,

@@ -81,7 +81,7 @@ def test_pack_asks_for_data_where_the_checkpoint_says_nothing(tmp_path, capsys):
 
 def test_other_data_than_the_checkpoint_states_is_refused(network, tmp_path, monkeypatch, capsys):
     halves = [replace(part, images=part.images[:, :, ::2], name="halves") for part in datasets.digits()]
-    monkeypatch.setattr(datasets, "load", lambda *_: tuple(halves))
+    monkeypatch.setattr(datasets.loading, "load", lambda _, folder, split: halves[split == "test"])
     assert main(["quantize", str(network), "--data", "digits", "-o", str(tmp_path / "run")]) == 2
     assert capsys.readouterr().err == "elq: the network reads pictures (1, 8, 8), halves has (1, 4, 8)\n"
     assert not (tmp_path / "run").exists()

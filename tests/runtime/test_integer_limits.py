@@ -9,15 +9,8 @@ import pytest
 from runtime_nets import small, with_int8
 
 from elq_ref.graph.codes import from_rows
-from elq_ref.runtime.integer import (
-    AddScales,
-    IntegerNode,
-    IntegerWeight,
-    Requantize,
-    check_scales,
-    integer_weight,
-    to_int8,
-)
+from elq_ref.runtime.integer import AddScales, IntegerNode, IntegerWeight, Requantize, check_scales, integer_weight
+from elq_ref.runtime.integer_constants import to_int8
 from elq_ref.runtime.integer_interpreter import accumulate
 
 
