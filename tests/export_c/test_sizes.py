@@ -74,4 +74,5 @@ def test_code_of_every_op(prefer, selftest, tmp_path):
     sections, code = compiled(tmp_path, "-O2")
     assert code <= most(export.contents) <= 2 * code
     constants = sum(size for name, size in sections.items() if name.startswith("rodata"))
-    assert export.contents.constant_bytes <= constants < export.contents.constant_bytes + 600
+    least = export.contents.constant_bytes if selftest else 0  # without it gcc drops what it has put into code
+    assert least <= constants < export.contents.constant_bytes + 600
