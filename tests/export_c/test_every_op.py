@@ -51,7 +51,10 @@ def broadcast(seed):
         Node("clip", "last.clip", ("last",), {"low": -0.4, "high": 0.6}),
         Node("add", "both", ("last.clip", "other")),
         Node("clip", "both.clip", ("both",), {"low": -0.1, "high": 0.3}),
-        Node("global_avg_pool", "mean", ("both.clip",)),
+        Node("avg_pool", "late", ("both.clip",), whole),
+        Node("mul", "gated", ("late", "both.clip")),
+        Node("add", "again", ("both.clip", "gated")),
+        Node("global_avg_pool", "mean", ("again",)),
         weighted(rng, "linear", "fc", "mean", "binary", (5, 6)),
     ]
     return with_int8(network(nodes, (2, 4, 5), 5), rng, (0.5, 1.7)[seed % 2])
@@ -64,7 +67,7 @@ def averages(seed):
     nodes = [
         weighted(rng, "conv", "conv", "input", "ternary", (3, 2, 3, 3), padding=(1, 1)),
         Node("avg_pool", "six", ("conv",), border | {"counted": (0, 0, 0, 0)}),
-        Node("avg_pool", "part", ("six",), border | {"counted": (1, 0, 2, 1), "stride": (2, 1)}),
+        Node("avg_pool", "part", ("six",), border | {"counted": (1, 0, 2, 1)}),
         Node("adaptive_avg_pool", "more", ("part",), {"output": (7, 12)}),
         Node("relu", "more.relu", ("more",)),
         Node("adaptive_avg_pool", "fewer", ("more.relu",), {"output": (3, 5)}),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import elq_ref
+from elq_ref.export_c.text import HIGH_ENDS
 
 z3 = pytest.importorskip("z3", reason="z3-solver is not installed: nothing is proved")
 pytest.importorskip("pycparser", reason="pycparser is not installed: nothing is proved")
@@ -60,7 +61,17 @@ def high_word(form, folder=C):
     return wrong(f"high_word, {form}", known, {"floor(a q / 2^32)": claim}, c.duties)
 
 
-def requantization(folder=C):
+def ends_of(known, bits, both):
+    """lo and hi of a clamp as members of a struct, and as terms of 64 bits; without `both` hi is 127, and no member."""
+    lo = known.unknown("lo", bits, -128, 127)
+    if not both:
+        return {"lo": lo}, lo.term(64), z3.BitVecVal(127, 64)
+    hi = known.unknown("hi", bits, -128, 127)
+    known.known.append(lo.term() <= hi.term())
+    return {"lo": lo, "hi": hi}, lo.term(64), hi.term(64)
+
+
+def requantization(folder=C, both=False):
     """requantize(sum, ...) within the headroom is clamp((((sum + b) << l) q + 2^(s - 1)) >> s), or b where q is 0.
 
     high_word is taken to be what `high_word` proves of either form.
@@ -72,29 +83,30 @@ def requantization(folder=C):
     known.known += [largest >= 0, largest < 1 << 31, total <= largest, total >= -largest, b >= -(1 << 31), b < 1 << 31]
     known.known += [(largest + z3.If(b < 0, -b, b)) << l.term(64) < 1 << 31]
     q, s = known.unknown("q", 32, 0, (1 << 31) - 1), known.unknown("s", 8, 33, 62, signed=False)
-    lo = known.unknown("lo", 16, -128, 0)
+    ends, lo, hi = ends_of(known, 8 if both else 16, both)
     known.known.append(z3.Implies(q.term() == 0, z3.And(b >= -128, b <= 127)))
     low = lambda v: Int(32, True, z3.Extract(31, 0, v))  # noqa: E731
-    layer = {"shape": Pointer([{"l": l, "lo": lo}]), "q": Pointer([q]), "b": Pointer([low(b)]), "s": Pointer([s])}
+    layer = {"shape": Pointer([{"l": l, **ends}]), "q": Pointer([q]), "b": Pointer([low(b)]), "s": Pointer([s])}
     y = c.ways(lambda: c.run("requantize", low(total), Pointer([layer]), integer(0)))
     product = TIMES((total + b) << l.term(64), q.term(64))
-    exact = clamp((product + (one() << (s.term(64) - 1))) >> s.term(64), lo.term(64), z3.BitVecVal(127, 64))
+    exact = clamp((product + (one() << (s.term(64) - 1))) >> s.term(64), lo, hi)
     claims = {"the formula": z3.Implies(q.term() != 0, y.term(64) == exact)}
     claims["a constant channel"] = z3.Implies(q.term() == 0, y.term(64) == b)
     return wrong("requantize", known, claims, c.duties)
 
 
-def addition(folder=C):
+def addition(folder=C, both=False):
     """add: clamp((a q1 + b q2 + 2^(s - 1)) >> s, lo, 127), in int32 for every input."""
     c, known = code("add.c", folder), proof.Proof()
     q1, q2 = (known.unknown(n, 32, 0, (1 << 22) - 1) for n in ("q1", "q2"))
-    s, lo = known.unknown("s", 32, 1, 31), known.unknown("lo", 32, -128, 0)
+    s = known.unknown("s", 32, 1, 31)
+    ends, lo, hi = ends_of(known, 32, both)
     a, b = (known.unknown(n, 8, -128, 127) for n in "ab")
     y = Pointer({}, kind=(8, True))
-    c.run("add", Pointer([{"q1": q1, "q2": q2, "s": s, "lo": lo}]), Pointer([a]), Pointer([b]), y, integer(1))
+    c.run("add", Pointer([{"q1": q1, "q2": q2, "s": s, **ends}]), Pointer([a]), Pointer([b]), y, integer(1))
     total = TIMES(a.term(64), q1.term(64)) + TIMES(b.term(64), q2.term(64))
     exact = (total + (one() << (s.term(64) - 1))) >> s.term(64)
-    claims = {"the formula": y.get(0).term(64) == clamp(exact, lo.term(64), z3.BitVecVal(127, 64))}
+    claims = {"the formula": y.get(0).term(64) == clamp(exact, lo, hi)}
     return wrong("add", known, claims, c.duties)
 
 
@@ -168,6 +180,18 @@ for _form in FORMS:
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_exported_c_is_proved(claim):
     assert CLAIMS[claim]() == []
+
+
+@pytest.mark.parametrize("claim", [requantization, addition])
+def test_both_ends_of_a_clamp(claim, tmp_path):
+    """The same of what a network with an end below 127 has; and not with the other text."""
+    for path in C.iterdir():
+        text = path.read_text()
+        for plain, other in HIGH_ENDS.items():
+            text = text.replace(plain, other)
+        (tmp_path / path.name).write_text(text)
+    assert claim(tmp_path, both=True) == []
+    assert claim(C, both=True)
 
 
 def test_a_product_is_the_sum_of_its_pieces():
