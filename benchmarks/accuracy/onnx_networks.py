@@ -4,6 +4,8 @@ For every network and both exporters of PyTorch: the largest |difference| of the
 bound of docs/onnx.md, the same classes on photographs; the same again of what export_onnx writes, and of the packed
 network with ternary W_hat against the unpacked one. Needs torch, torchvision, onnx, onnxscript, onnxruntime, ELQ_DATA.
 What is done already is kept under build/onnx_networks, and not done again.
+
+    python -m benchmarks.accuracy onnx_networks -o benchmarks/results/onnx_networks.txt
 """
 
 import argparse
