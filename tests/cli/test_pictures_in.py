@@ -37,6 +37,7 @@ def trained(photos, tmp_path_factory):
     words = ["train", *INPUT, "--data", photos, *QUICK, "-o", path]
     done = subprocess.run(
         [sys.executable, "-m", "elq_ref", *map(str, words)],
+        cwd=path.parent,  # not where the tests are run: there lie the sources, which nobody has built
         env=environment(),
         capture_output=True,
         text=True,
