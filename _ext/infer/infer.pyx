@@ -166,9 +166,9 @@ cdef class PackedLayer:
 
     activations: "float32", "int8", "int8 sums" (int8 in, int32 out) or "float32 ordered" (for "full" weights: the same
     bits everywhere). weights: "ternary" or "binary" rows of codes, uint8 (O, bytes) as they lie in the file, or "full"
-    rows of float32 or int8 (O, K). size: (H, W, C). kernel,
-    stride, dilation: (rows, columns). padding: the same, or (top, left, bottom, right). tail: for float32 activations (scale, bias, low[, high]), for int8 ones (b, q,
-    s, lo, hi, l, None or (q_v, q_r, s_add, lo_add, hi_add)). name: the kernel, for tests; ValueError if it does not run
+    rows of float32 or int8 (O, K). size: (H, W, C). kernel, stride, dilation: (rows, columns). padding: the same, or
+    (top, left, bottom, right). tail: for float32 activations (scale, bias, low[, high]), for int8 ones (b, q, s, lo,
+    hi, l, None or (q_v, q_r, s_add, lo_add, hi_add)). name: the kernel, for tests; ValueError if it does not run
     this layer.
     """
 

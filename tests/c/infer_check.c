@@ -65,7 +65,7 @@ static const outline OUTLINES[] = {
     {6, 7, 32, 32, 3, 3, 1, 1, 1, 1, 1, 1, 8},  /* groups of four, as ResNeXt has */
     {5, 6, 48, 48, 3, 3, 2, 2, 1, 1, 1, 1, 6},  /* of eight: RegNet */
     {4, 5, 18, 54, 3, 3, 1, 1, 1, 1, 1, 1, 18}, /* depthwise with a multiplier */
-    {5, 6, 12, 9, 1, 1, 1, 1, 1, 1, 1, 1, 1}, /* 1x1 with a border, in rows, in columns, every other column */
+    {5, 6, 12, 9, 1, 1, 1, 1, 1, 1, 1, 1, 1},   /* 1x1 with a border, in rows, in columns, every other column */
     {5, 6, 12, 9, 1, 1, 1, 1, 1, 0, 1, 1, 1},
     {5, 6, 12, 9, 1, 1, 1, 1, 0, 1, 1, 1, 1},
     {5, 6, 12, 9, 1, 1, 1, 2, 0, 0, 1, 1, 1},
