@@ -15,7 +15,7 @@ RUN = (
     *("conv", "linear", "scale_shift", "relu", "add", "max_pool", "avg_pool", "global_avg_pool"),
     *("subsample", "pad", "flatten"),
 )
-KINDS = [(op, levels) for op in RUN for levels in (LEVELS if OPS[op].weighted else ("",))]
+KINDS = [(op, levels) for op in RUN for levels in (LEVELS if "weight" in OPS[op].trainable else ("",))]
 PICTURE = (3, 5, 4)
 STARTS = ("picture", "flatten", "global_avg_pool")  # values of three axes, of one, and of one that had a single pixel
 

@@ -28,6 +28,8 @@ import gcov
 ROOT = Path(__file__).resolve().parents[1]
 EXPLAINED = ROOT / "tools" / "unreached.txt"
 ROOMS = {"runtime": "runtime", "graph": "graph", "checkpoint": "checkpoint", "pictures": "ground", "files": "ground"}
+# What is tested beside the room too: pictures where they are streamed, ONNX files where they are read.
+BESIDE = ["tests/datasets", "tests/exchange/test_onnx_refusals.py", "tests/exchange/test_onnx_import.py"]
 SLOW = ["test_format_fuzz.py", "test_sequences.py"]
 SLOW_TESTS = "million_objects or calls_within_calls or training_checkpoint_of_pytorch or a_signal or real_pictures"
 KERNELS = ["tests/kernels", "tests/runtime/test_kernels.py", "tests/runtime/test_winograd.py"]
@@ -70,7 +72,7 @@ def python(folder: Path) -> tuple[list[Part], list[Missed]]:
     rc.write_text(
         "\n".join(["[run]", "branch = True", "source_pkgs = elq_ref", f"data_file = {folder / 'data'}", *report])
     )
-    tests = [f"tests/{room}" for room in dict.fromkeys(ROOMS.values())] + ["tests/test_fuzz_corpus.py"]
+    tests = [f"tests/{room}" for room in dict.fromkeys(ROOMS.values())] + [*BESIDE, "tests/test_fuzz_corpus.py"]
     ignored = [f"--ignore=tests/{room}/{name}" for room in ROOMS.values() for name in SLOW]
     pytest = str(Path(sysconfig.get_path("scripts"), "pytest"))  # by its path: an installed package goes first
     run = [sys.executable, "-m", "coverage", "run", "--rcfile", str(rc), pytest, "-q", "-x", "-p", "no:cacheprovider"]

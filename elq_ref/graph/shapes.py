@@ -70,11 +70,6 @@ class Op:
     trainable: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
 
-    @property
-    def weighted(self) -> bool:
-        """Whether it has a weight."""
-        return "weight" in self.trainable
-
     def roles(self, trainable: bool) -> tuple[str, ...]:
         """Of its arrays in one form."""
         return self.trainable if trainable else self.packed or ()

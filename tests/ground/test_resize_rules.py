@@ -7,6 +7,7 @@ from PIL import Image
 
 from elq_ref.graph import NetworkInfo
 from elq_ref.pictures import read_picture
+from elq_ref.pictures.decoding import read_pixels
 from elq_ref.preprocessing import Normalization, ResizeRule
 
 
@@ -60,6 +61,25 @@ def test_very_long_pictures_take_no_more_memory_than_others(tmp_path, size, monk
     Image.new("L", size, 77).save(tmp_path / "a.png")
     assert (read_picture(tmp_path / "a.png", (1, 224, 224), "crop 256") == 77).all()
     assert max(columns * rows for columns, rows in sizes) <= resizing.MAX_PIXELS
+
+
+def test_a_high_narrow_picture_is_stretched_without_a_large_one_between(tmp_path, monkeypatch):
+    """3 x 29000 to 4000 columns would be 116 million pixels if columns came first."""
+    from elq_ref.pictures import resizing
+
+    sizes = []
+    resize = Image.Image.resize
+    monkeypatch.setattr(Image.Image, "resize", lambda im, to, *a, **k: sizes.append(to) or resize(im, to, *a, **k))
+    Image.new("L", (3, 29000), 77).save(tmp_path / "a.png")
+    assert (read_picture(tmp_path / "a.png", (1, 8, 4000), "stretch") == 77).all()
+    assert sizes == [(3, 8), (4000, 8)]
+    assert 3 * 8 < resizing.MAX_PIXELS < 4000 * 29000
+
+
+def test_pictures_have_one_channel_or_three(tmp_path):
+    Image.new("L", (3, 3)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="a picture of 2 channels, wanted 1 or 3"):
+        read_pixels(tmp_path / "a.png", 2)
 
 
 @pytest.mark.parametrize("side", [223, 224 * 8 + 1, 99999])

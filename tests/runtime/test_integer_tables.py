@@ -151,6 +151,15 @@ def test_a_clip_is_a_clamp_or_a_table(chain):
         assert end.tables[0].tolist() == [min(max(int(x), -32), 16) for x in EVERY]
 
 
+def test_a_table_of_another_kind_or_count_is_refused():
+    nodes = [Node("sigmoid", "s", ("input",)), Node("global_avg_pool", "out", ("s",))]
+    int8 = derive(network(nodes, (2, 1, 1), 2), {"input": 1 / 16, "s": 1 / 128, "out": 1 / 128})
+    twice = Tables(np.concatenate([int8.constants["s"].data] * 2))
+    for wrong in (twice, int8.constants["out"]):
+        with pytest.raises(ValueError, match=r"node 's' in int8: wants 1 table\(s\)"):
+            replace(int8, constants=dict(int8.constants, s=wrong))
+
+
 def test_a_clip_that_is_the_output_is_a_table():
     """So that raw is its int8, whatever its ends are."""
     nodes = [Node("global_avg_pool", "mean", ("input",)), Node("clip", "out", ("mean",), {"low": 0.0, "high": 0.5})]
