@@ -76,6 +76,13 @@ def test_a_high_narrow_picture_is_stretched_without_a_large_one_between(tmp_path
     assert 3 * 8 < resizing.MAX_PIXELS < 4000 * 29000
 
 
+def test_a_picture_of_the_shorter_side_is_cropped_as_it_is(tmp_path):
+    image = Image.fromarray(smooth(1, 20, 30))
+    image.save(tmp_path / "a.png")
+    wanted = np.asarray(image)[2:18, 7:23].transpose(2, 0, 1)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png", (3, 16, 16), "crop 20"), wanted)
+
+
 def test_pictures_have_one_channel_or_three(tmp_path):
     Image.new("L", (3, 3)).save(tmp_path / "a.png")
     with pytest.raises(ValueError, match="a picture of 2 channels, wanted 1 or 3"):
