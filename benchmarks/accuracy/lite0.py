@@ -2,7 +2,7 @@
 
 python -m benchmarks.accuracy lite0 all                       what is not done yet, then the table
 python -m benchmarks.accuracy lite0 STEP ...                  export float sensitivity ternary ternary-all binary table
-python -m benchmarks.accuracy lite0 all --share 0.02 --runs /tmp/lite0        to see it work
+python -m benchmarks.accuracy lite0 all --share 0.02 --runs FOLDER        to see it work
 
 Needs ELQ_DATA with imagenette-128/ (or --data); export also PyTorch, onnx and two packages with the network. Every step
 is one or two commands of elq, which say what they say into RUNS/STEP.log; one that was stopped goes on, one that is
