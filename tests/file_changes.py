@@ -1,6 +1,25 @@
 """Changes of one part of an .elq file, as functions of its tensors and its JSON object, which they change."""
 
 import numpy as np
+import pytest
+from runtime_nets import decoded, encoded
+
+from elq_ref.errors import FormatError
+from elq_ref.runtime import load
+
+
+def refused_in_one_line(content, change, message, path):
+    """The file `content`, changed, is one FormatError of a bounded line that names `path` and matches `message`."""
+    tensors, text = decoded(content)
+    tensors = {name: array.copy() for name, array in tensors.items()}
+    change(tensors, text)
+    path.write_bytes(encoded(tensors, text))
+    with pytest.raises(FormatError, match=message) as caught:
+        load(path)
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ")
+    assert "\n" not in line
+    assert len(line) < len(str(path)) + 310
 
 
 def node_of(text, name):

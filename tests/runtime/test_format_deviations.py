@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from file_changes import dropping, first, int8_value, last, setting, tensor
+from file_changes import dropping, first, int8_value, last, refused_in_one_line, setting, tensor
 from runtime_nets import content_of, decoded, encoded, packed, small, with_int8
 
 from elq_ref.errors import FormatError
@@ -191,17 +191,7 @@ def test_the_widest_values_that_the_int8_part_allows_are_read(content, tmp_path)
 
 @pytest.mark.parametrize("number", range(len(DEVIATIONS)))
 def test_every_deviation_is_one_line(number, content, tmp_path):
-    change, message = DEVIATIONS[number]
-    tensors, text = decoded(content)
-    change(tensors, text)
-    path = tmp_path / "net.elq"
-    path.write_bytes(encoded(tensors, text))
-    with pytest.raises(FormatError, match=message) as caught:
-        load(path)
-    line = str(caught.value)
-    assert line.startswith(f"{path}: ")
-    assert "\n" not in line
-    assert len(line) < len(str(path)) + 310
+    refused_in_one_line(content, *DEVIATIONS[number], tmp_path / "net.elq")
 
 
 @pytest.mark.parametrize(

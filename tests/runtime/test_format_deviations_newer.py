@@ -2,11 +2,8 @@
 
 import numpy as np
 import pytest
-from file_changes import dropping, first, int8_value, setting, tensor
+from file_changes import dropping, first, int8_value, refused_in_one_line, setting, tensor
 from runtime_nets import content_of, decoded, encoded, modern, packed, with_int8
-
-from elq_ref.errors import FormatError
-from elq_ref.runtime import load
 
 pytestmark = pytest.mark.kernels
 
@@ -123,18 +120,7 @@ def test_what_is_changed_is_read(content):
 
 @pytest.mark.parametrize("number", range(len(DEVIATIONS)))
 def test_every_deviation_is_one_line(number, content, tmp_path):
-    change, message = DEVIATIONS[number]
-    tensors, text = decoded(content)
-    tensors = {name: array.copy() for name, array in tensors.items()}
-    change(tensors, text)
-    path = tmp_path / "net.elq"
-    path.write_bytes(encoded(tensors, text))
-    with pytest.raises(FormatError, match=message) as caught:
-        load(path)
-    line = str(caught.value)
-    assert line.startswith(f"{path}: ")
-    assert "\n" not in line
-    assert len(line) < len(str(path)) + 310
+    refused_in_one_line(content, *DEVIATIONS[number], tmp_path / "net.elq")
 
 
 def test_lrn_has_no_int8_part(content):
