@@ -18,6 +18,8 @@ from ..preprocessing import Normalization
 from .base import Dataset
 from .measuring import measured
 
+# What a damaged member raises: OSError is a seek to where no file can be.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
 _PLAIN = 1 << 30  # bytes of an array that any file may unpack to
 _MOST_CLASSES = 1 << 20
 _RATIO = 32  # how many times its own size a larger one may unpack to
@@ -81,6 +83,8 @@ class _Arrays:
         if name not in self:
             there = ", ".join(n.removesuffix(".npy")[:40] for n in self.zip.namelist()[:8]) or "nothing"
             raise FormatError(f"{self.path} has no {name}, it has {there}: wanted x_train, y_train, x_test, y_test")
+        if self.zip.getinfo(f"{name}.npy").compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise FormatError(f"{self.path}: {name} is packed otherwise than np.savez and np.savez_compressed do")
         try:
             with self.zip.open(f"{name}.npy") as file:
                 self._check(name, file)
@@ -88,7 +92,7 @@ class _Arrays:
                 array: np.ndarray = npy.read_array(file, allow_pickle=False)
         except FormatError:
             raise
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        except _DAMAGE as error:
             raise FormatError(f"{self.path}: {name} cannot be read: {' '.join(str(error).split())[:160]}") from None
         return array
 

@@ -180,6 +180,32 @@ def test_damage_anywhere_is_a_format_error_or_nothing(tmp_path):
         assert refused > len(content) / 37
 
 
+def test_a_directory_that_points_elsewhere(tmp_path):
+    """Every bit of the directory at the file's end: places before the file's start, methods that zips know and NumPy
+    does not, lengths."""
+    path = written(tmp_path / "a.npz")
+    content = path.read_bytes()
+    for k in range(content.index(b"PK\x01\x02"), len(content)):
+        for bit in range(8):
+            damaged = bytearray(content)
+            damaged[k] ^= 1 << bit
+            path.write_bytes(bytes(damaged))
+            try:
+                assert npz(path, "train").labels.tolist() == Y.tolist()
+            except FormatError as error:
+                assert str(error).startswith(str(path))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_numpy_does_not_write_is_refused(tmp_path, method):
+    written(tmp_path / "a.npz")
+    with zipfile.ZipFile(tmp_path / "a.npz") as file, zipfile.ZipFile(tmp_path / "b.npz", "w", method) as other:
+        for name in file.namelist():
+            other.writestr(name, file.read(name))
+    with pytest.raises(FormatError, match=r"b\.npz: x_train is packed otherwise than np.savez"):
+        npz(tmp_path / "b.npz", "train")
+
+
 def test_a_file_that_is_none(tmp_path):
     (tmp_path / "a.npz").write_bytes(b"hello")
     with pytest.raises(FormatError, match=r"a\.npz is no \.npz file"):
