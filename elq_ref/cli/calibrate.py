@@ -10,7 +10,7 @@ from ..deploy.calibration import RULES, ErrorOfValue, Watch, calibrate, value_er
 from ..files import check_target
 from ..pictures import read_picture
 from ..runtime import PackedNetwork
-from .networks import add_reading, load_for_packed
+from .data import add_reading, load_for_packed
 from .output import Commands, Result, add_most_operations, progress, table
 from .picture_files import listed
 

@@ -11,7 +11,8 @@ from .. import checkpoint, crosscheck, datasets
 from ..crosscheck.trace import files
 from ..datasets import Batches
 from ..files import check_target
-from .networks import add_data, open_network
+from .data import add_data
+from .networks import open_network
 from .output import Commands, Result, add_key
 from .plan_options import add_plan, plan_of
 from .trainable import usual_batch_size

@@ -8,7 +8,8 @@ from .. import datasets
 from ..runs.measures import count_correct_packed
 from ..runtime import PackedNetwork
 from ..training.evaluate import count_correct
-from .networks import add_data, add_pictures, load_data, load_for_packed, open_network
+from .data import add_data, add_pictures, load_data, load_for_packed
+from .networks import open_network
 from .output import Commands, Result, add_activations, add_key, add_most_operations, is_packed
 from .trainable import network_file
 

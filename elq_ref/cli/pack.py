@@ -7,7 +7,8 @@ import argparse
 from .. import checkpoint, datasets
 from ..deploy import pack
 from ..files import check_target
-from .networks import add_data, open_network
+from .data import add_data
+from .networks import open_network
 from .output import Commands, Result, add_key
 
 

@@ -7,8 +7,8 @@ import argparse
 from ..datasets import Batches, adapted
 from ..runs.run import Run
 from ..training.evaluate import at_chance
+from .data import add_data, add_training, augmentation, load_data
 from .keep_float import add_keep_float, kept_float
-from .networks import add_data, add_training, augmentation, load_data
 from .output import Commands, Result, add_key
 from .plan_options import add_plan, plan_of
 from .running import AT_CHANCE, carry_out, result_text

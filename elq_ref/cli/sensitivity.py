@@ -13,7 +13,7 @@ from ..elq.plan import Plan
 from ..files import atomic_write, check_target
 from ..nn import Module
 from ..training.layer_costs import REESTIMATION_BATCHES, Judged, Sensitivity, sensitivity
-from .networks import add_data, add_training, augmentation, load_data
+from .data import add_data, add_training, augmentation, load_data
 from .output import Commands, Result, add_key, progress, table
 from .trainable import add_batchnorm, made_ready, network_file, opened, usual_batch_size
 

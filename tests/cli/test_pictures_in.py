@@ -17,7 +17,7 @@ from PIL import Image
 
 from elq_ref import checkpoint, datasets
 from elq_ref.cli import main
-from elq_ref.cli.networks import augmentation
+from elq_ref.cli.data import augmentation
 from elq_ref.cli.picture_files import listed, read_in_batches
 from elq_ref.datasets import Augment, RandomResizedCrop, Wanted, load_for
 from elq_ref.runtime import PackedNetwork
