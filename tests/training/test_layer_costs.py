@@ -68,6 +68,25 @@ def test_every_network_is_the_one_that_it_is_said_to_be(parts):
         assert judged.top1 == pytest.approx(top1)
 
 
+def test_a_weight_that_is_used_twice_is_rounded_at_both_places(parts):
+    batches, held = parts
+
+    def twice():
+        rng = np.random.default_rng(3)
+        again = Conv2d(4, 4, 3, padding=1, rng=rng)
+        return Sequential(Conv2d(1, 4, 3, rng=rng), ReLU(), again, ReLU(), again, GlobalAvgPool(), Linear(4, 3, rng=rng))
+
+    found = sensitivity(twice(), batches, held)
+    changed = twice()
+    codes, alpha = ternarize(changed[2].weight.data)
+    changed[2].weight.data = alpha * codes
+    with no_grad():
+        logits = changed(Tensor(held.normalized())).data.astype(np.float64)
+    loss = (np.log(np.exp(logits).sum(1)) - logits[np.arange(len(held)), held.labels]).mean()
+    (layer,) = (layer for layer in found.layers if layer.name == "2.weight")
+    assert layer.alone.loss == pytest.approx(loss, rel=1e-5)
+
+
 def test_binary_levels_and_one_scale_a_channel_are_the_plans(parts):
     batches, held = parts
     net = small_runs.small_net()
