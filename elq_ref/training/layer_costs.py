@@ -98,8 +98,9 @@ def sensitivity(
     >>> found.rounded.loss > found.in_float.loss
     True
     """
-    plan, state = plan or Plan(), net.state_dict()
-    graph_net = GraphNet(to_graph(net, batches.dataset.input_shape), state)
+    plan = plan or Plan()
+    graph_net = GraphNet(to_graph(net, batches.dataset.input_shape), net.state_dict())
+    state = graph_net.state_dict()  # what has several names in `net` has one here
     weights = {name: p.data for name, p in graph_net.quantizable().items()}
     w_hat = {name: rounded(w, plan) for name, w in weights.items()}
     frozen = {name for name, module in net.named_modules() if isinstance(module, BatchNorm2d) and module.frozen}

@@ -73,8 +73,8 @@ def test_a_weight_that_is_used_twice_is_rounded_at_both_places(parts):
 
     def twice():
         rng = np.random.default_rng(3)
-        again = Conv2d(4, 4, 3, padding=1, rng=rng)
-        return Sequential(Conv2d(1, 4, 3, rng=rng), ReLU(), again, ReLU(), again, GlobalAvgPool(), Linear(4, 3, rng=rng))
+        stem, again, head = Conv2d(1, 4, 3, rng=rng), Conv2d(4, 4, 3, padding=1, rng=rng), Linear(4, 3, rng=rng)
+        return Sequential(stem, ReLU(), again, ReLU(), again, GlobalAvgPool(), head)
 
     found = sensitivity(twice(), batches, held)
     changed = twice()
