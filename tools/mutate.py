@@ -57,14 +57,21 @@ TESTS = {
     "elq": [*METHOD, STATEMENTS],
     "methods": ["methods/test_methods", "methods/test_relaxed", *METHOD, STATEMENTS],
     "training": [
-        *("training/test_plans", "training/test_evaluate", "training/test_one_picture"),
+        *(
+            f"training/test_{name}"
+            for name in ("plans", "evaluate", "one_picture", "restoring", "layer_costs", "transfer")
+        ),
         *(*METHOD, "methods/test_relaxed", "methods/test_methods", "cli/test_chance", STATEMENTS),
     ],
-    "deploy": [*INTEGERS, "deploy/test_calibration", "deploy/test_packing", "deploy/test_packing_reads"],
+    "deploy": [
+        *INTEGERS,
+        *(f"deploy/test_{name}" for name in ("calibration", "calibration_exact", "packing", "packing_reads")),
+    ],
     "runtime": [*INTEGERS, "runtime/test_format", "runtime/test_format_deviations", "deploy/test_calibration"],
 }
 NEAREST = dict.fromkeys(("gradients", "borrowed"), "elq/test_objective")
 NEAREST |= {"levels": "elq/test_sums", "elq": "training/test_step", "stages": "training/test_step"}
+NEAREST |= {"keeping": "training/test_layer_costs"}
 NEAREST |= {"state": "training/test_state", "packing": "deploy/test_packing", "calibration": "deploy/test_calibration"}
 LIMIT = 25  # seconds of processor time for a test file; ten times as many of the clock, for one that only waits
 
