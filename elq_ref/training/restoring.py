@@ -48,7 +48,7 @@ def restore_batch_norm(net: GraphNet, batches: Batches, pictures: int = PICTURES
         return net, ()
     seen = _statistics(net, bare, batches, pictures)
     state = net.state_dict()
-    taken = {*state, *(node.name for node in net.graph.nodes)}
+    taken = {*state, *(node.name for node in net.graph.nodes)}  # new names differ as the convolutions' do
     nodes: list[Node] = []
     renamed: dict[str, str] = {}
     for node in net.graph.nodes:
@@ -63,7 +63,6 @@ def restore_batch_norm(net: GraphNet, batches: Batches, pictures: int = PICTURES
         tensors = _tensors(name, seen[node.name], divisor, bias, state[weight].dtype)
         state[weight] = state[weight] / divisor.reshape(-1, 1, 1, 1).astype(state[weight].dtype)
         state |= tensors
-        taken |= {name, *tensors}
         parameters = [Parameter(key, value.shape) for key, value in tensors.items()]
         roles = dict(zip(("scale", "bias", "mean", "var"), parameters, strict=True))
         nodes += [replace(node, bias=None), Node("batch_norm", name, (node.name,), {"eps": EPS}, **roles)]
