@@ -102,7 +102,7 @@ class Checkpoint:
         """
         state = self.network
         own = {n: p.data for n, p in net.named_parameters()} | dict(net.named_buffers())
-        if {n: a.shape for n, a in own.items()} == {n: a.shape for n, a in state.items()}:  # no larger than the network
+        if all(n in own and own[n].shape == a.shape for n, a in state.items()):  # no larger than the network
             for name, array in state.items():
                 _check_values(self.path, name, array, own[name].dtype)
         try:

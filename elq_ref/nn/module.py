@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from ..tensor import Tensor
 
 T = TypeVar("T")
+Loss = Callable[[Tensor, np.ndarray], Tensor]  # (outputs of the network, labels of the batch) -> L
 
 
 class Module:
@@ -19,6 +20,8 @@ class Module:
     those of PyTorch's ModuleList. What is there under several names is one thing: it is listed once, under its first
     name, and trained once; `state_dict` has it under all of its names, as PyTorch's has.
     `buffers` names the NumPy arrays that are saved with it but not trained. `training` decides what BatchNorm does.
+    `training_only` names children that only `training_loss` computes with: they are saved and trained, not quantized,
+    and no part of what is evaluated, packed or exported.
 
     >>> class Doubled(elq.nn.Module):
     ...     def __init__(self):
@@ -37,11 +40,16 @@ class Module:
 
     buffers: tuple[str, ...] = ()
     training: bool = True
+    training_only: tuple[str, ...] = ()
     _quantizable: tuple[str, ...] = ()  # the parameters that ELQ quantizes
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the output; every Module defines it."""
         raise TypeError(f"{type(self).__name__} defines no forward")
+
+    def training_loss(self, x: Tensor, labels: np.ndarray, loss: Loss) -> Tensor:
+        """L, what training makes smaller: `loss` of the output; a Module with auxiliary heads adds theirs."""
+        return loss(self(x), labels)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         for given in args:
@@ -58,8 +66,11 @@ class Module:
                 seen.add(id(child))
                 yield name, child
 
-    def named_modules(self) -> Iterator[tuple[str, Module]]:
-        """This module and all below it, each once, by its first dotted name, in PyTorch's order."""
+    def named_modules(self, *, deployed: bool = False) -> Iterator[tuple[str, Module]]:
+        """This module and all below it, each once, by its first dotted name, in PyTorch's order.
+
+        deployed: without those that are `training_only`.
+        """
         seen: set[int] = set()
         stack: list[tuple[str, Module]] = [("", self)]
         while stack:
@@ -67,7 +78,9 @@ class Module:
             if id(module) not in seen:
                 seen.add(id(module))
                 yield prefix, module
-                stack += reversed([(_dotted(prefix, name), child) for name, child in module._below()])
+                left_out = module.training_only if deployed else ()
+                below = [(_dotted(prefix, name), child) for name, child in module._below() if name not in left_out]
+                stack += reversed(below)
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """All parameters, each once, by its first dotted name."""
@@ -78,8 +91,12 @@ class Module:
         return _each_once((_dotted(at, n), b) for at, module in self.named_modules() for n, b in module._buffers())
 
     def quantizable(self) -> dict[str, Tensor]:
-        """The weights that ELQ quantizes, by name: those of convolutions and fully connected layers."""
-        weights = {id(getattr(module, name)) for _, module in self.named_modules() for name in module._quantizable}
+        """The weights that ELQ quantizes, by name: those of convolutions and fully connected layers.
+
+        None of those that are `training_only`.
+        """
+        modules = (module for _, module in self.named_modules(deployed=True))
+        weights = {id(getattr(module, name)) for module in modules for name in module._quantizable}
         return {name: parameter for name, parameter in self.named_parameters() if id(parameter) in weights}
 
     def state_dict(self) -> dict[str, np.ndarray]:

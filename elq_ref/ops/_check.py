@@ -66,9 +66,9 @@ def pool_window(
     for a, n in enumerate(x.shape[2:]):
         k, s, before, after = kernel[a], stride[a], sides[a], sides[a + 2]
         beyond = n + before + after - k
-        if beyond < 0:
-            raise ValueError(f"{op}: a window of {kernel} does not fit an input of {x.shape[2:]} padded by {padding}")
         last = -(-beyond // s) if ceil_mode else beyond // s
+        if last < 0:
+            raise ValueError(f"{op}: a window of {kernel} does not fit an input of {x.shape[2:]} padded by {padding}")
         if ceil_mode and last * s >= n + before:
             last -= 1
         sides[a + 2] = max(after, last * s + k - n - before)

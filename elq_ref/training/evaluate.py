@@ -78,7 +78,8 @@ def reestimate(net: Module, batches: Batches, count: int) -> None:
     The statistics of a quantized network are not those of the float one: read with the old ones, a ternary ResNet-20
     is a coin toss, and the batches must be augmented as in training.
     """
-    norms = [m for _, m in net.named_modules() if isinstance(m, BatchNorm2d) and not m.frozen]
+    deployed = net.named_modules(deployed=True)
+    norms = [m for _, m in deployed if isinstance(m, BatchNorm2d) and not m.frozen]
     kept = [m.momentum for m in norms]
     net.eval()
     for module in norms:

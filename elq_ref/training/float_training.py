@@ -9,9 +9,10 @@ from .. import ops
 from ..datasets import Batches
 from ..elq.plan import Plan
 from ..nn import Module
+from ..nn.module import Loss
 from .plans import named_plan
 from .sgd import SGD
-from .stages import Loss, Step, quantize
+from .stages import Step, quantize
 from .state import State
 
 

@@ -8,7 +8,7 @@ pass at W on the same batch; gradient of J; SGD on what is free; what follows th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,11 +24,10 @@ from ..elq.plan import Plan
 from ..errors import FormatError
 from ..methods import Moment
 from ..nn import BatchNorm2d, Module
+from ..nn.module import Loss
 from ..tensor import Tensor, no_grad, watched
 from .sgd import SGD
 from .state import State, describe
-
-Loss = Callable[[Tensor, np.ndarray], Tensor]  # (outputs of the network, labels of the batch) -> L
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,8 @@ def quantize(
     """Quantize `net` in place, yielding after every update.
 
     `loss(outputs, labels)` is L: of the network's output, a Tensor, and the labels of the batch the Tensor of one
-    number, by operations of elq_ref.ops or one's own (`record`).
+    number, by operations of elq_ref.ops or one's own (`record`); a network with auxiliary heads adds theirs
+    (`Module.training_loss`).
     The network must be float32 or float64 throughout, the batches of its dtype. Stop by leaving the loop; save by
     `step.state.save(path)`; go on with `state=State.load(path, net)`, which continues to the same bits on the same
     machine, threads, kernels and versions, since batches and what dropout draws are functions of (seed, epoch, sample);
@@ -220,7 +220,7 @@ def _update(state: State, batch: _Batch, lr: float, moment: Moment, loss: Loss) 
     def run(values: Sequence[np.ndarray]) -> LazyPass:
         leaves = {n: Tensor(w, requires_grad=True) for n, w in zip(weights, values, strict=True)}
         with substituted(net, leaves), drawing(batch.seed, batch.epoch, batch.samples):
-            found = loss(net(images), batch.labels)
+            found = net.training_loss(images, batch.labels, loss)
         if not isinstance(found, Tensor) or found.data.size != 1:
             given = f"a Tensor {found.shape}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
             raise ValueError(f"the loss gives {given}, wanted a Tensor of one number")

@@ -62,8 +62,8 @@ def test_what_is_quantized():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match=r"no model 'alexnet'.*lenet5"):
-        models.build("alexnet", (1, 8, 8))
+    with pytest.raises(ValueError, match=r"no model 'alexnet2'.*lenet5"):
+        models.build("alexnet2", (1, 8, 8))
     with pytest.raises(ValueError, match="at least 4x4"):
         models.build("lenet5", (1, 2, 2))
     net = models.lenet5()
@@ -192,7 +192,7 @@ def test_arguments_are_pytorchs_in_its_order():
         if name in ("GlobalAvgPool", "Module", "freeze_statistics", "Sequential", "Identity"):
             continue  # not theirs, or without arguments of a layer
         ours, theirs = (list(inspect.signature(getattr(m, name)).parameters.values()) for m in (nn, torch.nn))
-        named = {p.name: p.default for p in ours if p.kind is p.KEYWORD_ONLY and p.name != "rng"}
+        named = {p.name: p.default for p in ours if p.kind is p.KEYWORD_ONLY and p.name not in ("rng", "initial")}
         ours = [p for p in ours if p.kind is not p.KEYWORD_ONLY]
         assert [(p.name, p.default) for p in ours] == [(p.name, p.default) for p in theirs[: len(ours)]], name
         assert named.items() <= {p.name: p.default for p in theirs}.items(), name

@@ -242,6 +242,17 @@ def test_pools_are_pytorchs(shape, kernel, stride, padding, ceil_mode):
         alike(ours, theirs(f), [x])
 
 
+@pytest.mark.torch
+def test_ceil_mode_keeps_a_window_larger_than_the_picture():
+    """One that a whole stride would still reach: GoogLeNet on small pictures has it."""
+    x, f = distinct(1, 2, 2, 4), _functional()[1]
+    for ours, theirs in pools(x.shape, (3, 3), (2, 2), 0, True):
+        alike(ours, theirs(f), [x])
+        check_grads(ours, [x])
+    with pytest.raises(ValueError, match=r"does not fit an input of \(1, 4\)"):
+        ops.max_pool(Tensor(distinct(1, 2, 1, 4)), 3, 2, ceil_mode=True)
+
+
 @pytest.mark.parametrize("ceil_mode", CEIL)
 @pytest.mark.parametrize(("shape", "kernel", "stride", "padding"), WINDOWS)
 def test_gradients_of_pools(shape, kernel, stride, padding, ceil_mode):
