@@ -72,9 +72,9 @@ def run_record(args: argparse.Namespace) -> Result:
         check_target(file)
     train = datasets.load(args.data, args.data_dir, "train")
     net, info = open_network(checkpoint.read(args.checkpoint, args.key), args.model, train)
-    plan, sgd = plan_of(args, net)
-    train, dtype = datasets.adapted(train, info), np.dtype(args.dtype)
     size = args.batch_size or usual_batch_size(train)
+    plan, sgd = plan_of(args, net, size)
+    train, dtype = datasets.adapted(train, info), np.dtype(args.dtype)
     batches = Batches(train, size, augment=datasets.default_augment(train), seed=args.seed, dtype=dtype)
     trace = crosscheck.record(
         net.astype(dtype), batches, plan, sgd, path=args.output, steps=args.steps, break_ties=args.break_ties

@@ -12,6 +12,7 @@ from ..methods import METHODS, make, plan_from_json
 from ..nn import Module
 from ..training.plans import named_plan
 from ..training.sgd import SGD
+from .trainable import usual_rate
 
 
 def add_plan(command: argparse.ArgumentParser) -> None:
@@ -21,7 +22,8 @@ def add_plan(command: argparse.ArgumentParser) -> None:
     command.add_argument("--epochs", type=float, help="passes over the data in all (default: the plan's own)")
     add_settings(command)
     command.add_argument("--batch-size", type=int, help="default 128, or 32 for pictures of more than 64x64")
-    command.add_argument("--lr", type=float, help="learning rate at the start of stage 0")
+    about = "learning rate at the start of stage 0 (default: the plan's times batch size / 128)"
+    command.add_argument("--lr", type=float, help=about)
     command.add_argument("--seed", type=int, default=0, help="of the batches")
 
 
@@ -31,7 +33,7 @@ def add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=about)
 
 
-def plan_of(args: argparse.Namespace, net: Module) -> tuple[Plan, SGD]:
+def plan_of(args: argparse.Namespace, net: Module, batch_size: int) -> tuple[Plan, SGD]:
     """The default plan and SGD of the method, for these levels and the network, changed by --set, --epochs and --lr."""
     plan, sgd = named_plan("default", args.method, args.levels, tuple(net.quantizable()))
     plan = changed(plan, args.set)
@@ -39,7 +41,7 @@ def plan_of(args: argparse.Namespace, net: Module) -> tuple[Plan, SGD]:
         if not args.epochs > 0:
             raise ValueError(f"--epochs is {args.epochs}, wanted a number > 0")
         plan = plan.spread(args.epochs)
-    return plan, replace(sgd, lr=args.lr) if args.lr is not None else sgd
+    return plan, replace(sgd, lr=usual_rate(sgd.lr, batch_size) if args.lr is None else args.lr)
 
 
 def changed(plan: Plan, settings: Sequence[str]) -> Plan:

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> Result:
     args.batch_size = args.batch_size or usual_batch_size(train)
     batches = Batches(train, args.batch_size, augment=augmentation(args, train), seed=args.seed)
     net = made_ready(args, file, net, batches)
-    plan, sgd = plan_of(args, net)
+    plan, sgd = plan_of(args, net, args.batch_size)
     plan = kept_float(args, plan, net, batches)
     config = {key: getattr(args, key) for key in ASKED}
     config |= {"model": info.model, "plan": plan.to_json(), "lr": sgd.lr}

@@ -22,7 +22,7 @@ from ..training.stages import stage_steps
 from .data import add_data, add_training, augmentation, load_data
 from .output import Commands, Result, add_key, progress, say
 from .running import AT_CHANCE
-from .trainable import OPTIONS, add_batchnorm, made_ready, network_file, opened, usual_batch_size
+from .trainable import OPTIONS, add_batchnorm, made_ready, network_file, opened, usual_batch_size, usual_rate
 
 ANEW: dict[str, float] = {"epochs": 30, "lr": 0.05, "weight_decay": 5e-4}
 FROM_FILE: dict[str, float] = {"epochs": 5, "lr": 0.01, "weight_decay": 1e-4}
@@ -44,7 +44,8 @@ def add(commands: Commands) -> None:
     command.add_argument("--classes-from", choices=("data",), help=about)
     add_batchnorm(command)
     for name, about in (("epochs", "passes over the data"), ("lr", "learning rate"), ("weight_decay", "weight decay")):
-        words = f"{about} (default {ANEW[name]:g}, from a file {FROM_FILE[name]:g})"
+        words = f"{about} (default {ANEW[name]:g}, from a file {FROM_FILE[name]:g}"
+        words += "; times batch size / 128)" if name == "lr" else ")"
         command.add_argument(f"--{name.replace('_', '-')}", type=float, help=words)
     command.add_argument("--batch-size", type=int, help="default 128, or 32 for pictures of more than 64x64")
     command.add_argument("--seed", type=int, default=0, help="of new weights and of the batches")
@@ -61,9 +62,10 @@ def run(args: argparse.Namespace) -> Result:
         raise ValueError("--classes-from data makes the last layer of a trained network anew: wanted a file of one")
     file = None if args.network is None else network_file(args, args.network)
     train, judge = load_data(args, file, "both")
-    for name, value in (ANEW if file is None else FROM_FILE).items():
-        setattr(args, name, value if getattr(args, name) is None else getattr(args, name))
     args.batch_size = args.batch_size or usual_batch_size(train)
+    usual = ANEW if file is None else FROM_FILE
+    for name, value in (usual | {"lr": usual_rate(usual["lr"], args.batch_size)}).items():
+        setattr(args, name, value if getattr(args, name) is None else getattr(args, name))
     net, info = _network(args, file, train)
     train, judge = adapted(train, info), adapted(judge, info)
     batches = Batches(train, args.batch_size, augment=augmentation(args, train), seed=args.seed)

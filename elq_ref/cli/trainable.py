@@ -21,6 +21,7 @@ from .networks import model_name, open_network
 from .output import say
 
 SMALL = 64 * 64  # pixels of a picture up to which the usual batch is large
+LARGE_BATCH = 128
 OPTIONS = ("restore_batchnorm", "freeze_batchnorm")  # of `add_batchnorm`
 
 
@@ -65,6 +66,13 @@ def made_ready(args: argparse.Namespace, file: Checkpoint, net: Module, batches:
 
 
 def usual_batch_size(train: Dataset) -> int:
-    """128 pictures, or 32 of more than 64x64 pixels."""
+    """LARGE_BATCH pictures, or 32 of more than 64x64 pixels."""
     _, height, width = train.input_shape
-    return 128 if height * width <= SMALL else 32
+    return LARGE_BATCH if height * width <= SMALL else 32
+
+
+def usual_rate(lr: float, batch_size: int) -> float:
+    """The learning rate for batches of another size than LARGE_BATCH, for which `lr` is right: in proportion, since
+    as many pictures then move the weights as far (Goyal et al. 2017).
+    """
+    return lr * batch_size / LARGE_BATCH

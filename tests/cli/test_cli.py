@@ -217,7 +217,7 @@ def bad(tmp_path, quantized, trained) -> dict[str, Path]:
             ],
         ),
         (["eval", "{dir}/other.safetensors", "--data", "digits"], ["--model", "lenet5"]),
-        (["train", "--model", "alexnet", "--data", "digits", "-o", "{dir}/x"], ["alexnet", "lenet5"]),
+        (["train", "--model", "alexnet2", "--data", "digits", "-o", "{dir}/x"], ["alexnet2", "lenet5"]),
         (["train", "--model", "digits_cnn", "--data", "digits", "-o", "{dir}"], ["{dir} is a folder"]),
         (["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "inf", "-o", "{dir}/x"], ["inf", "finite"]),
         (["run", "{net}", "{dir}/text.png"], ["text.png"]),
