@@ -237,7 +237,7 @@ def _pad(importer: Importer, node: OnnxNode) -> Any:
     before, after = {}, {}
     for axis, low, high in zip(axes, pads, pads[len(axes) :], strict=False):
         before[labels[axis % count]], after[labels[axis % count]] = low, high
-    if before.get("N", 0) or after.get("N", 0):
-        raise ValueError("pads the axis of the pictures")
+    if any(sides.get(label, 0) for sides in (before, after) for label in ("N", "")):
+        raise ValueError("pads the axis of the pictures, or one that is none of channels, rows and columns")
     sides = {"before": tuple(before.get(k, 0) for k in "CHW"), "after": tuple(after.get(k, 0) for k in "CHW")}
     return importer.builder.seen_as(importer.builder.add("pad", labelled(node), (name,), **sides), labels)

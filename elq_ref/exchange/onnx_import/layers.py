@@ -8,7 +8,7 @@ import numpy as np
 
 from . import names
 from .affine import channels
-from .builder import Image, labelled
+from .builder import Image
 from .importer import Importer, translates
 from .model import OnnxNode
 from .pooling import adaptive_mean, same_pads, square
@@ -153,15 +153,3 @@ def _prelu(importer: Importer, node: OnnxNode) -> Any:
     roles = importer.builder.layer(name, {"weight": slope}, (node.input(1), slope.tobytes()))
     layer = roles["weight"].name.removesuffix(".weight")
     return importer.builder.like(importer.builder.add("prelu", layer, (image.name,), slope=roles["weight"]), image)
-
-
-@translates("LRN")
-def _lrn(importer: Importer, node: OnnxNode) -> Any:
-    a = node.attributes
-    size = a.get("size", 0)
-    if size < 1 or size % 2 == 0:
-        raise ValueError(f"has size {size}, wanted an odd number of channels")
-    image = importer.image(node.input(0))
-    x = importer.builder.rows_and_columns(image)
-    numbers = {key: float(a.get(key, usual)) for key, usual in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))}
-    return importer.builder.image(importer.builder.add("lrn", labelled(node), (x,), size=size, **numbers))
