@@ -132,8 +132,10 @@ class Builder:
             raise ValueError("reads a value whose first axis is not that of the pictures")
         if sum(1 for axis in axes[1:] if axis) > 1 or len(axes) < 2:
             raise ValueError(f"reads a value of shape {image.view.shape[1:]} a picture, wanted one axis")
-        order = views.positions(tuple(digits), shape)
         name = image.name if len(shape) == 1 else self.once("flatten", "flatten", image.name)
+        if View((tuple(digits),)).digits == View(views.plain(self.batch, shape).axes[1:]).digits:
+            return name, None  # found without an index for each
+        order = views.positions(tuple(digits), shape)
         return name, None if (order == np.arange(order.size)).all() else order
 
     def ordered(self, image: Image) -> tuple[str, tuple[str, ...]]:

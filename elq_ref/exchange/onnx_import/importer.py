@@ -66,6 +66,13 @@ class Importer:
             raise ValueError(f"reads {short(name)}, which depends on the pictures, where it wants a constant")
         return found
 
+    def needed(self, node: OnnxNode, position: int) -> np.ndarray:
+        """The array at an input that may not be left out."""
+        found: np.ndarray | None = self.constant(node, position)
+        if found is None:
+            raise ValueError(f"leaves out its input {position}, wanted a constant")
+        return found
+
     def integers(self, node: OnnxNode, position: int, attribute: str, since: int) -> tuple[int, ...] | None:
         """Integers that are an attribute before opset `since`, an input from then on; None where they are left out."""
         if self.opset < since:

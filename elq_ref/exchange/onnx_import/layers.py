@@ -76,7 +76,7 @@ def _gemm(importer: Importer, node: OnnxNode) -> Any:
 @translates("MatMul")
 def _matmul(importer: Importer, node: OnnxNode) -> Any:
     left = isinstance(importer.value(node.input(0)), np.ndarray)
-    weight = importer.constant(node, 0 if left else 1)
+    weight = importer.needed(node, 0 if left else 1)
     if weight.ndim != 2:
         raise ValueError(f"has a weight of shape {weight.shape}, wanted two axes")
     image = importer.image(node.input(1 if left else 0))
@@ -148,7 +148,7 @@ def _batch_norm(importer: Importer, node: OnnxNode) -> Any:
 @translates("PRelu")
 def _prelu(importer: Importer, node: OnnxNode) -> Any:
     image = importer.image(node.input(0))
-    slope = channels(importer.constant(node, 1), image)
+    slope = channels(importer.needed(node, 1), image)
     name = _name(importer, node)
     roles = importer.builder.layer(name, {"weight": slope}, (node.input(1), slope.tobytes()))
     layer = roles["weight"].name.removesuffix(".weight")
