@@ -1,4 +1,4 @@
-"""The one exception of our own: a file that is not what it should be. And how text from such files is shown."""
+"""Our own exceptions: a file that is not what it should be, pictures of other classes. And how such texts are shown."""
 
 import unicodedata
 
@@ -19,6 +19,10 @@ class FormatError(ValueError):
 
     def __init__(self, text: str) -> None:
         super().__init__(shown(text))
+
+
+class OtherClasses(ValueError):
+    """Pictures have other classes than a network; the commands say which of their options helps."""
 
 
 def shown(text: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, overload
@@ -14,6 +15,7 @@ from ..datasets import Augment, Cache, Dataset, RandomResizedCrop, Reading, Want
 from ..datasets.folders import Split
 from ..datasets.sources import is_unknown_folder
 from ..datasets.streaming import CACHE
+from ..errors import OtherClasses
 from ..graph.shapes import infer_shapes
 from ..preprocessing import Normalization, ResizeRule
 from ..runtime import PackedNetwork
@@ -75,15 +77,32 @@ def load_data(
     --class-index say goes before what the file states; what neither says is as the data are (`datasets.load_for`).
     """
     wanted, reading = _wanted(args, file), reading_of(args)
-    if split == "both":
-        held_out = args.hold_out
-        if held_out is not None and held_out < 1:
-            raise ValueError(f"--hold-out is {held_out}, wanted at least 1")
-        return datasets.load_for(args.data, args.data_dir, "both", wanted, held_out=held_out, reading=reading)
     if split == "test" and wanted.normalization is None and is_unknown_folder(args.data):
         what = "nobody says how these" if file is None else f"{file.path} does not say how its"
         raise ValueError(f"{what} pictures are normalized: give --mean and --std")
-    return datasets.load_for(args.data, args.data_dir, split, wanted, reading=reading)
+    held_out = args.hold_out if split == "both" else None
+    if held_out is not None and held_out < 1:
+        raise ValueError(f"--hold-out is {held_out}, wanted at least 1")
+    anew = file is None or getattr(args, "classes_from", None) == "data"  # then classes are the data's alone
+    with nullcontext() if anew else _saying_what_helps(args, trainable=True):
+        if split == "both":
+            return datasets.load_for(args.data, args.data_dir, "both", wanted, held_out=held_out, reading=reading)
+        return datasets.load_for(args.data, args.data_dir, split, wanted, reading=reading)
+
+
+@contextmanager
+def _saying_what_helps(args: argparse.Namespace, trainable: bool) -> Iterator[None]:
+    """Inside, the error that --data has other classes than a network ends with the options that help."""
+    try:
+        yield
+    except OtherClasses as error:
+        ways = []
+        if hasattr(args, "class_index") and is_unknown_folder(args.data):
+            ways.append("--class-index FILE says which folder is which output")
+        if trainable:
+            command = "" if hasattr(args, "classes_from") else "elq train "
+            ways.append(f"{command}--classes-from data makes a last layer for its classes")
+        raise ValueError(": ".join([str(error), *filter(None, [", ".join(ways)])])) from None
 
 
 def load_for_packed(args: argparse.Namespace, packed: PackedNetwork, split: Split) -> Dataset:
@@ -95,7 +114,8 @@ def load_for_packed(args: argparse.Namespace, packed: PackedNetwork, split: Spli
     index = getattr(args, "class_index", None)
     classes = meta.classes if index is None else indexed_classes(index, meta.classes)
     wanted = Wanted(packed.graph.input_shape, classes, meta.normalization, meta.resize)
-    return datasets.load_for(args.data, args.data_dir, split, wanted, reading=reading_of(args))
+    with _saying_what_helps(args, trainable=False):
+        return datasets.load_for(args.data, args.data_dir, split, wanted, reading=reading_of(args))
 
 
 def reading_of(args: argparse.Namespace) -> Reading:

@@ -16,7 +16,7 @@ from .trainable import OPTIONS, add_batchnorm, made_ready, network_file, opened,
 
 ASKED = (
     "checkpoint", "data", "batch_size", "seed", "hold_out", "keep_float", "augment", "input", "mean", "std", "resize",
-    "skip_broken", *OPTIONS,
+    "class_index", "key", "skip_broken", *OPTIONS,
 )  # fmt: skip
 
 

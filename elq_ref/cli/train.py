@@ -28,7 +28,7 @@ ANEW: dict[str, float] = {"epochs": 30, "lr": 0.05, "weight_decay": 5e-4}
 FROM_FILE: dict[str, float] = {"epochs": 5, "lr": 0.01, "weight_decay": 1e-4}
 ASKED = (
     "network", "model", "data", "epochs", "batch_size", "lr", "weight_decay", "seed", "hold_out", "classes_from",
-    "augment", "input", "mean", "std", "resize", "skip_broken", *OPTIONS,
+    "augment", "input", "mean", "std", "resize", "class_index", "key", "skip_broken", *OPTIONS,
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import OtherClasses
 from ..graph.info import NetworkInfo
 from ..preprocessing import Normalization
 from .picture_files import PictureFiles
@@ -76,4 +77,4 @@ def check_fit(dataset: Dataset, input_shape: tuple[int, int, int], classes: Sequ
     if dataset.input_shape != tuple(input_shape):
         raise ValueError(f"the network reads pictures {tuple(input_shape)}, {dataset.name} has {dataset.input_shape}")
     if len(dataset.classes) != len(classes):
-        raise ValueError(f"the network knows {len(classes)} classes, {dataset.name} has {len(dataset.classes)}")
+        raise OtherClasses(f"the network knows {len(classes)} classes, {dataset.name} has {len(dataset.classes)}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, overload
 
+from ..errors import OtherClasses
 from ..preprocessing import Normalization
 from .base import Dataset, check_fit
 from .folders import Split, folder, image_folder, part
@@ -107,8 +108,8 @@ def _fitting(dataset: Dataset, wanted: Wanted) -> Dataset:
     """`dataset` as the network wants it; ValueError where it cannot be."""
     check_fit(dataset, wanted.input_shape or dataset.input_shape, wanted.classes or dataset.classes)
     if wanted.outputs is not None and wanted.outputs != len(dataset.classes):
-        raise ValueError(
-            f"the network has {wanted.outputs} outputs and no names for them, {dataset.name} has "
-            f"{len(dataset.classes)} classes: --class-index says which is which, --classes-from data makes new ones"
+        number = len(dataset.classes)
+        raise OtherClasses(
+            f"the network has {wanted.outputs} outputs and no names for them, {dataset.name} has {number} classes"
         )
     return dataset if wanted.normalization is None else replace(dataset, normalization=wanted.normalization)

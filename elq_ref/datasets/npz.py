@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 
-from ..errors import FormatError
+from ..errors import FormatError, OtherClasses
 from ..preprocessing import Normalization
 from .base import Dataset
 from .measuring import measured
@@ -49,7 +49,7 @@ def npz(
             raise FormatError(f"{path} has {len(images)} pictures in x_{split}, labels in y_{split}: {count}")
         largest = max(int(some.max()) for some in labels.values())
         if classes is not None and largest >= len(classes):
-            raise ValueError(f"{path} has the label {largest}, the network knows {len(classes)} classes")
+            raise OtherClasses(f"{path} has the label {largest}, the network knows {len(classes)} classes")
         if normalization is None:
             normalization = measured(images if split == "train" else _train(path, arrays))
     names = tuple(map(str, range(largest + 1)) if classes is None else classes)

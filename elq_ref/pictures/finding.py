@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..errors import OtherClasses
+
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")  # of files in folders
 
 
@@ -35,9 +37,9 @@ def find_pictures(folder: str | os.PathLike[str], classes: Sequence[str]) -> lis
     for label, name in enumerate(classes):
         labels.setdefault(name, []).append(label)
     if unknown := [name for name in names if name not in labels]:
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        named = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
         known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
-        raise ValueError(f"{folder} has sub-folders that are no class: {', '.join(unknown[:3])}{more}; wanted {known}")
+        raise OtherClasses(f"{folder} has sub-folders that are no class: {named}; wanted {known}")
     for name in names:
         if len(labels[name]) > 1:
             numbers = ", ".join(map(str, labels[name]))

@@ -104,6 +104,7 @@ def quantize(
     if state.batches != describe(batches):
         raise ValueError(f"the run was made with batches {state.batches}, given {describe(batches)}")
     check_place(state, batches)
+    state.keep_graph(batches)
     check_single(net, batches, range(state.step, sum(stage_steps(state.plan, batches))))
     return _steps(state, batches, loss)
 

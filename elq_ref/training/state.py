@@ -86,9 +86,15 @@ class State:
         method = make(plan)
         weights = {n: method.begin(n, p) for n, p in quantizable.items() if n not in plan.keep_float}
         velocity = {n: np.zeros(p.shape, p.dtype) for n, p in net.named_parameters()}
+        state = cls(net, plan, sgd, method, weights, velocity, describe(batches))
+        state.keep_graph(batches)
+        return state
+
+    def keep_graph(self, batches: Batches) -> None:
+        """Make the graph that is saved beside the weights, where there is none: files had none once."""
         shape = getattr(batches.dataset, "input_shape", None)  # batches of one's own need not say it
-        graph = None if shape is None else graph_of(net, shape)
-        return cls(net, plan, sgd, method, weights, velocity, describe(batches), graph=graph)
+        if self.graph is None and shape is not None:
+            self.graph = graph_of(self.net, shape)
 
     @property
     def done(self) -> bool:

@@ -29,6 +29,7 @@ from elq_ref.datasets import Normalization
 from elq_ref.graph.nodes import Graph, Node, Parameter
 from elq_ref.graph.parameters import graph_to_json
 from elq_ref.graph.shapes import MAX_NODES, infer_shapes
+from elq_ref.graph_builder import graph_of
 from elq_ref.models import build
 from elq_ref.models.resnet_cifar import ResNetCifar
 from elq_ref.nn import BatchNorm2d, Conv2d, Linear, Module
@@ -134,6 +135,22 @@ def test_a_state_of_a_run_carries_it_and_goes_on(tmp_path):
     assert {n: a.tobytes() for n, a in last.state_dict().items()} == {
         n: a.tobytes() for n, a in net.state_dict().items()
     }
+
+
+def test_a_state_of_before_graphs_gets_one(tmp_path):
+    plan, data = Plan(sigma2=(0.0,), epochs=(0.5, 0.5)), batches()
+    for step in quantize(ByHand(1), data, plan):
+        step.state.graph = None
+        step.state.save(tmp_path / "old.safetensors")
+        break
+    file = checkpoint.read(tmp_path / "old.safetensors")
+    assert file.graph is None
+    net = ByHand(1)
+    for step in quantize(net, data, plan, state=State.of(file, net)):
+        step.state.save(tmp_path / "new.safetensors")
+        break
+    made = checkpoint.read(tmp_path / "new.safetensors").graph
+    assert graph_to_json(made) == graph_to_json(graph_of(ByHand(1), data.dataset.input_shape))
 
 
 def test_a_graph_net_is_resumed_from_its_own_state(tmp_path):

@@ -1,5 +1,6 @@
 """Somebody's ONNX file and a folder of photographs: fine-tuned, quantized, run; and each mistake in one line."""
 
+import argparse
 import json
 import re
 import shutil
@@ -14,7 +15,7 @@ from PIL import Image
 from theirs import mobile
 
 from elq_ref import checkpoint
-from elq_ref.cli import main
+from elq_ref.cli import main, quantize, train
 from elq_ref.runs.folder import RunFolder
 from elq_ref.runtime import PackedNetwork
 
@@ -93,6 +94,11 @@ def test_training_from_a_file_goes_on_where_it_was_stopped(folder, tmp_path, cap
         assert run(capsys, *words, "-o", tmp_path / "parts.safetensors")[0] == 130
     code, _, error = run(capsys, *words, "--seed", "1", "-o", tmp_path / "parts.safetensors", "--resume")
     assert (code, "was started with seed 0, not seed 1" in error) == (2, True)
+    index = tmp_path / "index.txt"
+    index.write_text("cat 0\ndog 1\nfox 2\n")
+    resumed = (*words, "-o", tmp_path / "parts.safetensors", "--resume")
+    code, _, error = run(capsys, *resumed, "--class-index", index)
+    assert (code, "was started with class_index None, not class_index" in error) == (2, True)
     assert run(capsys, *words, "-o", tmp_path / "parts.safetensors", "--resume")[0] == 0
     whole, parts = (checkpoint.read(tmp_path / f"{name}.safetensors").tensors for name in ("whole", "parts"))
     for name, tensor in whole.items():
@@ -155,6 +161,20 @@ def test_theirs_itself_is_quantized_and_resumed_with_what_it_kept(folder, tmp_pa
     assert again["correct"] == whole["correct"]
     error = run(capsys, *words[:-1], "first", "-o", tmp_path / "run", "--resume")[2].splitlines()[-1]
     assert "was started with keep_float ['sensitive:1']" in error
+    (tmp_path / "index.txt").write_text("cat 0\ndog 1\nfox 2\n")
+    words += ("--class-index", tmp_path / "index.txt")
+    assert "was started with class_index None" in run(capsys, *words, "-o", tmp_path / "run", "--resume")[2]
+
+
+@pytest.mark.parametrize(("name", "command"), [("train", train), ("quantize", quantize)])
+def test_a_resumed_run_is_asked_for_all_that_decides_its_bits(name, command):
+    """Every option but those that say where and how fast; the plan of elq quantize is compared by itself."""
+    commands = argparse.ArgumentParser().add_subparsers()
+    command.add(commands)
+    options = {action.dest for action in commands.choices[name]._actions}
+    free = {"help", "output", "resume", "data_dir", "workers", "cache"}
+    plan = {"method", "levels", "set", "lr", "epochs", "model"} if name == "quantize" else set()
+    assert options - free - plan == set(command.ASKED)
 
 
 def test_sensitivity_is_a_table_a_picture_and_json(folder, tuned, tmp_path, capsys):

@@ -126,7 +126,7 @@ def test_npz(tmp_path, capsys):
     assert (code, again["correct"]) == (0, seen["correct"])
     np.savez(tmp_path / "b.npz", x_train=x, y_train=y, x_test=x[:6], y_test=y[:6] + 1)
     said = refused(capsys, "eval", path, "--data", tmp_path / "b.npz")
-    assert said == f"elq: {tmp_path / 'b.npz'} has the label 3, the network knows 3 classes\n"
+    assert said.startswith(f"elq: {tmp_path / 'b.npz'} has the label 3, the network knows 3 classes: elq train ")
 
 
 def test_class_index_says_which_output_is_which_folder(photos, trained, tmp_path, capsys):
@@ -230,6 +230,43 @@ def test_a_mistake_is_one_line(photos, trained, tmp_path, words, said, capsys):
     assert not (tmp_path / "out.safetensors").exists()
 
 
+INDEX = "--class-index FILE says which folder is which output"
+ANEW = "--classes-from data makes a last layer for its classes\n"
+
+
+def test_other_classes_end_with_the_way_out(photos, trained, tmp_path, capsys):
+    """Of other names, and of another number: what the command can do about it, at the end of the line."""
+    other = photographs(tmp_path / "other", classes=("emu", "fox"), each=2)
+    names = "has sub-folders that are no class: emu; wanted cat, dog, fox"
+    out = ("-o", tmp_path / "out.safetensors")
+    for command in (("eval", trained), ("quantize", trained, *out), ("sensitivity", trained)):
+        said = refused(capsys, *command, "--data", other)
+        assert said.endswith(f"{names}: {INDEX}, elq train {ANEW}"), said
+    said = refused(capsys, "train", trained, "--data", other, *out)
+    assert said.endswith(f"{names}: {INDEX}, {ANEW}"), said
+    pictures = np.zeros((4, 3, 24, 24), np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=pictures, y_train=[0, 1, 2, 3], x_test=pictures, y_test=[0, 1, 2, 3])
+    said = refused(capsys, "train", trained, "--data", tmp_path / "a.npz", *out)
+    assert said.endswith(f"has the label 3, the network knows 3 classes: {ANEW}"), said
+    assert run(capsys, "train", trained, "--data", other, "--classes-from", "data", *QUICK, *out)[0] == 0
+    (other / "val" / "yak").mkdir()  # of nobody's classes but the data's
+    Image.new("RGB", (30, 30)).save(other / "val" / "yak" / "1.png")
+    said = refused(capsys, "train", trained, "--data", other, "--classes-from", "data", *out)
+    assert said.endswith("no class: yak; wanted emu, fox\n"), said
+
+
+def test_other_classes_of_a_packed_network(photos, trained, tmp_path, capsys):
+    """Its outputs can be named for elq eval; it cannot be trained."""
+    packed = tmp_path / "a.elq"
+    code, _, error = run(capsys, "pack", trained, "-o", packed)
+    assert code == 0, error
+    other = photographs(tmp_path / "other", classes=("emu", "fox"), each=1)
+    names = "has sub-folders that are no class: emu; wanted cat, dog, fox"
+    assert refused(capsys, "eval", packed, "--data", other).endswith(f"{names}: {INDEX}\n")
+    said = refused(capsys, "calibrate", packed, "--data", other, "-o", tmp_path / "b.elq")
+    assert said.endswith(f"{names}\n"), said
+
+
 def test_a_network_that_says_not_how_pictures_are_normalized(trained, photos, tmp_path, capsys):
     """Its own tensors, as another's file: eval asks, training measures."""
     from elq_ref.checkpoint import write
@@ -310,7 +347,7 @@ def test_outputs_without_names_are_counted(photos, trained, tmp_path, capsys):
     for name in ("cat", "fox"):
         (tmp_path / "two" / "val" / name).symlink_to(photos / "val" / name)
     said = refused(capsys, *words, "--data", tmp_path / "two")
-    assert "the network has 3 outputs and no names for them, two/val has 2 classes: --class-index says which" in said
+    assert "the network has 3 outputs and no names for them, two/val has 2 classes: --class-index FILE" in said
     (tmp_path / "index.txt").write_text("cat 0\nfox 2\n")
     code, seen, _ = run(capsys, *words, "--data", tmp_path / "two", "--class-index", tmp_path / "index.txt", "--json")
     assert (code, seen["total"]) == (0, 8)

@@ -184,7 +184,14 @@ MODELS = {
     "pads of 2^40": (_with(pads=[1 << 40] * 4), "padding"),
     "a stride of 0": (_with(strides=[0, 1]), "strides"),
     "groups that do not fit": (_with(group=2), "group"),
-    "an attribute of another kind": (_with(strides="wide"), "strides"),
+    "text where integers belong": (_with(strides="wide"), r"\(Conv\): its strides is of the kind STRING, wanted INTS"),
+    "one where several belong": (_with(pads=1), "its pads is of the kind INT, wanted INTS"),
+    "several where one belongs": (_with(group=[1]), "its group is of the kind INTS, wanted INT"),
+    "a shape that is left out": (_insert(node("Reshape", "x _", "z")), r"\(Reshape\) leaves out its input 1, wanted"),
+    "a slope that is left out": (_insert(node("PRelu", "x _", "z")), r"\(PRelu\) leaves out its input 1, wanted"),
+    "an attribute of no kind": (lambda m: (_with(pads=[0])(m), m.graph.node[0].attribute[-1].ClearField("type")),
+                                "its pads is of the kind UNDEFINED, wanted INTS"),
+    "an attribute of another opset": (_with(size=1), "it has the attribute 'size', which is not in opset 17"),
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import FormatError
 from ...files import check_source
 from ...graph.nodes import Graph
-from . import arithmetic, axes, layers, pooling
+from . import arithmetic, axes, layers, local_response, pooling
 from .importer import whole_model
 from .model import parse
 
@@ -57,4 +57,4 @@ def read_onnx(path: str | os.PathLike[str], input: tuple[int, int, int] | None =
     return OnnxFile(found.graph, found.tensors, found.about, digest.hexdigest())
 
 
-__all__ = ["OnnxFile", "arithmetic", "axes", "layers", "pooling", "read_onnx"]
+__all__ = ["OnnxFile", "arithmetic", "axes", "layers", "local_response", "pooling", "read_onnx"]

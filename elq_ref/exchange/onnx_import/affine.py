@@ -2,38 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from . import names, views
-from .builder import Builder, Image, labelled
-from .functions import Functions, Operand
+from .builder import Image
+from .functions import Affine, Functions, Operand, like
 from .model import OnnxNode
-
-
-@dataclass(frozen=True, eq=False)
-class Affine:
-    """scale_c x_c + shift_c of a value x, float64 (C) each; like: whose axes it has; layer: the name of its arrays."""
-
-    x: Operand
-    scale: np.ndarray
-    shift: np.ndarray
-    node: OnnxNode
-    like: Image
-    layer: str = ""
-
-    def image(self, builder: Builder, functions: Functions) -> Image:
-        """The value in the graph."""
-        if id(self) in functions.made:
-            return functions.made[id(self)]
-        x = functions.image(self.x)
-        name = self.layer or labelled(self.node)
-        roles = builder.layer(name or "scale_shift", {"weight": self.scale, "bias": self.shift}, (id(self),))
-        made = builder.add("scale_shift", name, (x.name,), scale=roles["weight"], bias=roles["bias"])
-        functions.made[id(self)] = builder.like(made, self.like)
-        functions.kept.append(self)
-        return functions.made[id(self)]
 
 
 def channels(array: np.ndarray, image: Image) -> np.ndarray:
@@ -62,13 +36,15 @@ def channels(array: np.ndarray, image: Image) -> np.ndarray:
     return found
 
 
-def combined(x: Operand | Affine, op: str, number: np.ndarray, node: OnnxNode, functions: Functions, name: str
-             ) -> Affine:  # fmt: skip
+def combined(x: Operand, op: str, number: np.ndarray, node: OnnxNode, functions: Functions, name: str) -> Affine:
     """`x op number`, one number a channel (C); op Add, Sub, Mul, Div, or rSub: number - x. name: of the constant."""
     if not isinstance(x, Affine):
-        like = x if isinstance(x, Image) else x.like
         of, a, b = functions.affine(x) or (x, 1.0, 0.0)
-        x = Affine(of, np.full(like.shape[0], a), np.full(like.shape[0], b), node, like)
+        if isinstance(of, Affine):
+            x = of.scaled(a, b)
+        else:
+            count = like(x).shape[0]
+            x = Affine(of, np.full(count, a), np.full(count, b), node, like(x))
     scale, shift = x.scale, x.shift
     with np.errstate(all="ignore"):
         if op == "Mul":

@@ -8,22 +8,21 @@ from typing import Any
 import numpy as np
 
 from . import affine
-from .affine import Affine
 from .builder import Image, labelled
-from .functions import Operand, Term, sources, term
+from .functions import Affine, Operand, like, sources, term
 from .importer import Importer, Value, translates
+from .local_response import local_response
 from .model import OnnxNode
+from .pooling import partly_counted
 
 _SHORT = (np.float16,)
 
 
 def operand(importer: Importer, value: Value) -> Operand:
     """What a term can be made of."""
-    if isinstance(value, Affine):
-        value = importer.as_image(value)
     if isinstance(value, np.ndarray):
         raise ValueError("reads a constant where it wants what was computed of pictures")
-    if (value.like if isinstance(value, Term) else value).probabilities:
+    if like(value).probabilities:
         raise ValueError("follows a Softmax, which only the end of a network may have")
     return importer.functions.shallow(value)
 
@@ -79,9 +78,11 @@ def _binary(importer: Importer, node: OnnxNode) -> Any:
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return _with_constant(importer, node, a, b)
     x, y = operand(importer, a), operand(importer, b)
-    like, other = (value.like if isinstance(value, Term) else value for value in (x, y))
-    if like.view == other.view and len(sources(x) | sources(y)) == 1:
+    if like(x).view == like(y).view and len(sources(x) | sources(y)) == 1:
         return term(node.op, node, (x, y))
+    for value, factor in ((x, y), (y, x)) if node.op == "Mul" else ((x, y),) if node.op == "Div" else ():
+        if (norm := local_response(importer, node, value, factor)) is not None:
+            return norm
     if node.op not in ("Add", "Mul"):
         raise ValueError("is supported of a value and a constant, not of two values")
     return _of_two(importer, node, importer.functions.image(x), importer.functions.image(y))
@@ -117,18 +118,18 @@ def _with_constant(importer: Importer, node: OnnxNode, a: Value, b: Value) -> An
     assert isinstance(array, np.ndarray)
     if array.dtype.kind not in "fiu":
         raise ValueError(f"reads a constant {array.dtype}, wanted numbers")
-    if array.size == 1 and not isinstance(value, Affine):
+    if node.op == "Mul" and (mean := partly_counted(importer, node, value, array)) is not None:
+        return mean
+    if array.size == 1:
         x, c = operand(importer, value), scalar(array)
-        like = x.like if isinstance(x, Term) else x
-        if array.ndim <= len(like.view.axes):
+        if array.ndim <= len(like(x).view.axes):
             commutes = node.op in ("Add", "Mul", "Max", "Min")
             operands = (c, x) if swapped and not commutes else (x, c)
             return term(node.op, node, operands, short=array.dtype in _SHORT)
     if node.op not in ("Add", "Sub", "Mul", "Div") or (node.op == "Div" and swapped):
         raise ValueError(f"reads a constant of shape {array.shape}, wanted one number")
     y = value if isinstance(value, Affine) else _with_channels(importer, operand(importer, value))
-    like = y if isinstance(y, Image) else y.like
-    numbers = affine.channels(array, like)
+    numbers = affine.channels(array, like(y))
     return affine.combined(
         y, "rSub" if node.op == "Sub" and swapped else node.op, numbers, node, importer.functions, name
     )
@@ -136,7 +137,7 @@ def _with_constant(importer: Importer, node: OnnxNode, a: Value, b: Value) -> An
 
 def _with_channels(importer: Importer, x: Operand) -> Operand:
     """The value; flattened in the graph too where an axis has channels, rows and columns in one."""
-    axes = (x if isinstance(x, Image) else x.like).view.axes
+    axes = like(x).view.axes
     if not any("C" in (found := {digit.label for digit in axis}) and len(found) > 1 for axis in axes):
         return x
     name, order = importer.builder.flat(importer.functions.image(x))

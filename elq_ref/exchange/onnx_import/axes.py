@@ -50,7 +50,7 @@ def _transpose(importer: Importer, node: OnnxNode) -> Any:
 @translates("Reshape")
 def _reshape(importer: Importer, node: OnnxNode) -> Any:
     image = _viewed(importer, node)
-    wanted, old = list(integers(importer.constant(node, 1))), image.view.shape
+    wanted, old = list(integers(importer.needed(node, 1))), image.view.shape
     if not node.attributes.get("allowzero", 0):
         if any(n == 0 and k >= len(old) for k, n in enumerate(wanted)):
             raise ValueError(f"reshapes {old} to {str(wanted)[:80]}")
@@ -201,7 +201,7 @@ def _slice(importer: Importer, node: OnnxNode) -> Any:
 def _gather(importer: Importer, node: OnnxNode) -> Any:
     image = importer.image(node.input(0))
     (place,) = _places((node.attributes.get("axis", 0),), len(image.view.axes))
-    wanted = importer.constant(node, 1)
+    wanted = importer.needed(node, 1)
     if (
         wanted.ndim != 1
         or wanted.dtype.kind not in "iu"
@@ -237,7 +237,7 @@ def _pad(importer: Importer, node: OnnxNode) -> Any:
     before, after = {}, {}
     for axis, low, high in zip(axes, pads, pads[len(axes) :], strict=False):
         before[labels[axis % count]], after[labels[axis % count]] = low, high
-    if before.get("N", 0) or after.get("N", 0):
-        raise ValueError("pads the axis of the pictures")
+    if any(sides.get(label, 0) for sides in (before, after) for label in ("N", "")):
+        raise ValueError("pads the axis of the pictures, or one that is none of channels, rows and columns")
     sides = {"before": tuple(before.get(k, 0) for k in "CHW"), "after": tuple(after.get(k, 0) for k in "CHW")}
     return importer.builder.seen_as(importer.builder.add("pad", labelled(node), (name,), **sides), labels)

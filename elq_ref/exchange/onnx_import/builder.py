@@ -12,7 +12,7 @@ import numpy as np
 from ...graph.nodes import Graph, Node, Parameter
 from ...graph.shapes import MAX_NODES, OPS, infer_shapes
 from . import cleaning, names, views
-from .cleaning import RAISED
+from .cleaning import MEANS, RAISED
 from .model import OnnxNode
 from .views import View
 
@@ -34,7 +34,7 @@ class Builder:
 
     def __init__(self, input_shape: tuple[int, int, int], batch: int) -> None:
         self.input_shape, self.batch = input_shape, batch
-        self.nodes: list[Node] = []
+        self.nodes: dict[str, Node] = {}
         self.tensors: dict[str, np.ndarray] = {}
         self.shapes: dict[str, tuple[int, ...]] = {INPUT: input_shape}
         self._layers: dict[tuple[Any, ...], str] = {}  # what a layer's parameters were made of: the layer
@@ -48,10 +48,11 @@ class Builder:
         attributes = {key: value for key, value in given.items() if key not in roles and value is not None}
         node = Node(op, self._value_names(name or op, lambda n: n not in self.shapes), inputs, attributes, **roles)
         operands = [self.shapes[name] for name in inputs]
-        shape = (*operands[0], 1, 1) if op == RAISED else OPS[op].shape(node, operands)
+        made = {MEANS: operands[0], RAISED: (*operands[0], 1, 1)}  # in the graph in the making alone
+        shape = made[op] if op in made else OPS[op].shape(node, operands)
         if len(self.nodes) >= 2 * MAX_NODES:
             raise ValueError(f"the graph gets more than {MAX_NODES:,} nodes")
-        self.nodes.append(node)
+        self.nodes[node.name] = node
         self.shapes[node.name] = shape
         return node.name
 
@@ -91,7 +92,7 @@ class Builder:
 
     def graph(self, output: str) -> Graph:
         """The graph of all nodes that `output` depends on, made as simple as hand-written ones, and checked."""
-        nodes = cleaning.cleaned(self.nodes, output, self.shapes, self.tensors)
+        nodes = cleaning.cleaned(list(self.nodes.values()), output, self.shapes, self.tensors)
         read = {p.name for node in nodes for p in node.parameters.values()}
         self.tensors = {name: array for name, array in self.tensors.items() if name in read}
         graph = Graph(INPUT, self.input_shape, nodes, output, tuple(self.tensors))
@@ -131,8 +132,10 @@ class Builder:
             raise ValueError("reads a value whose first axis is not that of the pictures")
         if sum(1 for axis in axes[1:] if axis) > 1 or len(axes) < 2:
             raise ValueError(f"reads a value of shape {image.view.shape[1:]} a picture, wanted one axis")
-        order = views.positions(tuple(digits), shape)
         name = image.name if len(shape) == 1 else self.once("flatten", "flatten", image.name)
+        if View((tuple(digits),)).digits == View(views.plain(self.batch, shape).axes[1:]).digits:
+            return name, None  # found without an index for each
+        order = views.positions(tuple(digits), shape)
         return name, None if (order == np.arange(order.size)).all() else order
 
     def ordered(self, image: Image) -> tuple[str, tuple[str, ...]]:

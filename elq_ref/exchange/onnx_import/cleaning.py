@@ -9,7 +9,9 @@ import numpy as np
 
 from ...graph.nodes import Node, Parameter
 
-RAISED = "raised"  # a node of the graph in the making: (C) as (C, 1, 1)
+# Nodes of the graph in the making:
+RAISED = "raised"  # (C) as (C, 1, 1)
+MEANS = "channel_means"  # of the squares of the channels that a local response norm sees
 Shapes = dict[str, tuple[int, ...]]
 Tensors = dict[str, np.ndarray]
 
@@ -21,7 +23,10 @@ def cleaned(nodes: list[Node], output: str, shapes: Shapes, tensors: Tensors) ->
     global_avg_pool; a shift behind a convolution without bias is its bias; zeros around a convolution are its padding;
     adaptive means of rows and then of columns are one.
     """
-    found = _needed(_raised(_needed(nodes, output), shapes, tensors), output)
+    nodes = _needed(nodes, output)
+    if lonely := [node.name for node in nodes if node.op == MEANS]:
+        raise ValueError(f"{lonely[0]!r} averages over channels, which only a local response norm may do")
+    found = _needed(_raised(nodes, shapes, tensors), output)
     for step in (_global_means, _biases, _paddings, _adaptive_means):
         found = _needed(step(found, output, shapes, tensors), output)
     return tuple(found)

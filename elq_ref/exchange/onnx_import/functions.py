@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from .builder import Builder, Image, labelled
 from .model import OnnxNode
 
 DEEPEST = 10  # nodes of the longest function that is recognised; GELU by tanh has 9
+NESTED = 64  # nodes of a term, several functions of each other, from which on it is cut
 _LARGEST = float(np.finfo(np.float32).max)
 _EDGES = np.array([-1e6, -1e4, -100, -30, -0.01, 0.003, 30, 100, 1e4, 1e6])
 _POINTS = np.sort(np.concatenate([np.linspace(-9, 9, 109), _EDGES]))
@@ -30,14 +31,40 @@ class Term:
 
     op: str
     node: OnnxNode
-    operands: tuple[Term | Image | float, ...]
+    operands: tuple[Term | Affine | Image | float, ...]
     numbers: dict[str, float]  # attributes
     like: Image  # whose axes the value has
     depth: int
     short: bool  # whether one of its constants is of fewer bits than float32 has
 
 
-Operand = Term | Image
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """scale_c x_c + shift_c of a value x, float64 (C) each; like: whose axes it has; layer: the name of its arrays."""
+
+    x: Term | Image
+    scale: np.ndarray
+    shift: np.ndarray
+    node: OnnxNode
+    like: Image
+    layer: str = ""
+
+    @property
+    def depth(self) -> int:
+        return 1 if isinstance(self.x, Image) else 1 + self.x.depth
+
+    def scaled(self, scale: float, shift: float) -> Affine:
+        """scale times it, plus shift."""
+        with np.errstate(all="ignore"):
+            return replace(self, scale=scale * self.scale, shift=scale * self.shift + shift)
+
+
+Operand = Term | Affine | Image
+
+
+def like(x: Operand) -> Image:
+    """A value of the graph that has the axes of `x`."""
+    return x if isinstance(x, Image) else x.like
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
@@ -108,14 +135,13 @@ def term(
 ) -> Term:
     """A function of values that have the same axes; a clip of a clip is one. ValueError for none that is a value."""
     values = [x for x in operands if not isinstance(x, float)]
-    like = values[0] if isinstance(values[0], Image) else values[0].like
-    inner = [x for x in values if isinstance(x, Term)]
-    depth = 1 + max((x.depth for x in inner), default=0)
-    made = Term(op, node, operands, dict(numbers or {}), like, depth, short or any(x.short for x in inner))
+    axes, depth = like(values[0]), 1 + max((x.depth for x in values if not isinstance(x, Image)), default=0)
+    short = short or any(x.short for x in values if isinstance(x, Term))
+    made = Term(op, node, operands, dict(numbers or {}), axes, depth, short)
     limits = _limits(made)
     if limits and isinstance(operands[0], Term) and (before := _limits(operands[0])):
         low, high = (min(max(edge, limits[0]), limits[1]) for edge in before)
-        return Term("Clip", node, operands[0].operands, {"min": low, "max": high}, like, operands[0].depth, made.short)
+        return Term("Clip", node, operands[0].operands, {"min": low, "max": high}, axes, operands[0].depth, short)
     return made
 
 
@@ -131,13 +157,13 @@ def _limits(given: Term) -> tuple[float, float] | None:
 
 
 def sources(x: Operand) -> set[int]:
-    """The values of the graph that a term is a function of, as ids."""
+    """What a term is a function of, as ids."""
     found: set[int] = set()
     waiting: list[Operand] = [x]
     seen: set[int] = set()
     while waiting:
         x = waiting.pop()
-        if isinstance(x, Image):
+        if not isinstance(x, Term):
             found.add(id(x))
         elif id(x) not in seen:
             seen.add(id(x))
@@ -207,13 +233,13 @@ class Functions:
         if isinstance(x, Image):
             return x
         if id(x) not in self.made:
-            self.made[id(x)] = self._make(x)
+            self.made[id(x)] = self._make(x) if isinstance(x, Term) else self._scale_shift(x)
             self.kept.append(x)
         return self.made[id(x)]
 
     def shallow(self, x: Operand) -> Operand:
         """The value as an operand of a term: in the graph already where terms would become too deep."""
-        return self.image(x) if isinstance(x, Term) and x.depth >= DEEPEST else x
+        return x if isinstance(x, Image) or x.depth < NESTED else self.image(x)
 
     def affine(self, x: Operand) -> tuple[Operand, float, float] | None:
         """(y, scale, shift) of a term that is scale y + shift."""
@@ -236,29 +262,35 @@ class Functions:
                     break  # itself
                 found = self._recognised(x, of)
                 if found is not None:
-                    return self._add(x, self.image(of), *found)
+                    return self._add(x, of, *found)
         if x.op in _NATIVE:
-            return self._add(x, self.image(x.operands[0]), *_NATIVE[x.op](x.numbers))  # type: ignore[arg-type]
+            return self._add(x, x.operands[0], *_NATIVE[x.op](x.numbers))  # type: ignore[arg-type]
         if (limits := _limits(x)) is not None:
-            return self._add(x, self.image(x.operands[0]), *_clip({"min": limits[0], "max": limits[1]}))  # type: ignore[arg-type]
+            return self._add(x, x.operands[0], *_clip({"min": limits[0], "max": limits[1]}))  # type: ignore[arg-type]
         if x.op in ("Add", "Mul") and not any(isinstance(y, float) for y in x.operands):
             a, b = (self.image(y) for y in x.operands)  # type: ignore[arg-type]
             name = self.builder.add(x.op.lower(), labelled(x.node), (a.name, b.name))
             return self.builder.like(name, x.like)
         raise ValueError(f"{x.node}: is no function that a graph has")
 
-    def _add(self, x: Term, of: Image, op: str, attributes: dict[str, float]) -> Image:
-        if op == "affine":
-            if attributes == {"scale": 1.0, "shift": 0.0}:
-                return self.builder.like(of.name, x.like)
-            channels = of.shape[0]
-            arrays = {"weight": np.full(channels, attributes["scale"]), "bias": np.full(channels, attributes["shift"])}
-            roles = self.builder.layer(labelled(x.node) or "scale_shift", arrays, (id(x),))
-            name = self.builder.add(
-                "scale_shift", labelled(x.node), (of.name,), scale=roles["weight"], bias=roles["bias"]
-            )
+    def _add(self, x: Term, of: Operand, op: str, attributes: dict[str, float]) -> Image:
+        if op != "affine":
+            name = self.builder.add(op, labelled(x.node), (self.image(of).name,), **attributes)
             return self.builder.like(name, x.like)
-        return self.builder.like(self.builder.add(op, labelled(x.node), (of.name,), **attributes), x.like)
+        scale, shift = attributes["scale"], attributes["shift"]
+        if isinstance(of, Affine):
+            return self._scale_shift(of.scaled(scale, shift))
+        if (scale, shift) == (1, 0):
+            return self.builder.like(self.image(of).name, x.like)
+        channels = like(of).shape[0]
+        return self._scale_shift(Affine(of, np.full(channels, scale), np.full(channels, shift), x.node, x.like))
+
+    def _scale_shift(self, x: Affine) -> Image:
+        source, name = self.image(x.x).name, x.layer or labelled(x.node)
+        roles = self.builder.layer(name or "scale_shift", {"weight": x.scale, "bias": x.shift}, (id(x),))
+        self.kept.append(x)
+        made = self.builder.add("scale_shift", name, (source,), scale=roles["weight"], bias=roles["bias"])
+        return self.builder.like(made, x.like)
 
 
 def _clip(a: dict[str, float]) -> tuple[str, dict[str, Any]]:

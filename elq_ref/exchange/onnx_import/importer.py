@@ -11,10 +11,9 @@ import numpy as np
 from ...errors import FormatError
 from ...graph.nodes import Graph
 from . import views
-from .affine import Affine
 from .builder import INPUT, Builder, Image
 from .constants import FOLDED, Folding
-from .functions import Functions, Term
+from .functions import Affine, Functions, Term
 from .model import OnnxModel, OnnxNode, short
 
 Value = np.ndarray | Image | Term | Affine
@@ -55,7 +54,7 @@ class Importer:
     def as_image(self, value: Value) -> Image:
         if isinstance(value, np.ndarray):
             raise ValueError("reads a constant where it wants what was computed of pictures")
-        return value.image(self.builder, self.functions) if isinstance(value, Affine) else self.functions.image(value)
+        return self.functions.image(value)
 
     def constant(self, node: OnnxNode, position: int, default: Any = None) -> Any:
         """The array at an input; `default` where it is left out. ValueError where it is computed of pictures."""
@@ -65,6 +64,13 @@ class Importer:
         found = self.value(name)
         if not isinstance(found, np.ndarray):
             raise ValueError(f"reads {short(name)}, which depends on the pictures, where it wants a constant")
+        return found
+
+    def needed(self, node: OnnxNode, position: int) -> np.ndarray:
+        """The array at an input that may not be left out."""
+        found: np.ndarray | None = self.constant(node, position)
+        if found is None:
+            raise ValueError(f"leaves out its input {position}, wanted a constant")
         return found
 
     def integers(self, node: OnnxNode, position: int, attribute: str, since: int) -> tuple[int, ...] | None:
@@ -115,7 +121,7 @@ class Importer:
         value = self.value(self.model.output)
         image = self.as_image(value)
         shape = tuple("N" if k == 0 else n for k, n in enumerate(image.view.shape))
-        if len(shape) != 2 or image.view.labels() not in (("N", "C"), ("N", "")):
+        if len(shape) != 2 or image.view.axes[0] != views.whole("N", self.builder.batch):
             described = ", ".join(map(str, shape))
             raise ValueError(f"its output {short(self.model.output)} is ({described}), wanted (N, classes)")
         name, order = self.builder.flat(image)

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import names
 from .affine import channels
-from .builder import Image, labelled
+from .builder import Image
 from .importer import Importer, translates
 from .model import OnnxNode
 from .pooling import adaptive_mean, same_pads, square
@@ -76,7 +76,7 @@ def _gemm(importer: Importer, node: OnnxNode) -> Any:
 @translates("MatMul")
 def _matmul(importer: Importer, node: OnnxNode) -> Any:
     left = isinstance(importer.value(node.input(0)), np.ndarray)
-    weight = importer.constant(node, 0 if left else 1)
+    weight = importer.needed(node, 0 if left else 1)
     if weight.ndim != 2:
         raise ValueError(f"has a weight of shape {weight.shape}, wanted two axes")
     image = importer.image(node.input(1 if left else 0))
@@ -148,20 +148,8 @@ def _batch_norm(importer: Importer, node: OnnxNode) -> Any:
 @translates("PRelu")
 def _prelu(importer: Importer, node: OnnxNode) -> Any:
     image = importer.image(node.input(0))
-    slope = channels(importer.constant(node, 1), image)
+    slope = channels(importer.needed(node, 1), image)
     name = _name(importer, node)
     roles = importer.builder.layer(name, {"weight": slope}, (node.input(1), slope.tobytes()))
     layer = roles["weight"].name.removesuffix(".weight")
     return importer.builder.like(importer.builder.add("prelu", layer, (image.name,), slope=roles["weight"]), image)
-
-
-@translates("LRN")
-def _lrn(importer: Importer, node: OnnxNode) -> Any:
-    a = node.attributes
-    size = a.get("size", 0)
-    if size < 1 or size % 2 == 0:
-        raise ValueError(f"has size {size}, wanted an odd number of channels")
-    image = importer.image(node.input(0))
-    x = importer.builder.rows_and_columns(image)
-    numbers = {key: float(a.get(key, usual)) for key, usual in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))}
-    return importer.builder.image(importer.builder.add("lrn", labelled(node), (x,), size=size, **numbers))

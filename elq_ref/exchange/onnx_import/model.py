@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def parse(content: bytes, folder: Path) -> OnnxModel:
         raise FormatError(f"it has {len(inputs)} inputs{_names(inputs)}, wanted one: pictures")
     if len(graph.output) != 1:
         raise FormatError(f"it has {len(graph.output)} outputs{_names(graph.output)}, wanted one: (N, classes)")
-    nodes = tuple(_node(node, arrays) for node in graph.node)
+    nodes = tuple(_node(node, arrays, opset) for node in graph.node)
     if sparse & {name for node in nodes for name in node.inputs}:
         raise FormatError(f"the array {short(min(sparse))} is sparse, wanted dense arrays")
     output = text(graph.output[0].name)
@@ -110,20 +111,50 @@ def _opset(proto: Any, newest: int) -> int:
     return opset
 
 
-def _node(proto: Any, arrays: Arrays) -> OnnxNode:
+def _node(proto: Any, arrays: Arrays, opset: int) -> OnnxNode:
     domain = "" if proto.domain in _DOMAINS else f"{text(proto.domain)}."
     inputs, outputs = tuple(map(text, proto.input)), tuple(map(text, proto.output))
     op = f"{domain}{text(proto.op_type)}"
     node = OnnxNode(op if op.isprintable() and len(op) <= _SHOWN else short(op), text(proto.name), inputs, outputs)
     try:
-        attributes = {text(a.name): _attribute(a, arrays) for a in proto.attribute}
+        attributes = {name: _attribute(a, arrays) for name, a in _known(node.op, proto, opset)}
     except ValueError as error:
         raise FormatError(f"{node}: {error}") from None
     return OnnxNode(node.op, node.name, inputs, outputs, attributes)
 
 
+def _known(op: str, proto: Any, opset: int) -> Iterator[tuple[str, Any]]:
+    """The attributes of a node by name; ValueError where one is not of the kind that the opset wants, or not of it."""
+    kinds = _kinds(op, opset)
+    for attribute in proto.attribute:
+        name, kind = text(attribute.name), _kind(attribute)
+        if kinds is None or kinds.get(name) == kind:
+            yield name, attribute
+        elif name in kinds:
+            raise ValueError(f"its {name} is of the kind {kind or 'UNDEFINED'}, wanted {kinds[name]}")
+        else:
+            raise ValueError(f"it has the attribute {short(name)}, which is not in opset {opset}")
+
+
+@lru_cache(512)
+def _kinds(op: str, opset: int) -> dict[str, str] | None:
+    """The kind of every attribute of an op, None for an op that ONNX does not have."""
+    from onnx import defs
+
+    try:
+        schema = defs.get_schema(op, opset)
+    except defs.SchemaError:
+        return None
+    return {name: str(attribute.type).rpartition(".")[2] for name, attribute in schema.attributes.items()}
+
+
+def _kind(proto: Any) -> str:
+    kinds = proto.AttributeType
+    return str(kinds.Name(proto.type)) if proto.type in kinds.values() else ""
+
+
 def _attribute(proto: Any, arrays: Arrays) -> Any:
-    kind = proto.AttributeType.Name(proto.type) if proto.type in proto.AttributeType.values() else ""
+    kind = _kind(proto)
     if kind in ("INT", "FLOAT"):
         return proto.i if kind == "INT" else proto.f
     if kind in ("INTS", "FLOATS"):

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from ...graph.nodes import NO_BORDER
 from . import views
 from .builder import Image, labelled
-from .importer import Importer, translates
+from .importer import Importer, Value, translates
+from .local_response import channel_means
 from .model import OnnxNode
 
 Pair = tuple[int, int]
 Sides = tuple[int, int, int, int]  # top, left, bottom, right
+MOST_TRIED = 1 << 16  # windows of an average, for all borders that may be counted
 
 
 def square(attributes: Mapping[str, Any], key: str, usual: tuple[int, ...]) -> Pair:
@@ -48,7 +51,10 @@ def same_pads(node: OnnxNode, size: tuple[int, ...], kernel: Pair, stride: Pair,
 @translates("MaxPool", "AveragePool")
 def _pool(importer: Importer, node: OnnxNode) -> Any:
     a, builder = node.attributes, importer.builder
-    x = builder.rows_and_columns(importer.image(node.input(0)))
+    image = importer.image(node.input(0))
+    if node.op == "AveragePool" and (means := channel_means(importer, node, image)) is not None:
+        return means
+    x = builder.rows_and_columns(image)
     kernel, stride = square(a, "kernel_shape", ()), square(a, "strides", (1, 1))
     if square(a, "dilations", (1, 1)) != (1, 1):
         raise ValueError(f"has dilations {a['dilations']}, wanted (1, 1)")
@@ -61,10 +67,12 @@ def _pool(importer: Importer, node: OnnxNode) -> Any:
             windows -= (windows - 1) * stride[k] >= n + pads[k]  # a window that begins behind the input is none
             over[k] = max((windows - 1) * stride[k] + kernel[k] - n - pads[k] - pads[k + 2], 0)
     padding = (pads[0], pads[1], pads[2] + over[0], pads[3] + over[1])
-    if node.op == "MaxPool":
+    if node.op == "MaxPool" and kernel == (1, 1) and stride[0] == stride[1] and padding == NO_BORDER:
+        made = builder.add("subsample", labelled(node), (x,), step=stride[0])  # as export_onnx writes it
+    elif node.op == "MaxPool":
         made = builder.add("max_pool", labelled(node), (x,), kernel=kernel, stride=stride, padding=padding)
     else:
-        counted = pads if a.get("count_include_pad", 0) else (0, 0, 0, 0)
+        counted = pads if a.get("count_include_pad", 0) else NO_BORDER
         given = {"kernel": kernel, "stride": stride, "padding": padding, "counted": counted}
         made = builder.add("avg_pool", labelled(node), (x,), **given)
     return builder.image(made)
@@ -101,6 +109,50 @@ def _reduce(importer: Importer, node: OnnxNode) -> Any:
         raise ValueError(f"works over axes {str(axes)[:60]}, wanted rows and columns")
     op = "avg_pool" if node.op == "ReduceMean" else "max_pool"
     return _whole(importer, node, image, {axis % count for axis in axes}, op, bool(node.attributes.get("keepdims", 1)))
+
+
+def partly_counted(importer: Importer, node: OnnxNode, value: Value, shares: np.ndarray) -> Image | None:
+    """Means over whole windows times `shares` (P, Q), places of the window / places that count: an avg_pool that counts
+    a part of its border, as export_onnx writes it. None for any other product.
+    """
+    builder = importer.builder
+    if not isinstance(value, Image) or (pool := builder.nodes.get(value.name)) is None or pool.op != "avg_pool":
+        return None
+    if value.view != views.plain(builder.batch, value.shape):
+        return None
+    a, size = pool.attributes, builder.shapes[pool.inputs[0]][1:]
+    whole = a["kernel"][0] * a["kernel"][1]
+    if a["counted"] != a["padding"] or shares.shape != value.shape[1:] or shares.dtype.kind != "f":
+        return None
+    if not ((shares >= 1) & (shares <= whole)).all():
+        return None
+    counts = np.rint(whole / shares.astype(np.float64)).astype(np.int64)
+    if not np.array_equal((whole / counts).astype(shares.dtype), shares):
+        return None
+    product = (counts * counts[0, 0] == np.outer(counts[:, 0], counts[0])).all()
+    borders = [_counted_borders(size, value.shape[1:], a, axis, counts.take(0, 1 - axis)) for axis in (0, 1)]
+    for rows, (top, bottom) in borders[0].items():
+        columns = counts[0, 0] // rows
+        if rows * columns == counts[0, 0] and columns in borders[1] and product:
+            left, right = borders[1][columns]
+            given = {**a, "counted": (top, left, bottom, right)}
+            return builder.image(builder.add("avg_pool", labelled(node), pool.inputs, **given))
+    return None
+
+
+def _counted_borders(size: tuple[int, ...], out: tuple[int, ...], a: Mapping[str, Any], axis: int, counts: np.ndarray
+                     ) -> dict[int, Pair]:  # fmt: skip
+    """The counted (before, after) along one axis whose windows count places in the ratio of `counts`: {places of the
+    first window: border}, of equal ones one; none where there are too many to be tried.
+    """
+    n, kernel, before, after = size[axis], a["kernel"][axis], a["padding"][axis], a["padding"][axis + 2]
+    if (before + 1) * (after + 1) * out[axis] > MOST_TRIED:
+        return {}
+    first = np.arange(out[axis]) * a["stride"][axis] - before
+    ends = np.minimum(first + kernel, n + np.arange(after + 1)[:, None])
+    places = ends - np.maximum(first, -np.arange(before + 1)[:, None])[:, None]  # [before, after, window]
+    fitting = np.argwhere((places * counts[0] == counts * places[..., :1]).all(2))
+    return {int(places[b, e, 0]): (int(b), int(e)) for b, e in fitting}
 
 
 def adaptive_mean(importer: Importer, node: OnnxNode, image: Image, means: np.ndarray, place: int) -> Image | None:

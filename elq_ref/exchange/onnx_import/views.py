@@ -108,9 +108,9 @@ def plain(batch: int, shape: tuple[int, ...]) -> View:
 
 
 def filled(labels: tuple[str, ...]) -> tuple[str, ...]:
-    """The labels of four axes, those of size 1 too: as in (N, C, H, W), or in (N, H, W, C)."""
-    for order in (("N", "C", "H", "W"), ("N", "H", "W", "C")):
-        if len(labels) == 4 and all(label in ("", wanted) for label, wanted in zip(labels, order, strict=True)):
+    """The labels of all axes, those of size 1 too: (N, C, H, W), (N, H, W, C), or (N, 1, C, H, W) whose 1 has none."""
+    for order in (("N", "C", "H", "W"), ("N", "H", "W", "C"), ("N", "", "C", "H", "W")):
+        if len(labels) == len(order) and all(a in ("", b) for a, b in zip(labels, order, strict=True)):
             return order
     raise ValueError("reads a value whose axes are not (N, C, H, W)")
 
