@@ -131,15 +131,20 @@ class Measured:
             self.found |= {"name": self.name, "exporter": self.exporter, "nodes": len(graph.nodes),
                            "roundings": roundings(graph), "largest": float(np.abs(self.wanted).max()),
                            "classes": len(set(self.wanted.argmax(1).tolist()))}  # fmt: skip
-        if part not in self.found:
+        if part not in self.found or not self.both(part).is_file():
             start = time.process_time()
             measured = getattr(self, part)()
             self.found[part] = measured | {"seconds": round(time.process_time() - start)}
             self.kept.write_text(json.dumps(self.found))
 
-    @property
-    def bound(self) -> float:
-        return bound(self.found["roundings"], self.wanted)
+    def both(self, part: str) -> Path:
+        """Where the logits of a part's two programs lie: float32 (2, photographs, classes)."""
+        return self.kept.with_name(f"{self.kept.stem}-{part}.npy")
+
+    def compared(self, part: str, a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
+        """Keep the logits of two programs, and compare them."""
+        np.save(self.both(part), np.stack([a, b]))
+        return compared(a, b, bound(self.found["roundings"], a))
 
     @property
     def about(self) -> dict[str, Any]:
@@ -154,12 +159,12 @@ class Measured:
         x, labels = self.photographs
         got = logits(self.net, x)
         right = [int((values.argmax(1) == labels).sum()) for values in (self.wanted, got)]
-        return compared(self.wanted, got, self.bound) | ({"right": right} if self.name == vision.LITE0 else {})
+        return self.compared("imported", self.wanted, got) | ({"right": right} if self.name == vision.LITE0 else {})
 
     def exported(self) -> dict[str, Any]:
         path = FOLDER / f"{self.name}-{self.exporter}-again.onnx"
         export_onnx(elq.pack(self.net, {}, **self.about), path)
-        found = compared(self.wanted, answers(path, self.photographs[0]), self.bound)
+        found = self.compared("exported", self.wanted, answers(path, self.photographs[0]))
         path.unlink()
         return found
 
@@ -171,7 +176,7 @@ class Measured:
         packed = elq.pack(net, {name: (c, a.reshape(-1)) for name, (c, a) in codes.items()}, **self.about)
         x = self.photographs[0][::10]
         unpacked = logits(net, x)
-        return compared(unpacked, in_batches(elq.Session(packed), x), bound(self.found["roundings"], unpacked))
+        return self.compared("packed", unpacked, in_batches(elq.Session(packed), x))
 
 
 def line(found: dict[str, Any]) -> str:
