@@ -81,7 +81,9 @@ def errors(node: Node, magnitude: Node, operands: list[Array], y: Array) -> Erro
     partial = (terms + np.abs(y)) / 2  # no sum of some of the terms is larger
     if node.op in AVERAGES:
         count = counts(node, operands[0].shape[1:]).max()
-        return Errors(np.sqrt(count + TAIL) * partial, [np.sqrt(2) * np.abs(y)])  # twice a constant: 1 / rows, 1 / columns
+        return Errors(
+            np.sqrt(count + TAIL) * partial, [np.sqrt(2) * np.abs(y)]
+        )  # twice a constant: 1 / rows, 1 / columns
     own = np.sqrt(products(node) + TAIL) * partial
     return Errors(own, *constants(node, magnitude, y)) if made_of_others(node) else Errors(own)
 

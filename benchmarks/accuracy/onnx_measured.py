@@ -148,10 +148,11 @@ class Measured:
             "classes": classes,
         }
 
-    def run_bound(self, parts: tuple[str, ...]) -> None:
-        """Measure the standard deviations of the logits that the bounds of these parts are made of."""
+    def run_bound(self) -> None:
+        """Measure the standard deviations that the bounds are made of, of the parts whose logits are known."""
         found = json.loads(self.sigmas.read_text()) if self.sigmas.is_file() else {}
-        for kind in dict.fromkeys(kind for part in parts for kind in MADE_OF[part]):
+        known = [part for part in PARTS if self.both(part).is_file()]
+        for kind in dict.fromkeys(kind for part in known for kind in MADE_OF[part]):
             if kind not in found:
                 start = time.process_time()
                 found[kind] = self.deviation(kind) | {"seconds": round(time.process_time() - start)}

@@ -83,8 +83,10 @@ def main() -> None:
             one = Measured(name, exporter, given.photographs // 10)
             for part in parts:
                 one.run(part)
+            if not one.found:
+                parser.error(f"nothing is measured of {name} by {exporter}: a bound is made of the logits")
             if "bound" in given.parts:
-                one.run_bound(parts or PARTS)
+                one.run_bound()
             figures.append(one.judged(count))
             lines.append(line(figures[-1]))
             failed += failures(figures[-1], given.photographs)

@@ -23,14 +23,14 @@ if not (ROOT / "benchmarks").is_dir():
     pytest.skip("benchmarks/ is not here (tests run from a copy)", allow_module_level=True)
 sys.path.append(str(ROOT))  # at the end: an elq_ref that is installed goes before the checkout's
 
-from benchmarks.accuracy import local_errors  # noqa: E402
+from benchmarks.accuracy import local_errors, rounding_bound, winograd_errors  # noqa: E402
 from benchmarks.accuracy.rounding_bound import U, bound, deviations, quantile  # noqa: E402
 
 KNOWN = tuple(op for op in OPS if op != "lrn")
 
 
 def made(input_shape, *nodes, **tensors):
-    """(Graph, tensors) of nodes (op, inputs, attributes, {role: name of a tensor}), which are called by their number."""
+    """(Graph, tensors) of nodes (op, inputs, attributes, {role: name of a tensor}), each named by its number."""
     float32 = {name: np.asarray(values, np.float32) for name, values in tensors.items()}
     graph_nodes = tuple(
         Node(op, str(k), inputs, attributes, **{role: Parameter(n, float32[n].shape) for role, n in roles.items()})
@@ -162,6 +162,30 @@ def test_float32_stays_within_the_bound_and_not_far_below(kind):
             ratios.append(difference / most)
     assert np.median(ratios) > 1e-3, np.sort(ratios)
     assert max(ratios) > 0.01
+
+
+def test_sigma_is_of_the_worst_logit_on_the_worst_photograph():
+    values = np.array([[[3, -1], [-3, 1]], [[6, 2], [6, -2]]])  # two photographs, two draws, two classes
+    assert math.isclose(rounding_bound.Deviations(values).sigma, math.sqrt(22.5) * math.sqrt(20 / 12.5))
+
+
+@pytest.mark.parametrize("tail", [5, 10**6])
+def test_winograds_errors_are_scaled_and_have_the_tail_behind_them(tail, monkeypatch):
+    monkeypatch.setattr(rounding_bound, "TAIL", tail)
+    monkeypatch.setattr(rounding_bound, "made_of_others", lambda node: False)
+    rng = np.random.default_rng(6)
+    plain = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
+    norm = {"scale": "g", "bias": "b", "mean": "m", "var": "v"}
+    conv, after = ("conv", ("x",), plain, {"weight": "w"}), ("batch_norm", ("0",), {"eps": 0.0}, norm)
+    graph, tensors = made((4, 4, 4), conv, after, ("flatten", ("1",), {}, {}),
+                          w=rng.standard_normal((2, 4, 3, 3)), g=[3, 0.1], b=[1, 2], m=[-1, 1], v=[1, 1])  # fmt: skip
+    x = rng.standard_normal((1, 4, 4, 4)).astype(np.float32)
+    got = deviations(graph, tensors, x, True, draws=1500).values[0]
+    tiles = np.array(list(winograd_errors.drawn(x, tensors["w"], (1, 1), rng, 1500))) * tensors["g"][:, None, None]
+    sizes = interpret(local_errors.magnitudes(graph, tensors), abs(x)), interpret(folded(graph, tensors), x)
+    behind = math.sqrt(tail) * (sizes[0] + abs(sizes[1]))[0] / 2
+    wanted = U * np.sqrt(np.square(tiles.std(0)).reshape(-1) + np.square(behind))
+    np.testing.assert_allclose(got.std(0), wanted, rtol=0.13)
 
 
 def test_deviations_go_with_the_size_of_the_errors():
