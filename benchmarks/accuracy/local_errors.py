@@ -85,13 +85,10 @@ def errors(node: Node, magnitude: Node, operands: list[Array], y: Array) -> Erro
             np.sqrt(count + TAIL) * partial, [np.sqrt(2) * np.abs(y)]
         )  # twice a constant: 1 / rows, 1 / columns
     own = np.sqrt(products(node) + TAIL) * partial
-    return Errors(own, *constants(node, magnitude, y)) if made_of_others(node) else Errors(own)
-
-
-def constants(node: Node, magnitude: Node, y: Array) -> tuple[list[Array], bool]:
-    """What a layer's rounded scale, shift and weights add: two shared parts, and True."""
+    if not made_of_others(node):
+        return Errors(own)
     bias, size = (per_channel(of.bias, y) for of in (node, magnitude))
-    return [SCALE * np.abs(y - bias), SHIFT * size], True
+    return Errors(own, [SCALE * np.abs(y - bias), SHIFT * size], weights=True)
 
 
 def per_channel(values: Any, y: Array) -> Array:

@@ -17,7 +17,7 @@ from elq_ref.graph.nodes import Weight, required
 from elq_ref.runtime.interpreter import run_node
 
 from . import winograd_errors
-from .local_errors import TAIL, Errors, constants, errors, made_of_others, magnitudes
+from .local_errors import errors, magnitudes
 from .winograd_errors import signs
 
 Array = np.ndarray
@@ -104,8 +104,7 @@ def _drawn(
 ) -> Array | None:
     """Local errors of a node's value, (draws, C, ...) in units of u; None of an exact one."""
     y = exact.astype(np.float32)
-    tiled = winograd and winograd_errors.possible(node, y)
-    local = _of_tail(node, magnitude, operands, y) if tiled else errors(node, magnitude, operands, y)
+    local = errors(node, magnitude, operands, y)
     if local.own is None and not local.shared:
         return None
     noise = np.zeros((draws, *y.shape[1:]), np.float32)
@@ -113,7 +112,7 @@ def _drawn(
         noise += signs(rng, noise.shape) * local.own
     for part in local.shared:
         noise += signs(rng, (*noise.shape[:2], *(1,) * (noise.ndim - 2))) * part
-    if tiled:
+    if winograd and winograd_errors.possible(node, y):  # besides: the layer may be computed either way
         w, factor = required(node.weight).values(), required(node.scale)[:, None, None]
         parts = winograd_errors.drawn(operands[0], w, node.attributes["padding"], rng, draws)
         noise += np.stack([factor * part for part in parts])
@@ -121,13 +120,6 @@ def _drawn(
         for draw in noise:
             draw += run_node(_flipped(node, rng), *operands)[0]
     return noise
-
-
-def _of_tail(node: Node, magnitude: Node, operands: list[Array], y: Array) -> Errors:
-    """What Winograd's algorithm leaves to the others: the roundings behind the sum, and constants."""
-    terms = run_node(magnitude, *map(np.abs, operands))
-    own = math.sqrt(TAIL) * (terms + abs(y)) / 2
-    return Errors(own, *constants(node, magnitude, y)) if made_of_others(node) else Errors(own)
 
 
 def _flipped(node: Node, rng: np.random.Generator) -> Node:

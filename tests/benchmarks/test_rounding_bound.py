@@ -169,22 +169,23 @@ def test_sigma_is_of_the_worst_logit_on_the_worst_photograph():
     assert math.isclose(rounding_bound.Deviations(values).sigma, math.sqrt(22.5) * math.sqrt(20 / 12.5))
 
 
-@pytest.mark.parametrize("tail", [5, 10**6])
-def test_winograds_errors_are_scaled_and_have_the_tail_behind_them(tail, monkeypatch):
-    monkeypatch.setattr(rounding_bound, "TAIL", tail)
-    monkeypatch.setattr(rounding_bound, "made_of_others", lambda node: False)
+@pytest.mark.parametrize("tail", [5, -36])
+def test_a_layer_by_winograd_has_its_errors_times_the_scale_besides(tail, monkeypatch):
+    """And where a sum of products would have none, its alone."""
+    monkeypatch.setattr(local_errors, "TAIL", tail)
+    monkeypatch.setattr(local_errors, "made_of_others", lambda node: False)
     rng = np.random.default_rng(6)
-    plain = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
+    geometry = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
     norm = {"scale": "g", "bias": "b", "mean": "m", "var": "v"}
-    conv, after = ("conv", ("x",), plain, {"weight": "w"}), ("batch_norm", ("0",), {"eps": 0.0}, norm)
+    conv, after = ("conv", ("x",), geometry, {"weight": "w"}), ("batch_norm", ("0",), {"eps": 0.0}, norm)
     graph, tensors = made((4, 4, 4), conv, after, ("flatten", ("1",), {}, {}),
                           w=rng.standard_normal((2, 4, 3, 3)), g=[3, 0.1], b=[1, 2], m=[-1, 1], v=[1, 1])  # fmt: skip
     x = rng.standard_normal((1, 4, 4, 4)).astype(np.float32)
     got = deviations(graph, tensors, x, True, draws=1500).values[0]
     tiles = np.array(list(winograd_errors.drawn(x, tensors["w"], (1, 1), rng, 1500))) * tensors["g"][:, None, None]
     sizes = interpret(local_errors.magnitudes(graph, tensors), abs(x)), interpret(folded(graph, tensors), x)
-    behind = math.sqrt(tail) * (sizes[0] + abs(sizes[1]))[0] / 2
-    wanted = U * np.sqrt(np.square(tiles.std(0)).reshape(-1) + np.square(behind))
+    plain = math.sqrt(36 + tail) * (sizes[0] + abs(sizes[1]))[0] / 2
+    wanted = U * np.sqrt(np.square(tiles.std(0)).reshape(-1) + np.square(plain))
     np.testing.assert_allclose(got.std(0), wanted, rtol=0.13)
 
 
