@@ -14,7 +14,7 @@ import elq_ref as elq
 
 from .. import vision
 from ..result_text import add_output, write_result
-from .onnx_networks import FOLDER, logits
+from .onnx_measured import FOLDER, logits
 
 AT_A_TIME = 10  # of every class
 
