@@ -8,21 +8,21 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from .. import checkpoint, datasets
-from ..datasets import Batches, Dataset
+from ..datasets import Augment, Batches, Cache, Dataset, RandomResizedCrop, Reading
 from ..runs.recipes import (
     COMPARED,
     EXPERIMENTS,
     HEADLINE_PASSES,
     JUDGES,
     PASSES,
-    QUICK_PASSES,
     Experiment,
+    Photographs,
     recipe,
 )
 from ..runs.run import Run
 from ..training.plans import levels_of
 from .networks import open_network
-from .output import Commands, Result, add_key
+from .output import Commands, Result, add_key, say
 from .plan_options import add_settings, changed
 from .running import carry_out, result_text
 
@@ -36,7 +36,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--method", default="elq", help=f"one of {', '.join(COMPARED)} (default: elq)")
     command.add_argument("--seed", type=int, default=0, help="of the batches")
     length = command.add_mutually_exclusive_group()
-    length.add_argument("--quick", action="store_true", help=f"{QUICK_PASSES:g} pass over the data, to see it work")
+    length.add_argument("--quick", action="store_true", help="1 pass over the data, 0.01 of ImageNet's, to see it work")
     lengths = f"{PASSES:g}, or {HEADLINE_PASSES:g} with --headline"
     length.add_argument("--passes", type=float, help=f"over the data, in all (default: {lengths})")
     command.add_argument("--headline", action="store_true", help="the plan of the longer runs")
@@ -44,6 +44,10 @@ def add(commands: Commands) -> None:
     add_settings(command)
     command.add_argument("--lr", type=float, help="another learning rate at the start of stage 0")
     command.add_argument("--weight-decay", type=float, help="another weight decay")
+    command.add_argument("--batch-size", type=int, help="another number of pictures a step; the rate stays as it is")
+    command.add_argument("--data", metavar="DIR", help="ImageNet, train/ and val/, for the recipes that read it")
+    words = "classes of a val/ without sub-folders, lines of NAME SYNSET (default: DIR/val.txt or LOC_val_solution.csv)"
+    command.add_argument("--val-list", metavar="FILE", help=words)
     command.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
     command.add_argument("-o", "--output", required=True, metavar="RUN_DIR")
     command.add_argument("--resume", action="store_true", help="go on with the run in RUN_DIR")
@@ -54,10 +58,12 @@ def run(args: argparse.Namespace) -> Result:
     if args.recipe not in EXPERIMENTS:
         raise ValueError(f"there is no recipe {args.recipe!r}; there are: {', '.join(EXPERIMENTS)}")
     experiment, levels = EXPERIMENTS[args.recipe], levels_of("comparison", args.method, args.levels)
-    passes = QUICK_PASSES if args.quick else args.passes
+    passes = experiment.quick if args.quick else args.passes
     if passes is not None and not passes > 0:
         raise ValueError(f"--passes is {passes}, wanted a number > 0")
-    train, judge, test = _parts(experiment, args.data_dir)
+    if args.batch_size is not None and args.batch_size < 1:
+        raise ValueError(f"--batch-size is {args.batch_size}, wanted at least 1")
+    train, judge, test = _parts(experiment, args)
     file = checkpoint.read(experiment.find_checkpoint(args.checkpoint, args.data_dir), args.key)
     net, info = open_network(file, experiment.model, train)
     plan, sgd = recipe(
@@ -69,10 +75,12 @@ def run(args: argparse.Namespace) -> Result:
         first_last_float=args.first_last_float,
     )
     plan = changed(plan, args.set).spread(sum(plan.epochs))  # epochs= gives proportions, not another length
+    sgd = experiment.sgd or sgd
     given = {"lr": args.lr, "weight_decay": args.weight_decay}
     sgd = replace(sgd, **{k: v for k, v in given.items() if v is not None})
     train, judge, test = (datasets.adapted(part, info) for part in (train, judge, test))
-    batches = Batches(train, experiment.batch_size, augment=datasets.default_augment(train), seed=args.seed)
+    batch_size = args.batch_size or experiment.batch_size
+    batches = Batches(train, batch_size, augment=_augment(experiment, train), seed=args.seed)
     config = {
         "recipe": args.recipe,
         "method": args.method,
@@ -83,6 +91,7 @@ def run(args: argparse.Namespace) -> Result:
         "model": experiment.model,
         "checkpoint": {"name": file.path.name, "sha256": file.sha256},
         "judge": f"{len(judge):,} {'held-out' if experiment.hold_out else 'training'} images",
+        **({} if args.batch_size is None else {"batch_size": batch_size}),
         "plan": plan.to_json(),
         "sgd": asdict(sgd),
         "command": _command(args),
@@ -95,13 +104,41 @@ def run(args: argparse.Namespace) -> Result:
     return result, result_text(result, what, args.method, "held-out" if experiment.hold_out else "test"), 0
 
 
-def _parts(experiment: Experiment, data_dir: str | None) -> tuple[Dataset, Dataset, Dataset]:
+def _parts(experiment: Experiment, args: argparse.Namespace) -> tuple[Dataset, Dataset, Dataset]:
     """What trains, what the run is measured on while it goes on, and what its packed file is measured on at the end."""
     if experiment.hold_out:
-        train, held = datasets.hold_out(datasets.load(experiment.data, data_dir, "train"), experiment.hold_out)
+        train, held = datasets.hold_out(datasets.load(experiment.data, args.data_dir, "train"), experiment.hold_out)
         return train, held, held
-    train, test = datasets.load(experiment.data, data_dir, "both")
+    train, test = _photographs(experiment.photographs, args) if experiment.photographs else _load(experiment, args)
     return train, datasets.hold_out(train, min(JUDGES, len(train) // 5))[1], test
+
+
+def _load(experiment: Experiment, args: argparse.Namespace) -> tuple[Dataset, Dataset]:
+    """Both parts of a data set that is known by its name."""
+    if word := next((word for word in ("data", "val_list") if getattr(args, word) is not None), None):
+        raise ValueError(f"--{word.replace('_', '-')} is of the recipes for ImageNet: {args.recipe} reads --data-dir")
+    return datasets.load(experiment.data, args.data_dir, "both")
+
+
+def _photographs(how: Photographs, args: argparse.Namespace) -> tuple[Dataset, Dataset]:
+    """Both parts of the folder of photographs that is given; none is kept in memory, there are too many."""
+    if args.data is None:
+        raise ValueError(f"{args.recipe} reads ImageNet: wanted --data DIR, the folder with its train/ and val/")
+    reading = Reading(cache=Cache(0), tell=lambda line: say(f"elq: {line}"))
+    return datasets.imagenet(
+        args.data,
+        how.input_shape,
+        how.resize,
+        normalization=how.normalization,
+        val_list=args.val_list,
+        reading=reading,
+    )
+
+
+def _augment(experiment: Experiment, train: Dataset) -> Augment | RandomResizedCrop | None:
+    """Of the photographs of an experiment, or as is usual for its data."""
+    how = experiment.photographs
+    return datasets.default_augment(train) if how is None else RandomResizedCrop(how.scale)
 
 
 def _command(args: argparse.Namespace) -> str:
@@ -110,7 +147,7 @@ def _command(args: argparse.Namespace) -> str:
     words += ["--levels", args.levels] if args.levels else []
     words += [f"--{name}" for name in ("quick", "headline") if getattr(args, name)]
     words += ["--first-last-float"] if args.first_last_float else []
-    for name in ("passes", "lr", "weight_decay"):
+    for name in ("passes", "lr", "weight_decay", "batch_size"):
         value: Any = getattr(args, name)
         words += [f"--{name.replace('_', '-')}", f"{value:g}"] if value is not None else []
     return shlex.join(map(str, [*words, *(["--set", *args.set] if args.set else [])]))

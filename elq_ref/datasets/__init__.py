@@ -7,8 +7,10 @@ from .batches import Batches
 from .cifar import cifar10
 from .folders import folder, image_folder
 from .idx import mnist
+from .imagenet import imagenet
 from .loading import Wanted, load_for
 from .measuring import measured
+from .names import Names
 from .npz import npz
 from .picture_files import PictureFiles
 from .sources import default_augment, load
@@ -21,6 +23,7 @@ __all__ = [
     "Batches",
     "Cache",
     "Dataset",
+    "Names",
     "Normalization",
     "PictureFiles",
     "RandomResizedCrop",
@@ -34,6 +37,7 @@ __all__ = [
     "folder",
     "hold_out",
     "image_folder",
+    "imagenet",
     "load",
     "load_for",
     "measured",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..preprocessing import ResizeRule
+from .names import Names
 from .streaming import Reading, ahead
 
 GROUP = 8  # pictures that a thread reads at a time
@@ -38,7 +38,8 @@ class PictureFiles:
     ) -> None:
         """names: of the files, from the folder `root` on."""
         ResizeRule.parse(resize)
-        self.root, self.names, self.input_shape, self.resize = str(root), names, input_shape, resize
+        self.root, self.input_shape, self.resize = str(root), input_shape, resize
+        self.names = names if isinstance(names, Names) else Names.of(names)
         self.reading = reading or Reading()
 
     def __len__(self) -> int:
@@ -61,7 +62,7 @@ class PictureFiles:
 
     def subset(self, indices: Any) -> PictureFiles:
         """Those at `indices`, without reading one; with the same cache."""
-        names = [self.names[i] for i in np.arange(len(self))[indices]]
+        names = self.names.take(np.arange(len(self))[indices])
         return PictureFiles(self.root, names, self.input_shape, self.resize, self.reading)
 
     def path(self, index: int) -> str:
@@ -120,7 +121,7 @@ class PictureFiles:
     @property
     def digest(self) -> str:
         """Of the names of the files, in order: what a run that is resumed compares."""
-        return hashlib.sha256("\0".join(self.names).encode("utf-8", "surrogateescape")).hexdigest()
+        return self.names.digest
 
 
 def _fill(

@@ -16,7 +16,7 @@ def class_folders(folder: str | os.PathLike[str]) -> list[str]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
-    return [path.name for path, is_folder in _entries(folder) if is_folder]
+    return [name for name, is_folder in _entries(folder) if is_folder]
 
 
 def find_pictures(folder: str | os.PathLike[str], classes: Sequence[str]) -> list[tuple[Path, int | None]]:
@@ -44,9 +44,11 @@ def find_pictures(folder: str | os.PathLike[str], classes: Sequence[str]) -> lis
         if len(labels[name]) > 1:
             numbers = ", ".join(map(str, labels[name]))
             raise ValueError(f"{folder / name} says not which class: {numbers} all bear the name {name}")
-    found: list[tuple[Path, int | None]] = [(path, labels[name][0]) for name in names for path in _below(folder, name)]
+    found: list[tuple[Path, int | None]] = []
+    for name in names:
+        found += [(folder / picture, labels[name][0]) for picture in pictures_below(folder, name)[0]]
     if not names:
-        found += [(path, None) for path, _ in _entries(folder) if _is_picture(path)]
+        found += [(folder / name, None) for name, _ in _entries(folder) if _is_picture(name)]
     if not found:
         raise FileNotFoundError(f"{folder} has no picture ({' '.join(SUFFIXES)})")
     return found
@@ -54,30 +56,37 @@ def find_pictures(folder: str | os.PathLike[str], classes: Sequence[str]) -> lis
 
 def beside_classes(folder: str | os.PathLike[str]) -> list[Path]:
     """The pictures of a labelled folder that lie beside its sub-folders, where they have no class."""
-    return [path for path, is_folder in _entries(Path(folder)) if not is_folder and _is_picture(path)]
+    folder = Path(folder)
+    return [folder / name for name, is_folder in _entries(folder) if not is_folder and _is_picture(name)]
 
 
-def _below(root: Path, name: str) -> list[Path]:
-    """The pictures in the folder `name` of `root` and below it, in order."""
-    pictures: list[Path] = []
-    flat = True
+def pictures_below(root: str | os.PathLike[str], name: str) -> tuple[list[str], list[str]]:
+    """(the pictures in the folder `name` of `root` and below it, in the order of their paths; the folders that were
+    looked into), both as paths from `root` on. Raises as `find_pictures`.
+    """
+    root = Path(root)
+    pictures: list[str] = []
+    folders: list[str] = []
     seen: set[tuple[int, int]] = set()
     whole = root.resolve()
-    waiting = [(root / name, frozenset(map(_identity, (whole, *whole.parents))))]
+    waiting = [(name, frozenset(map(_identity, (whole, *whole.parents))))]
     while waiting:
-        folder, above = waiting.pop()
+        at, above = waiting.pop()
+        folder = root / at
         here = _identity(folder)
         if here in above:
             raise ValueError(f"{folder} is a link that leads back to a folder it lies in")
         if here not in seen:
             seen.add(here)
-            for path, is_folder in _entries(folder):
+            folders.append(at)
+            for entry, is_folder in _entries(folder):
+                path = os.path.join(at, entry)
                 if is_folder:
-                    flat = False
                     waiting.append((path, above | {here}))
-                elif _is_picture(path):
+                elif _is_picture(entry):
                     pictures.append(path)
-    return pictures if flat else sorted(pictures)
+    flat = len(folders) == 1
+    return pictures if flat else sorted(pictures, key=lambda path: path.split(os.sep)), folders
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -85,19 +94,19 @@ def _identity(folder: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _entries(folder: Path) -> list[tuple[Path, bool]]:
-    """What is in a folder and is not hidden, in order, and whether it is a folder or a link to one."""
+def _entries(folder: Path) -> list[tuple[str, bool]]:
+    """The names in a folder that are not hidden, in order, and whether each is a folder or a link to one."""
     entries = []
     with os.scandir(folder) as listed:  # an error of it names the folder
-        for entry in sorted(listed, key=lambda entry: entry.name):  # the order of their paths, found sooner
-            path = folder / entry.name
-            if entry.name.startswith("."):
+        for entry in sorted(listed, key=lambda entry: entry.name):
+            name = entry.name
+            if name.startswith("."):
                 continue
-            if entry.is_symlink() and not _is_picture(path) and not path.exists():
-                raise FileNotFoundError(f"{path} is a link that leads to nothing")
-            entries.append((path, entry.is_dir()))
+            if entry.is_symlink() and not _is_picture(name) and not (folder / name).exists():
+                raise FileNotFoundError(f"{folder / name} is a link that leads to nothing")
+            entries.append((name, entry.is_dir()))
     return entries
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES

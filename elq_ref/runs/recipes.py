@@ -1,7 +1,7 @@
 """Recipes: for a network, a method and its levels, the plan and the optimizer that `elq reproduce` runs.
 
-Every method, and plain float fine-tuning beside them, gets `PASSES` passes over the data. The choices are made on the
-exploration network, which never meets the test set (docs/reproduce.md).
+Every method, and plain float fine-tuning beside them, gets `PASSES` passes over the data. The choices for CIFAR-10 are
+made on the exploration network, which never meets the test set; those for ImageNet are untried (docs/reproduce.md).
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..datasets import Normalization
+from ..datasets.imagenet import NORMALIZATION
 from ..elq.plan import Plan
 from ..training.plans import kept, methods_of, named_plan
 from ..training.sgd import SGD
@@ -21,11 +23,23 @@ JUDGES = 2000  # training pictures on which a run is measured while it goes on
 
 
 @dataclass(frozen=True)
+class Photographs:
+    """How pictures of any size come to a network: crops in training of so much of the area, and the rule otherwise."""
+
+    normalization: Normalization = NORMALIZATION
+    input_shape: tuple[int, int, int] = (3, 224, 224)
+    resize: str = "crop 256"
+    scale: tuple[float, float] = (0.08, 1.0)
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A trained network and what it is quantized with.
 
-    checkpoint: where it lies below the folder of the data sets; None if its path must be given. hold_out: so many of
-    the training images train nothing and stand in for the test set, which is not read then.
+    data: a name of `datasets.load`, or "imagenet" for the folder that is given. checkpoint: where it lies below the
+    folder of the data sets; None if its path must be given. hold_out: so many of the training images train nothing and
+    stand in for the test set, which is not read then. sgd: in the place of the plan's. quick: passes of a run that is
+    only to be seen.
     """
 
     model: str
@@ -33,6 +47,9 @@ class Experiment:
     batch_size: int
     checkpoint: str | None = None
     hold_out: int = 0
+    sgd: SGD | None = None
+    quick: float = QUICK_PASSES
+    photographs: Photographs | None = None
 
     def find_checkpoint(self, given: str | None, data_dir: str | None) -> Path:
         """The path of the checkpoint: the given one, or where it lies; FileNotFoundError says what was looked for."""
@@ -51,6 +68,25 @@ EXPERIMENTS = {
     "cifar10-resnet20-exploration": Experiment("resnet20", "cifar10", 128, hold_out=5000),
     "digits": Experiment("digits_cnn", "digits", 64),
 }
+
+
+def _on_imagenet(
+    model: str, batch_size: int, lr: float, weight_decay: float, normalization: Normalization = NORMALIZATION
+) -> Experiment:
+    sgd, photographs = SGD(lr=lr, weight_decay=weight_decay), Photographs(normalization)
+    return Experiment(model, "imagenet", batch_size, sgd=sgd, quick=0.01, photographs=photographs)
+
+
+_IMAGENET = (
+    _on_imagenet("alexnet", 256, 1e-3, 5e-4),
+    _on_imagenet("vgg16", 32, 1.25e-4, 5e-4),
+    _on_imagenet("vgg16_bn", 32, 1.25e-3, 5e-4),
+    _on_imagenet("googlenet", 128, 5e-3, 2e-4, Normalization((0.5,) * 3, (0.5,) * 3)),  # docs/models.md
+    _on_imagenet("resnet18", 256, 1e-2, 1e-4),
+    _on_imagenet("resnet34", 128, 5e-3, 1e-4),
+    _on_imagenet("resnet50", 64, 2.5e-3, 1e-4),
+)
+EXPERIMENTS |= {f"imagenet-{experiment.model}": experiment for experiment in _IMAGENET}
 
 
 def recipe(
