@@ -16,6 +16,7 @@ from elq_ref.graph.shapes import OPS, PACKED_OPS, infer_shapes
 
 MOST_VALUES = 1200  # of one activation
 MOST_WEIGHTS = 3000  # of one layer
+ENDS = ("linear", "flatten", "global_avg_pool")  # what reads or makes a value of one axis
 TENSORS = {"scale": "weight", "slope": "weight", "mean": "running_mean", "var": "running_var"}  # of other roles: these
 
 
@@ -23,6 +24,17 @@ def packed_graph(seed, ops=PACKED_OPS):
     """A packed Graph of this seed, its output (5): of `ops` alone, and conv, linear, flatten, global_avg_pool."""
     growing = Growing(np.random.default_rng((1, seed)), tuple(ops), None)
     return growing.grown(tuple(ops)[seed % len(ops)])
+
+
+def whole_graph(rng, ops=PACKED_OPS):
+    """A packed Graph with every one of `ops` in a random order, its output (5)."""
+    growing = Growing(rng, tuple(ops), None)
+    growing.shapes["input"] = (int(rng.integers(1, 5)), int(rng.integers(10, 16)), int(rng.integers(10, 16)))
+    for op in rng.permutation([op for op in (*ops, "conv", "conv") if op not in ENDS]).tolist():
+        growing.step(op)
+    for op in ("global_avg_pool", "flatten", *growing.flat_ops()):
+        growing.step(op)
+    return growing.ended()
 
 
 def trainable_graph(seed, ops=tuple(OPS)):
@@ -43,14 +55,17 @@ class Growing:
     def grown(self, wanted):
         """The graph: some ops, the one that is wanted, some ops, five classes."""
         self.wander(0, 3)
-        flat = wanted in ("linear", "flatten", "global_avg_pool")
-        if not flat:
+        if wanted not in ENDS:
             self.step(wanted)
             self.wander(0, 4)
         self.flatten(wanted)
         for op in self.draw((), ("linear",), ("linear", "relu"), ("linear", *self.flat_ops())):
             if op in (*self.ops, "linear"):
                 self.step(op)
+        return self.ended()
+
+    def ended(self):
+        """The graph, with a layer of five classes at its end."""
         self.layer("linear", (5, *self.shape))
         graph = Graph("input", self.shapes["input"], tuple(self.nodes), self.last)
         infer_shapes(graph)
@@ -74,9 +89,8 @@ class Growing:
 
     def wander(self, least, most):
         """Some operations of any kind."""
-        ends = ("linear", "flatten", "global_avg_pool")
         for _ in range(int(self.rng.integers(least, most + 1))):
-            self.step(self.draw(*("conv",) * 4, *(op for op in self.ops if op not in ends)))
+            self.step(self.draw(*("conv",) * 4, *(op for op in self.ops if op not in ENDS)))
 
     def flatten(self, wanted):
         if len(self.shape) == 3:

@@ -8,14 +8,17 @@ negative, zero or next to it, biases beyond the headroom. Small enough that hund
 import math
 
 import numpy as np
+from random_graphs import whole_graph
 from runtime_nets import network, with_int8
 
 from elq_ref.graph.codes import pack_codes
-from elq_ref.graph.shapes import OPS
+from elq_ref.graph.shapes import OPS, PACKED_OPS, infer_shapes
 from elq_ref.runtime import Node, Weight
+from elq_ref.runtime.steps import FLOAT_ONLY
 
 MOST_VALUES = 1600  # of one activation
 MOST_WEIGHTS = 4000  # of one layer
+INT8_OPS = tuple(op for op in PACKED_OPS if op not in FLOAT_ONLY)
 TRIES = 20  # until the scales of all values fit each other
 
 
@@ -231,7 +234,7 @@ def grouped(g):
     g.conv(outputs=g.draw(6, 9, 15), groups=1, stride=(1, 1))
     g.conv(outputs=15, groups=3)
     g.relu()
-    g.conv(outputs=10, groups=5)
+    g.conv(outputs=10, groups=math.gcd(5, g.shape[0]))
     g.end()
 
 
@@ -322,11 +325,17 @@ def scaled(g):
     g.scale_shift()
 
 
+def every_op(g):
+    """All operations that int8 activations have: tables, products, windows of several counts and the others."""
+    graph = whole_graph(g.rng, INT8_OPS)
+    g.nodes, g.shapes = list(graph.nodes), infer_shapes(graph)
+
+
 KINDS = {
     build.__name__: build
     for build in (
         *(plain, depthwise_separable, long_sums, long_rows, empty, full, residual, option_a, grouped, sparse_steps),
         *(pools, kept_float, binary, unusual_scales, no_convolution, relus_apart, pointwise, no_weights),
-        *(last_is_no_sum, scaled),
+        *(last_is_no_sum, scaled, every_op),
     )
 }
