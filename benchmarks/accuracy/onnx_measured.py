@@ -172,13 +172,15 @@ class Measured:
     def judged(self, all_logits: int) -> dict[str, Any]:
         """What is known, with the parts compared by their bounds, where these are known; of all_logits in all."""
         sigmas = json.loads(self.sigmas.read_text()) if self.sigmas.is_file() else {}
-        figures = {key: value for key, value in self.found.items() if key not in PARTS} | {"sigmas": sigmas}
+        figures = {key: self.found[key] for key in ("name", "exporter", "nodes", "largest", "classes")}
+        figures["sigmas"] = sigmas
         for part in PARTS:
             if part in self.found and self.both(part).is_file():
                 kinds = MADE_OF[part]
                 known = all(kind in sigmas for kind in kinds)
                 most = bound(*(sigmas[kind]["sigma"] for kind in kinds), all_logits) if known else None
-                figures[part] = self.found[part] | compared(*np.load(self.both(part)), most)
+                kept = {key: value for key, value in self.found[part].items() if key in ("seconds", "right")}
+                figures[part] = compared(*np.load(self.both(part)), most) | kept
         return figures
 
 

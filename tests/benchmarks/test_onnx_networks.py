@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from theirs import mobile
 
+import elq_ref as elq
+
 pytest.importorskip("onnx", reason="the package onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytest.importorskip("PIL", reason="Pillow is not installed")
@@ -18,7 +20,7 @@ sys.path.append(str(ROOT))  # at the end: an elq_ref that is installed goes befo
 
 from benchmarks import vision  # noqa: E402
 from benchmarks.accuracy import onnx_measured, onnx_networks  # noqa: E402
-from benchmarks.accuracy.rounding_bound import quantile  # noqa: E402
+from benchmarks.accuracy.rounding_bound import deviations, quantile  # noqa: E402
 
 
 @pytest.fixture
@@ -80,6 +82,16 @@ def test_what_is_beyond_the_bound_or_of_another_class_fails(folder, monkeypatch,
         "FAILED mine script: imported: a difference of 10",
         "FAILED mine script: imported: 1 photographs of another class",
     ]
+
+
+def test_the_photograph_with_the_largest_logits_is_among_those_of_the_bound(folder, monkeypatch):
+    pictures = vision.photographs("val", 2)[0]
+    pictures[13] *= 50
+    call(monkeypatch)
+    sigmas = json.loads((folder / "mine-script-20-sigmas.json").read_text())
+    net = elq.from_onnx(folder / "mine-script.onnx")
+    alone = deviations(net.graph, net.state_dict(), pictures[13:14], False).sigma
+    assert 0.5 < sigmas["theirs"]["sigma"] / alone < 2
 
 
 def test_a_class_within_twice_the_bound_is_a_tie():

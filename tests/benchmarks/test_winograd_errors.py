@@ -17,6 +17,7 @@ if not (ROOT / "benchmarks").is_dir():
     pytest.skip("benchmarks/ is not here (tests run from a copy)", allow_module_level=True)
 sys.path.append(str(ROOT))  # at the end: an elq_ref that is installed goes before the checkout's
 
+from benchmarks.accuracy import winograd_errors  # noqa: E402
 from benchmarks.accuracy.rounding_bound import U, quantile  # noqa: E402
 from benchmarks.accuracy.winograd_errors import A, B, G, Tiles, drawn, possible  # noqa: E402
 
@@ -48,8 +49,11 @@ def test_the_tiles_are_the_convolution(size, padding):
     np.testing.assert_allclose(got, exact, rtol=1e-4, atol=1e-5 * abs(exact).max())
 
 
-def test_drawn_errors_have_the_variance_of_all_ways_to_the_outputs():
+@pytest.mark.parametrize(("transform", "products"), [(6, 2), (0, -4)], ids=["all", "constants and weights"])
+def test_drawn_errors_have_the_variance_of_all_ways_to_the_outputs(transform, products, monkeypatch):
     """One tile, one output channel: each error's way to the 4x4 outputs, written out."""
+    monkeypatch.setattr(winograd_errors, "TRANSFORM", transform)
+    monkeypatch.setattr(winograd_errors, "PRODUCTS", products)
     x, w, _ = case(1, 4, 1, (4, 4))
     padded = np.pad(x[0].astype(np.float64), ((0, 0), (1, 1), (1, 1)))
     u = np.einsum("ik,okl,jl->oij", G, w[0].astype(np.float64), G)
@@ -59,11 +63,11 @@ def test_drawn_errors_have_the_variance_of_all_ways_to_the_outputs():
     s = A @ m
     ends = np.einsum("pi,qj->pqij", A, A)  # of m to the outputs
     sizes = {
-        "t": (np.einsum("pqij,oij,jl->pqoil", ends, u, B), 6, np.einsum("ik,okl->oil", abs(B), padded)),
-        "v": (np.einsum("pqij,oij->pqoij", ends, u), 6, np.einsum("jl,oil->oij", abs(B), abs(t))),
-        "m": (ends, 4 + 2, (abs(u * v).sum(0) + abs(m)) / 2),
-        "s": (np.einsum("pr,qj->pqrj", np.eye(4), A), 6, abs(A) @ abs(m)),
-        "y": (np.einsum("pr,qt->pqrt", np.eye(4), np.eye(4)), 6, abs(s) @ abs(A).T),
+        "t": (np.einsum("pqij,oij,jl->pqoil", ends, u, B), transform, np.einsum("ik,okl->oil", abs(B), padded)),
+        "v": (np.einsum("pqij,oij->pqoij", ends, u), transform, np.einsum("jl,oil->oij", abs(B), abs(t))),
+        "m": (ends, 4 + products, (abs(u * v).sum(0) + abs(m)) / 2),
+        "s": (np.einsum("pr,qj->pqrj", np.eye(4), A), transform, abs(A) @ abs(m)),
+        "y": (np.einsum("pr,qt->pqrt", np.eye(4), np.eye(4)), transform, abs(s) @ abs(A).T),
         "u": (np.einsum("pqij,oij->pqoij", ends, v), 1, abs(u)),
     }
     variance = sum(np.square(way * size).reshape(4, 4, -1).sum(2) * count for way, count, size in sizes.values())
