@@ -34,14 +34,14 @@ from ..result_text import made_by
 SIZE, BATCH = 128, 32
 NORMALIZED = [f"--{word}={','.join(map(str, values))}" for word, values in (("mean", vision.MEAN), ("std", vision.STD))]
 # Chosen on held-out pictures by the trials of benchmarks/results/lite0_trials.txt.
-FLOAT = ["--lr", "0.003"]
+FLOAT = ["--lr", "0.002"]
 PLAN = shlex.split("--lr 0.003 --augment mirror --set epochs=8,1,1,1,1 restart=0.3 per_channel=true scale=l2")
 QUANTIZED = {  # step: levels, passes that --share multiplies, what its command has besides PLAN
     "ternary": ("ternary", 24.0, ["--keep-float", "depthwise", "first", "last"]),
     "ternary-all": ("ternary", 16.0, []),
     "binary": ("binary", 16.0, []),
 }
-FLOAT_EPOCHS = 12.0
+FLOAT_EPOCHS = 6.0
 STEPS = ("export", "float", "sensitivity", *QUANTIZED)
 
 
