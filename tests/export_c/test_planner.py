@@ -9,11 +9,17 @@ from random_nets import random_network
 from elq_ref.export_c.layers import Layer, layers_of
 from elq_ref.export_c.planner import plan
 
-SMALLER = {"max_pool", "avg_pool", "subsample", "relu", "add", "scale_shift"}  # may write where they read
+ELEMENTS = {"relu", "add", "add_channels", "mul", "scale_shift", "slice", "subsample", "through_table"}
+WINDOWS = {"max_pool", "max_pool_border", "avg_pool", "avg_pool_border", "adaptive_avg_pool"}
 
 
 def layer(index, op, operands, size, **more):
     return Layer(index, f"v{index}", op, op, tuple(operands), 1, 1, 1, 1, 1, size, **more)
+
+
+def may_write_where_it_reads(one):
+    """Each element of the value comes from its own place or from later ones."""
+    return one.op in ELEMENTS | WINDOWS and not one.apart
 
 
 def random_layers(rng, count):
@@ -40,7 +46,7 @@ def most_held(layers, scratch, order):
         later = [j for j in order if j not in done and j != i]
         kept = {j for j in done if any(j in layers[k].operands for k in [*later, i])}
         ends = [j for j in layers[i].operands if not any(j in layers[k].operands for k in later)]
-        inside = layers[i].op in SMALLER and any(layers[j].bytes >= layers[i].bytes for j in ends)
+        inside = may_write_where_it_reads(layers[i]) and any(layers[j].bytes >= layers[i].bytes for j in ends)
         own = 0 if inside or layers[i].raw else layers[i].bytes
         peak = max(peak, sum(layers[j].bytes for j in kept) + own + scratch[i])
         done.append(i)
@@ -66,7 +72,7 @@ def check_nobody_is_overwritten(made, scratch):
         assert own.start % 4 == 0
         busy = np.zeros(made.bytes, bool)
         for region in regions:
-            if not (one.op in SMALLER and region.start == own.start):
+            if not (may_write_where_it_reads(one) and region.start == own.start):
                 busy[region] = True
         work = slice(made.scratch[one.index], made.scratch[one.index] + scratch[one.index])
         assert work.stop <= made.bytes
