@@ -23,11 +23,13 @@ from pathlib import Path
 import numpy as np
 
 from ..files import atomic_write
+from .arrays import Arrays
 from .names import Names
 
 VERSION = 1
 SETTLED = 2_000_000_000  # ns
 SAMPLE = 64
+KEPT = ("about", "classes", "counts", "names", "folders", "changed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +114,8 @@ def _keep(root: Path, place: Path, found: Listing, folders: list[str], changed: 
 def _kept(root: Path, place: Path) -> Listing | None:
     """The kept listing where it may be used; of whatever is wrong with it nothing is said."""
     try:
-        with np.load(place, allow_pickle=False) as file:  # zip's checksums tell damage
-            arrays = {name: file[name] for name in ("about", "classes", "counts", "names", "folders", "changed")}
+        with Arrays(place, ", ".join(KEPT)) as file:
+            arrays = {name: file.read(name) for name in KEPT}
         about = json.loads(arrays["about"].tobytes())
         if (about["version"], about["root"]) != (VERSION, str(root.resolve())):
             return None
@@ -121,11 +123,17 @@ def _kept(root: Path, place: Path) -> Listing | None:
         classes, counts = tuple(Names(arrays["classes"])), arrays["counts"]
         found = Listing(classes, counts, Names(arrays["names"]))
         fits = (len(counts), len(changed), int(counts.sum())) == (len(classes), len(folders), len(found.names))
-        if not fits or (changed > about["began"] - SETTLED).any():
+        if not fits or not _inside(found.names) or (changed > about["began"] - SETTLED).any():
             return None
         if any(_changed(root / folder) != then for folder, then in zip(folders, changed.tolist(), strict=True)):
             return None
         chosen = range(0, len(found.names), max(1, len(found.names) // SAMPLE))
         return found if all((root / found.names[k]).is_file() for k in chosen) else None
-    except Exception:  # a damaged archive fails in many ways, and all are answered by another look
+    except (OSError, ValueError, KeyError, TypeError, IndexError):  # damage shows in many ways: all want another look
         return None
+
+
+def _inside(names: Names) -> bool:
+    """Whether no name leads out of the folder."""
+    text = b"\0" + names.blob.tobytes()
+    return b"\0/" not in text and b"../" not in text

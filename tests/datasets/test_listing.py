@@ -4,9 +4,11 @@ import hashlib
 import os
 import time
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
+from numpy.lib import format as npy
 
 from elq_ref.datasets import Names
 from elq_ref.datasets import listing as module
@@ -122,7 +124,35 @@ def pickled(root):
     np.savez(kept_at(root), about=np.array([{}], object))
 
 
+def leads_out(root):
+    """To the names of files that are there, beside the folder."""
+    with np.load(kept_at(root)) as file:
+        arrays = dict(file)
+    (root.parent / "1.jpg").touch()
+    names = [f"../{root.name}/a/1.jpg", "../1.jpg", "b/3.JPEG", "b/deep/4.png"]
+    np.savez(kept_at(root), **arrays | {"names": Names.of(names).blob})
+
+
+def leads_elsewhere(root):
+    with np.load(kept_at(root)) as file:
+        arrays = dict(file)
+    names = [str(root / "a" / "1.jpg"), "a/2.jpg", "b/3.JPEG", "b/deep/4.png"]
+    np.savez(kept_at(root), **arrays | {"names": Names.of(names).blob})
+
+
+def states_more_than_it_holds(root):
+    """8 TB, by the header of one array."""
+    with np.load(kept_at(root)) as file:
+        arrays = dict(file)
+    counts = arrays.pop("counts")
+    np.savez(kept_at(root), **arrays)
+    with zipfile.ZipFile(kept_at(root), "a") as file, file.open("counts.npy", "w") as member:
+        npy.write_array_header_1_0(member, {"descr": "<i8", "fortran_order": False, "shape": (10**12,)})
+        member.write(counts.tobytes())
+
+
 CHANGES = (change_a, change_deep, change_root, lose_a_file, damage, cut, other_version, an_array, pickled)
+CHANGES += (leads_out, leads_elsewhere, states_more_than_it_holds)
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
