@@ -127,9 +127,9 @@ class GoogLeNet(Module):
         return self._end(self._inceptions(self._inceptions(self._start(x), "4a"), "4b 4c 4d"))
 
     def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Outputs of the network and of its auxiliary heads, aux1 and aux2."""
-        assert self.aux1
-        assert self.aux2
+        """Outputs of the network and of its auxiliary heads, aux1 and aux2. ValueError where it has none."""
+        if self.aux1 is None or self.aux2 is None:
+            raise ValueError("the network has no auxiliary heads: the state dict that it was loaded from had none")
         x = self._inceptions(self._start(x), "4a")
         first = self.aux1(x)
         x = self._inceptions(x, "4b 4c 4d")
