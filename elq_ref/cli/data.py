@@ -102,7 +102,7 @@ def _saying_what_helps(args: argparse.Namespace, trainable: bool) -> Iterator[No
         if trainable:
             command = "" if hasattr(args, "classes_from") else "elq train "
             ways.append(f"{command}--classes-from data makes a last layer for its classes")
-        raise ValueError(": ".join([str(error), *filter(None, [", ".join(ways)])])) from None
+        raise ValueError(f"{error}: {', '.join(ways)}" if ways else str(error)) from None
 
 
 def load_for_packed(args: argparse.Namespace, packed: PackedNetwork, split: Split) -> Dataset:

@@ -44,7 +44,7 @@ def add(commands: Commands) -> None:
     add_settings(command)
     command.add_argument("--lr", type=float, help="another learning rate at the start of stage 0")
     command.add_argument("--weight-decay", type=float, help="another weight decay")
-    command.add_argument("--batch-size", type=int, help="another number of pictures a step; the rate stays as it is")
+    command.add_argument("--batch-size", type=int, help="another number of pictures a step, and the rate in proportion")
     command.add_argument("--data", metavar="DIR", help="ImageNet, train/ and val/, for the recipes that read it")
     words = "classes of a val/ without sub-folders, lines of NAME SYNSET (default: DIR/val.txt or LOC_val_solution.csv)"
     command.add_argument("--val-list", metavar="FILE", help=words)
@@ -75,11 +75,12 @@ def run(args: argparse.Namespace) -> Result:
         first_last_float=args.first_last_float,
     )
     plan = changed(plan, args.set).spread(sum(plan.epochs))  # epochs= gives proportions, not another length
+    batch_size = args.batch_size or experiment.batch_size
     sgd = experiment.sgd or sgd
+    sgd = replace(sgd, lr=sgd.lr * (batch_size / experiment.batch_size))
     given = {"lr": args.lr, "weight_decay": args.weight_decay}
     sgd = replace(sgd, **{k: v for k, v in given.items() if v is not None})
     train, judge, test = (datasets.adapted(part, info) for part in (train, judge, test))
-    batch_size = args.batch_size or experiment.batch_size
     batches = Batches(train, batch_size, augment=_augment(experiment, train), seed=args.seed)
     config = {
         "recipe": args.recipe,

@@ -75,4 +75,4 @@ def usual_rate(lr: float, batch_size: int) -> float:
     """The learning rate for batches of another size than LARGE_BATCH, for which `lr` is right: in proportion, since
     as many pictures then move the weights as far (Goyal et al. 2017).
     """
-    return lr * batch_size / LARGE_BATCH
+    return lr * (batch_size / LARGE_BATCH)

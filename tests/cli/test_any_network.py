@@ -128,6 +128,7 @@ def test_from_a_file_to_a_packed_network_that_every_command_reads(folder, tuned,
     config = json.loads((out / "config.json").read_text())
     assert config["keep_float"] == ["depthwise", "last"]
     assert config["plan"]["keep_float"] == ["deep.weight", "head.weight"]
+    assert config["lr"] == 0.03 * 8 / 128
     assert checkpoint.read(out / "quantized.safetensors").graph is not None
     picture = photos / "val" / "cat" / "0.jpg"
     for command in (
@@ -221,6 +222,27 @@ def test_a_checkpoint_of_a_model_gets_other_classes_too(folder, tmp_path, capsys
     assert code == 0, error
     info = checkpoint.read(tmp_path / "b.safetensors").info
     assert (info.classes, info.model) == (("x", "y"), "digits_cnn")
+
+
+@pytest.mark.parametrize(
+    ("more", "rate"),
+    [
+        ((), 0.05),
+        (("--batch-size", "32"), 0.0125),
+        (("--batch-size", "32", "--lr", "0.3"), 0.3),
+        (("FILE",), 0.01),
+        (("FILE", "--batch-size", "256"), 0.02),
+    ],
+)
+def test_the_usual_rate_goes_with_the_size_of_the_batch(more, rate, tmp_path, monkeypatch, capsys):
+    words = ["train", "--model", "digits_cnn", "--data", "digits", "-o", tmp_path / "a.safetensors"]
+    if "FILE" in more:
+        assert run(capsys, *words, "--epochs", "0.1")[0] == 0
+        words[1:3] = [tmp_path / "a.safetensors"]
+    seen = []
+    monkeypatch.setattr("elq_ref.cli.train._trained", lambda args, *_: seen.append(args.lr) or (0, 0.0))
+    run(capsys, *words, *(word for word in more if word != "FILE"))
+    assert seen == [rate]
 
 
 # ---- mistakes, each one line

@@ -111,18 +111,21 @@ def test_from_the_weights_to_the_packed_file(tmp_path, name, capsys):
         assert (tmp_path / "report" / "index.html").is_file()
 
 
-def test_it_trains_on_random_parts_of_the_pictures(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("more", "rate"), [((), 1e-2 * 4 / 6), (("--lr", "0.25"), 0.25)])
+def test_it_trains_on_random_parts_of_the_pictures(tmp_path, monkeypatch, more, rate):
+    """The recipe is for six pictures a step here, with 0.01 as in full size."""
     seen = {}
     monkeypatch.setattr("elq_ref.cli.reproduce.carry_out", lambda run, resume: seen.update(run=run) or {})
     monkeypatch.setattr("elq_ref.cli.reproduce.result_text", lambda *_: "")
     imagenet(tmp_path, flat=True)
-    assert main(command(tmp_path, "resnet18", trained(tmp_path, "resnet18"), "--batch-size", "4")) == 0
+    assert main(command(tmp_path, "resnet18", trained(tmp_path, "resnet18"), "--batch-size", "4", *more)) == 0
     run = seen["run"]
     assert run.batches.augment == RandomResizedCrop((0.08, 1.0), flip=True)
     assert (run.batches.batch_size, len(run.batches.dataset), len(run.judge), len(run.test)) == (4, 15, 3, 15)
     assert run.test.labels.tolist() == [k % 3 for k in range(15)]
     assert sum(run.plan.epochs) == pytest.approx(recipes.PASSES)  # SHORT gives proportions
-    assert (run.sgd.lr, run.sgd.weight_decay, run.config["batch_size"]) == (1e-2, 1e-4, 4)
+    assert run.sgd.lr == pytest.approx(rate)
+    assert (run.sgd.weight_decay, run.config["batch_size"]) == (1e-4, 4)
     assert run.batches.dataset.images.reading.cache.size == 0
 
 
