@@ -29,3 +29,14 @@ def isa(request):
     _train.use(request.param)
     yield request.param
     _train.use()
+
+
+@pytest.fixture
+def one_torch_thread():
+    """PyTorch's threads spin while they wait, which starves ours."""
+    import torch
+
+    kept = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(kept)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from torchvision_module import torchvision
+from trained_looking import unlike_the_start
 
 import elq_ref
 from elq_ref import Tensor, models, ops
@@ -30,12 +31,7 @@ def ours(
             for module in ("alexnet", "vgg"):  # the functions hide the modules of their names
                 patch.setattr(sys.modules[f"elq_ref.models.{module}"], "HIDDEN", hidden)
         net = models.build(name, input_shape, classes, seed=3).astype(np.dtype(dtype))
-    rng = np.random.default_rng(5)
-    for key, buffer in net.named_buffers():
-        buffer[...] = rng.uniform(0.5, 2, buffer.shape) if key.endswith("var") else rng.normal(0, 0.3, buffer.shape)
-    for _, parameter in net.named_parameters():
-        if parameter.data.ndim == 1:
-            parameter.data = (parameter.data + rng.normal(0, 0.1, parameter.shape)).astype(dtype)
+    unlike_the_start(net, 0.1)
     for _, module in net.named_modules():
         if isinstance(module, Dropout) and not dropout:
             module.p = 0.0

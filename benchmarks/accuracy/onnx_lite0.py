@@ -35,7 +35,7 @@ def main() -> None:
     ours = elq.from_onnx(path)
     counts, same, largest = np.zeros(2, int), 0, 0.0
     for first in range(0, given.each, AT_A_TIME):
-        x, labels = vision.photographs("val", min(first + AT_A_TIME, given.each), first=first)
+        x, labels = vision.photographs(vision.LITE0, "val", min(first + AT_A_TIME, given.each), first=first)
         with torch.no_grad():
             wanted = theirs(torch.from_numpy(x)).numpy()
         got = logits(ours, x)

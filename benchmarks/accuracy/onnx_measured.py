@@ -76,7 +76,7 @@ class Measured:
 
     @cached_property
     def photographs(self) -> tuple[np.ndarray, np.ndarray]:
-        return vision.photographs("val", self.each)
+        return vision.photographs(self.name, "val", self.each)
 
     @cached_property
     def net(self) -> Any:
@@ -99,7 +99,7 @@ class Measured:
         """Measure a part that is not known yet."""
         FOLDER.mkdir(parents=True, exist_ok=True)
         if not self.path.is_file():
-            made = vision.made(self.name, vision.photographs("train", 4)[0])
+            made = vision.made(self.name, vision.photographs(self.name, "train", 4)[0])
             vision.export(made, self.path, self.exporter)
         if "nodes" not in self.found:
             self.found |= {"name": self.name, "exporter": self.exporter, "nodes": len(self.net.graph.nodes),
@@ -144,7 +144,7 @@ class Measured:
         classes = [str(k) for k in range(self.wanted.shape[1])]
         return {
             "input_shape": self.net.graph.input_shape,
-            "normalization": (vision.MEAN, vision.STD),
+            "normalization": vision.normalization(self.name),
             "classes": classes,
         }
 

@@ -28,7 +28,8 @@ def folder(tmp_path, monkeypatch):
     """A small network in the place of torchvision's, noise in the place of photographs."""
     pictures = np.random.default_rng(0).standard_normal((20, 3, 24, 24)).astype(np.float32)
     monkeypatch.setattr(onnx_measured, "FOLDER", tmp_path)
-    monkeypatch.setattr(vision, "photographs", lambda split, each: (pictures[: 10 * each], np.zeros(10 * each, int)))
+    noise = pictures, np.zeros(20, int)
+    monkeypatch.setattr(vision, "photographs", lambda network, split, each: [part[: 10 * each] for part in noise])
     mobile(tmp_path / "mine-script.onnx", classes=30)
     return tmp_path
 
@@ -85,7 +86,7 @@ def test_what_is_beyond_the_bound_or_of_another_class_fails(folder, monkeypatch,
 
 
 def test_the_photograph_with_the_largest_logits_is_among_those_of_the_bound(folder, monkeypatch):
-    pictures = vision.photographs("val", 2)[0]
+    pictures = vision.photographs("mine", "val", 2)[0]
     pictures[13] *= 50
     call(monkeypatch)
     sigmas = json.loads((folder / "mine-script-20-sigmas.json").read_text())

@@ -7,7 +7,7 @@ from imagenet_nets import our_results, ours, theirs, torch_results
 from elq_ref import Tensor, models, no_grad
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_torch_thread")]
 CLASSES = 10
 CASES = [  # model, picture, narrower hidden layers
     ("alexnet", (3, 63, 67), 64),
@@ -19,15 +19,6 @@ CASES = [  # model, picture, narrower hidden layers
     ("vgg16_bn", (3, 37, 32), 64),
 ]
 DROPPING = [case for case in CASES if not case[0].startswith("resnet")]
-
-
-@pytest.fixture(autouse=True)
-def one_torch_thread():
-    """PyTorch's threads spin while they wait, which starves ours."""
-    kept = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(kept)
 
 
 def pair(name, shape, hidden, dtype="float64", dropout=False):

@@ -6,22 +6,14 @@ a tensor's largest value; in float32 our rounding error is measured beside PyTor
 
 import numpy as np
 import pytest
+from trained_looking import unlike_the_start
 
 from elq_ref import Tensor, models, ops
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 nn, F = torch.nn, torch.nn.functional
 
-pytestmark = pytest.mark.torch
-
-
-@pytest.fixture(autouse=True)
-def one_torch_thread():
-    """PyTorch's threads spin while they wait, which starves ours."""
-    kept = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(kept)
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_torch_thread")]
 
 
 class LeNet5(nn.Module):
@@ -202,12 +194,7 @@ def torch_results(net, x: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarra
 def pair(name: str, input_shape: tuple[int, int, int], classes: int, training: bool, dtype: str):
     """Our model and PyTorch's with equal weights, and running statistics that are not their initial values."""
     ours = models.build(name, input_shape, classes, seed=3).astype(np.dtype(dtype))
-    rng = np.random.default_rng(5)
-    for key, buffer in ours.named_buffers():
-        buffer[...] = rng.uniform(0.5, 2, buffer.shape) if key.endswith("var") else rng.normal(0, 0.3, buffer.shape)
-    for _, parameter in ours.named_parameters():
-        if parameter.data.ndim == 1:
-            parameter.data = (parameter.data + rng.normal(0, 0.2, parameter.shape)).astype(dtype)
+    unlike_the_start(ours, 0.2)
     other = theirs(name, input_shape, classes).to(getattr(torch, dtype))
     state = other.state_dict()
     names = [key for key in state if "num_batches" not in key]
