@@ -19,6 +19,7 @@ from elq_ref.runtime import PackedNetwork
 from elq_ref.timing import Timed, percentiles, take_turns
 
 from ..result_text import add_output, write_result
+from .networks import Network
 
 QUANTIZE = {"ternary": ternarize, "binary": binarize}
 NORMALIZATION = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -26,23 +27,24 @@ FLOAT = ("elq float32", "onnxruntime fp32", "benchmarks.speed.inference_peers:to
 INT8 = ("elq int8", "onnxruntime u8s8", "benchmarks.speed.inference_peers:torch pt2e int8")
 
 
-def quantized_model(name: str, shape: tuple[int, int, int], classes: int, levels: str) -> PackedNetwork:
+def quantized_model(name: str, network: Network, levels: str) -> PackedNetwork:
     """A model with random weights on ternary or binary levels, BatchNorm's statistics those of random pictures: as
     fast as a trained one, with activations of the usual size."""
-    net = models.build(name, shape, classes)
+    net = models.build(name, network.picture, network.classes).eval()
     codes = {}
-    for weight, parameter in net.named_parameters():
-        if parameter.data.ndim > 1:
-            codes[weight] = code, alpha = QUANTIZE[levels](parameter.data)
-            parameter.data = alpha * code
-    x = np.random.default_rng(0).standard_normal((4, *shape), np.float32)
-    for _, module in net.named_modules():
-        if isinstance(module, BatchNorm2d):
-            module.momentum = 1.0
-    with no_grad():
-        net.train()(Tensor(x))
-    names = [f"class {k}" for k in range(classes)]
-    return pack(net.eval(), codes, input_shape=shape, normalization=NORMALIZATION, classes=names)
+    for weight, parameter in net.quantizable().items():
+        codes[weight] = code, alpha = QUANTIZE[levels](parameter.data)
+        parameter.data = alpha * code
+    norms = [module for _, module in net.named_modules(deployed=True) if isinstance(module, BatchNorm2d)]
+    for norm in norms:
+        norm.momentum, norm.training = 1.0, True
+    if norms:
+        x = np.random.default_rng(0).standard_normal((4, *network.picture), np.float32)
+        with no_grad():
+            net(Tensor(x))
+    names = [f"class {k}" for k in range(network.classes)]
+    mean, std = (values[: network.picture[0]] for values in NORMALIZATION)
+    return pack(net.eval(), codes, input_shape=network.picture, normalization=(mean, std), classes=names)
 
 
 def arguments(description: str | None, **defaults: object) -> argparse.ArgumentParser:

@@ -49,8 +49,17 @@ class Network(torch.nn.Module):
             return F.relu(x)
         if node.op == "add":
             return x + more[0]
+        if node.op == "concat":
+            return torch.cat([x, *more], 1)
         if node.op == "max_pool":
-            return F.max_pool2d(x, a["kernel"], a["stride"], pad.attributes["before"][1:] if pad else 0)
+            top, left, bottom, right = a["padding"]
+            if pad:
+                return F.max_pool2d(x, a["kernel"], a["stride"], pad.attributes["before"][1:])
+            if (top, left) == (bottom, right):
+                return F.max_pool2d(x, a["kernel"], a["stride"], (top, left))
+            return F.max_pool2d(F.pad(x, (left, right, top, bottom), value=-torch.inf), a["kernel"], a["stride"])
+        if node.op == "adaptive_avg_pool":
+            return F.adaptive_avg_pool2d(x, a["output"])
         if node.op == "subsample":
             return x[:, :, :: a["step"], :: a["step"]]
         if node.op == "pad":

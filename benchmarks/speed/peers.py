@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -32,12 +33,21 @@ class Peer:
         command, pipe = python_command("benchmarks.speed", *words), subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env)
 
-    def ask(self, line: object) -> Any:
-        """The answer to `line`; PeerFailed if the process ended or answered {"error": ...}."""
+    def ask(self, line: object, limit: float = threading.TIMEOUT_MAX) -> Any:
+        """The answer to `line`; PeerFailed if it is {"error": ...}, the process ended, or `limit` seconds went by, after
+        which it is ended."""
         assert self.process.stdin
         assert self.process.stdout
         print(line, file=self.process.stdin, flush=True)
-        text = self.process.stdout.readline()
+        over = threading.Event()
+        timer = threading.Timer(limit, lambda: (over.set(), self.process.kill()))
+        timer.start()
+        try:
+            text = self.process.stdout.readline()
+        finally:
+            timer.cancel()
+        if over.is_set():
+            raise PeerFailed(f"given up after {limit:.0f} s")
         answer = json.loads(text) if text else {"error": f"its process ended with exit status {self.process.wait()}"}
         if "error" in answer:
             raise PeerFailed(answer["error"])

@@ -1,8 +1,17 @@
-"""The networks of elq_ref.models in PyTorch, with the same parameter names and the same computation."""
+"""The networks of elq_ref.models in PyTorch, with the same parameter names and the same computation.
+
+The small ones are written here; those for ImageNet are torchvision's.
+"""
+
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from ..vision import torchvision
+
+AUXILIARY_WEIGHT = 0.3  # of each of GoogLeNet's auxiliary heads, as its paper says
 
 
 class LeNet5(nn.Module):
@@ -77,4 +86,20 @@ class ResNet20(nn.Module):
         return self.linear(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
 
 
-MODELS = {"lenet5": LeNet5, "resnet20": ResNet20, "vgg_small": VGGSmall}
+WRITTEN = {"lenet5": LeNet5, "resnet20": ResNet20, "vgg_small": VGGSmall}
+
+
+def made(name: str, classes: int) -> nn.Module:
+    """The network; what it starts with does not matter, and is drawn quickly."""
+    if name in WRITTEN:
+        return WRITTEN[name]()
+    slow = {"init_weights": False} if name in ("googlenet", "vgg16") else {}
+    return getattr(torchvision().models, name)(weights=None, num_classes=classes, **slow)
+
+
+def training_loss(outputs: Any, labels: torch.Tensor) -> torch.Tensor:
+    """L of the outputs of a network in training: the logits, or of GoogLeNet those of all its heads."""
+    if torch.is_tensor(outputs):
+        return F.cross_entropy(outputs, labels)
+    main, *others = (F.cross_entropy(logits, labels) for logits in outputs)
+    return main + AUXILIARY_WEIGHT * sum(others)

@@ -1,13 +1,17 @@
-"""Time the training step (float32: forward, backward, SGD) of three networks of elq_ref beside PyTorch.
+"""Time the training step (float32: forward, backward, SGD) of networks of elq_ref beside PyTorch.
 
     python -m benchmarks.speed train_step [--networks resnet20 lenet5 vgg_small] [--threads 1 2] [-o FILE]
+    python -m benchmarks.speed train_step --networks alexnet vgg16 googlenet resnet18 resnet50 [--size 224] [-o FILE]
 
 Each peer is a process of its own; they start from the same weights, see the same batch, and take turns of some steps,
 so that what the machine does meanwhile hits all. Printed: the median of a step with its quartiles over the rounds,
 images a second, the median of the paired ratios with its quartiles, and the loss of each after the same number of
 steps. PyTorch is channels_last, eager and through torch.compile (its first steps, which compile, are not timed); the
-verdict is against the better of the two. Without PyTorch elq_ref is timed alone. Run it on an idle machine: the load
-average is printed too.
+verdict is against the better of the two. What is not compiled in ten minutes is given up, with a line. Without PyTorch
+elq_ref is timed alone. Run it on an idle machine: the load average is printed too.
+
+The networks for ImageNet are torchvision's, GoogLeNet with its auxiliary heads on both sides. Dropout is on in what is
+timed, and off in the steps before that whose loss is printed, since each peer draws its own.
 """
 
 import argparse
@@ -17,33 +21,43 @@ import time
 from typing import Any
 
 from ..result_text import add_output, write_result
+from .networks import SMALL, Network, add_networks, sized
 from .peers import Peer, PeerFailed, heading, quartiles
-from .steps import COMPILED, NETWORKS, OURS, PEERS, make_step
+from .steps import COMPILED, LIMITS, OURS, PEERS, make_step
 
 WARM_UP = 3
-TURNS = {"resnet20": (12, 2), "lenet5": (15, 10), "vgg_small": (7, 1)}  # (rounds, steps of a turn)
+TURNS = {  # (rounds, steps of a turn)
+    "resnet20": (12, 2), "lenet5": (15, 10), "vgg_small": (7, 1),
+    "alexnet": (9, 2), "vgg16": (7, 1), "googlenet": (7, 1), "resnet18": (7, 1), "resnet50": (7, 1),
+}  # fmt: skip
 
 
-def work(peer: str, network: str, threads: int) -> None:
-    """A peer's process: reads lines with a number of steps, answers each with seconds a step and the loss."""
+def work(peer: str, name: str, network: Network, threads: int) -> None:
+    """A peer's process: makes its first steps, and answers lines with a number of steps with seconds a step and the
+    loss after the first ones."""
     try:
-        step = make_step(peer, network, threads)
+        step = make_step(peer, name, network, threads)
+        step.drop(False)
+        loss = [step.run() for _ in range(WARM_UP)][-1]
+        step.drop(True)
+        step.run()  # another function, which is compiled too
         for line in sys.stdin:
             start = time.perf_counter()
             for _ in range(int(line)):
-                loss = step()
+                step.run()
             print(json.dumps({"seconds": (time.perf_counter() - start) / int(line), "loss": loss}), flush=True)
     except Exception as error:
         print(json.dumps({"error": f"{type(error).__name__}: {error}".splitlines()[0]}), flush=True)
 
 
-def start(network: str, threads: int) -> tuple[dict[str, Peer], dict[str, float], list[str]]:
+def start(network: str, size: int, threads: int) -> tuple[dict[str, Peer], dict[str, float], list[str]]:
     """(processes after their first steps, their losses, a line for what does not work here)."""
     peers, losses, failed = {}, {}, []
     for name in PEERS:
-        peer = Peer(["train_step", "--peer", name, "--networks", network, "--threads", str(threads)], threads)
+        words = ["--peer", name, "--networks", network, "--size", str(size), "--threads", str(threads)]
+        peer = Peer(["train_step", *words], threads)
         try:
-            losses[name] = peer.ask(WARM_UP)["loss"]
+            losses[name] = peer.ask(1, LIMITS[name])["loss"]
         except PeerFailed as error:
             if name != COMPILED:
                 raise SystemExit(f"{name} failed: {error}") from None
@@ -54,11 +68,11 @@ def start(network: str, threads: int) -> tuple[dict[str, Peer], dict[str, float]
     return peers, losses, failed
 
 
-def compare(network: str, threads: int) -> tuple[str, dict[str, Any]]:
+def compare(network: str, size: int, threads: int, rounds: int) -> tuple[str, dict[str, Any]]:
     """The lines and the figures of one network and number of threads."""
-    peers, losses, lines = start(network, threads)
-    figures: dict[str, Any] = {"network": network, "threads": threads, "batch": NETWORKS[network].batch}
-    rounds, steps = TURNS[network]
+    peers, losses, lines = start(network, size, threads)
+    batch, steps = sized(network, size).batch, TURNS[network][1]
+    figures: dict[str, Any] = {"network": network, "threads": threads, "batch": batch}
     seconds: dict[str, list[float]] = {name: [] for name in peers}
     for turn in range(rounds):
         names = list(peers)
@@ -70,7 +84,7 @@ def compare(network: str, threads: int) -> tuple[str, dict[str, Any]]:
         figures[name] = {"seconds": (middle, low, high), "loss": losses[name]}
         lines.append(
             f"{threads:7d}  {name:<30} {1e3 * middle:7.1f} ({1e3 * low:7.1f} .. {1e3 * high:7.1f})"
-            f"  {NETWORKS[network].batch / middle:8.1f}  {losses[name]:.5f}"
+            f"  {batch / middle:8.1f}  {losses[name]:.5f}"
         )
     others = {
         name: quartiles([b / a for a, b in zip(seconds[OURS], seconds[name], strict=True)])
@@ -89,29 +103,31 @@ def compare(network: str, threads: int) -> tuple[str, dict[str, Any]]:
 def main() -> None:
     """Parse, run, print, and write the table if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    add_networks(parser, "--networks", list(SMALL))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, help="turns of each peer (default: 7 to 15, by the network)")
     add_output(parser)
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peer:
-        work(arguments.peer, arguments.networks[0], arguments.threads[0])
+        name = arguments.networks[0]
+        work(arguments.peer, name, sized(name, arguments.size), arguments.threads[0])
         return
 
     parts = [f"Training step, float32: forward, backward, SGD. {heading()}"]
     print(parts[0], flush=True)
     figures = []
-    for network in arguments.networks:
-        title, picture, batch = NETWORKS[network]
-        rounds, steps = TURNS[network]
+    for name in arguments.networks:
+        network = sized(name, arguments.size)
+        rounds, steps = arguments.rounds or TURNS[name][0], TURNS[name][1]
         part = (
-            f"\n{title}, {'x'.join(map(str, picture))}, batch {batch}, {rounds} turns of {steps} step(s)\n"
+            f"\n{network.title}, {'x'.join(map(str, network.picture))}, batch {network.batch}, {rounds} turns of {steps} step(s)\n"
             f"threads  {'peer':<30} ms a step (quartiles)          images/s  loss after {WARM_UP} steps"
         )
         print(part, flush=True)
         parts.append(part)
         for threads in arguments.threads:
-            text, found = compare(network, threads)
+            text, found = compare(name, arguments.size, threads, rounds)
             parts.append(text)
             figures.append(found)
             print(text, flush=True)
