@@ -1,11 +1,13 @@
-"""A fully connected layer, 4096 x 4096 ternary weights, one vector, beside the machine's limit and other runtimes.
+"""A fully connected layer, 4096 x 4096 ternary or binary weights, one vector, beside the machine's limit and others.
 
     python -m benchmarks.speed inference_linear [--threads 1 2] [-o benchmarks/results/inference_linear.txt]
+    ELQ_ISA=avx2 python -m benchmarks.speed inference_linear [-o benchmarks/results/inference_linear_avx2.txt]
 
 int8 activations beside the time that as many multiply-adds take with every operand in a register (by vpdpbusd; with
-ELQ_ISA=avx2 by vpmaddubsw and 16-bit sums, which only ternary and binary weights may use) and onnxruntime's u8s8; float
-activations beside BLAS (sgemv) and onnxruntime. Timed are one layer as a whole call, and chains of four with the time
-of one, for which what a call costs besides counts less.
+ELQ_ISA=avx2 by vpmaddubsw and 16-bit sums, which only ternary and binary weights may use), onnxruntime's u8s8, and its
+MatMulNBits of 2 bits in blocks of 128, which quantizes activations to 8 bits; float activations beside BLAS (sgemv) and
+onnxruntime. Timed are one layer as a whole call, and chains of four with the time of one, for which what a call costs
+besides counts less. ELQ_ISA chooses the instructions of elq_ref and of the limit: peers take all that the CPU has.
 """
 
 import numpy as np
@@ -17,8 +19,9 @@ from elq_ref.runtime import Graph, Metadata, Node, PackedNetwork, Weight
 from .inference_common import QUANTIZE, Comparison, arguments, with_integers
 
 SIZE, PICTURE = 4096, (16, 16, 16)
-INT8 = ("elq int8", "limit int8", "onnxruntime u8s8")
-FLOAT = ("elq float32", "benchmarks.speed.inference_blas:BLAS sgemv", "onnxruntime fp32")
+PEERS = "benchmarks.speed.inference_vectors"
+INT8 = ("elq int8", "limit int8", "onnxruntime u8s8", f"{PEERS}:onnxruntime 2 bit")
+FLOAT = ("elq float32", f"{PEERS}:BLAS sgemv", "onnxruntime fp32")
 
 
 def chain(levels: str, length: int) -> PackedNetwork:

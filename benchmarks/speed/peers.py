@@ -34,8 +34,8 @@ class Peer:
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env)
 
     def ask(self, line: object, limit: float = threading.TIMEOUT_MAX) -> Any:
-        """The answer to `line`; PeerFailed if it is {"error": ...}, the process ended, or `limit` seconds went by, after
-        which it is ended."""
+        """The answer to `line`; PeerFailed if it is {"error": ...}, the process ended, or `limit` seconds went by, when
+        it is ended."""
         assert self.process.stdin
         assert self.process.stdout
         print(line, file=self.process.stdin, flush=True)

@@ -118,10 +118,11 @@ def main() -> None:
     print(parts[0], flush=True)
     figures = []
     for name in arguments.networks:
-        network = sized(name, arguments.size)
-        rounds, steps = arguments.rounds or TURNS[name][0], TURNS[name][1]
+        title, picture, _, batch = sized(name, arguments.size)
+        rounds, steps = TURNS[name]
+        rounds = arguments.rounds or rounds
         part = (
-            f"\n{network.title}, {'x'.join(map(str, network.picture))}, batch {network.batch}, {rounds} turns of {steps} step(s)\n"
+            f"\n{title}, {'x'.join(map(str, picture))}, batch {batch}, {rounds} turns of {steps} step(s)\n"
             f"threads  {'peer':<30} ms a step (quartiles)          images/s  loss after {WARM_UP} steps"
         )
         print(part, flush=True)
