@@ -11,7 +11,7 @@ import torch
 import torch._inductor.config
 from torch.nn import functional as F
 
-from elq_ref.exchange.onnx_export import padded_maxima
+from elq_ref.exchange.onnx_export.writer import padded_maxima
 from elq_ref.runtime import Node, PackedNetwork
 from elq_ref.timing.runners import Call, Ready, Runner
 

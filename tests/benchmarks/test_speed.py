@@ -30,13 +30,14 @@ def test_a_step_with_auxiliary_heads_is_pytorchs():
     for peer in (steps.OURS, steps.EAGER):
         step = steps.make_step(peer, "googlenet", network, 1)
         step.drop(False)
-        losses[peer] = [step.run() for _ in range(3)]
+        losses[peer] = [step.run(), step.run()]
         step.drop(True)
         assert step.run() != step.run()
-    np.testing.assert_allclose(losses[steps.OURS], losses[steps.EAGER], rtol=1e-3)
-    first, *_, last = losses[steps.OURS]
+    (first, second), theirs = losses.values()
+    assert first == pytest.approx(theirs[0], rel=1e-5)
+    assert second == pytest.approx(theirs[1], rel=0.02)  # BatchNorm over 8 values makes much of a last bit
     assert first > 1.5 * np.log(10)  # three heads, of which two count 0.3
-    assert abs(last - first) > 0.01
+    assert second < 0.8 * first
 
 
 def test_steps_are_timed_and_their_memory_is_measured(monkeypatch, tmp_path, capsys):
