@@ -5,13 +5,14 @@
 
 Each peer is a process of its own; they start from the same weights, see the same batch, and take turns of some steps,
 so that what the machine does meanwhile hits all. Printed: the median of a step with its quartiles over the rounds,
-images a second, the median of the paired ratios with its quartiles, and the loss of each after the same number of
-steps. PyTorch is channels_last, eager and through torch.compile (its first steps, which compile, are not timed); the
+images a second, the median of the paired ratios with its quartiles, and the losses of the first and the third step.
+PyTorch is channels_last, eager and through torch.compile (its first steps, which compile, are not timed); the
 verdict is against the better of the two. What is not compiled in ten minutes is given up, with a line. Without PyTorch
 elq_ref is timed alone. Run it on an idle machine: the load average is printed too.
 
 The networks for ImageNet are torchvision's, GoogLeNet with its auxiliary heads on both sides. Dropout is on in what is
-timed, and off in the steps before that whose loss is printed, since each peer draws its own.
+timed, and off in the steps before that whose losses are printed, since each peer draws its own. The first losses are
+alike to float32's precision; later ones part where a deep network of random weights makes much of a last bit.
 """
 
 import argparse
@@ -34,30 +35,30 @@ TURNS = {  # (rounds, steps of a turn)
 
 def work(peer: str, name: str, network: Network, threads: int) -> None:
     """A peer's process: makes its first steps, and answers lines with a number of steps with seconds a step and the
-    loss after the first ones."""
+    losses of the first ones."""
     try:
         step = make_step(peer, name, network, threads)
         step.drop(False)
-        loss = [step.run() for _ in range(WARM_UP)][-1]
+        losses = [step.run() for _ in range(WARM_UP)]
         step.drop(True)
         step.run()  # another function, which is compiled too
         for line in sys.stdin:
             start = time.perf_counter()
             for _ in range(int(line)):
                 step.run()
-            print(json.dumps({"seconds": (time.perf_counter() - start) / int(line), "loss": loss}), flush=True)
+            print(json.dumps({"seconds": (time.perf_counter() - start) / int(line), "losses": losses}), flush=True)
     except Exception as error:
         print(json.dumps({"error": f"{type(error).__name__}: {error}".splitlines()[0]}), flush=True)
 
 
-def start(network: str, size: int, threads: int) -> tuple[dict[str, Peer], dict[str, float], list[str]]:
+def start(network: str, size: int, threads: int) -> tuple[dict[str, Peer], dict[str, list[float]], list[str]]:
     """(processes after their first steps, their losses, a line for what does not work here)."""
     peers, losses, failed = {}, {}, []
     for name in PEERS:
         words = ["--peer", name, "--networks", network, "--size", str(size), "--threads", str(threads)]
         peer = Peer(["train_step", *words], threads)
         try:
-            losses[name] = peer.ask(1, LIMITS[name])["loss"]
+            losses[name] = peer.ask(1, LIMITS[name])["losses"]
         except PeerFailed as error:
             if name != COMPILED:
                 raise SystemExit(f"{name} failed: {error}") from None
@@ -81,10 +82,10 @@ def compare(network: str, size: int, threads: int, rounds: int) -> tuple[str, di
     for name, peer in peers.items():
         peer.close()
         middle, low, high = quartiles(seconds[name])
-        figures[name] = {"seconds": (middle, low, high), "loss": losses[name]}
+        figures[name] = {"seconds": (middle, low, high), "losses": losses[name]}
         lines.append(
             f"{threads:7d}  {name:<30} {1e3 * middle:7.1f} ({1e3 * low:7.1f} .. {1e3 * high:7.1f})"
-            f"  {batch / middle:8.1f}  {losses[name]:.5f}"
+            f"  {batch / middle:8.1f}  {losses[name][0]:.5f} {losses[name][-1]:.5f}"
         )
     others = {
         name: quartiles([b / a for a, b in zip(seconds[OURS], seconds[name], strict=True)])
@@ -123,7 +124,7 @@ def main() -> None:
         rounds = arguments.rounds or rounds
         part = (
             f"\n{title}, {'x'.join(map(str, picture))}, batch {batch}, {rounds} turns of {steps} step(s)\n"
-            f"threads  {'peer':<30} ms a step (quartiles)          images/s  loss after {WARM_UP} steps"
+            f"threads  {'peer':<30} ms a step (quartiles)          images/s  losses of steps 1, {WARM_UP}"
         )
         print(part, flush=True)
         parts.append(part)
