@@ -1,11 +1,12 @@
 """SGD against elementary loops, and the schedules at hand-computed places."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from elq_ref.training.sgd import SGD, Schedule
+from elq_ref.training.sgd import BLOCK, SGD, Schedule
 
 
 def test_schedules():
@@ -35,6 +36,33 @@ def test_three_steps_are_the_recurrence(nesterov, weight_decay):
             by_hand[i] = (x - 0.1 * (d + 0.8 * m if nesterov else m), m)
     np.testing.assert_allclose(w, [x for x, _ in by_hand], rtol=1e-14)
     np.testing.assert_allclose(v, [m for _, m in by_hand], rtol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(3, BLOCK - 1), (5, 4, 40, 61), (BLOCK + 1,), (2, 2 * BLOCK)])
+@pytest.mark.parametrize("some", [False, True])
+def test_a_large_array_goes_block_by_block_to_the_bits_of_the_whole(shape, some):
+    """By the formula in one piece; the gradient lies in memory as channels-last kernels leave it."""
+    rng = np.random.default_rng(0)
+    w, v = (rng.standard_normal(shape, np.float32) for _ in range(2))
+    dw = np.moveaxis(rng.standard_normal(np.roll(shape, 1), np.float32), 0, -1)
+    free = rng.random(shape) < 0.5 if some else None
+    new, velocity = SGD(momentum=0.7, weight_decay=0.01, nesterov=True).update(w, dw, v, 0.3, free)
+    d = dw + 0.01 * w
+    wanted_v = 0.7 * v + d
+    wanted = w - 0.3 * (d + 0.7 * wanted_v)
+    if some:
+        wanted, wanted_v = np.where(free, wanted, w), np.where(free, wanted_v, v)
+    np.testing.assert_array_equal(new, wanted)
+    np.testing.assert_array_equal(velocity, wanted_v)
+
+
+def test_a_large_array_takes_no_more_memory_than_its_results():
+    w, dw, v = (np.ones((100, BLOCK), np.float32) for _ in range(3))
+    tracemalloc.start()
+    SGD(weight_decay=0.1, nesterov=True).update(w, dw, v, 0.1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.1 * w.nbytes
 
 
 def test_what_is_not_free_keeps_its_bits_whatever_the_gradient():
