@@ -9,6 +9,7 @@ from ..elq.bands import draw_in, partition, tail_share
 from ..elq.gradients import Forward, Objective, objective
 from ..elq.levels import nearest_codes, nearest_level, scale, scale_slope
 from ..elq.plan import Plan
+from ..elq.rising import weighed
 from ..tensor import Tensor
 from .base import Descent, Method, Moment, QuantizedWeight, all_free
 
@@ -30,7 +31,7 @@ class ELQ(Method):
     def objective(
         self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], moment: Moment
     ) -> Objective:
-        plan = self.plan
+        plan = weighed(self.plan, moment.stage, moment.share)
         slopes = None
         if self._moves(moment.stage):
             slopes = [scale_slope(weight.w, plan.levels, plan.scale, plan.per_channel) for weight in weights]

@@ -197,6 +197,9 @@ _TABLE = f"""
 8 a run replayed by hand, channels
     C D | {_RUN}
     training/test_stages.py::test_every_stage_starts_its_schedule_anew
+8 a run replayed by hand, rising
+    C D | {_RUN}
+    elq/test_rising.py::test_a_run_makes_the_pass_at_w_until_a1_has_risen
 8 running averages follow W_hat
     C | {_RUN}
     training/test_stages.py::test_running_averages_follow_the_pass_at_what
