@@ -20,7 +20,10 @@ class ELQ(Method):
     options = frozenset(f.name for f in fields(Plan))
 
     def begin(self, name: str, parameter: Tensor) -> QuantizedWeight:
-        return QuantizedWeight(name, parameter, self._scale(parameter.data), all_free(parameter))
+        weight = QuantizedWeight(name, parameter, self._scale(parameter.data), all_free(parameter))
+        if self.plan.second_loss == "group1":
+            weight.extra["before"] = np.zeros_like(weight.w)
+        return weight
 
     def codes(self, weight: QuantizedWeight) -> np.ndarray:
         return nearest_codes(weight.w, weight.alpha, self.plan.levels)
@@ -32,9 +35,11 @@ class ELQ(Method):
         self, at_w: Forward, at_hat: Forward, weights: Sequence[QuantizedWeight], moment: Moment
     ) -> Objective:
         plan = weighed(self.plan, moment.stage, moment.share)
-        slopes = None
+        slopes = before = None
         if self._moves(moment.stage):
             slopes = [scale_slope(weight.w, plan.levels, plan.scale, plan.per_channel) for weight in weights]
+        if plan.second_loss == "group1":
+            before = [np.where(weight.frozen, weight.extra["before"], weight.w) for weight in weights]
         return objective(
             at_w,
             [weight.w for weight in weights],
@@ -43,6 +48,7 @@ class ELQ(Method):
             at_hat=at_hat,
             frozen=[weight.frozen for weight in weights],
             slopes=slopes,
+            before=before,
         )
 
     def follow(self, weight: QuantizedWeight, stage: int, descend: Descent) -> None:
@@ -63,6 +69,11 @@ class ELQ(Method):
             tail=plan.tail,
             last=stage == plan.stages - 1,
         )
+
+    def settle(self, weight: QuantizedWeight, chosen: np.ndarray) -> None:
+        if "before" in weight.extra:
+            weight.extra["before"] = np.where(chosen, weight.w, weight.extra["before"])
+        super().settle(weight, chosen)
 
     def _moves(self, stage: int) -> bool:
         return stage == 0 and self.plan.alpha_from == "stage0"

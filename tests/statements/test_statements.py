@@ -229,6 +229,8 @@ SABOTAGE = [
     ("singles", "scale_slope", _times(1.01), ["3 d alpha / dw where"]),
     ("terms", "objective", _changed(value=lambda v: 1.001 * v), ["1 one term"]),
     ("terms", "objective", _changed(weights=_scaled_gradients), ["5 one term"]),
+    ("groups", "objective", _changed(shared=_scaled_gradients), ["5 a second loss"]),
+    ("groups", "objective", _changed(value=lambda v: 1.001 * v), ["1 a second loss"]),
     ("gaussian", "normal", _times(1.05), ["4 Gaussian weights: optimal threshold", "4 the method's scale"]),
     ("gaussian", "search", _times(1.001), ["4 Gaussian weights: optimal scale", "4 the optimum is", "4 TWN"]),
     ("gaussian", "scale", _times(1.01), ["4 the package's", "4 the method's scale"]),

@@ -47,6 +47,9 @@ _TABLE = f"""
 1 one term a layer
     S C | {_OBJECTIVE}
     elq/test_objective.py::test_layer_scope_is_a_sum_of_terms
+1 a second loss with only group 1 quantized
+    P D | {_OBJECTIVE}
+    elq/test_second_loss.py::test_the_gradient_is_that_of_pytorch
 2 the first-order remainder has slope 2
     D | elq_ref/ops/loss.py::softmax_cross_entropy
     ops/test_ops.py
@@ -128,6 +131,9 @@ _TABLE = f"""
 5 one term a layer
     S D | {_OBJECTIVE}
     elq/test_objective.py::test_layer_scope_is_a_sum_of_terms
+5 a second loss with only group 1 quantized
+    P D | {_OBJECTIVE}
+    elq/test_second_loss.py::test_the_gradient_is_that_of_pytorch
 6 the band of a stage
     P C | {_BAND}
     elq/test_bands.py::test_ternary_band_is_centred_on_the_boundary
