@@ -16,6 +16,7 @@ class Borrowed:
     restart: share of the learning rate of stage 0 with which every later stage starts, > 0.
     a1_rise, a2_rise: two rising shares of the run's passes between which a1, or a2, rises from 0 (elq_ref.elq.rising);
         () for one that is constant.
+    freeze_to: "nearest", or "frequent": weights freeze on the level they were on most often (elq_ref.elq.averages).
     """
 
     scale: str = "elq"
@@ -23,12 +24,15 @@ class Borrowed:
     restart: float = 1.0
     a1_rise: tuple[float, ...] = ()
     a2_rise: tuple[float, ...] = ()
+    freeze_to: str = "nearest"
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
             raise ValueError(f"scale is {self.scale!r}, wanted one of {', '.join(SCALES)}")
         if not self.restart > 0:
             raise ValueError(f"restart is {self.restart}, wanted a share > 0 of the learning rate of stage 0")
+        if self.freeze_to not in ("nearest", "frequent"):
+            raise ValueError(f"freeze_to is {self.freeze_to!r}, wanted one of nearest, frequent")
         for name in ("a1_rise", "a2_rise"):
             ends = getattr(self, name)
             if ends and not (len(ends) == 2 and 0 <= ends[0] < ends[1] <= 1):

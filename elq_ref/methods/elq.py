@@ -5,9 +5,10 @@ from dataclasses import fields
 
 import numpy as np
 
+from ..elq.averages import followed, frequent_codes
 from ..elq.bands import draw_in, partition, tail_share
 from ..elq.gradients import Forward, Objective, objective
-from ..elq.levels import nearest_codes, nearest_level, scale, scale_slope
+from ..elq.levels import dequantize, nearest_codes, nearest_level, scale, scale_slope
 from ..elq.plan import Plan
 from ..elq.rising import weighed
 from ..tensor import Tensor
@@ -23,6 +24,8 @@ class ELQ(Method):
         weight = QuantizedWeight(name, parameter, self._scale(parameter.data), all_free(parameter))
         if self.plan.second_loss == "group1":
             weight.extra["before"] = np.zeros_like(weight.w)
+        if self._averages():
+            weight.extra["average"] = self.codes(weight).astype(weight.w.dtype)
         return weight
 
     def codes(self, weight: QuantizedWeight) -> np.ndarray:
@@ -57,6 +60,8 @@ class ELQ(Method):
         share = tail_share(self.plan.tail, self.plan.tail_rate)
         if share:
             weight.w = draw_in(weight.w, weight.alpha, ~weight.frozen, share)
+        if self._averages():
+            weight.extra["average"] = followed(weight.extra["average"], self.codes(weight))
 
     def select(self, weight: QuantizedWeight, stage: int) -> np.ndarray:
         plan = self.plan
@@ -71,9 +76,15 @@ class ELQ(Method):
         )
 
     def settle(self, weight: QuantizedWeight, chosen: np.ndarray) -> None:
-        if "before" in weight.extra:
+        if self.plan.second_loss == "group1":
             weight.extra["before"] = np.where(chosen, weight.w, weight.extra["before"])
+        if self.plan.freeze_to == "frequent":
+            codes = frequent_codes(weight.extra["average"], self.plan.levels)
+            weight.w = np.where(chosen, dequantize(codes, weight.alpha), weight.w)
         super().settle(weight, chosen)
+
+    def _averages(self) -> bool:
+        return self.plan.freeze_to == "frequent"
 
     def _moves(self, stage: int) -> bool:
         return stage == 0 and self.plan.alpha_from == "stage0"

@@ -25,6 +25,7 @@ _SCALE = "elq_ref/elq/levels.py::scale"
 _CODES = "elq_ref/elq/levels.py::nearest_codes"
 _BAND = "elq_ref/elq/bands.py::partition"
 _FREEZE = "elq_ref/training/stages.py::freeze"
+_SETTLE = "elq_ref/methods/elq.py::ELQ.settle"
 _RUN = "elq_ref/training/stages.py::quantize"
 _DERIVE = "elq_ref/deploy/derive.py::derive"
 _SUMS = "elq_ref/runtime/integer_interpreter.py::accumulate"
@@ -173,6 +174,18 @@ _TABLE = f"""
 6 all weights end on a level
     P D | {_RUN}
     training/test_stages.py::test_every_weight_ends_on_a_level
+6 frequent: what freezes goes to the code it had most often
+    C | {_SETTLE}
+    methods/test_frequent.py::test_a_weight_freezes_on_the_level_it_was_on_most_often
+6 frequent: a freeze moves W_hat there and nowhere else
+    C D | {_SETTLE}
+    methods/test_frequent.py::test_a_weight_freezes_on_the_level_it_was_on_most_often
+6 frequent: all weights end on a level
+    C D | {_SETTLE}
+    methods/test_frequent.py::test_a_weight_freezes_on_the_level_it_was_on_most_often
+7 frequent: E never rises at a freeze
+    D | {_SETTLE}
+    methods/test_frequent.py::test_a_weight_freezes_on_the_level_it_was_on_most_often
 7 E never rises at a freeze
     D | {_FREEZE}
     training/test_stages.py::test_a_freeze_changes_neither_w_hat_nor_its_loss
