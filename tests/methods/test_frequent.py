@@ -86,3 +86,12 @@ def test_nothing_is_averaged_unless_it_is_asked_for():
     assert all(weight.extra == {} for weight in step.state.weights.values())
     with pytest.raises(ValueError, match="freeze_to is 'often', wanted one of nearest, frequent"):
         Plan(freeze_to="often")
+
+
+def test_the_first_loss_keeps_what_a_weight_was_before_it_went_to_its_most_frequent_code():
+    method = make(Plan(freeze_to="frequent", second_loss="group1"))
+    weight = method.begin("w", Tensor(np.array([[0.9, -0.7, 0.1]])))
+    weight.w = np.array([[0.2, 0.3, 0.1]])  # in the last moment
+    method.settle(weight, np.array([[True, False, False]]))
+    assert weight.w[0, 0] == weight.alpha.item()
+    assert weight.extra["before"].tolist() == [[0.2, 0, 0]]

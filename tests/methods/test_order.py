@@ -8,7 +8,7 @@ import pytest
 
 from elq_ref import Tensor
 from elq_ref.methods import OrderPlan, make
-from elq_ref.methods.order import first_in_order, random_order
+from elq_ref.methods.order import first_in_order, random_order, stable_order
 
 
 def test_the_largest_or_any_weights_freeze_in_exact_counts():
@@ -69,6 +69,12 @@ def test_the_most_stable_codes_freeze_first_and_of_equal_ones_the_farthest_from_
     for stage, count in ((1, 6), (2, 12), (3, 24)):
         weight.frozen = weight.frozen | method.select(weight, stage)
         assert sorted(np.flatnonzero(weight.frozen)) == sorted(order[:count])
+
+
+def test_among_stable_codes_the_margin_is_the_distance_from_half_of_alpha():
+    w, alpha = np.array([[0.0, 0.6, -1.7, 1.1]]), np.array([[2.0]])  # 1.0, 0.4, 0.7, 0.1 from +-1
+    assert stable_order(w, alpha, np.array([[0.0, 0.0, -1.0, 1.0]]), "ternary").tolist() == [[0, 2, 1, 3]]
+    assert stable_order(w, alpha, np.array([[1.0, 1.0, -1.0, 1.0]]), "binary").tolist() == [[3, 2, 0, 1]]
 
 
 def test_equal_keys_freeze_in_the_order_of_the_array():
