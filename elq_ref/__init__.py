@@ -17,6 +17,7 @@ _HOME = {
     "drawing": "draws",
     "SGD": "training.sgd",
     "Plan": "elq.plan",
+    "named_plan": "training.plans",
     "State": "training.state",
     "quantize": "training.stages",
     "objective": "elq.gradients",

@@ -49,7 +49,7 @@ FILES = [
 ]
 METHOD = [f"elq/test_{name}" for name in ("plan", "levels", "bands", "sums", "objective")]
 METHOD += [f"training/test_{name}" for name in ("sgd", "step", "stages", "state", "golden_run")]
-METHOD += ["methods/test_order", "test_method_page"]
+METHOD += ["elq/test_rising", "elq/test_second_loss", "methods/test_frequent", "methods/test_order", "test_method_page"]
 STATEMENTS = "statements/test_statements.py::test_every_statement_holds"
 INTEGERS = ["deploy/test_halves"] + [f"runtime/test_integer{name}" for name in ("", "_limits", "_network")]
 # the tests of a folder's files, a file's own ones first

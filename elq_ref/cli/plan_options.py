@@ -10,7 +10,7 @@ from typing import Any
 from ..elq.plan import Plan
 from ..methods import METHODS, make, plan_from_json
 from ..nn import Module
-from ..training.plans import named_plan
+from ..training.plans import PRESETS, named_plan
 from ..training.sgd import SGD
 from .trainable import usual_rate
 
@@ -19,6 +19,8 @@ def add_plan(command: argparse.ArgumentParser) -> None:
     """The options that make a plan, an SGD and batches."""
     command.add_argument("--levels", choices=("ternary", "binary"), help="default: ternary, or what the method has")
     command.add_argument("--method", default="elq", help=f"one of {', '.join(METHODS)} (default: elq)")
+    about = "elq's plan nearest to its paper, or the best that is known (default: neither)"
+    command.add_argument("--preset", choices=PRESETS, help=about)
     command.add_argument("--epochs", type=float, help="passes over the data in all (default: the plan's own)")
     add_settings(command)
     command.add_argument("--batch-size", type=int, help="default 128, or 32 for pictures of more than 64x64")
@@ -34,8 +36,8 @@ def add_settings(command: argparse.ArgumentParser) -> None:
 
 
 def plan_of(args: argparse.Namespace, net: Module, batch_size: int) -> tuple[Plan, SGD]:
-    """The default plan and SGD of the method, for these levels and the network, changed by --set, --epochs and --lr."""
-    plan, sgd = named_plan("default", args.method, args.levels, tuple(net.quantizable()))
+    """The plan and SGD of the method, for these levels and the network, changed by --set, --epochs and --lr."""
+    plan, sgd = named_plan(args.preset or "default", args.method, args.levels, tuple(net.quantizable()))
     plan = changed(plan, args.set)
     if args.epochs is not None:
         if not args.epochs > 0:

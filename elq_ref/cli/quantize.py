@@ -15,8 +15,8 @@ from .running import AT_CHANCE, carry_out, result_text
 from .trainable import OPTIONS, add_batchnorm, made_ready, network_file, opened, usual_batch_size
 
 ASKED = (
-    "checkpoint", "data", "batch_size", "seed", "hold_out", "keep_float", "augment", "input", "mean", "std", "resize",
-    "class_index", "key", "skip_broken", *OPTIONS,
+    "checkpoint", "data", "batch_size", "seed", "preset", "hold_out", "keep_float", "augment", "input", "mean", "std",
+    "resize", "class_index", "key", "skip_broken", *OPTIONS,
 )  # fmt: skip
 
 

@@ -34,10 +34,11 @@ def stage_line(record: dict[str, Any]) -> str:
     def number(key: str) -> str:
         return f"{record[key]:.4f}" if key in record else "-"
 
+    where = f"  band {record['band']:.1%}  beyond {record['beyond']:.1%}" if "band" in record else ""
     return (
         f"stage {record['stage']}/{record['stages'] - 1}  frozen {record['frozen']:6.1%}  L(W) {number('loss')}  "
         f"L(W_hat) {number('loss_hat')}  Lp {number('perturbation')}  E {number('error')}  "
-        f"top-1 W {record['top1']:.2f} %  W_hat {record['top1_hat']:.2f} %"
+        f"top-1 W {record['top1']:.2f} %  W_hat {record['top1_hat']:.2f} %{where}"
     )
 
 

@@ -52,6 +52,9 @@ class _Witness(Method):
     def select(self, weight: QuantizedWeight, stage: int) -> np.ndarray:
         return self.inner.select(weight, stage)
 
+    def settle(self, weight: QuantizedWeight, chosen: np.ndarray) -> None:
+        self.inner.settle(weight, chosen)
+
     def note(self, kind: str, arrays: dict[str, np.ndarray]) -> None:
         """Keep copies under KIND/NAME."""
         self.seen |= {f"{kind}/{name}": np.array(a, order="C") for name, a in arrays.items()}
@@ -160,6 +163,8 @@ def record(
     """
     if plan.method != "elq":
         raise ValueError(f"a trace says what ELQ computes: wanted method elq, given {plan.method}")
+    if plan.second_loss != "whole":
+        raise ValueError(f"a trace has L(W_hat) for the second loss: wanted whole, given {plan.second_loss}")
     overheard = _Overheard(batches)
     state = state or State.start(net, plan, sgd or SGD(), batches)
     witness = _Witness(state.method, state, break_ties)

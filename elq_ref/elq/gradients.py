@@ -17,12 +17,18 @@ of a frozen weight is exactly 0.
 
 With scope = "layer", Lp is a sum of terms t, one a layer, with only that layer quantized in L_t [S]: 1 + a1 s becomes
 1 + a1 sum_t s_t and a1 s ghat becomes a1 sum_t s_t ghat_t.
+
+With second_loss = "group1", the patent read literally [P, ambiguous], the second loss is L(W) of the network as it
+stands, only what is frozen quantized, and the first is L(B), B being W with what is frozen as it was before it froze:
+Lp = |L(B) - L(W)|. Both depend on the free weights as they are, so (1 + a1 s) dL(B) - a1 s dL(W) is the exact gradient
+of L + a1 Lp, of free weights and shared parameters alike [D]: before the first freeze that of float training, and for
+a1 = 1 and s = -1 always dL(W), float training of what is free. E is as ever that to W_hat.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -69,7 +75,7 @@ class Term:
 class Objective:
     """J, its parts and its gradients. `loss` is None where no pass at W was made (sign assumed and a1 = 1), and so are
     `value` and `perturbation`, which need it; `loss_hat` where a method made none at W_hat. `sign` is s (the sum over
-    terms for scope "layer")."""
+    terms for scope "layer"). With second_loss = "group1" `loss` is L(W) too, the second of its two losses."""
 
     loss: float | None
     loss_hat: float | None
@@ -90,6 +96,7 @@ def objective(
     at_hat: Forward | None = None,
     frozen: Sequence[np.ndarray] | None = None,
     slopes: Sequence[np.ndarray] | None = None,
+    before: Sequence[np.ndarray] | None = None,
 ) -> Objective:
     """Evaluate J and its gradients at weights w (a list of arrays, one a layer), quantized to w_hat.
 
@@ -97,7 +104,8 @@ def objective(
     returns a Pass; `at_hat`, if given, is used for the pass at the whole of W_hat (a network with BatchNorm keeps its
     running averages from that one). frozen: bool arrays, those weights stand on w_hat already. slopes: d alpha / dW
     where alpha still follows W (elq_ref.elq.levels.scale_slope); it adds the terms -a1 s <ghat, codes> d alpha/dW (mode
-    constant) and -2 a2 <W - W_hat, codes> d alpha/dW [D].
+    constant) and -2 a2 <W - W_hat, codes> d alpha/dW [D]. before: for second_loss = "group1", W with what is frozen as
+    it was before it froze; `at_hat` is then used for the pass at W, and none is made at W_hat.
 
     Raises ValueError where shapes do not match.
 
@@ -113,8 +121,9 @@ def objective(
     for a, b in zip(w, w_hat, strict=True):
         if a.shape != b.shape:
             raise ValueError(f"weights {a.shape} and their quantized values {b.shape} differ in shape")
-    hat = (at_hat or at_w)(w_hat)
-    if frozen is not None and all(f.all() for f in frozen):  # W is W_hat: one pass is both
+    first, second = (w, w_hat) if before is None else (before, w)
+    hat = (at_hat or at_w)(second)
+    if before is None and frozen is not None and all(f.all() for f in frozen):  # W is W_hat: one pass is both
         return Objective(hat.loss, hat.loss, 0.0, 0.0, hat.loss, 0.0, [np.zeros_like(a) for a in w], hat.shared)
     if plan.a1 > 0:
         _ = hat.weights  # asked for now, so that its backward pass frees its memory before the pass at W takes as much
@@ -123,7 +132,7 @@ def objective(
         passes = [at_w([*w[:t], w_hat[t], *w[t + 1 :]]) for t in range(len(w))]
         groups = [range(t, t + 1) for t in range(len(w))]
     known = plan.sign == "computed" or plan.a1 * len(groups) != 1 or plan.gradient.startswith("taylor")
-    full = at_w(w) if known else None
+    full = at_w(first) if known else None
     terms = [Term(group, at, _sign(plan, full, at)) for group, at in zip(groups, passes, strict=True)]
     sign = sum(term.sign for term in terms)
 
@@ -135,7 +144,10 @@ def objective(
             dw += _moving_scale_part(plan, layer, terms, gap, w_hat[layer], slopes[layer])
         weights.append(dw if frozen is None else np.where(frozen[layer], 0, dw))
     shared = _mix(plan, full, terms, lambda at: at.shared)
-    return _summed(plan, full, hat, terms, gaps, sign, weights, shared)
+    found = _summed(plan, full, hat, terms, gaps, sign, weights, shared)
+    if before is not None:  # the pass at W was `hat`; it is one at W_hat where all is frozen
+        found = replace(found, loss=hat.loss, loss_hat=None if found.error else hat.loss)
+    return found
 
 
 def _sign(plan: Plan, full: Evaluated | None, at: Evaluated) -> float:

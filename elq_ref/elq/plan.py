@@ -30,6 +30,7 @@ _WORDS = {
     "perturbation": ("abs", "positive"),
     "norm": ("squared", "absolute"),
     "scope": ("network", "layer"),
+    "second_loss": ("whole", "group1"),
     "momentum_at_freeze": ("keep", "reset"),
 }
 
@@ -50,6 +51,8 @@ class Plan(Borrowed):
     perturbation: "abs" |L(W) - L(W_hat)|, or "positive" max(0, L(W_hat) - L(W)) [C].
     norm: "squared" ||W - W_hat||^2, or "absolute" sum |W - W_hat| [S].
     scope: "network": W_hat quantizes all layers in Lp; "layer": one term a layer, only that layer quantized [C].
+    second_loss: in Lp, "whole" L(W_hat), or "group1" that of the network as it stands, only what is frozen quantized;
+        the first loss is then that of before these freezes (elq_ref.elq.gradients) [P, ambiguous].
     momentum_at_freeze: of the weights that stay free, "keep" or "reset" [C].
     epochs: passes over the data of each stage, 1 + len(sigma2) numbers > 0; at least one step each. 0 for stage 0
         leaves it out.
@@ -79,6 +82,7 @@ class Plan(Borrowed):
     perturbation: str = "abs"
     norm: str = "squared"
     scope: str = "network"
+    second_loss: str = "whole"
     momentum_at_freeze: str = "keep"
     epochs: tuple[float, ...] = (2.0, 1.0, 1.0, 1.0, 1.0)
     keep_float: tuple[str, ...] = ()
@@ -104,6 +108,11 @@ class Plan(Borrowed):
             )
         if self.gradient == "taylor-elementwise" and self.perturbation == "positive":
             raise ValueError("gradient taylor-elementwise bounds |L(W) - L(W_hat)|: it has no positive part")
+        if self.second_loss == "group1" and (self.gradient, self.scope) != ("straight-through", "network"):
+            raise ValueError(
+                f"second_loss group1 has one gradient, the exact one: wanted gradient straight-through and scope "
+                f"network, given {self.gradient} and {self.scope}"
+            )
         if self.levels == "binary" and self.scale == "twn":
             raise ValueError("scale twn is a ternary rule")
 

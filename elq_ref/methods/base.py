@@ -103,3 +103,8 @@ class Method(ABC):
     @abstractmethod
     def select(self, weight: QuantizedWeight, stage: int) -> np.ndarray:
         """Bool, of W's shape: what of the free weights freezes at the start of `stage` (1 .. plan.stages - 1)."""
+
+    def settle(self, weight: QuantizedWeight, chosen: np.ndarray) -> None:
+        """Put what was chosen on its levels, those of W_hat, and freeze it for ever."""
+        weight.w = np.where(chosen, self.w_hat(weight), weight.w)
+        weight.frozen = weight.frozen | chosen

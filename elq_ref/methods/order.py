@@ -1,23 +1,25 @@
-"""Order: ELQ with its bands left out. Each stage freezes a share of every layer, the largest weights first or any."""
+"""Order: ELQ with its bands left out. Each stage freezes a share of every layer: the largest weights first, those whose
+codes are the most stable, or any."""
 
 import zlib
 from dataclasses import dataclass, fields
 
 import numpy as np
 
+from ..elq.averages import frequent_codes
 from ..elq.plan import Plan
 from ..splitmix import random_bits
 from .base import QuantizedWeight
 from .elq import ELQ
 
-ORDERS = ("magnitude", "random")
+ORDERS = ("magnitude", "stable", "random")
 
 
 @dataclass(frozen=True)
 class OrderPlan(Plan):
     """A Plan whose stages freeze by order: shares of each layer in the place of sigma2, which is not read.
 
-    order: "magnitude", the largest first, or "random".
+    order: "magnitude", the largest first, "stable", or "random".
     order_seed: of the random order.
     portions: the rising shares of each layer that are frozen from stage 1, 2, ... on; the last is 1.
     epochs: 1 + len(portions) numbers.
@@ -48,7 +50,7 @@ class OrderPlan(Plan):
 
 
 class Order(ELQ):
-    """What is ELQ's but the partition, to tell what the bands are worth: INQ's order [S], or a random one [C]."""
+    """What is ELQ's but the partition, to tell what the bands are worth: INQ's order [S], or another [C]."""
 
     plan_type = OrderPlan
     options = frozenset(f.name for f in fields(OrderPlan)) - {"sigma2"}
@@ -56,9 +58,16 @@ class Order(ELQ):
 
     def select(self, weight: QuantizedWeight, stage: int) -> np.ndarray:
         plan = self.plan
-        random = plan.order == "random"
-        key = random_order(weight.name, weight.w.shape, plan.order_seed) if random else -np.abs(weight.w)
+        if plan.order == "random":
+            key = random_order(weight.name, weight.w.shape, plan.order_seed)
+        elif plan.order == "stable":
+            key = stable_order(weight.w, weight.alpha, weight.extra["average"], plan.levels)
+        else:
+            key = -np.abs(weight.w)
         return first_in_order(key, weight.frozen, plan.portions[stage - 1])
+
+    def _averages(self) -> bool:
+        return self.plan.order == "stable" or super()._averages()
 
 
 def first_in_order(key: np.ndarray, frozen: np.ndarray, share: float) -> np.ndarray:
@@ -72,6 +81,20 @@ def first_in_order(key: np.ndarray, frozen: np.ndarray, share: float) -> np.ndar
     chosen = np.zeros(key.size, bool)
     chosen[free[: max(0, round(share * key.size) - (key.size - len(free)))]] = True
     return chosen.reshape(key.shape)
+
+
+def stable_order(w: np.ndarray, alpha: np.ndarray, average: np.ndarray, levels: str) -> np.ndarray:
+    """Integer keys for `first_in_order`, of w's shape: the places of the weights, the most stable code first.
+
+    How unstable it is: the distance of the average of a weight's codes (elq_ref.elq.averages) from the nearest code, 0
+    where it never changed. Of equal ones first the weight farthest from a decision boundary, 0 in binary, else
+    +-alpha/2  [C].
+    """
+    unstable = np.abs(average - frequent_codes(average, levels))
+    margin = np.abs(w) if levels == "binary" else np.abs(np.abs(w) - alpha / 2)
+    places = np.empty(w.size, int)
+    places[np.lexsort((-margin.ravel(), unstable.ravel()))] = np.arange(w.size)
+    return places.reshape(w.shape)
 
 
 def random_order(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:

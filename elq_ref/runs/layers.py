@@ -23,6 +23,19 @@ def layer_records(state: State) -> dict[str, dict[str, Any]]:
     return {name: _record(weight, state.method.w_hat(weight)) for name, weight in state.weights.items()}
 
 
+def shares_of_shape(layers: dict[str, dict[str, Any]], levels: str) -> dict[str, float]:
+    """The paper's figure 1 in two numbers, from the records of all layers: shares of all weights.
+
+    band: free, in the band of sigma2 = 0.4, [0.4, 0.6) alpha, or in binary within 0.2 alpha; beyond: free, beyond 1.05
+    alpha, for those nearer belong to the peak at alpha. To the width of a bin they are exact.
+    """
+    total = sum(layer["weights"] for layer in layers.values())
+    counts = sum((np.array(layer["free"]) for layer in layers.values() if layer["free"]), np.zeros(BINS, int))
+    size = np.abs(np.arange(BINS) + 0.5 - BINS / 2) * WIDTH  # of the middles of bins
+    band = (size > 0.4) & (size < 0.6) if levels == "ternary" else size < 0.2
+    return {"band": float(counts[band].sum() / total), "beyond": float(counts[size > 1.05].sum() / total)}
+
+
 def _record(weight: QuantizedWeight, w_hat: np.ndarray) -> dict[str, Any]:
     w, alpha = weight.w.astype(np.float64), np.where(weight.alpha > 0, weight.alpha, 1).astype(np.float64)
     levels, code = np.unique(np.round(w_hat / alpha, 6).ravel(), return_inverse=True)

@@ -98,6 +98,7 @@ class RunRecord:
             method = f"{self.plan.order} order"
         words = [method] if self.levels == "float" else [method, self.levels]
         words += ["(headline plan)"] if self.config.get("headline") else []
+        words += [f"({self.config['preset']} preset)"] if self.config.get("preset") else []
         in_float = self.config.get("first_last_float") and self.levels != "float"
         words += ["(first, last layer float)"] if in_float else []
         return " ".join(words)

@@ -21,7 +21,7 @@ from ..training.stages import Step, check_single, quantize, stage_steps
 from ..training.state import State, environment
 from .estimate import evaluation_seconds
 from .folder import RunFolder
-from .layers import layer_records
+from .layers import layer_records, shares_of_shape
 from .measures import accuracies, count_correct_packed, largest_difference
 
 REESTIMATION_BATCHES = 50
@@ -90,11 +90,12 @@ class Run:
     def start(self, watch: Watch = iter) -> Iterator[Record]:
         """Begin a new run and iterate over its stages: yields a record at the end of each, then packs and tests.
 
-        A record has the means over the stage of L(W), L(W_hat), Lp and E, the share frozen, and the accuracies (per
-        cent of `judge`) of the network as it stands (W) and of the fully quantized one (W_hat), each with re-estimated
-        BatchNorm. It is kept in stages.jsonl; layers.jsonl has where the weights stood before the first step and at
-        the end of every stage (elq_ref.runs.layers); with `every_pass`, passes.jsonl has accuracies after the other
-        passes, on the first `PASS_PICTURES` of `judge`. watch: wraps the iterator over steps, to show progress.
+        A record has the means over the stage of L(W), L(W_hat), Lp and E, the share frozen, where free weights stand
+        (runs.layers.shares_of_shape), and the accuracies (per cent of `judge`) of the network as it stands (W) and of
+        the fully quantized one (W_hat), each with re-estimated BatchNorm. It is kept in stages.jsonl; layers.jsonl has
+        where the weights stood before the first step and at the end of every stage (elq_ref.runs.layers); with
+        `every_pass`, passes.jsonl has accuracies after the other passes, on the first `PASS_PICTURES` of `judge`.
+        watch: wraps the iterator over steps, to show progress.
         Raises ValueError if the folder holds a run already, or the plan does not fit the network.
         """
         self.state = State.start(self.net, self.plan, self.sgd, self.batches)
@@ -160,8 +161,10 @@ class Run:
                 record = {**place, "stages": step.stages, "frozen": step.frozen}
                 record |= folder.means(step.stage, ("loss", "loss_hat", "perturbation", "error"))
                 record |= accuracies(state, batches, self.judge, REESTIMATION_BATCHES)
+                layers = layer_records(state)
+                record |= shares_of_shape(layers, self.plan.levels) if layers else {}
                 folder.append("stages.jsonl", record)
-                folder.append("layers.jsonl", {**place, "layers": layer_records(state)})
+                folder.append("layers.jsonl", {**place, "layers": layers})
                 yield record
             elif self.every_pass and step.step % len(batches) == 0:
                 folder.append("passes.jsonl", place | accuracies(state, batches, some, PASS_BATCHES))

@@ -18,7 +18,9 @@ from . import (
     deriving,
     folding,
     freezes,
+    frequent,
     gaussian,
+    groups,
     integers,
     optimum,
     partitions,
@@ -32,7 +34,7 @@ from .line import Line
 from .subject import Subject
 
 ON_ARRAYS = (optimum, singles, gaussian, partitions, replay, folding, bits, deriving, tables, integers, calibrating)
-ON_A_NETWORK = (bounds, taylor, derivatives, terms, freezes)
+ON_A_NETWORK = (bounds, taylor, derivatives, terms, groups, freezes, frequent)
 CHAPTERS = {  # the first word of a statement's name
     "1": "The bound",
     "2": "First order",
@@ -46,7 +48,15 @@ CHAPTERS = {  # the first word of a statement's name
     "integers": "Integers",
 }
 _CHAPTER = {"optimum": "3", "singles": "3", "gaussian": "4", "partitions": "6", "replay": "8"}
-_CHAPTER |= {"bounds": "1", "taylor": "2", "derivatives": "5", "terms": "5", "freezes": "6"}
+_CHAPTER |= {
+    "bounds": "1",
+    "taylor": "2",
+    "derivatives": "5",
+    "terms": "5",
+    "groups": "5",
+    "freezes": "6",
+    "frequent": "6",
+}
 _CHAPTER |= dict.fromkeys(("folding", "bits"), "packed")
 _CHAPTER |= dict.fromkeys(("deriving", "tables", "integers", "calibrating"), "integers")
 

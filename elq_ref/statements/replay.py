@@ -78,6 +78,10 @@ CASES = {
         ),
         SGD(0.1, 0.9, schedule=Schedule("cosine", warmup=0.3)),
     ),
+    "rising": (
+        Plan("ternary", a1_rise=(0.1, 0.6), a2=0.05, a2_rise=(0.5, 1.0), sigma2=(0.2, 0.0), epochs=(2, 1, 0.4)),
+        SGD(0.1),
+    ),
 }
 
 
@@ -139,22 +143,23 @@ def by_hand(
             w_hat = w if plan.keep_float else _levels(w, alpha, plan)
             loss, gw, gb = _pass(x, labels, w, b)
             hat, hw, hb = _pass(x, labels, w_hat, b)
+            a1, a2 = _weights_of_terms(plan, stage, index / steps)
             d = loss - hat
             s = -1.0 if plan.sign == "assumed" else float((d > 0) - (d < 0))
             s = 0.0 if plan.perturbation == "positive" and d > 0 else s
             j = (
                 loss
-                + plan.a1 * (max(0.0, -d) if plan.perturbation == "positive" else abs(d))
-                + plan.a2 * ((w - w_hat) ** 2 if plan.norm == "squared" else abs(w - w_hat)).sum()
+                + a1 * (max(0.0, -d) if plan.perturbation == "positive" else abs(d))
+                + a2 * ((w - w_hat) ** 2 if plan.norm == "squared" else abs(w - w_hat)).sum()
             )
             pull = 2 * (w - w_hat) if plan.norm == "squared" else np.sign(w - w_hat)
-            dw = gw + plan.a1 * s * (gw - hw) + plan.a2 * pull
+            dw = gw + a1 * s * (gw - hw) + a2 * pull
             moves = plan.alpha_from == "stage0" and stage == 0
             if moves:
                 axis = 1 if plan.per_channel else None
-                dw = dw - plan.a2 * (pull * np.sign(w_hat)).sum(axis, keepdims=True) * _slope(w, plan)
+                dw = dw - a2 * (pull * np.sign(w_hat)).sum(axis, keepdims=True) * _slope(w, plan)
             dw = dw + sgd.weight_decay * w
-            db = gb + plan.a1 * s * (gb - hb) + sgd.weight_decay * b
+            db = gb + a1 * s * (gb - hb) + sgd.weight_decay * b
             vw, vb = np.where(frozen, 0, sgd.momentum * vw + dw), sgd.momentum * vb + db
             lr = sgd.lr * (plan.restart if stage else 1) * _factor(sgd.schedule, index, steps)
             uw, ub = (dw + sgd.momentum * vw, db + sgd.momentum * vb) if sgd.nesterov else (vw, vb)
@@ -164,6 +169,16 @@ def by_hand(
             beyond = ~frozen & (abs(w) > alpha)
             w = np.where(beyond, w - rate * (abs(w) - alpha) * np.sign(w), w)
             yield w, b, hat, j, frozen.mean()
+
+
+def _weights_of_terms(plan: Plan, stage: int, share: float) -> tuple[float, float]:
+    """a1 and a2 at this moment: a quarter of a sine's wave, squared."""
+    passes = sum(plan.epochs[:stage]) + share * plan.epochs[stage]
+    found = []
+    for weight, ends in ((plan.a1, plan.a1_rise), (plan.a2, plan.a2_rise)):
+        begin, end = (sum(plan.epochs) * e for e in ends or (-1.0, 0.0))
+        found.append(weight * math.sin(math.pi / 2 * min(1, max(0, (passes - begin) / (end - begin)))) ** 2)
+    return found[0], found[1]
 
 
 def _factor(schedule: Schedule, index: int, steps: int) -> float:

@@ -21,6 +21,7 @@ class Choice(NamedTuple):
 
 _FREEZES = (4.0, 2.0, 2.0, 2.0, 2.0)
 _LONG = Plan(epochs=(8.0, 1.0, 1.0, 1.0, 1.0), restart=0.3)  # trials: benchmarks/headline_trials.py
+_PAPER = Plan(gradient="taylor-elementwise", sign="computed", norm="absolute", a2=1e-5, tail="pull")  # docs/method.md
 _DEMO = Plan(sign="computed", a1=1.0, a2=1e-4, epochs=(8, 4, 4, 4, 4))
 _ONE = (6.0,)  # for a method that freezes nothing
 _FOUR = (0.0, 1.5, 1.5, 1.5, 1.5)
@@ -64,11 +65,18 @@ PLANS: dict[str, dict[tuple[str, str], Choice]] = {
         ("elq", "ternary"): Choice(_LONG, SGD(lr=0.01)),
         ("elq", "binary"): Choice(replace(_LONG, levels="binary"), SGD(lr=0.01)),
     },
+    "paper": {  # elq quantize --preset paper
+        ("elq", "ternary"): Choice(_PAPER, SGD(lr=0.03)),
+        ("elq", "binary"): Choice(replace(_PAPER, levels="binary"), SGD(lr=0.03)),
+    },
     "demo": {  # elq demo
         ("elq", "ternary"): Choice(_DEMO, SGD(lr=0.05)),
         ("elq", "binary"): Choice(replace(_DEMO, levels="binary"), SGD(lr=0.05)),
     },
 }
+
+PLANS["best"] = PLANS["headline"]  # elq quantize --preset best
+PRESETS = ("paper", "best")
 
 
 def methods_of(name: str) -> tuple[str, ...]:
@@ -89,10 +97,16 @@ def levels_of(name: str, method: str, levels: str | None = None) -> str:
 def named_plan(
     name: str, method: str = "elq", levels: str | None = None, weights: Sequence[str] = ()
 ) -> tuple[Plan, SGD]:
-    """The plan "default", "comparison", "headline" or "demo" of a method, with its optimizer.
+    """The plan of a method by its name in PLANS, with its optimizer for batches of 128; any length: `Plan.spread`.
 
-    levels None: those the method has first. weights: names of the network's (`Module.quantizable`), from input to
-    output; a plan that keeps some in float names them. ValueError as of `levels_of`.
+    "default"; "paper", the nearest to ELQ's paper (docs/method.md); "best", the best known of ELQ, with which the long
+    runs were made; "comparison", "headline", "demo" of the commands. levels None: those the method has first. weights:
+    names of the network's (`Module.quantizable`), from input to output; a plan that keeps some in float names them.
+    ValueError as of `levels_of`.
+
+    >>> plan, sgd = elq.named_plan("best", levels="binary")
+    >>> plan.spread(72).epochs, plan.restart, sgd.lr
+    ((48.0, 6.0, 6.0, 6.0, 6.0), 0.3, 0.01)
     """
     plan, sgd, keeps = PLANS[name][method, levels_of(name, method, levels)]
     return replace(plan, keep_float=kept(keeps, weights)), sgd

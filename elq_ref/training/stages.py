@@ -201,9 +201,7 @@ def freeze(state: State) -> None:
     `quantize` does it before step 0 of every stage but the first; doing it again changes nothing.
     """
     for name, weight in state.weights.items():
-        chosen = state.method.select(weight, state.stage)
-        weight.w = np.where(chosen, state.method.w_hat(weight), weight.w)
-        weight.frozen = weight.frozen | chosen
+        state.method.settle(weight, state.method.select(weight, state.stage))
         reset = state.plan.momentum_at_freeze == "reset"
         state.velocity[name] = np.where(weight.frozen | reset, 0, state.velocity[name])
 

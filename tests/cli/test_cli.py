@@ -16,6 +16,7 @@ from PIL import Image
 from elq_ref import checkpoint, datasets, kernels, models
 from elq_ref.cli import main, train
 from elq_ref.datasets import bundled, digits
+from elq_ref.runs.record import RunRecord
 from elq_ref.runtime import PackedNetwork, Session, interpret
 from elq_ref.training import evaluate
 from elq_ref.training.plans import PLANS
@@ -95,6 +96,24 @@ def test_quantize_leaves_everything_a_reader_needs(quantized):
     assert stages[-1]["frozen"] == 1
     assert stages[-1]["error"] == 0
     assert {"loss_hat", "top1", "top1_hat", "frozen"} <= set(stages[0])
+
+
+def test_quantize_takes_a_preset_of_any_length_and_says_where_the_weights_stand(trained, tmp_path, capsys):
+    command = ["quantize", str(trained), "--data", "digits", "--preset", "best", "--epochs", "0.6"]
+    assert main([*command, "--set", "tail=clip", "-o", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().err
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    epochs = [0.4, 0.05, 0.05, 0.05, 0.05]
+    assert config["plan"]["epochs"] == pytest.approx(epochs)
+    assert (config["plan"]["restart"], config["plan"]["tail"], config["lr"]) == (0.3, "clip", 0.01)
+    stages = [json.loads(line) for line in (tmp_path / "run" / "stages.jsonl").read_text().splitlines()]
+    for stage in stages:
+        assert f"band {stage['band']:.1%}  beyond {stage['beyond']:.1%}" in said
+    assert stages[0]["band"] > 0 == stages[0]["beyond"]  # clipped
+    run = RunRecord.read(tmp_path / "run")
+    assert run.label == "elq ternary (best preset)"
+    assert main([*command, "--method", "twn", "-o", str(tmp_path / "other")]) == 2
+    assert "no best plan for method 'twn'; there are: elq ternary, elq binary" in capsys.readouterr().err
 
 
 def test_the_packed_file_is_the_quantized_network(quantized, capsys):

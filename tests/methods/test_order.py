@@ -1,13 +1,14 @@
 """Freezing by order: exact counts, the first of equals, and a random order that seed and name fix."""
 
 import zlib
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from elq_ref import Tensor
 from elq_ref.methods import OrderPlan, make
-from elq_ref.methods.order import first_in_order, random_order
+from elq_ref.methods.order import first_in_order, random_order, stable_order
 
 
 def test_the_largest_or_any_weights_freeze_in_exact_counts():
@@ -36,6 +37,44 @@ def test_every_stage_freezes_in_the_order_that_the_plan_says():
         for stage, count in ((1, 5), (2, 10), (3, 20)):
             weight.frozen = weight.frozen | method.select(weight, stage)
             assert np.flatnonzero(weight.frozen).tolist() == [i for i in range(20) if ranks[i] < count]
+
+
+@pytest.mark.parametrize("levels", ["ternary", "binary"])
+def test_the_most_stable_codes_freeze_first_and_of_equal_ones_the_farthest_from_a_boundary(levels):
+    """Sorted by hand, by the exact averages of codes that were told one after the other."""
+    rng = np.random.default_rng(6)
+    codes = (-1, 0, 1) if levels == "ternary" else (-1, 1)
+    on = {-1: (-1.4, -0.6), 0: (-0.4, 0.4), 1: (0.6, 1.4)}  # where a weight has this code, alpha being 1
+    paths = [[codes[k] for k in rng.integers(len(codes), size=1)] for _ in range(24)]
+    for i, path in enumerate(paths):
+        for _ in range(40):
+            path.append(codes[rng.integers(len(codes))] if i % 3 and rng.random() < 0.1 else path[-1])
+    plan = OrderPlan(levels, order="stable", portions=(0.25, 0.5, 1.0), epochs=(1.0,) * 4)
+    method = make(plan)
+    w = np.array([[rng.uniform(*on[path[0]]) for path in paths]])
+    weight = method.begin("fc.weight", Tensor(w))
+    weight.alpha, weight.extra["average"] = np.ones((1, 1)), np.array([[float(path[0]) for path in paths]])
+    for now in list(zip(*paths, strict=True))[1:]:
+        weight.w = np.array([[rng.uniform(*on[code]) for code in now]])
+        method.follow(weight, 0, None)
+    keys = []
+    for path, value in zip(paths, weight.w[0], strict=True):
+        mean = Fraction(path[0])
+        for code in path[1:]:
+            mean += Fraction(1, 100) * (code - mean)
+        margin = abs(value) if levels == "binary" else min(abs(value - 0.5), abs(value + 0.5))
+        keys.append((min(abs(code - mean) for code in codes), -margin))
+    assert sum(key[0] == 0 for key in keys) > 6  # more than freeze first
+    order = sorted(range(24), key=keys.__getitem__)
+    for stage, count in ((1, 6), (2, 12), (3, 24)):
+        weight.frozen = weight.frozen | method.select(weight, stage)
+        assert sorted(np.flatnonzero(weight.frozen)) == sorted(order[:count])
+
+
+def test_among_stable_codes_the_margin_is_the_distance_from_half_of_alpha():
+    w, alpha = np.array([[0.0, 0.6, -1.7, 1.1]]), np.array([[2.0]])  # 1.0, 0.4, 0.7, 0.1 from +-1
+    assert stable_order(w, alpha, np.array([[0.0, 0.0, -1.0, 1.0]]), "ternary").tolist() == [[0, 2, 1, 3]]
+    assert stable_order(w, alpha, np.array([[1.0, 1.0, -1.0, 1.0]]), "binary").tolist() == [[3, 2, 0, 1]]
 
 
 def test_equal_keys_freeze_in_the_order_of_the_array():
@@ -79,7 +118,7 @@ def test_a_plan_by_order_takes_every_value_within_its_limits_and_none_beyond():
     ):
         OrderPlan(**fine)
     for beyond, words in (
-        ({"order": "largest"}, "order is 'largest', wanted one of magnitude, random"),
+        ({"order": "largest"}, "order is 'largest', wanted one of magnitude, stable, random"),
         ({"order": "random", "order_seed": -1}, "order_seed is -1, wanted an integer >= 0"),
         ({"order_seed": 1}, "order_seed is 1, wanted .* 0 for order magnitude"),
         ({"tail": "2alpha"}, "an exact share"),

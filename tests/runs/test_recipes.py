@@ -13,7 +13,7 @@ from made_runs import MADE, command, one_line
 from elq_ref import Plan, State, Tensor, datasets, models, no_grad
 from elq_ref.cli import main
 from elq_ref.methods import make
-from elq_ref.runs.layers import BINS, WIDTH, layer_records
+from elq_ref.runs.layers import BINS, WIDTH, layer_records, shares_of_shape
 from elq_ref.runs.measures import accuracies, count_correct_packed
 from elq_ref.runs.recipes import COMPARED, EXPERIMENTS, PASSES, recipe
 from elq_ref.runs.run import Run
@@ -190,6 +190,24 @@ def test_layer_records_are_counts_of_the_weights():
     assert record["error"] == pytest.approx(error / power, abs=1e-6)
     weight.frozen[:] = True
     assert layer_records(state)["conv2.weight"]["free"] == []
+
+
+@pytest.mark.parametrize(("levels", "low", "high"), [("ternary", 0.4, 0.6), ("binary", 0.0, 0.2)])
+def test_the_numbers_of_the_papers_figure_1_are_counts_of_the_weights(levels, low, high):
+    net = models.digits_cnn(seed=1)
+    state = State.start(net, Plan(levels), None, datasets.Batches(datasets.digits()[0], 64))
+    rng = np.random.default_rng(2)
+    band = beyond = total = 0
+    for weight in state.weights.values():
+        weight.w = (weight.alpha * rng.normal(0, 1, weight.w.shape)).astype(np.float32)
+        weight.frozen = rng.random(weight.w.shape) < 0.3
+        for w, frozen in zip((weight.w / weight.alpha).ravel().tolist(), weight.frozen.ravel().tolist(), strict=True):
+            band += not frozen and low <= abs(w) < high
+            beyond += not frozen and abs(w) >= 1.05
+            total += 1
+    assert shares_of_shape(layer_records(state), levels) == pytest.approx(
+        {"band": band / total, "beyond": beyond / total}, abs=1e-9
+    )
 
 
 @pytest.mark.parametrize(

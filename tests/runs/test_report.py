@@ -24,7 +24,7 @@ def test_a_report_holds_its_plots(runs, tmp_path, capsys):
     page = Path(result["page"]).read_text()
     inside = [base64.b64decode(data) for data in re.findall(r'src="data:image/png;base64,([^"]+)"', page)]
     assert inside == [Path(path).read_bytes() for path in result["pictures"]]
-    assert len(inside) == 1 + 3 * 5 + 1  # together; five of each quantized run; the float one's curves
+    assert len(inside) == 2 + 3 * 5 + 1  # together; five of each quantized run; the float one's curves
     assert not re.search(r'(src|href)="(?!data:)', page)  # nothing is fetched
     from PIL import Image
 

@@ -31,6 +31,7 @@ def test_every_stage_and_the_result_are_told(whole):
     run, stages = whole
     assert [(s["stage"], s["stages"]) for s in stages] == [(0, 3), (1, 3), (2, 3)]
     assert stages[0]["frozen"] == 0 < stages[1]["frozen"] < stages[2]["frozen"] == 1
+    assert [(s["band"] + s["beyond"] > 0) for s in stages] == [True, True, False]  # at the end nothing is free
     assert run.left == 0
     result = run.result()
     assert {what: result[what] for what in run.files} == run.files

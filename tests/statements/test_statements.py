@@ -13,6 +13,7 @@ import pytest
 from elq_ref import statements as room
 from elq_ref.cli import main
 from elq_ref.elq.levels import dequantize, nearest_codes, scale
+from elq_ref.methods import ELQ, Method
 from elq_ref.statements import Line, Subject, gaussian, optimum, statements
 
 ROOT = Path(__file__).parents[2]
@@ -185,6 +186,11 @@ def _moves(right):
     return wrong
 
 
+def _nearest(right):
+    """A freeze to the nearest level."""
+    return lambda self, weight, chosen: Method.settle(self, weight, chosen)
+
+
 def _does_nothing(right):
     return lambda *args, **kwargs: None
 
@@ -229,6 +235,8 @@ SABOTAGE = [
     ("singles", "scale_slope", _times(1.01), ["3 d alpha / dw where"]),
     ("terms", "objective", _changed(value=lambda v: 1.001 * v), ["1 one term"]),
     ("terms", "objective", _changed(weights=_scaled_gradients), ["5 one term"]),
+    ("groups", "objective", _changed(shared=_scaled_gradients), ["5 a second loss"]),
+    ("groups", "objective", _changed(value=lambda v: 1.001 * v), ["1 a second loss"]),
     ("gaussian", "normal", _times(1.05), ["4 Gaussian weights: optimal threshold", "4 the method's scale"]),
     ("gaussian", "search", _times(1.001), ["4 Gaussian weights: optimal scale", "4 the optimum is", "4 TWN"]),
     ("gaussian", "scale", _times(1.01), ["4 the package's", "4 the method's scale"]),
@@ -260,6 +268,8 @@ SABOTAGE = [
         _moves,
         ["6 frozen weights in", "6 a freeze leaves W_hat, in", "6 a freeze leaves L", "7 E never"],
     ),
+    ("frequent", "freeze", _moves, ["6 frequent: what freezes", "6 frequent: all", "7 frequent"]),
+    ("ELQ", "settle", _nearest, ["6 frequent: what freezes", "6 frequent: a freeze moves"]),
     ("freezes", "closest", _times(1.01), ["7 only free"]),
     ("freezes", "plain_conv", _times(1.01), ["8 running averages"]),
     ("SGD", "update", _whole_batch, ["6 frozen weights in", "6 frozen weights have", "6 all weights end"]),
@@ -273,7 +283,7 @@ def test_every_check_can_fail(monkeypatch, where, name, sabotage, expected):
     from elq_ref.training import stages
     from elq_ref.training.sgd import SGD
 
-    target = {"SGD": SGD, "stages": stages}.get(where) or getattr(room, where)
+    target = {"SGD": SGD, "stages": stages, "ELQ": ELQ}.get(where) or getattr(room, where)
     monkeypatch.setattr(target, name, sabotage(getattr(target, name)))
     with np.errstate(all="ignore"):
         failed = [line.statement for line in _family_of(where, expected[0]) if not line.holds]
@@ -282,7 +292,11 @@ def test_every_check_can_fail(monkeypatch, where, name, sabotage, expected):
 
 
 def _family_of(where: str, expected: str) -> Iterator[Line]:
-    home = {"SGD": "replay" if expected.startswith("8 a run") else "freezes", "stages": "freezes"}.get(where, where)
+    home = {
+        "SGD": "replay" if expected.startswith("8 a run") else "freezes",
+        "stages": "freezes",
+        "ELQ": "frequent",
+    }.get(where, where)
     family = getattr(room, home)
     return family.lines(Subject.bundled()) if family in room.ON_A_NETWORK else family.lines()
 

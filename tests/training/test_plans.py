@@ -5,9 +5,11 @@ from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
+from small_runs import batches, small_net
 
-from elq_ref import SGD, Plan, models
+from elq_ref import SGD, Plan, models, quantize
 from elq_ref.methods import METHODS, make, plan_from_json
 from elq_ref.training.float_training import float_plan
 from elq_ref.training.plans import PLANS, levels_of, methods_of, named_plan
@@ -73,6 +75,35 @@ def test_the_plans_of_the_comparison_and_of_the_long_runs_are_those_of_the_commi
     assert seen == wanted
     passes = {sum(choice.plan.epochs) for key, choice in PLANS["comparison"].items() if key[0] in ("elq", "float")}
     assert passes == {12.0}  # docs/reproduce.md, as all methods have there
+
+
+@pytest.mark.parametrize("levels", ["ternary", "binary"])
+def test_the_presets_are_the_documented_ones(levels):
+    """docs/method.md, Presets; best at any length."""
+    paper = {"a1": 1.0, "a2": 1e-5, "norm": "absolute", "gradient": "taylor-elementwise", "sign": "computed"}
+    paper |= {"tail": "pull", "alpha_from": "pretrained", "sigma2": (0.4, 0.3, 0.2, 0.0), "epochs": (2, 1, 1, 1, 1)}
+    assert named_plan("paper", levels=levels) == (Plan(levels, **paper), SGD(lr=0.03))
+    plan, sgd = named_plan("best", levels=levels)
+    assert (plan, sgd) == named_plan("headline", levels=levels)
+    assert plan.spread(72).epochs == (48, 6, 6, 6, 6)
+    assert (plan.restart, sgd.lr) == (0.3, 0.01)
+
+
+@pytest.mark.parametrize("levels", ["ternary", "binary"])
+def test_by_the_paper_the_weights_stand_on_their_peaks_and_by_default_they_do_not(levels):
+    """Figure 1: valleys about the boundaries and nothing beyond alpha, after a first pass with all weights free."""
+    found = {}
+    for name in ("default", "paper"):
+        plan, sgd = named_plan(name, levels=levels)
+        plan = replace(plan, sigma2=(), epochs=(100.0,))  # 400 steps, half of a pass over CIFAR-10's many batches
+        *_, last = quantize(small_net(), batches(), plan, sgd)
+        weights = last.state.weights.values()
+        size = np.concatenate([(np.abs(weight.w) / weight.alpha).ravel() for weight in weights])
+        low, high = (0.4, 0.6) if levels == "ternary" else (0.0, 0.2)
+        found[name] = ((size >= low) & (size < high)).mean(), (size > 1.05).mean()
+    assert found["default"][0] > 0.05
+    assert found["default"][1] > 0.3
+    assert max(found["paper"]) < 0.02
 
 
 def test_what_stays_float_is_named_by_the_weights():

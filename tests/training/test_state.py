@@ -16,7 +16,7 @@ from elq_ref.models import digits_cnn
 from elq_ref.training.state import sealed
 
 
-@pytest.mark.parametrize("order", [None, "magnitude", "random"])
+@pytest.mark.parametrize("order", [None, "magnitude", "stable", "random"])
 def test_resuming_anywhere_gives_the_same_bits(tmp_path, order):
     plan, sgd = PLAN if order is None else ordered(order=order), SGD(0.05, weight_decay=1e-3, nesterov=True)
     plan = replace(plan, alpha_from="stage0", tail="pull")

@@ -15,7 +15,7 @@ from ..comparison import grouped, reference, table
 from ..record import RunRecord
 from .beside import beside
 from .curves import curves
-from .weights import by_layer, pooled, shares, sparsity
+from .weights import after_stage_0, by_layer, pooled, shares, sparsity, stage_0
 
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -32,6 +32,10 @@ pre { background: #f6f6f6; padding: .6rem; overflow-x: auto; font-size: .8em }
 _WEIGHTS = (
     "All quantized weights, each in units of its layer's alpha; beyond 2.5 alpha they count in the outermost bars, and "
     "narrow peaks are cut. Frozen weights are bars with their share of all, on a scale of their own."
+)
+_AFTER_STAGE_0 = (
+    "After stage 0, all weights free: w / alpha over all layers, and the shares of all weights in the band of sigma2 = "
+    "0.4 and beyond 1.05 alpha. The paper's figure 1 has three peaks there, and next to nothing in the band and beyond."
 )
 
 
@@ -64,6 +68,9 @@ def write_report(runs: Sequence[RunRecord], folder: str | os.PathLike[str], agai
         caption = "Left: packed networks, a dot a run, their mean and its 95 % interval. "
         caption += "Right: accuracy of W_hat on the way, mean and range over seeds."
         show("comparison", beside(groups), caption)
+    free_once = [run for run in runs if stage_0(run)]
+    if len(free_once) > 1:
+        show("after-stage-0", after_stage_0(free_once), _AFTER_STAGE_0)
     for run, name in zip(runs, _names(runs), strict=True):
         page.append(f"<h2>{html.escape(f'{run.label}, seed {run.seed}')}</h2>{_facts(run)}")
         if run.steps and run.stages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from ..layers import BINS, WIDTH
+from ..layers import BINS, WIDTH, shares_of_shape
 from ..record import RunRecord
 from .style import BAND, FROZEN, GRAY, W_HAT, W, bare, styled
 
@@ -35,6 +36,32 @@ def pooled(run: RunRecord) -> Figure:
         axes.tick_params(labelbottom=True)
     figure.legend(*_legend(), loc="outside lower center", ncols=4)
     return figure
+
+
+@styled
+def after_stage_0(runs: Sequence[RunRecord]) -> Figure:
+    """The same of several runs, at the end of their stage 0: the paper's figure 1, with its two numbers."""
+    columns = min(3, len(runs))
+    rows = -(-len(runs) // columns)
+    figure = Figure(figsize=(3.0 * columns, 2.1 * rows), layout="constrained")
+    places = figure.subplots(rows, columns, sharex=True, squeeze=False)
+    for axes, run in zip(places.flat, runs, strict=False):
+        layers = stage_0(run)
+        _histogram(axes, list(layers.values()), _next_band(run, 0))
+        found = shares_of_shape(layers, run.levels)
+        axes.set_title(
+            f"{run.label}, seed {run.seed}\nband {found['band']:.1%}, beyond {found['beyond']:.1%}", fontsize=8
+        )
+        axes.set_xlabel("w / alpha")
+        axes.tick_params(labelbottom=True)
+    for axes in places.flat[len(runs) :]:
+        axes.set_visible(False)
+    return figure
+
+
+def stage_0(run: RunRecord) -> dict[str, Record]:
+    """The records of the layers at the end of stage 0; {} of a run that has none, or that quantizes nothing."""
+    return next((line["layers"] for line in run.layers if line["stage"] == 0), {})
 
 
 @styled

@@ -25,6 +25,7 @@ _SCALE = "elq_ref/elq/levels.py::scale"
 _CODES = "elq_ref/elq/levels.py::nearest_codes"
 _BAND = "elq_ref/elq/bands.py::partition"
 _FREEZE = "elq_ref/training/stages.py::freeze"
+_SETTLE = "elq_ref/methods/elq.py::ELQ.settle"
 _RUN = "elq_ref/training/stages.py::quantize"
 _DERIVE = "elq_ref/deploy/derive.py::derive"
 _SUMS = "elq_ref/runtime/integer_interpreter.py::accumulate"
@@ -47,6 +48,9 @@ _TABLE = f"""
 1 one term a layer
     S C | {_OBJECTIVE}
     elq/test_objective.py::test_layer_scope_is_a_sum_of_terms
+1 a second loss with only group 1 quantized
+    P D | {_OBJECTIVE}
+    elq/test_second_loss.py::test_the_gradient_is_that_of_pytorch
 2 the first-order remainder has slope 2
     D | elq_ref/ops/loss.py::softmax_cross_entropy
     ops/test_ops.py
@@ -128,6 +132,9 @@ _TABLE = f"""
 5 one term a layer
     S D | {_OBJECTIVE}
     elq/test_objective.py::test_layer_scope_is_a_sum_of_terms
+5 a second loss with only group 1 quantized
+    P D | {_OBJECTIVE}
+    elq/test_second_loss.py::test_the_gradient_is_that_of_pytorch
 6 the band of a stage
     P C | {_BAND}
     elq/test_bands.py::test_ternary_band_is_centred_on_the_boundary
@@ -167,6 +174,18 @@ _TABLE = f"""
 6 all weights end on a level
     P D | {_RUN}
     training/test_stages.py::test_every_weight_ends_on_a_level
+6 frequent: what freezes goes to the code it had most often
+    C | {_SETTLE}
+    methods/test_frequent.py::test_a_weight_freezes_on_the_level_it_was_on_most_often
+6 frequent: a freeze moves W_hat there and nowhere else
+    C D | {_SETTLE}
+    methods/test_frequent.py::test_a_weight_freezes_on_the_level_it_was_on_most_often
+6 frequent: all weights end on a level
+    C D | {_SETTLE}
+    methods/test_frequent.py::test_a_weight_freezes_on_the_level_it_was_on_most_often
+7 frequent: E never rises at a freeze
+    D | {_SETTLE}
+    methods/test_frequent.py::test_a_weight_freezes_on_the_level_it_was_on_most_often
 7 E never rises at a freeze
     D | {_FREEZE}
     training/test_stages.py::test_a_freeze_changes_neither_w_hat_nor_its_loss
@@ -197,6 +216,9 @@ _TABLE = f"""
 8 a run replayed by hand, channels
     C D | {_RUN}
     training/test_stages.py::test_every_stage_starts_its_schedule_anew
+8 a run replayed by hand, rising
+    C D | {_RUN}
+    elq/test_rising.py::test_a_run_makes_the_pass_at_w_until_a1_has_risen
 8 running averages follow W_hat
     C | {_RUN}
     training/test_stages.py::test_running_averages_follow_the_pass_at_what
