@@ -7,7 +7,6 @@ nobody has to be told its weights.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -15,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import tree
-
-_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # what mpirun tells its processes: of Open MPI; of MPICH and its kin
+from .launch import launched
 
 
 class World:
@@ -68,15 +66,15 @@ def world(asked: bool = False) -> World:
     mpirun of Open MPI and MPICH says so in the environment; `asked` is for launchers that do not. ValueError where the
     package mpi4py, or the MPI that it wants, is missing.
     """
-    size = next((os.environ[name] for name in _SIZES if name in os.environ), "1")
-    if not asked and size == "1":
+    _, size = launched()
+    if not asked and size == 1:
         return ALONE
     try:
         from .mpi import MPIWorld
     except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py finds no MPI library
         said = str(error).partition("\n")[0]
         raise ValueError(
-            f"started as one of several processes ({size}) without MPI for Python ({said}): wanted "
+            f"started as one of {size} processes of an MPI program, but MPI for Python is missing ({said}): wanted "
             "pip install 'elq_ref[mpi]', and an MPI"
         ) from None
     return MPIWorld()

@@ -176,6 +176,8 @@ def _steps(state: State, batches: Batches, loss: Loss) -> Iterator[Step]:
         seen = _update(state, next(stream), world, lr, Moment(stage, index / steps), loss)
         state.step += 1
         state.stage, state.index = (stage, index + 1) if index + 1 < steps else (stage + 1, 0)
+        if state.index == 0:
+            check_agreement(state, batches)  # several processes go on with one network, or not at all
         yield Step(
             stage, len(counts), index, steps, state.step, lr, seen.loss, seen.loss_hat, seen.perturbation, seen.error,
             seen.value, seen.sign, state.share_frozen(), state,
