@@ -1,4 +1,5 @@
-"""Several processes on the command line: what `elq train`, `quantize` and `reproduce` take, and how they end."""
+"""Several processes on the command line: what `elq train`, `quantize` and `reproduce` take, and how they end. Imports
+no kernels, as all that `main` itself imports."""
 
 from __future__ import annotations
 
@@ -7,7 +8,6 @@ import os
 import sys
 import time
 
-from ..datasets import Augment, Batches, Dataset, RandomResizedCrop
 from ..parallel import ALONE, World, world
 from ..parallel.launch import launched
 
@@ -20,14 +20,6 @@ def add_processes(command: argparse.ArgumentParser) -> None:
     command.add_argument("--micro-batch", type=int, metavar="M", help=f"{about} (default: the batch)")
     about = "several processes, where a launcher other than mpirun started them (docs/several-processes.md)"
     command.add_argument("--mpi", action="store_true", help=about)
-
-
-def batches_of(
-    args: argparse.Namespace, train: Dataset, batch_size: int, augment: Augment | RandomResizedCrop | None
-) -> Batches:
-    """The batches that train, as --seed and --micro-batch say, shared by the processes of the command."""
-    how = {"seed": args.seed, "micro_batch": args.micro_batch, "world": args.world}
-    return Batches(train, batch_size, augment=augment, **how)
 
 
 def mute_others() -> None:

@@ -7,11 +7,11 @@ import argparse
 from ..datasets import adapted
 from ..runs.run import Run
 from ..training.evaluate import at_chance
-from .data import add_data, add_training, augmentation, load_data
+from .data import add_data, add_training, augmentation, batches_of, load_data
 from .keep_float import add_keep_float, kept_float
 from .output import Commands, Result, add_key
 from .plan_options import add_plan, plan_of
-from .processes import add_processes, batches_of
+from .processes import add_processes
 from .running import AT_CHANCE, carry_out, result_text
 from .trainable import OPTIONS, add_batchnorm, made_ready, network_file, opened, usual_batch_size
 

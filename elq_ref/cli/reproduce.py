@@ -21,10 +21,11 @@ from ..runs.recipes import (
 )
 from ..runs.run import Run
 from ..training.plans import levels_of
+from .data import batches_of
 from .networks import open_network
 from .output import Commands, Result, add_key, say
 from .plan_options import add_settings, changed
-from .processes import add_processes, batches_of
+from .processes import add_processes
 from .running import carry_out, result_text
 
 

@@ -19,9 +19,9 @@ from ..training.evaluate import at_chance, count_correct
 from ..training.float_training import fit, float_plan
 from ..training.sgd import SGD, Schedule
 from ..training.stages import stage_steps
-from .data import add_data, add_training, augmentation, load_data
+from .data import add_data, add_training, augmentation, batches_of, load_data
 from .output import Commands, Result, add_key, progress, say
-from .processes import add_processes, batches_of
+from .processes import add_processes
 from .running import AT_CHANCE
 from .trainable import OPTIONS, add_batchnorm, made_ready, network_file, opened, usual_batch_size, usual_rate
 
