@@ -95,13 +95,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
-    args, here = None, ALONE
+    args, world = None, ALONE
     code: int
     try:
         mute_others()
         check_output()
         args = parser(words).parse_args(words)  # imports the kernels, which refuse a wrong ELQ_ISA
-        here = args.world = world_asked(args)
+        world = args.world = world_asked(args)
         if args.command in ("demo", "train", "sensitivity", "quantize", "reproduce", "eval"):
             _say_what_is_missing()
         result, text, code = args.run(args)
@@ -110,21 +110,21 @@ def _run(words: Sequence[str]) -> int:
     except KeyboardInterrupt as stop:
         saved = f": {stop}" if str(stop) else ""
         way_on = "; --resume goes on" if saved and hasattr(args, "resume") else ""  # the demo is too short for it
-        return _stopped(here, f"interrupted{saved}{way_on}", 130)
+        return _stopped(world, f"interrupted{saved}{way_on}", 130)
     except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
-        return _stopped(here, _one_line(error), 2)
+        return _stopped(world, _one_line(error), 2)
     except Exception:
-        if here.size > 1:  # the others would wait for this one for ever
+        if world.size > 1:  # the others would wait for this one for ever
             sys.stderr = sys.__stderr__
             traceback.print_exc()
-            here.stop(1)
+            world.stop(1)
         raise
 
 
-def _stopped(here: World, why: str, code: int) -> int:
+def _stopped(world: World, why: str, code: int) -> int:
     """Say why the command ends, and end it on all processes."""
-    _complain(await_turn(here) + why)
-    here.stop(code)
+    _complain(await_turn(world) + why)
+    world.stop(code)
     return code
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from ..parallel import ALONE, World, world
+from ..parallel import ALONE, World, here
 from ..parallel.launch import launched
 
 _TURN, _LONGEST = 0.25, 10.0  # seconds that a process leaves to each of those before it, and to all of them
@@ -32,9 +32,9 @@ def world_asked(args: argparse.Namespace) -> World:
     """The processes that share the work of a command."""
     if not hasattr(args, "mpi"):
         return ALONE
-    here = world(args.mpi)
-    _mute(here.rank)
-    return here
+    world = here(args.mpi)
+    _mute(world.rank)
+    return world
 
 
 def _mute(rank: int) -> None:
@@ -42,13 +42,13 @@ def _mute(rank: int) -> None:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
 
 
-def await_turn(here: World) -> str:
+def await_turn(world: World) -> str:
     """Before a process says why it stops: how its line begins.
 
     What stops all of them the first one says, and ends the others meanwhile.
     """
-    if here.rank == 0:
+    if world.rank == 0:
         return ""
-    time.sleep(min(1 + _TURN * here.rank, _LONGEST))
+    time.sleep(min(1 + _TURN * world.rank, _LONGEST))
     sys.stderr = sys.__stderr__
-    return f"process {here.rank} of {here.size}: "
+    return f"process {world.rank} of {world.size}: "

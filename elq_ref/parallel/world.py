@@ -60,7 +60,7 @@ ALONE = World()
 
 
 @cache
-def world(asked: bool = False) -> World:
+def here(asked: bool = False) -> World:
     """The world that this process was started in: that of `mpirun`, or ALONE.
 
     mpirun of Open MPI and MPICH says so in the environment; `asked` is for launchers that do not. ValueError where the
