@@ -34,7 +34,7 @@ Record = dict[str, Any]
 class Run:
     """Quantizes `net` in place, keeps everything in a folder, and goes on from there when it was stopped.
 
-    path: of the folder (elq_ref.runs.folder says what lies in it). batches: what trains. test: what the packed file is
+    path: of the folder (elq_ref.runs.folder says what lies in it). batches: what trains; the processes of their world share the run. test: what the packed file is
     measured on, once, at the end. judge: what every stage is measured on (default: test). info: which pictures the
     network reads and what its outputs mean (default: as the pictures of `batches`). config: what was asked for, JSON
     values, "plan" among them; only a run of the same is resumed (default: plan, sgd, and what the batches are).
@@ -112,7 +112,8 @@ class Run:
         else, or if another process works on it.
         """
         self.folder.check(self.config)
-        return self._stages(watch, resumed=True) if self.folder.result() is None else iter(())
+        finished = self.world.told(self.folder.result() is not None)
+        return iter(()) if finished else self._stages(watch, resumed=True)
 
     def packed_bytes(self) -> int:
         """How many bytes the packed file will have, once the run has begun.

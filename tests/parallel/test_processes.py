@@ -1,6 +1,7 @@
 """Several processes under mpirun: the bits of one, what they send, how they stop, and how they go on."""
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -121,6 +122,19 @@ def test_what_stops_one_process_stops_all_and_the_run_goes_on(trained, finished,
         assert one_line(done.stderr).startswith(f"elq: {said}")
         assert main([*command(trained, out), "--resume"]) == 0
     same_run(out, finished)
+
+
+def test_the_page_runs_as_printed(tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "several-processes.md"
+    if not page.is_file():
+        pytest.skip("docs/ is not here (tests run from an installed copy)")
+    (program,) = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.M | re.S)
+    script = tmp_path / "script.py"
+    script.write_text(f"import os\nos.chdir({str(tmp_path)!r})\n{program}")
+    done = mpirun(2, "-m", "mpi4py", str(script))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("'frozen': 1.0") == 1
+    assert (tmp_path / "run" / "net.elq").is_file()
 
 
 def test_other_weights_on_one_process_are_one_line(trained, tmp_path):
