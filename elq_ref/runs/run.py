@@ -34,11 +34,11 @@ Record = dict[str, Any]
 class Run:
     """Quantizes `net` in place, keeps everything in a folder, and goes on from there when it was stopped.
 
-    path: of the folder (elq_ref.runs.folder says what lies in it). batches: what trains; the processes of their world share the run. test: what the packed file is
-    measured on, once, at the end. judge: what every stage is measured on (default: test). info: which pictures the
-    network reads and what its outputs mean (default: as the pictures of `batches`). config: what was asked for, JSON
-    values, "plan" among them; only a run of the same is resumed (default: plan, sgd, and what the batches are).
-    every_pass: measure after every pass over the data, too.
+    path: of the folder (elq_ref.runs.folder says what lies in it). batches: what trains; the processes of their world
+    share the run. test: what the packed file is measured on, once, at the end. judge: what every stage is measured on
+    (default: test). info: which pictures the network reads and what its outputs mean (default: as the pictures of
+    `batches`). config: what was asked for, JSON values, "plan" among them; only a run of the same is resumed (default:
+    plan, sgd, and what the batches are). every_pass: measure after every pass over the data, too.
 
     >>> train, test = elq.datasets.digits()
     >>> net, batches = elq.models.digits_cnn(), elq.Batches(train, 128)
