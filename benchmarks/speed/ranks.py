@@ -20,7 +20,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,26 +73,34 @@ def pictures(task: Task, count: int, folder: Path) -> Dataset:
 
 
 def turns(world: World) -> Iterator[int]:
-    """The numbers of steps that are asked for on the first process's standard input; the others sleep until then."""
-    if world.size == 1:
-        yield from map(int, sys.stdin)
-        return
-    from mpi4py import MPI
-
-    comm = MPI.COMM_WORLD
-    if world.rank == 0:
-        for line in chain(sys.stdin, ["0"]):
-            for other in range(1, world.size):
-                comm.send(int(line), other)
-            if int(line):
-                yield int(line)
-        return
-    while True:
-        while not comm.iprobe(0):
-            time.sleep(0.002)
-        if not (count := comm.recv(source=0)):
+    """The numbers of steps that are asked for on the first process's standard input; the others are told. 0 is the
+    end: that of its own standard input mpirun does not pass on."""
+    asked = iter(map(int, sys.stdin)) if world.rank == 0 else heard()
+    for count in asked:
+        if world.rank == 0:
+            tell(world, count)
+        if not count:
             return
         yield count
+
+
+def tell(world: World, count: int) -> None:
+    """Say it to the processes that `heard`."""
+    if world.size > 1:
+        from mpi4py import MPI
+
+        for other in range(1, world.size):
+            MPI.COMM_WORLD.send(count, other)
+
+
+def heard() -> Iterator[int]:
+    """What the first process tells; waiting in MPI would take a core from whose turn it is."""
+    from mpi4py import MPI
+
+    while True:
+        while not MPI.COMM_WORLD.iprobe(0):
+            time.sleep(0.002)
+        yield MPI.COMM_WORLD.recv(source=0)
 
 
 def work(task: Task, count: int, folder: Path) -> None:
@@ -124,6 +131,12 @@ def start(name: str, count: int, processes: int, threads: int, folder: Path) -> 
     return peer
 
 
+def end(peer: Peer) -> None:
+    """Let the processes of one way end."""
+    print(0, file=peer.process.stdin, flush=True)
+    peer.close()
+
+
 def compared(name: str, folder: Path, rounds: int) -> tuple[list[str], dict[str, Any]]:
     """The lines and the figures of the three ways, which take turns."""
     task = TASKS[name]
@@ -135,7 +148,7 @@ def compared(name: str, folder: Path, rounds: int) -> tuple[list[str], dict[str,
         for way in order:
             seen[way].append(peers[way].ask(task.steps))
     for peer in peers.values():
-        peer.close()
+        end(peer)
     batch, lines, figures = count * task.micro_batch, [], {}
     for way, answers in seen.items():
         seconds = [answer["seconds"] for answer in answers]
@@ -145,6 +158,7 @@ def compared(name: str, folder: Path, rounds: int) -> tuple[list[str], dict[str,
             f"  {way:<24} {1e3 * middle:8.1f} ({1e3 * low:8.1f} .. {1e3 * high:8.1f})  {batch / middle:7.1f}"
             f"  {answers[-1]['sent'] / 1e6:7.1f}  {answers[-1]['loss']!r}"
         )
+    assert len({figure["loss"] for figure in figures.values()}) == 1, "the ways part"
     two = [answer["seconds"] for answer in seen["2 processes x 1 thread"]]
     for way in ("1 process x 1 thread", "1 process x 2 threads"):
         ratios = [a["seconds"] / b for a, b in zip(seen[way], two, strict=True)]
@@ -160,7 +174,7 @@ def computed(name: str, folder: Path, rounds: int) -> tuple[list[str], dict[str,
     for count in task.counts:
         peer = start(name, count, 1, 1, folder)
         medians.append(quartiles([peer.ask(task.steps)["seconds"] for _ in range(rounds)])[0])
-        peer.close()
+        end(peer)
     picture, besides = (medians[1] - medians[0]) / task.micro_batch, 2 * medians[0] - medians[1]
     figures = {"micro_batch": task.micro_batch, "seconds": medians, "picture": picture, "besides": besides}
     line = f"{task.title}, one thread: {1e3 * picture:.1f} ms a picture, {1e3 * besides:.1f} ms a step besides"
