@@ -59,6 +59,7 @@ _ROOMS = (
     "elq",
     "training",
     "crosscheck",
+    "parallel",
 )
 
 __all__ = ["__version__", *_HOME, *_ROOMS]

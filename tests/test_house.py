@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "elq_ref"
 # The floors, lowest first; rooms of one floor do not know each other.
 FLOORS = (
     ("ground",),
-    ("graph", "kernels"),
+    ("graph", "kernels", "parallel"),
     ("ops", "runtime"),
     ("nn", "exchange", "export_c"),
     ("datasets", "checkpoint", "elq"),

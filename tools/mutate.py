@@ -59,9 +59,10 @@ TESTS = {
     "training": [
         *(
             f"training/test_{name}"
-            for name in ("plans", "evaluate", "one_picture", "restoring", "layer_costs", "transfer")
+            for name in ("plans", "evaluate", "one_picture", "restoring", "layer_costs", "transfer", "agreement")
         ),
-        *(*METHOD, "methods/test_relaxed", "methods/test_methods", "cli/test_chance", STATEMENTS),
+        *("training/test_micro_batches", *METHOD),
+        *("methods/test_relaxed", "methods/test_methods", "cli/test_chance", STATEMENTS),
     ],
     "deploy": [
         *INTEGERS,

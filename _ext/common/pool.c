@@ -18,11 +18,19 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Processes of one MPI program on this machine, as mpirun of Open MPI or MPICH says; 1 of any other program. */
+static int processes_here(void) {
+    const char *word = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+    if (!word) word = getenv("MPI_LOCALNRANKS");
+    const int n = word ? atoi(word) : 1;
+    return n < 1 ? 1 : n;
+}
+
 static int read_num_threads(void) {
     const char *word = getenv("ELQ_NUM_THREADS");
     if (!word || !*word) {
-        const int cores = elq_cores();
-        return cores > 16 ? 16 : cores;
+        const int cores = elq_cores() / processes_here();
+        return cores > 16 ? 16 : cores < 1 ? 1 : cores;
     }
     char *end;
     long n = strtol(word, &end, 10);

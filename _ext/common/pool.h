@@ -1,7 +1,7 @@
 /* One bounded pool of threads. It is made at its first use, with ELQ_NUM_THREADS threads in all (default: elq_cores() of
- * common/cores.h, at most 16) counting the caller, and its threads sleep between calls. In a nested call and while another
- * Python thread is inside, the caller does everything alone: correct, not parallel. A fork()ed child starts without
- * threads and makes its own. */
+ * common/cores.h, which the processes of one MPI program on a machine share out, at most 16) counting the caller, and its
+ * threads sleep between calls. In a nested call and while another Python thread is inside, the caller does everything
+ * alone: correct, not parallel. A fork()ed child starts without threads and makes its own. */
 #ifndef ELQ_POOL_H
 #define ELQ_POOL_H
 

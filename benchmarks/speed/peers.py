@@ -23,14 +23,14 @@ class PeerFailed(Exception):
 class Peer:
     """A process that answers lines on its standard input with lines of JSON on its standard output.
 
-    `words`: what follows `python -m benchmarks.speed`; `threads`: what every thread pool in it is told; `changes`: of
-    its environment.
+    `words`: what follows `python -m benchmarks.speed`; `threads`: what every thread pool in it is told; `launcher`:
+    what starts it, where it is several; `changes`: of its environment.
     """
 
-    def __init__(self, words: Sequence[str], threads: int, **changes: str) -> None:
+    def __init__(self, words: Sequence[str], threads: int, launcher: Sequence[str] = (), **changes: str) -> None:
         pools = ("ELQ_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         env = os.environ | {pool: str(threads) for pool in pools} | changes
-        command, pipe = python_command("benchmarks.speed", *words), subprocess.PIPE
+        command, pipe = [*launcher, *python_command("benchmarks.speed", *words)], subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env)
 
     def ask(self, line: object, limit: float = threading.TIMEOUT_MAX) -> Any:

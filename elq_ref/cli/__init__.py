@@ -10,12 +10,15 @@ import argparse
 import importlib
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ..errors import shown
+from ..parallel import ALONE, World
 from .output import answer, check_output, close_progress, say, to_json
+from .processes import await_turn, mute_others, world_asked
 
 COMMANDS = {  # what is typed: the module
     "demo": "demo",
@@ -92,11 +95,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
-    args = None
+    args, world = None, ALONE
     code: int
     try:
+        mute_others()
         check_output()
         args = parser(words).parse_args(words)  # imports the kernels, which refuse a wrong ELQ_ISA
+        world = args.world = world_asked(args)
         if args.command in ("demo", "train", "sensitivity", "quantize", "reproduce", "eval"):
             _say_what_is_missing()
         result, text, code = args.run(args)
@@ -105,11 +110,22 @@ def _run(words: Sequence[str]) -> int:
     except KeyboardInterrupt as stop:
         saved = f": {stop}" if str(stop) else ""
         way_on = "; --resume goes on" if saved and hasattr(args, "resume") else ""  # the demo is too short for it
-        _complain(f"interrupted{saved}{way_on}")
-        return 130
+        return _stopped(world, f"interrupted{saved}{way_on}", 130)
     except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
-        _complain(_one_line(error))
-        return 2
+        return _stopped(world, _one_line(error), 2)
+    except Exception:
+        if world.size > 1:  # the others would wait for this one for ever
+            sys.stderr = sys.__stderr__
+            traceback.print_exc()
+            world.stop(1)
+        raise
+
+
+def _stopped(world: World, why: str, code: int) -> int:
+    """Say why the command ends, and end it on all processes."""
+    _complain(await_turn(world) + why)
+    world.stop(code)
+    return code
 
 
 def _say_what_is_missing() -> None:

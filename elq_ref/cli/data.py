@@ -11,7 +11,7 @@ from typing import Literal, overload
 
 from .. import datasets
 from ..checkpoint import Checkpoint
-from ..datasets import Augment, Cache, Dataset, RandomResizedCrop, Reading, Wanted
+from ..datasets import Augment, Batches, Cache, Dataset, RandomResizedCrop, Reading, Wanted
 from ..datasets.folders import Split
 from ..datasets.sources import is_unknown_folder
 from ..datasets.streaming import CACHE
@@ -141,6 +141,14 @@ def augmentation(args: argparse.Namespace, train: Dataset) -> Augment | RandomRe
     if crop and usual is not None:
         return replace(usual, flip=flip)
     return Augment(0, True) if flip else None
+
+
+def batches_of(
+    args: argparse.Namespace, train: Dataset, batch_size: int, augment: Augment | RandomResizedCrop | None
+) -> Batches:
+    """The batches that train, as --seed and --micro-batch say, shared by the processes of the command."""
+    how = {"seed": args.seed, "micro_batch": args.micro_batch, "world": args.world}
+    return Batches(train, batch_size, augment=augment, **how)
 
 
 def _wanted(args: argparse.Namespace, file: Checkpoint | None) -> Wanted:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from ..datasets import Batches, adapted
+from ..datasets import adapted
 from ..runs.run import Run
 from ..training.evaluate import at_chance
-from .data import add_data, add_training, augmentation, load_data
+from .data import add_data, add_training, augmentation, batches_of, load_data
 from .keep_float import add_keep_float, kept_float
 from .output import Commands, Result, add_key
 from .plan_options import add_plan, plan_of
+from .processes import add_processes
 from .running import AT_CHANCE, carry_out, result_text
 from .trainable import OPTIONS, add_batchnorm, made_ready, network_file, opened, usual_batch_size
 
 ASKED = (
     "checkpoint", "data", "batch_size", "seed", "preset", "hold_out", "keep_float", "augment", "input", "mean", "std",
-    "resize", "class_index", "key", "skip_broken", *OPTIONS,
+    "resize", "class_index", "key", "micro_batch", "skip_broken", *OPTIONS,
 )  # fmt: skip
 
 
@@ -31,6 +32,7 @@ def add(commands: Commands) -> None:
     add_keep_float(command)
     add_batchnorm(command)
     command.add_argument("-o", "--output", required=True, metavar="RUN_DIR")
+    add_processes(command)
     command.add_argument("--resume", action="store_true", help="go on with the run in RUN_DIR")
     command.set_defaults(run=run)
 
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace) -> Result:
     net, info = opened(args, file, train)
     train, test = adapted(train, info), adapted(test, info)
     args.batch_size = args.batch_size or usual_batch_size(train)
-    batches = Batches(train, args.batch_size, augment=augmentation(args, train), seed=args.seed)
+    batches = batches_of(args, train, args.batch_size, augmentation(args, train))
     net = made_ready(args, file, net, batches)
     plan, sgd = plan_of(args, net, args.batch_size)
     plan = kept_float(args, plan, net, batches)

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from .. import checkpoint, datasets
-from ..datasets import Augment, Batches, Cache, Dataset, RandomResizedCrop, Reading
+from ..datasets import Augment, Cache, Dataset, RandomResizedCrop, Reading
 from ..runs.recipes import (
     COMPARED,
     EXPERIMENTS,
@@ -21,9 +21,11 @@ from ..runs.recipes import (
 )
 from ..runs.run import Run
 from ..training.plans import levels_of
+from .data import batches_of
 from .networks import open_network
 from .output import Commands, Result, add_key, say
 from .plan_options import add_settings, changed
+from .processes import add_processes
 from .running import carry_out, result_text
 
 
@@ -50,6 +52,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--val-list", metavar="FILE", help=words)
     command.add_argument("--data-dir", help="folder of the data sets (default: the environment variable ELQ_DATA)")
     command.add_argument("-o", "--output", required=True, metavar="RUN_DIR")
+    add_processes(command)
     command.add_argument("--resume", action="store_true", help="go on with the run in RUN_DIR")
     command.set_defaults(run=run)
 
@@ -81,7 +84,7 @@ def run(args: argparse.Namespace) -> Result:
     given = {"lr": args.lr, "weight_decay": args.weight_decay}
     sgd = replace(sgd, **{k: v for k, v in given.items() if v is not None})
     train, judge, test = (datasets.adapted(part, info) for part in (train, judge, test))
-    batches = Batches(train, batch_size, augment=_augment(experiment, train), seed=args.seed)
+    batches = batches_of(args, train, batch_size, _augment(experiment, train))
     config = {
         "recipe": args.recipe,
         "method": args.method,
@@ -93,6 +96,7 @@ def run(args: argparse.Namespace) -> Result:
         "checkpoint": {"name": file.path.name, "sha256": file.sha256},
         "judge": f"{len(judge):,} {'held-out' if experiment.hold_out else 'training'} images",
         **({} if args.batch_size is None else {"batch_size": batch_size}),
+        **({} if args.micro_batch is None else {"micro_batch": args.micro_batch}),
         "plan": plan.to_json(),
         "sgd": asdict(sgd),
         "command": _command(args),
@@ -148,7 +152,7 @@ def _command(args: argparse.Namespace) -> str:
     words += ["--levels", args.levels] if args.levels else []
     words += [f"--{name}" for name in ("quick", "headline") if getattr(args, name)]
     words += ["--first-last-float"] if args.first_last_float else []
-    for name in ("passes", "lr", "weight_decay", "batch_size"):
+    for name in ("passes", "lr", "weight_decay", "batch_size", "micro_batch"):
         value: Any = getattr(args, name)
         words += [f"--{name.replace('_', '-')}", f"{value:g}"] if value is not None else []
     return shlex.join(map(str, [*words, *(["--set", *args.set] if args.set else [])]))

@@ -39,6 +39,7 @@ def stage_line(record: dict[str, Any]) -> str:
         f"stage {record['stage']}/{record['stages'] - 1}  frozen {record['frozen']:6.1%}  L(W) {number('loss')}  "
         f"L(W_hat) {number('loss_hat')}  Lp {number('perturbation')}  E {number('error')}  "
         f"top-1 W {record['top1']:.2f} %  W_hat {record['top1_hat']:.2f} %{where}"
+        + (f"  {record['sent'] / 1e6:.3g} MB sent a step" if "sent" in record else "")
     )
 
 

@@ -14,13 +14,14 @@ from ..files import beside, check_target
 from ..graph.info import NetworkInfo
 from ..nn import Module
 from ..runs.estimate import evaluation_seconds, timed
-from ..runs.folder import RunFolder
+from ..runs.together import folder_of
 from ..training.evaluate import at_chance, count_correct
 from ..training.float_training import fit, float_plan
 from ..training.sgd import SGD, Schedule
 from ..training.stages import stage_steps
-from .data import add_data, add_training, augmentation, load_data
+from .data import add_data, add_training, augmentation, batches_of, load_data
 from .output import Commands, Result, add_key, progress, say
+from .processes import add_processes
 from .running import AT_CHANCE
 from .trainable import OPTIONS, add_batchnorm, made_ready, network_file, opened, usual_batch_size, usual_rate
 
@@ -28,7 +29,7 @@ ANEW: dict[str, float] = {"epochs": 30, "lr": 0.05, "weight_decay": 5e-4}
 FROM_FILE: dict[str, float] = {"epochs": 5, "lr": 0.01, "weight_decay": 1e-4}
 ASKED = (
     "network", "model", "data", "epochs", "batch_size", "lr", "weight_decay", "seed", "hold_out", "classes_from",
-    "augment", "input", "mean", "std", "resize", "class_index", "key", "skip_broken", *OPTIONS,
+    "augment", "input", "mean", "std", "resize", "class_index", "key", "micro_batch", "skip_broken", *OPTIONS,
 )  # fmt: skip
 
 
@@ -50,6 +51,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--batch-size", type=int, help="default 128, or 32 for pictures of more than 64x64")
     command.add_argument("--seed", type=int, default=0, help="of new weights and of the batches")
     command.add_argument("-o", "--output", required=True, help="checkpoint to write (.safetensors)")
+    add_processes(command)
     command.add_argument("--resume", action="store_true", help="go on with the run in OUTPUT.run")
     command.set_defaults(run=run)
 
@@ -68,7 +70,7 @@ def run(args: argparse.Namespace) -> Result:
         setattr(args, name, value if getattr(args, name) is None else getattr(args, name))
     net, info = _network(args, file, train)
     train, judge = adapted(train, info), adapted(judge, info)
-    batches = Batches(train, args.batch_size, augment=augmentation(args, train), seed=args.seed)
+    batches = batches_of(args, train, args.batch_size, augmentation(args, train))
     net = net if file is None else made_ready(args, file, net, batches)
     correct, loss = _trained(args, net, batches, judge, info)
     result: dict[str, Any] = {
@@ -99,7 +101,7 @@ def _trained(
 ) -> tuple[int, float | None]:
     """Train `net` and save it: how many pictures of `judge` are right, and the loss of the last batch."""
     sgd = SGD(args.lr, 0.9, args.weight_decay, nesterov=True, schedule=Schedule("cosine", warmup=0.05))
-    folder = RunFolder(beside(args.output, ".run"))
+    folder = folder_of(beside(args.output, ".run"), args.world)
     config = {key: getattr(args, key) for key in ASKED}
     total, loss = stage_steps(float_plan(net, args.epochs), batches)[0], None
     if args.resume:
@@ -114,7 +116,8 @@ def _trained(
         )
         for step in folder.follow(progress(steps, left, "training")):
             loss = step.loss_hat
-        correct = count_correct(net, judge)
-        checkpoint.save(net, args.output, info)
+        correct = count_correct(net, judge, world=args.world)
+        if args.world.rank == 0:
+            checkpoint.save(net, args.output, info)
         folder.clear()
     return correct, loss

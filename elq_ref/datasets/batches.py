@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from ..parallel import ALONE, World
 from ..splitmix import MAX_SEED, random_bits
 from .augment import COLUMN, FLIP, ORDER, ROW, Augment, Draws, RandomResizedCrop, upper
 from .base import Dataset
 from .picture_files import PictureFiles
+
+Part = Callable[[np.ndarray], np.ndarray]
 
 
 def _whole(name: str, value: Any) -> int:
@@ -27,11 +30,28 @@ def _whole(name: str, value: Any) -> int:
         raise TypeError(f"{name} is {value!r}, wanted an integer") from None
 
 
+def _micro_batch(given: int | None, batch_size: int, world: World) -> int | None:
+    """ValueError unless batches are of whole micro-batches, and each process gets as many of them."""
+    size = batch_size if given is None else _whole("micro_batch", given)
+    if size < 1 or batch_size % size:
+        raise ValueError(f"micro-batches of {size} in batches of {batch_size}: wanted a divisor of {batch_size}")
+    count = batch_size // size
+    if count % world.size:
+        raise ValueError(
+            f"{count} micro-batches of {size} pictures a batch for {world.size} processes: wanted a micro-batch size "
+            f"of which {world.size} divides the number, or as many processes as divide {count}"
+        )
+    return given
+
+
 class Batches:
     """The batches of every epoch of `dataset`, all of its pictures in each; the last one may be smaller.
 
     shuffle: in another random order every epoch, or as they lie in `dataset`. seed: 0 to 2^64 - 1. augment: a
     RandomResizedCrop wants pictures in files, which are read by threads ahead of the batch that is asked for.
+    micro_batch: pictures that a network in training computes on at a time (default: the whole batch), a divisor of
+    `batch_size`; every micro-batch is normalized by its own statistics. world: the processes that share a batch's
+    micro-batches, each a run of them (docs/several-processes.md); a divisor of these that are in a batch.
 
     >>> train, test = elq.datasets.digits()
     >>> batches = elq.Batches(train, 64, augment=elq.datasets.default_augment(train), seed=3)
@@ -51,6 +71,8 @@ class Batches:
         seed: int = 0,
         shuffle: bool = True,
         dtype: Any = np.float32,
+        micro_batch: int | None = None,
+        world: World = ALONE,
     ) -> None:
         if not isinstance(dataset, Dataset):
             raise TypeError(
@@ -67,6 +89,7 @@ class Batches:
             )
         self.dataset, self.batch_size, self.augment = dataset, batch_size, augment
         self.seed, self.shuffle, self.dtype = seed, shuffle, dtype
+        self.micro_batch, self.world = _micro_batch(micro_batch, batch_size, world), world
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -79,15 +102,18 @@ class Batches:
             return samples
         return np.argsort(random_bits(self.seed, epoch, ORDER, samples), kind="stable")
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Batches `start`, `start` + 1, ... of `epoch`: x (N, C, H, W) of `dtype`, normalized, y int64 (N,)."""
+    def epoch(self, epoch: int, start: int = 0, part: Part | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Batches `start`, `start` + 1, ... of `epoch`: x (N, C, H, W) of `dtype`, normalized, y int64 (N,).
+
+        part: which of a batch's pictures are read, from their numbers (default: all).
+        """
         if epoch < 0 or not 0 <= start <= len(self):
             raise ValueError(f"epoch {epoch} from batch {start}: wanted epoch >= 0 and a batch of 0 to {len(self)}")
-        return self._epoch(epoch, start)
+        return self._epoch(epoch, start, part or (lambda samples: samples))
 
-    def _epoch(self, epoch: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        order = self.order(epoch)
-        batches = [order[k : k + self.batch_size] for k in range(start * self.batch_size, len(order), self.batch_size)]
+    def _epoch(self, epoch: int, start: int, part: Part) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        order, size = self.order(epoch), self.batch_size
+        batches = [part(order[k : k + size]) for k in range(start * size, len(order), size)]
         with closing(self._pictures(epoch, batches)) as pictures:
             for samples, images in zip(batches, pictures, strict=True):
                 if isinstance(self.augment, Augment):

@@ -110,7 +110,7 @@ class PictureFiles:
         """One a group of pictures; the last one of a batch gives the batch, whose other groups are done by then."""
         for indices in batches:
             pixels, make = self._empty(indices), prepare(indices)
-            for start in range(0, len(indices), GROUP):
+            for start in range(0, max(1, len(indices)), GROUP):  # of no picture too, so that every batch comes
                 part = slice(start, start + GROUP)
                 whole = pixels if start + GROUP >= len(indices) else None
                 yield partial(_fill, pixels[part], indices[part], make, whole)

@@ -1,11 +1,46 @@
 """Batch normalization, with the residual sum and the ReLU that follow it in a ResNet."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .. import kernels
 from ..tensor import Tensor, record
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one batch_norm in training saw: mean and unbiased variance, (C), for these running arrays."""
+
+    running_mean: np.ndarray
+    running_var: np.ndarray
+    mean: np.ndarray
+    var: np.ndarray
+
+    def follow(self, momentum: float) -> None:
+        """running += momentum (seen - running), in place."""
+        for running, seen in ((self.running_mean, self.mean), (self.running_var, self.var)):
+            running += momentum * (seen - running)
+
+
+_held: ContextVar[list[Seen] | None] = ContextVar("statistics_held", default=None)
+
+
+@contextmanager
+def statistics_held() -> Iterator[list[Seen]]:
+    """Inside, running arrays stay as they are, and what they would have followed is in the list, in order."""
+    held: list[Seen] = []
+    token = _held.set(held)
+    try:
+        yield held
+    finally:
+        _held.reset(token)
 
 
 def batch_norm(
@@ -48,8 +83,11 @@ def batch_norm(
         raise ValueError(f"batch_norm in training needs more than one value per channel, given x {x.shape}")
     y, mean, var = kernels.batch_norm(x.data, gamma.data, beta.data, eps, extra, relu)
     if momentum is not None:
-        running_mean += momentum * (mean - running_mean)
-        running_var += momentum * (var * (count / (count - 1)) - running_var)
+        seen, held = Seen(running_mean, running_var, mean, var * (count / (count - 1))), _held.get()
+        if held is None:
+            seen.follow(momentum)
+        else:
+            held.append(seen)
 
     def backward(dy: np.ndarray) -> list[np.ndarray | None]:
         parts = kernels.batch_norm_backward(dy, y, x.data, gamma.data, mean, var, eps, residual is not None, relu)

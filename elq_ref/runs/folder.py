@@ -33,6 +33,7 @@ from ..datasets import Batches
 from ..errors import FormatError, shown
 from ..files import atomic_write, with_path
 from ..nn import Module
+from ..parallel import ALONE, World
 from ..training.stages import Step, check_place
 from ..training.state import State
 from .config import as_text, changes
@@ -50,10 +51,11 @@ _LOGGED = ("step", "stage", "index", "lr", "loss", "loss_hat", "perturbation", "
 
 
 class RunFolder:
-    """The folder of one run. `seconds`: how long it has run, over all its sessions up to the last save."""
+    """The folder of one run. `seconds`: how long it has run, over all its sessions up to the last save. world: the
+    processes that run it, of which one writes (elq_ref.runs.together)."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | os.PathLike[str], world: World = ALONE) -> None:
+        self.path, self.world = Path(path), world
         self.state_path = self.path / "state.safetensors"
         self.seconds = 0.0
         self._begun = True  # whether there is more than was asked for: a first step
@@ -140,18 +142,22 @@ class RunFolder:
         """The saved state read into `net`, the logs cut back to it; None if it was killed before its first save."""
         for left_over in self.path.glob(".*.part"):  # of a write that kill -9 cut short
             left_over.unlink(missing_ok=True)
-        state = None
-        if self.state_path.is_file():
-            file = checkpoint.read(self.state_path)
-            state = State.of(file, net)
-            try:
-                check_place(state, batches)
-            except FormatError as error:
-                raise FormatError(f"{self.state_path}: {error}") from None
-            seconds = file.metadata.get("seconds")
-            self.seconds = seconds if isinstance(seconds, float) else 0.0
+        state = self._saved(net, batches)
         for name in LOGS:
             self._cut(name, -1 if state is None else state.step)
+        return state
+
+    def _saved(self, net: Module, batches: Batches) -> State | None:
+        if not self.state_path.is_file():
+            return None
+        file = checkpoint.read(self.state_path)
+        state = State.of(file, net)
+        try:
+            check_place(state, batches)
+        except FormatError as error:
+            raise FormatError(f"{self.state_path}: {error}") from None
+        seconds = file.metadata.get("seconds")
+        self.seconds = seconds if isinstance(seconds, float) else 0.0
         return state
 
     def result(self) -> dict[str, Any] | None:
@@ -166,7 +172,8 @@ class RunFolder:
         return found
 
     def follow(self, steps: Iterator[Step]) -> Iterator[Step]:
-        """Pass steps through, logging each; save the state now and then, at every stage and when a signal stops it."""
+        """Pass steps through, logging each; save the state now and then, at every stage and when a signal stops it,
+        which of several processes all do behind the same step."""
         begin = saved = time.monotonic()
         before = self.seconds
         with self._log("steps.jsonl") as log, _interrupt_between_steps() as interrupt:
@@ -177,14 +184,19 @@ class RunFolder:
                 if step.ends_stage:
                     log.flush()
                 yield step
-                if interrupt.asked or step.ends_stage or time.monotonic() - saved > SAVE_EVERY:
+                asked = self.world.any(interrupt.asked)
+                if asked or step.ends_stage or time.monotonic() - saved > SAVE_EVERY:
                     with interrupt.held():
                         log.flush()
                         saved = time.monotonic()
                         self.seconds = before + saved - begin
-                        step.state.save(self.state_path, seconds=self.seconds)
-                if interrupt.asked:
+                        self._save(step)
+                if asked:
+                    self.world.any(asked)  # nobody ends before the state is there
                     raise KeyboardInterrupt(f"{self.path} holds the run after step {step.step}")
+
+    def _save(self, step: Step) -> None:
+        step.state.save(self.state_path, seconds=self.seconds)
 
     def _stop_if_diverged(self, step: Step) -> None:
         """ValueError for a step whose numbers are no numbers any more: all that follows would be worth nothing."""

@@ -10,6 +10,7 @@ from ..runtime import PackedNetwork, Session
 from ..runtime.packed import MOST_OPERATIONS
 from ..tensor import Tensor, no_grad
 from ..training.evaluate import count_right, evaluate, standing_on
+from ..training.micro_batches import world_of
 from ..training.state import State
 
 
@@ -24,7 +25,7 @@ def accuracies(state: State, batches: Batches, judge: Dataset, reestimation: int
             result |= {f"{key}_hat": value for key, value in result.items()}
             break
         with standing_on(state.net, weights, batches, reestimation):
-            correct, loss = evaluate(state.net, judge)
+            correct, loss = evaluate(state.net, judge, world=world_of(batches))
         result |= {f"top1{end}": 100 * correct / len(judge), f"judge_loss{end}": loss}
     return result
 

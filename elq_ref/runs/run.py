@@ -20,9 +20,9 @@ from ..training.sgd import SGD
 from ..training.stages import Step, check_single, quantize, stage_steps
 from ..training.state import State, environment
 from .estimate import evaluation_seconds
-from .folder import RunFolder
 from .layers import layer_records, shares_of_shape
 from .measures import accuracies, count_correct_packed, largest_difference
+from .together import folder_of
 
 REESTIMATION_BATCHES = 50
 PASS_BATCHES, PASS_PICTURES = 20, 2000  # for the measurements after every pass, which must cost little
@@ -34,11 +34,11 @@ Record = dict[str, Any]
 class Run:
     """Quantizes `net` in place, keeps everything in a folder, and goes on from there when it was stopped.
 
-    path: of the folder (elq_ref.runs.folder says what lies in it). batches: what trains. test: what the packed file is
-    measured on, once, at the end. judge: what every stage is measured on (default: test). info: which pictures the
-    network reads and what its outputs mean (default: as the pictures of `batches`). config: what was asked for, JSON
-    values, "plan" among them; only a run of the same is resumed (default: plan, sgd, and what the batches are).
-    every_pass: measure after every pass over the data, too.
+    path: of the folder (elq_ref.runs.folder says what lies in it). batches: what trains; the processes of their world
+    share the run. test: what the packed file is measured on, once, at the end. judge: what every stage is measured on
+    (default: test). info: which pictures the network reads and what its outputs mean (default: as the pictures of
+    `batches`). config: what was asked for, JSON values, "plan" among them; only a run of the same is resumed (default:
+    plan, sgd, and what the batches are). every_pass: measure after every pass over the data, too.
 
     >>> train, test = elq.datasets.digits()
     >>> net, batches = elq.models.digits_cnn(), elq.Batches(train, 128)
@@ -66,7 +66,8 @@ class Run:
         config: Mapping[str, Any] | None = None,
         every_pass: bool = False,
     ) -> None:
-        self.folder, self.net, self.batches, self.plan, self.sgd = RunFolder(path), net, batches, plan, sgd
+        self.world = batches.world
+        self.folder, self.net, self.batches, self.plan, self.sgd = folder_of(path, self.world), net, batches, plan, sgd
         self.test, self.judge, self.every_pass = test, judge or test, every_pass
         self.info = NetworkInfo.of(info or batches.dataset)
         self.config = dict(config or self._usual_config())
@@ -92,10 +93,11 @@ class Run:
 
         A record has the means over the stage of L(W), L(W_hat), Lp and E, the share frozen, where free weights stand
         (runs.layers.shares_of_shape), and the accuracies (per cent of `judge`) of the network as it stands (W) and of
-        the fully quantized one (W_hat), each with re-estimated BatchNorm. It is kept in stages.jsonl; layers.jsonl has
-        where the weights stood before the first step and at the end of every stage (elq_ref.runs.layers); with
-        `every_pass`, passes.jsonl has accuracies after the other passes, on the first `PASS_PICTURES` of `judge`.
-        watch: wraps the iterator over steps, to show progress.
+        the fully quantized one (W_hat), each with re-estimated BatchNorm; of several "processes" also the bytes of
+        gradients that the first "sent" in a step, and those that a "ring" all-reduce would have. It is kept in
+        stages.jsonl; layers.jsonl has where the weights stood before the first step and at the end of every stage
+        (elq_ref.runs.layers); with `every_pass`, passes.jsonl has accuracies after the other passes, on the first
+        `PASS_PICTURES` of `judge`. watch: wraps the iterator over steps, to show progress.
         Raises ValueError if the folder holds a run already, or the plan does not fit the network.
         """
         self.state = State.start(self.net, self.plan, self.sgd, self.batches)
@@ -110,7 +112,8 @@ class Run:
         else, or if another process works on it.
         """
         self.folder.check(self.config)
-        return self._stages(watch, resumed=True) if self.folder.result() is None else iter(())
+        finished = self.world.told(self.folder.result() is not None)
+        return iter(()) if finished else self._stages(watch, resumed=True)
 
     def packed_bytes(self) -> int:
         """How many bytes the packed file will have, once the run has begun.
@@ -138,8 +141,9 @@ class Run:
         return pack(self.net, self.info, quantized=codes, metadata={"plan": self.plan.to_json()})
 
     def result(self) -> Record:
-        """What `finish` found; ValueError if the run is not finished."""
-        if (found := self.folder.result()) is None:
+        """What `finish` found, of several processes the first; ValueError if the run is not finished."""
+        found: Record | None = self.world.told(self.folder.result() if self.world.rank == 0 else None)
+        if found is None:
             raise ValueError(f"the run in {self.folder.path} is not finished: go on with resume()")
         return found | self.files
 
@@ -153,16 +157,22 @@ class Run:
     def _measured(self, state: State, watch: Watch) -> Iterator[Record]:
         """Every stage's record, as it ends; the logs are written on the way."""
         folder, batches, some = self.folder, self.batches, self.judge.subset(slice(PASS_PICTURES))
+        sent, ring, steps = self.world.sent, self.world.ring, 0
         if state.step == 0:
             folder.append("layers.jsonl", {"step": 0, "stage": -1, "layers": layer_records(state)})
         for step in folder.follow(watch(quantize(self.net, batches, self.plan, state=state))):
             place = {"step": step.step, "stage": step.stage}
+            steps += 1
             if step.ends_stage:
                 record = {**place, "stages": step.stages, "frozen": step.frozen}
                 record |= folder.means(step.stage, ("loss", "loss_hat", "perturbation", "error"))
                 record |= accuracies(state, batches, self.judge, REESTIMATION_BATCHES)
                 layers = layer_records(state)
                 record |= shares_of_shape(layers, self.plan.levels) if layers else {}
+                if self.world.size > 1:
+                    record["processes"] = self.world.size
+                    record |= {"sent": (self.world.sent - sent) / steps, "ring": (self.world.ring - ring) / steps}
+                    sent, ring, steps = self.world.sent, self.world.ring, 0
                 folder.append("stages.jsonl", record)
                 folder.append("layers.jsonl", {**place, "layers": layers})
                 yield record
@@ -176,7 +186,7 @@ class Run:
         "weight_bytes", "float_bytes", "packed_as_float" (layers whose levels do not fit the packed format),
         "difference" (`largest_difference`), "seconds" (the run's time), "environment" (versions, kernels, threads)}.
         """
-        state, plan = self.state, self.plan.to_json()
+        state = self.state
         if state is None or not state.done:
             raise ValueError(f"the run in {self.folder.path} has {self.left} steps left")
         codes = self._codes(state)
@@ -184,6 +194,11 @@ class Run:
         for name, w_hat in state.quantized().items():
             parameters[name].data = w_hat
         reestimate(self.net, self.batches, REESTIMATION_BATCHES)
+        if self.world.rank == 0:
+            self._write(state, codes)
+
+    def _write(self, state: State, codes: dict[str, Codes]) -> None:
+        plan = self.plan.to_json()
         checkpoint.save(self.net, self.files["checkpoint"], self.info, codes=codes, plan=plan)
         self._packed(codes).save(self.files["packed"])
         packed = PackedNetwork.load(self.files["packed"])

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import ops
 from ..datasets import Batches, Dataset, digits
+from ..datasets.batches import Part
 from ..elq.gradients import Pass
 from ..elq.levels import scale
 from ..nn import BatchNorm2d, Conv2d, Linear, Module
@@ -139,8 +140,8 @@ class Subject:
 class Doubles(Batches):
     """Batches in float64."""
 
-    def _epoch(self, epoch: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for x, y in super()._epoch(epoch, start):
+    def _epoch(self, epoch: int, start: int, part: Part) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for x, y in super()._epoch(epoch, start, part):
             yield x.astype(np.float64), y
 
 

@@ -5,39 +5,48 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import reduce
+from operator import add
 
 import numpy as np
 
 from .. import ops
 from ..datasets import Batches, Dataset
 from ..nn import BatchNorm2d, Module
+from ..parallel import ALONE, World
 from ..tensor import Tensor, no_grad
+from .micro_batches import Statistics, shares, world_of
 
 
-def count_correct(net: Module, dataset: Dataset, batch_size: int = 250) -> int:
+def count_correct(net: Module, dataset: Dataset, batch_size: int = 250, world: World = ALONE) -> int:
     """Number of pictures whose largest output (the lowest index of a tie) is their label; net in evaluation mode."""
-    return evaluate(net, dataset, batch_size)[0]
+    return evaluate(net, dataset, batch_size, world)[0]
 
 
-def evaluate(net: Module, dataset: Dataset, batch_size: int = 250) -> tuple[int, float]:
+def evaluate(net: Module, dataset: Dataset, batch_size: int = 250, world: World = ALONE) -> tuple[int, float]:
     """(`count_correct`, mean cross entropy in nats) over the pictures of `dataset`, net in evaluation mode.
+
+    The processes of `world` share the pictures, each has a run of whole batches; all get what one alone would.
 
     ValueError where an output is no number (NaN or infinite): it names no class.
     """
     was_training = net.training
     net.eval()
     dtype = next((p.dtype for _, p in net.named_parameters()), np.dtype(np.float32))
-    correct, loss = 0, 0.0
+    starts = range(0, len(dataset), batch_size)
+    seen = np.empty((0, 2))  # of every batch: right answers, the sum of the cross entropies
     try:
         with no_grad():
-            for start in range(0, len(dataset), batch_size):
+            for start in starts[slice(*world.run(len(starts)))]:
                 chosen = np.arange(start, min(start + batch_size, len(dataset)))
                 labels, logits = dataset.labels[chosen], net(Tensor(dataset.normalized(chosen, dtype=dtype)))
-                correct += count_right(logits.data, labels)
-                loss += ops.softmax_cross_entropy(logits, labels).item() * len(chosen)
+                right = count_right(logits.data, labels)
+                loss = ops.softmax_cross_entropy(logits, labels).item() * len(chosen)
+                seen = np.concatenate([seen, [[right, loss]]])
     finally:
         net.train(was_training)
-    return correct, loss / len(dataset)
+    rights, losses = world.joined(seen).T.tolist()
+    return int(sum(rights)), reduce(add, losses, 0.0) / len(dataset)  # `sum` rounds otherwise from Python 3.12 on
 
 
 def count_right(logits: np.ndarray, labels: np.ndarray) -> int:
@@ -70,7 +79,8 @@ def accuracy(net: Module, dataset: Dataset) -> float:
 
 
 def reestimate(net: Module, batches: Batches, count: int) -> None:
-    """Set the running statistics of BatchNorm to their mean over the first `count` batches of epoch 0.
+    """Set the running statistics of BatchNorm to their mean over the first `count` batches of epoch 0, or rather over
+    their micro-batches, which the processes of the batches' world share as in training.
 
     Those of before count for nothing, whatever they are; without a batch they stay, and so do frozen ones. Everything
     else is in evaluation mode: the network that is evaluated has no dropout.
@@ -81,17 +91,23 @@ def reestimate(net: Module, batches: Batches, count: int) -> None:
     deployed = net.named_modules(deployed=True)
     norms = [m for _, m in deployed if isinstance(m, BatchNorm2d) and not m.frozen]
     kept = [m.momentum for m in norms]
+    world, before = world_of(batches), 0
     net.eval()
     for module in norms:
         module.train()
+        module.momentum = 1.0  # one that has none would see nothing
     try:
         with no_grad():
-            for seen, (x, _) in zip(range(count), batches.epoch(0), strict=False):
-                for module in norms:
-                    module.momentum = 1 / (seen + 1)
-                    if not seen:  # 0 times NaN would be NaN
+            for seen, batch in zip(range(min(count, len(batches))), shares(batches, 0), strict=False):
+                statistics = Statistics(net, world)
+                for k in range(*batch.run):
+                    with statistics.of(k):
+                        net(Tensor(batch.micro(k).x))
+                if not seen:  # 0 times NaN would be NaN
+                    for module in norms:
                         module.running_mean[...], module.running_var[...] = 0, 0
-                net(Tensor(x))
+                statistics.follow([1 / (before + k + 1) for k in range(len(batch.sizes))])
+                before += len(batch.sizes)
     finally:
         for module, momentum in zip(norms, kept, strict=True):
             module.momentum = momentum

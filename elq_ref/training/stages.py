@@ -4,6 +4,7 @@ stage 0: all weights free; epochs 0 leave it out.
 Stage k = 1 .. K: freeze the band of sigma2[k-1] on its levels, then train the rest.
 One step: W_hat = Q(W); pass at W_hat (running averages of BatchNorm follow it: it is the network that is deployed);
 pass at W on the same batch; gradient of J; SGD on what is free; what follows the weights (tails, a moving alpha).
+A pass is one of the whole batch, or goes by its micro-batches (elq_ref.training.micro_batches).
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ import numpy as np
 from .. import ops
 from ..datasets import Batches
 from ..draws import drawing
-from ..elq.gradients import Objective
+from ..elq.gradients import Evaluated, Objective
 from ..elq.plan import Plan
 from ..errors import FormatError
 from ..methods import Moment
 from ..nn import BatchNorm2d, Module
 from ..nn.module import Loss
+from ..parallel import World
 from ..tensor import Tensor, no_grad, watched
+from .agreement import check_agreement
+from .micro_batches import Share, SharedPass, Statistics, micro_sizes, shares, world_of
 from .sgd import SGD
 from .state import State, describe
 
@@ -81,11 +85,13 @@ def quantize(
     The network must be float32 or float64 throughout, the batches of its dtype. Stop by leaving the loop; save by
     `step.state.save(path)`; go on with `state=State.load(path, net)`, which continues to the same bits on the same
     machine, threads, kernels and versions, since batches and what dropout draws are functions of (seed, epoch, sample);
-    all passes of a step drop the same. At the end every quantized weight stands on a level, unless the plan has no
-    freezing stage.
+    all passes of a step drop the same. Where the batches have a micro-batch size, their world may be several processes,
+    of which every one makes the same steps to the same bits (docs/several-processes.md). At the end every quantized
+    weight stands on a level, unless the plan has no freezing stage.
     Raises ValueError if a resumed state was made with other batches or another plan, or says that it stands where no
     such run does; if a batch to come has one picture and BatchNorm sees one value of it; if the loss is no single
-    number; or if the network's weights were replaced by other Tensors (`Module.astype`) after the run began.
+    number; if the network's weights were replaced by other Tensors (`Module.astype`) after the run began; or if one of
+    several processes has another start than the others.
 
     >>> train, _ = elq.datasets.digits()
     >>> net, batches = elq.models.lenet5((1, 8, 8)), elq.Batches(train.subset(slice(64)), 32)
@@ -106,6 +112,7 @@ def quantize(
     check_place(state, batches)
     state.keep_graph(batches)
     check_single(net, batches, range(state.step, sum(stage_steps(state.plan, batches))))
+    check_agreement(state, batches)
     return _steps(state, batches, loss)
 
 
@@ -121,23 +128,26 @@ def check_place(state: State, batches: Batches) -> None:
 
 
 def check_single(net: Module, batches: Batches, steps: range) -> None:
-    """ValueError if one of the batches of `steps` has one picture, of which BatchNorm sees one value.
+    """ValueError if a micro-batch of the batches of `steps` has one picture, of which BatchNorm sees one value.
 
     Of one value there is no variance: such a run would die there. It is known before the first step.
     """
     count, size = len(batches.dataset), batches.batch_size
-    reached = steps.stop // len(batches) > steps.start // len(batches) or (size == 1 and len(steps) > 0)
-    alone = size == 1 or (count > 0 and count % size == 1)
-    if not (alone and reached):
+    last, ends = count - (len(batches) - 1) * size, steps.stop // len(batches) - steps.start // len(batches)
+    reached = [last] * (ends > 0) + [size] * (len(steps) > ends)
+    if not any(1 in micro_sizes(batches, pictures) for pictures in reached):
         return
+    micro = getattr(batches, "micro_batch", None)
 
     norms = {id(m.running_mean) for _, m in net.named_modules() if isinstance(m, BatchNorm2d) and not m.frozen}
 
     def see(op: str, operands: tuple[Tensor, ...], result: Tensor, attributes: dict[str, Any]) -> None:
         if op == "batch_norm" and result.data.size == result.shape[1] and id(attributes["mean"]) in norms:
-            way_out = "" if count == 1 else f", such as {next(s for s in range(size + 1, count + 1) if count % s != 1)}"
+            better = [s for s in range(size + 1, count + 1) if micro is None and count % s != 1]
+            way_out = f", such as {better[0]}" if better else ""
+            by = "" if micro is None else f", micro-batches of {micro},"
             raise ValueError(
-                f"{count} pictures in batches of {size} leave a batch of one, of which BatchNorm sees one value a "
+                f"{count} pictures in batches of {size}{by} leave a batch of one, of which BatchNorm sees one value a "
                 f"channel and cannot train: wanted another batch size{way_out}"
             )
 
@@ -145,7 +155,7 @@ def check_single(net: Module, batches: Batches, steps: range) -> None:
     try:
         x, _ = next(batches.epoch(0, len(batches) - 1))
         with no_grad(), watched(see):
-            net.eval()(Tensor(x))
+            net.eval()(Tensor(x[:1]))
     finally:
         for module, training in modes:
             module.training = training
@@ -153,7 +163,7 @@ def check_single(net: Module, batches: Batches, steps: range) -> None:
 
 def _steps(state: State, batches: Batches, loss: Loss) -> Iterator[Step]:
     counts = stage_steps(state.plan, batches)
-    stream = _stream(batches, state.step)
+    stream, world = shares(batches, state.step), world_of(batches)
     state.net.train()
     if counts[0] == 0:
         state.stage = max(state.stage, 1)
@@ -163,36 +173,16 @@ def _steps(state: State, batches: Batches, loss: Loss) -> Iterator[Step]:
         stage, index, steps = state.stage, state.index, counts[state.stage]
         start = state.sgd.lr * (state.plan.restart if stage else 1)
         lr = start * state.sgd.schedule(index, steps)
-        seen = _update(state, next(stream), lr, Moment(stage, index / steps), loss)
+        seen = _update(state, next(stream), world, lr, Moment(stage, index / steps), loss)
         state.step += 1
         state.stage, state.index = (stage, index + 1) if index + 1 < steps else (stage + 1, 0)
+        if state.index == 0:
+            check_agreement(state, batches)  # several processes go on with one network, or not at all
         yield Step(
             stage, len(counts), index, steps, state.step, lr, seen.loss, seen.loss_hat, seen.perturbation, seen.error,
             seen.value, seen.sign, state.share_frozen(), state,
         )  # fmt: skip
         state.net.train()  # the caller may have evaluated
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Pictures and labels of one batch, and what they are: numbers `samples` of `epoch` by `seed`."""
-
-    x: np.ndarray
-    labels: np.ndarray
-    seed: int
-    epoch: int
-    samples: np.ndarray
-
-
-def _stream(batches: Batches, start: int) -> Iterator[_Batch]:
-    """Batch number start, start + 1, ... of the endless sequence of epochs."""
-    epoch, first = divmod(start, len(batches))
-    while True:
-        order = batches.order(epoch)[first * batches.batch_size :]
-        for x, labels in batches.epoch(epoch, first):
-            yield _Batch(x, labels, batches.seed, epoch, order[: len(x)])
-            order = order[len(x) :]
-        epoch, first = epoch + 1, 0
 
 
 def freeze(state: State) -> None:
@@ -206,28 +196,47 @@ def freeze(state: State) -> None:
         state.velocity[name] = np.where(weight.frozen | reset, 0, state.velocity[name])
 
 
-def _update(state: State, batch: _Batch, lr: float, moment: Moment, loss: Loss) -> Objective:
-    """One step on one batch."""
+def _update(state: State, batch: Share, world: World, lr: float, moment: Moment, loss: Loss) -> Objective:
+    """One step on one batch, of which `batch` is this process's share."""
     net, weights = state.net, state.weights
     parameters = dict(net.named_parameters())
     for name, weight in weights.items():
         if parameters[name] is not weight.parameter:
             raise ValueError(f"{name} of the network was replaced since the run began: convert it (astype) before")
     shared = [p for name, p in parameters.items() if name not in weights]
-    images = Tensor(batch.x)
+    free_of = [~weight.frozen for weight in weights.values()]
+    wanted = state.plan.a1 > 0 or not any(free.any() for free in free_of)  # the gradients at W_hat are, in any case
 
-    def run(values: Sequence[np.ndarray]) -> LazyPass:
-        leaves = {n: Tensor(w, requires_grad=True) for n, w in zip(weights, values, strict=True)}
+    def one(values: Sequence[np.ndarray], batch: Share, part: float | None = None) -> LazyPass:
+        leaves = {}
+        for name, w, free in zip(weights, values, free_of, strict=True):
+            leaves[name] = Tensor(w, requires_grad=part is None or bool(free.any()))
         with substituted(net, leaves), drawing(batch.seed, batch.epoch, batch.samples):
-            found = net.training_loss(images, batch.labels, loss)
+            found = net.training_loss(Tensor(batch.x), batch.labels, loss)
         if not isinstance(found, Tensor) or found.data.size != 1:
             given = f"a Tensor {found.shape}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
             raise ValueError(f"the loss gives {given}, wanted a Tensor of one number")
-        return LazyPass(found, list(leaves.values()), shared)
+        return LazyPass(found, list(leaves.values()), shared, part)
 
-    def run_aside(values: Sequence[np.ndarray]) -> LazyPass:
+    def by_micro_batches(values: Sequence[np.ndarray], statistics: Statistics, at_once: bool = False) -> SharedPass:
+        def micro(k: int, part: float) -> LazyPass:
+            with statistics.of(k):
+                return one(values, batch.micro(k), part)
+
+        shapes, dtype = [p.shape for p in shared], batch.x.dtype
+        return SharedPass(world, batch.sizes, micro, free_of, shapes, dtype, at_once=at_once)
+
+    def run(values: Sequence[np.ndarray]) -> Evaluated:
+        if batch.whole:
+            return one(values, batch)
+        statistics = Statistics(net, world)
+        at = by_micro_batches(values, statistics, at_once=wanted)
+        statistics.follow()
+        return at
+
+    def run_aside(values: Sequence[np.ndarray]) -> Evaluated:
         with running_averages_kept(net):
-            return run(values)
+            return one(values, batch) if batch.whole else by_micro_batches(values, Statistics(net, world))
 
     seen = state.method.objective(run_aside, run, list(weights.values()), moment)
     grads = dict(zip(weights, seen.weights, strict=True))
@@ -244,10 +253,14 @@ def _update(state: State, batch: _Batch, lr: float, moment: Moment, loss: Loss) 
 
 
 class LazyPass:
-    """A forward pass whose backward pass runs when a gradient is first asked for (elq_ref.elq.gradients.Evaluated)."""
+    """A forward pass whose backward pass runs when a gradient is first asked for (elq_ref.elq.gradients.Evaluated).
 
-    def __init__(self, loss: Tensor, weights: list[Tensor], shared: list[Tensor]) -> None:
+    part: the gradients are those of so much of the loss (default: of all of it).
+    """
+
+    def __init__(self, loss: Tensor, weights: list[Tensor], shared: list[Tensor], part: float | None = None) -> None:
         self.loss = loss.item()
+        self._dy = None if part is None else np.full_like(loss.data, part)
         self.leaves = weights, shared  # Tensors that the gradients are of
         self._tape = loss
         # no functools.cached_property: before Python 3.12 it has one lock for all passes of a process, on which
@@ -259,7 +272,8 @@ class LazyPass:
             return self._found
         for parameter in self.leaves[1]:  # they are leaves of every pass
             parameter.grad = None
-        self._tape.backward()
+        if self._tape.requires_grad:  # of all the weights none may be free
+            self._tape.backward(self._dy)
         del self._tape
         dw, dshared = ([np.zeros_like(p.data) if p.grad is None else p.grad for p in part] for part in self.leaves)
         self._found = dw, dshared

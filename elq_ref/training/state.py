@@ -193,7 +193,9 @@ def describe(batches: Batches) -> dict[str, Any]:
     """What decides the content of every batch; a run is resumed only with the same."""
     images, augment = getattr(batches.dataset, "images", None), batches.augment  # batches of one's own may hide them
     files = {"files": images.digest} if isinstance(images, PictureFiles) else {}
-    return files | {
+    micro_batch = getattr(batches, "micro_batch", None)
+    cut = {} if micro_batch is None else {"micro_batch": micro_batch}
+    return files | cut | {
         "dataset": batches.dataset.name,
         "images": len(batches.dataset),
         "batch_size": batches.batch_size,

@@ -93,6 +93,22 @@ def test_threads_and_cache_change_no_bit(pair, augment):
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("augment", [None, Augment(1, True), RandomResizedCrop()])
+def test_a_part_of_a_batch_is_read_alone(pair, augment, monkeypatch):
+    """Of 10 pictures four; of the last 2 none, which is a batch all the same."""
+    train = pair[0]
+    batches = Batches(with_reading(train, 2, 0), 10, augment=augment)
+    whole = list(batches.epoch(1))
+    read, path = [], PictureFiles.path
+    monkeypatch.setattr(PictureFiles, "path", lambda self, index: read.append(index) or path(self, index))
+    parts = list(batches.epoch(1, 0, lambda samples: samples[3:7]))
+    assert sorted(read) == sorted(batches.order(1)[3:7].tolist())
+    assert [len(x) for x, _ in parts] == [4, 0]
+    for (x, labels), (all_x, all_labels) in zip(parts, whole, strict=True):
+        np.testing.assert_array_equal(x, all_x[3:7])
+        np.testing.assert_array_equal(labels, all_labels[3:7])
+
+
 def test_the_cache_keeps_what_fits_and_no_more(pair, monkeypatch):
     reads = []
     monkeypatch.setattr("elq_ref.pictures.read_picture", lambda *a: reads.append(a[0]) or read_picture(*a))
