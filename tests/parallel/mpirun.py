@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -55,3 +56,11 @@ def mpirun(size: int, *command: str) -> subprocess.CompletedProcess:
 def elq(size: int, arguments: list[str], before: str = "") -> subprocess.CompletedProcess:
     """`size` processes of the command line; `before`: code that each runs first, in the names of `COMMAND`."""
     return mpirun(size, "-c", COMMAND.format(before=before), *arguments)
+
+
+def elq_line(done: subprocess.CompletedProcess) -> str:
+    """The one line that elq says. mpirun adds lines of its own, and now and then a NUL in front of this one."""
+    found: list[str] = re.findall(r"\belq: .*", done.stderr)
+    assert len(found) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return found[0]

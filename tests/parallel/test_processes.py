@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import one_line
-from mpirun import elq, mpirun, needs_mpi
+from mpirun import elq, elq_line, mpirun, needs_mpi
 from shared_run import main as shared_run
 from small_runs import small_net
 
@@ -119,7 +118,7 @@ def test_what_stops_one_process_stops_all_and_the_run_goes_on(trained, finished,
     else:
         assert done.returncode == code
         said = {"an exception": "process 1 of 2: broken: a.jpg", "a full disk": f"File too large: {out}"}[failure]
-        assert one_line(done.stderr).startswith(f"elq: {said}")
+        assert elq_line(done).startswith(f"elq: {said}")
         assert main([*command(trained, out), "--resume"]) == 0
     same_run(out, finished)
 
@@ -145,5 +144,5 @@ def test_other_weights_on_one_process_are_one_line(trained, tmp_path):
     theirs = f"if rank == 1: sys.argv[sys.argv.index({str(trained)!r})] = {str(other)!r}"
     done = elq(2, ["quantize", str(trained), "--data", "digits", *BATCH, "-o", str(out)], theirs)
     assert done.returncode == 2
-    assert one_line(done.stderr) == "elq: process 1 of 2 has other weights than process 0"
+    assert elq_line(done) == "elq: process 1 of 2 has other weights than process 0"
     assert not out.exists()
