@@ -35,11 +35,11 @@ SIZE, BATCH = 128, 32
 NORMALIZED = [f"--{word}={','.join(map(str, v))}" for word, v in zip(("mean", "std"), vision.LITE0S, strict=True)]
 # Chosen on held-out pictures by the trials of benchmarks/results/lite0_trials.txt.
 FLOAT = ["--lr", "0.002"]
-PLAN = shlex.split("--lr 0.003 --augment mirror --set epochs=8,1,1,1,1 restart=0.3 per_channel=true scale=l2")
+PLAN = shlex.split("--lr 0.003 --set epochs=8,1,1,1,1 restart=0.3 per_channel=true scale=l2")
 QUANTIZED = {  # step: levels, passes that --share multiplies, what its command has besides PLAN
-    "ternary": ("ternary", 24.0, ["--keep-float", "depthwise", "first", "last"]),
-    "ternary-all": ("ternary", 16.0, []),
-    "binary": ("binary", 16.0, []),
+    "ternary": ("ternary", 16.0, ["--keep-float", "depthwise", "first", "last"]),
+    "ternary-all": ("ternary", 10.0, []),
+    "binary": ("binary", 10.0, []),
 }
 FLOAT_EPOCHS = 6.0
 STEPS = ("export", "float", "sensitivity", *QUANTIZED)
