@@ -173,7 +173,7 @@ def test_a_resumed_run_is_asked_for_all_that_decides_its_bits(name, command):
     commands = argparse.ArgumentParser().add_subparsers()
     command.add(commands)
     options = {action.dest for action in commands.choices[name]._actions}
-    free = {"help", "output", "resume", "data_dir", "workers", "cache"}
+    free = {"help", "output", "resume", "data_dir", "workers", "cache", "mpi"}
     plan = {"method", "levels", "set", "lr", "epochs", "model"} if name == "quantize" else set()
     assert options - free - plan == set(command.ASKED)
 

@@ -260,7 +260,7 @@ def test_run_needs_numpy_safetensors_and_pillow_alone(file):
     assert done.returncode == 0, done.stderr
     _, rooms, _ = json.loads(done.stderr)
     allowed = {"runtime", "graph", "preprocessing", "cli", "pictures", "errors", "files", "machine"}
-    allowed |= {"extensions", "_common", "_infer"}
+    allowed |= {"parallel", "extensions", "_common", "_infer"}
     assert set(rooms) <= allowed
 
 
