@@ -150,7 +150,7 @@ def write(args: argparse.Namespace) -> None:
         log = args.runs / f"{step}.log"
         said = log.read_text(errors="replace").splitlines() if log.is_file() else []
         kept = [line for line in said if line.startswith(("$ elq", "stage "))]
-        lines += [line.replace(str(args.data), Path(args.data).name) for line in kept]
+        lines += [line.replace(str(args.data), Path(args.data).name).replace(f"{args.runs}/", "") for line in kept]
     text = "\n".join(lines) + "\n"
     with atomic_write(args.output) as temporary:
         temporary.write_text(text)

@@ -8,10 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mpirun import elq, elq_line, mpirun, needs_mpi
-from shared_run import main as shared_run
 from small_runs import small_net
-
-from elq_ref.cli import main
 
 pytestmark = needs_mpi
 
@@ -22,8 +19,7 @@ BATCH = ["--batch-size", "96", "--micro-batch", "8"]
 def shared(tmp_path_factory) -> Path:
     """What 1, 2, 3 and 4 processes made of one run."""
     folder = tmp_path_factory.mktemp("shared")
-    shared_run(folder)
-    for size in (2, 3, 4):
+    for size in (1, 2, 3, 4):
         done = mpirun(size, str(Path(__file__).with_name("shared_run.py")), str(folder))
         assert done.returncode == 0, done.stderr
     return folder
@@ -58,10 +54,16 @@ def test_only_gradients_of_free_weights_are_sent(shared):
             np.testing.assert_allclose(sent / ring, (3 + 2) / (2 + 2), rtol=0.01)
 
 
+def alone(words: list[str]) -> None:
+    """One process, of one thread like each of several: a run's state says how many it had."""
+    done = elq(1, words)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("trained") / "float.safetensors"
-    assert main(["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "1", *BATCH, "-o", str(path)]) == 0
+    alone(["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "1", *BATCH, "-o", str(path)])
     return path
 
 
@@ -74,7 +76,7 @@ def command(trained: Path, out: Path) -> list[str]:
 def finished(trained, tmp_path_factory) -> Path:
     """A run of one process."""
     out = tmp_path_factory.mktemp("finished") / "run"
-    assert main(command(trained, out)) == 0
+    alone(command(trained, out))
     return out
 
 
@@ -119,7 +121,7 @@ def test_what_stops_one_process_stops_all_and_the_run_goes_on(trained, finished,
         assert done.returncode == code
         said = {"an exception": "process 1 of 2: broken: a.jpg", "a full disk": f"File too large: {out}"}[failure]
         assert elq_line(done).startswith(f"elq: {said}")
-        assert main([*command(trained, out), "--resume"]) == 0
+        alone([*command(trained, out), "--resume"])
     same_run(out, finished)
 
 
@@ -139,7 +141,7 @@ def test_the_page_runs_as_printed(tmp_path):
 def test_other_weights_on_one_process_are_one_line(trained, tmp_path):
     other = tmp_path / "other.safetensors"
     more = ["--seed", "1", "--epochs", "0.1", *BATCH]
-    assert main(["train", "--model", "digits_cnn", "--data", "digits", *more, "-o", str(other)]) == 0
+    alone(["train", "--model", "digits_cnn", "--data", "digits", *more, "-o", str(other)])
     out = tmp_path / "run"
     theirs = f"if rank == 1: sys.argv[sys.argv.index({str(trained)!r})] = {str(other)!r}"
     done = elq(2, ["quantize", str(trained), "--data", "digits", *BATCH, "-o", str(out)], theirs)
