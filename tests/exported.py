@@ -4,6 +4,7 @@ import ctypes
 import shutil
 import subprocess
 import zlib
+from functools import cache
 
 import numpy as np
 import pytest
@@ -57,6 +58,15 @@ def compiler():
     if not COMPILERS:
         pytest.skip("there is no gcc and no clang here")
     return COMPILERS[0]
+
+
+@cache
+def builds_for_the_board() -> bool:
+    """Whether there is arm-none-eabi-gcc with a C library, of which Debian has a package of its own (newlib)."""
+    if not shutil.which("arm-none-eabi-gcc"):
+        return False
+    command = ["arm-none-eabi-gcc", "-fsyntax-only", "-x", "c", "-"]
+    return not subprocess.run(command, input=b"#include <string.h>\n", capture_output=True, check=False).returncode
 
 
 def build(program, sources, *flags, cc=None):

@@ -42,6 +42,7 @@ QUANTIZED = {  # step: levels, passes that --share multiplies, what its command 
     "binary": ("binary", 10.0, []),
 }
 FLOAT_EPOCHS = 6.0
+FORMS = (("loss", ".4f"), ("top1", ".1f"))  # of the sensitivity
 STEPS = ("export", "float", "sensitivity", *QUANTIZED)
 
 
@@ -143,8 +144,8 @@ def write(args: argparse.Namespace) -> None:
         found = json.loads(sensitivity.read_text())
         layers = [["", "weights", "loss alone", "top-1 %", "loss, all but it", "top-1 %"]]
         for layer in found["layers"]:
-            numbers = [layer[part][key] for part in ("alone", "all_but") for key in ("loss", "top1")]
-            layers.append([layer["name"], f"{layer['weights']:,}", *(f"{n:.4f}" for n in numbers)])
+            numbers = [f"{layer[part][key]:{form}}" for part in ("alone", "all_but") for key, form in FORMS]
+            layers.append([layer["name"], f"{layer['weights']:,}", *numbers])
         lines += [f"Rounded without training, {found['pictures']} held-out pictures:", "", aligned(layers), ""]
     for step in ("float", "sensitivity", *QUANTIZED):
         log = args.runs / f"{step}.log"

@@ -1,13 +1,12 @@
 """ResNet-20 on a Cortex-M4: flash, code and memory."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from exported import STRICT
+from exported import STRICT, builds_for_the_board
 from runtime_nets import modern, with_int8
 
 from elq_ref.export_c import export_c
@@ -50,8 +49,8 @@ def compiled(folder, level):
 
 @pytest.mark.parametrize("level", ["-O2", "-Os"])
 def test_code(made, level, tmp_path):
-    if not shutil.which("arm-none-eabi-gcc"):
-        pytest.skip("there is no arm-none-eabi-gcc here")
+    if not builds_for_the_board():
+        pytest.skip("there is no arm-none-eabi-gcc with newlib here")
     made[1].save(tmp_path)
     sections, code = compiled(tmp_path, level)
     assert code < CODE
@@ -66,8 +65,8 @@ def test_code(made, level, tmp_path):
 @pytest.mark.parametrize("prefer", ["size", "speed"])
 @pytest.mark.parametrize("selftest", [False, True])
 def test_code_of_every_op(prefer, selftest, tmp_path):
-    if not shutil.which("arm-none-eabi-gcc"):
-        pytest.skip("there is no arm-none-eabi-gcc here")
+    if not builds_for_the_board():
+        pytest.skip("there is no arm-none-eabi-gcc with newlib here")
     rng = np.random.default_rng(0)
     export = export_c(with_int8(modern(rng), rng), "net", prefer=prefer, selftest=selftest)
     export.save(tmp_path)
