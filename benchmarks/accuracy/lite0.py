@@ -18,7 +18,6 @@ import json
 import os
 import resource
 import shlex
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -155,10 +154,6 @@ def write(args: argparse.Namespace) -> None:
     text = "\n".join(lines) + "\n"
     with atomic_write(args.output) as temporary:
         temporary.write_text(text)
-    picture = args.runs / "sensitivity.png"
-    if picture.is_file():
-        with atomic_write(args.output.with_name(f"{args.output.stem}-sensitivity.png")) as temporary:
-            shutil.copyfile(picture, temporary)
     print(text)
 
 

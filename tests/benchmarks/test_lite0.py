@@ -53,7 +53,7 @@ def test_all_steps_one_after_the_other(words, tmp_path, monkeypatch, capsys):
     assert all(f"{name}.weight" in text for name in ("stem", "deep", "point", "head"))
     assert text.count("$ elq eval") == 4  # val/ is read once by each
     assert str(tmp_path) not in text
-    assert (tmp_path / "lite0-sensitivity.png").is_file()
+    assert (tmp_path / "runs" / "sensitivity.png").is_file()
 
 
 def test_what_was_stopped_goes_on(words, tmp_path, monkeypatch, capsys):
