@@ -172,6 +172,8 @@ def test_files_with_and_without_heads():
     assert sorted(again.state_dict()) == sorted(main)
     for step in fit(again.train(), Batches(data, 3), 1, SGD(0.01)):
         assert np.isfinite(step.loss_hat)
+    with pytest.raises(ValueError, match="has no auxiliary heads"):
+        again.heads(Tensor(data.images[:1].astype(np.float32)))
     half = {n: t for n, t in file.tensors.items() if not n.startswith("aux2")}
     checkpoint.write("half.safetensors", half, {})
     fresh = build("googlenet", (3, 32, 32), 5)
