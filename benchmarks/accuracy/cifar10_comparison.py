@@ -26,6 +26,10 @@ METHODS_AND_LEVELS = (  # in the order of what is most worth knowing
     ("inq", "ternary"),
     ("lab", "binary"),
     ("lat", "ternary"),
+    ("parq", "ternary"),
+    ("parq", "binary"),
+    ("binaryrelax", "ternary"),
+    ("binaryrelax", "binary"),
 )
 
 

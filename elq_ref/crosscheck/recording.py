@@ -21,8 +21,9 @@ from ..files import atomic_write
 from ..methods import Descent, Method, Moment, QuantizedWeight
 from ..nn import Module
 from ..tensor import Tensor
+from ..training.put_off import LazyPass
 from ..training.sgd import SGD
-from ..training.stages import LazyPass, quantize
+from ..training.stages import quantize
 from ..training.state import State, environment
 from .ties import Ties, seen
 from .trace import VERSION, Trace, files

@@ -22,6 +22,7 @@ from ..elq.gradients import Evaluated
 from ..nn import BatchNorm2d, Module
 from ..ops.norm import Seen, statistics_held
 from ..parallel import ALONE, World, tree
+from .put_off import Gradients, PutOffPass
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,8 @@ def _own(batches: Batches, count: int) -> tuple[tuple[int, ...], tree.Span, slic
     return sizes, run, slice(sum(sizes[: run[0]]), sum(sizes[: run[1]]))
 
 
-class SharedPass:
-    """A pass over a batch by micro-batches (elq_ref.elq.gradients.Evaluated): sums of all processes.
+class SharedPass(PutOffPass):
+    """A pass over a batch by micro-batches: sums of all processes.
 
     one(k, part): the pass over micro-batch k whose gradients are those of `part` times its loss. free: for every
     quantized weight which elements are; the gradients of the others are 0 here, and no process sends them. shared: the
@@ -111,7 +112,6 @@ class SharedPass:
         parts = [size / sum(sizes) for size in sizes]
         passes: dict[int, Evaluated] = {}
         losses = []
-        self._found: tuple[list[np.ndarray], list[np.ndarray]] | None = None
 
         def begun(k: int) -> Evaluated:
             at = one(k, parts[k])
@@ -132,25 +132,15 @@ class SharedPass:
         weights = [dw[free] for dw, free in zip(at.weights, self._free, strict=True)]
         return np.concatenate([np.empty(0, self._dtype), *weights, *(d.ravel() for d in at.shared)])
 
-    def _gradients(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        if self._found is None:
-            counts = [int(free.sum()) for free in self._free] + [int(np.prod(shape)) for shape in self._shared]
-            total = self._world.total(self._leaf, self._count, sum(counts), self._dtype)
-            parts = np.split(total, np.cumsum(counts)[:-1]) if counts else []
-            dw = [np.zeros(free.shape, self._dtype) for free in self._free]
-            for out, free, part in zip(dw, self._free, parts, strict=False):
-                out[free] = part
-            rest = parts[len(dw) :]
-            self._found = dw, [part.reshape(shape) for part, shape in zip(rest, self._shared, strict=True)]
-        return self._found
-
-    @property
-    def weights(self) -> list[np.ndarray]:
-        return self._gradients()[0]
-
-    @property
-    def shared(self) -> list[np.ndarray]:
-        return self._gradients()[1]
+    def gradients(self) -> Gradients:
+        counts = [int(free.sum()) for free in self._free] + [int(np.prod(shape)) for shape in self._shared]
+        total = self._world.total(self._leaf, self._count, sum(counts), self._dtype)
+        parts = np.split(total, np.cumsum(counts)[:-1]) if counts else []
+        dw = [np.zeros(free.shape, self._dtype) for free in self._free]
+        for out, free, part in zip(dw, self._free, parts, strict=False):
+            out[free] = part
+        rest = parts[len(dw) :]
+        return dw, [part.reshape(shape) for part, shape in zip(rest, self._shared, strict=True)]
 
 
 class Statistics:

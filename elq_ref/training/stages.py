@@ -30,6 +30,7 @@ from ..parallel import World
 from ..tensor import Tensor, no_grad, watched
 from .agreement import check_agreement
 from .micro_batches import Share, SharedPass, Statistics, micro_sizes, shares, world_of
+from .put_off import LazyPass
 from .sgd import SGD
 from .state import State, describe
 
@@ -250,42 +251,6 @@ def _update(state: State, batch: Share, world: World, lr: float, moment: Moment,
             state.method.follow(quantized, state.stage, partial(state.sgd.update, lr=lr))
     net.zero_grad()
     return seen
-
-
-class LazyPass:
-    """A forward pass whose backward pass runs when a gradient is first asked for (elq_ref.elq.gradients.Evaluated).
-
-    part: the gradients are those of so much of the loss (default: of all of it).
-    """
-
-    def __init__(self, loss: Tensor, weights: list[Tensor], shared: list[Tensor], part: float | None = None) -> None:
-        self.loss = loss.item()
-        self._dy = None if part is None else np.full_like(loss.data, part)
-        self.leaves = weights, shared  # Tensors that the gradients are of
-        self._tape = loss
-        # no functools.cached_property: before Python 3.12 it has one lock for all passes of a process, on which
-        # trainings in two threads wait for each other, and a child forked meanwhile for ever
-        self._found: tuple[list[np.ndarray], list[np.ndarray]] | None = None
-
-    def _gradients(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        if self._found is not None:
-            return self._found
-        for parameter in self.leaves[1]:  # they are leaves of every pass
-            parameter.grad = None
-        if self._tape.requires_grad:  # of all the weights none may be free
-            self._tape.backward(self._dy)
-        del self._tape
-        dw, dshared = ([np.zeros_like(p.data) if p.grad is None else p.grad for p in part] for part in self.leaves)
-        self._found = dw, dshared
-        return self._found
-
-    @property
-    def weights(self) -> list[np.ndarray]:
-        return self._gradients()[0]
-
-    @property
-    def shared(self) -> list[np.ndarray]:
-        return self._gradients()[1]
 
 
 @contextmanager

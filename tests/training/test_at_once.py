@@ -11,7 +11,7 @@ from children import run_python
 
 from elq_ref import Tensor
 from elq_ref.tensor import record
-from elq_ref.training.stages import LazyPass
+from elq_ref.training.put_off import LazyPass
 
 
 def test_trainings_in_two_threads_do_not_wait_for_each_other():
