@@ -1,5 +1,5 @@
 /* What int8 activations take beside infer/rows_i8.c and pays to be compiled for an instruction set: a template of ROWS(op),
- * the name of a function, and LOOK_UP(table, from, to, count), table[x + 128] of `count` bytes. */
+ * the name of a function, VECTOR_BYTES, and LOOK_UP(table, from, to, count), table[x + 128] of `count` bytes. */
 #include "infer/rows.h"
 
 #include <string.h>
@@ -82,3 +82,8 @@ void ROWS(mul_channels)(const elq_instruction *s, const void *x, const void *res
     for (ptrdiff_t i = first * g->q; i < last * g->q; i++)
         multiply(s, (const int8_t *)x + i * g->o, (const int8_t *)residual + i / g->q / g->p * g->o, y, i * g->o, g->o);
 }
+
+#define ELEMENT int8_t
+#define POOL(name) bytes_##name
+#define NO_NUMBER(v) ((v) & 0)
+#include "infer/max_pool.inc.h"

@@ -1,22 +1,24 @@
 /* Convolution by looking up partial sums: no multiplication at all.
  *
- * Four bits hold the codes of 4 binary or 2 ternary weights of one output, so that their share of its sum is one of 16
- * numbers that the input alone determines. A task makes this table for every pixel and every 4 (2) channels of its
- * window; then the outputs of a block take one permutation of the table by their bits and one addition:
+ * A group is the codes of neighbouring channels of one output: 4 binary or 2 ternary ones in a nibble, or 3 ternary ones
+ * in 5 bits. Its share of the output's sum is one of 16 (27) numbers that the input alone determines. A task makes this
+ * table for every pixel and every group of channels of its window; then the outputs of a block take one permutation of
+ * the table by their codes and one addition:
  *
- *     packed[block of LANES outputs][word][lane]   8 nibbles a word, in the order KH KW nibble of channels
- *     table [pixel][nibble of channels][16]        entry e: sum over b of (code b of e) * x[b]
- *     y[lane] += table[nibble][word[lane] & 15];  word >>= 4
+ *     packed[block of LANES outputs][word][lane]   8 nibbles (6 times 5 bits) a word, in the order KH KW group
+ *     table [pixel][group][16 or 32]               entry e: sum over the channels i of (code i of e) * x[i]
+ *     y[lane] += table[group][word[lane] & 15];  word >>= 4
  *
- * Channels are filled up with zeros to 1, 2, 4 or a multiple of 8 nibbles, so that the nibbles of a tap never cross a
- * word. A chunk of 8 nibbles of channels at a time (of 32 if there is one tap): their tables serve all taps and all
- * outputs of the task, whose sums wait in scratch.
+ * Channels are filled up with zeros to a number of groups that divides a word's, or is a multiple of it, so that the
+ * groups of a tap never cross a word. Some words' groups of channels at a time are a chunk (one word's, if there are
+ * several taps): their tables serve all taps and all outputs of the task, whose sums wait in scratch.
  *
- * Error: ELQ_DIRECT of infer/kernels.h; a sum is one chain over (chunk, tap, nibble), each nibble's own sum first.
+ * Error: ELQ_DIRECT of infer/kernels.h; a sum is one chain over (chunk, tap, group), each group's own sum first.
  *
- * Included behind infer/f32_kernels.inc.h, by a file that defines LOOK_UP(word, table), the entries that the low 4 bits
- * of each lane name, ADD_TOO(sum, v), the same addition by another unit, and lookup_pays_t2 and lookup_pays_b1, functions
- * of a shape. Copying has an instance of its own here, which gcc fits to its only caller. */
+ * Included behind infer/f32_kernels.inc.h, by a file that defines TABLE(entries, table), variables for it, LOOK_UP(entries,
+ * word), the entries that the low bits of each lane name, TRITS, the ternary codes of a group, ADD_TOO(sum, v), the same
+ * addition by another unit, and lookup_pays_t2 and lookup_pays_b1, functions of a shape. Copying has an instance of
+ * its own here, which gcc fits to its only caller. */
 #undef NAME
 #define NAME(x) lookup_##x
 #include "infer/f32_codes.inc.h"
@@ -24,28 +26,39 @@
 
 enum {
     LOOKUP_TILE = LANES > 8 ? 12 : 4,
-    LOOKUP_TABLES = 1 << 16, /* floats of tables, about */
+    LOOKUP_NEAR = 1 << 13,   /* floats of tables in the first cache, about */
+    LOOKUP_TABLES = 1 << 16, /* and in the second */
     LOOKUP_SUMS = 1 << 16    /* and of waiting sums */
 };
 
-/* Up to 8 nibbles: where their tables lie from the pixel's first one, their word (in lanes) and shift in a chunk. */
+/* Codes of a group, its bits, groups of a word, entries of a table. */
+#define GROUP(bits) ((bits) == 1 ? 4 : TRITS)
+#define GROUP_BITS(bits) (GROUP(bits) == 3 ? 5 : 4)
+#define IN_WORD(bits) (32 / GROUP_BITS(bits))
+#define LOOKUP_WORDS(bits) (GROUP(bits) == 3 ? 3 : 4) /* of a chunk: a tile's tables stay in the first cache */
+#define ENTRIES(bits) (GROUP(bits) == 3 ? 32 : 16)
+
+/* Up to a word of groups: how many, where their tables lie from the pixel's first one, their word (in lanes) and shift in
+ * a chunk. */
 struct lookup_tap {
-    ptrdiff_t offset, word;
+    ptrdiff_t groups, offset, word;
     uint32_t shift;
 };
 
 struct lookup_plan {
     elq_shape s;
     ptrdiff_t n, xs[4];
-    ptrdiff_t rows, columns, bands, strips; /* of a window; windows of a picture */
-    ptrdiff_t pieces, blocks;               /* of the outputs; blocks of a piece */
-    ptrdiff_t nibbles, chunk, words;        /* of a pixel; at a time; words of a block */
-    ptrdiff_t buffer_h, buffer_w, taps;     /* of a chunk */
+    ptrdiff_t rows, columns, bands, strips;        /* of a window; windows of a picture */
+    ptrdiff_t pieces, blocks;                      /* of the outputs; blocks of a piece */
+    ptrdiff_t groups, filled, chunk, parts, words; /* of a pixel; with zeros; at a time; its words; words of a block */
+    ptrdiff_t buffer_h, buffer_w, taps;            /* taps of a chunk, a word each */
 };
 
-static ptrdiff_t lookup_nibbles(int bits, ptrdiff_t c) {
-    ptrdiff_t n = (c * bits + 3) / 4;
-    return n < 3 ? n : n < 5 ? 4 : (n + 7) / 8 * 8;
+static ptrdiff_t lookup_filled(int bits, ptrdiff_t groups) {
+    const ptrdiff_t most = IN_WORD(bits);
+    for (ptrdiff_t n = 1; n < most; n++)
+        if (most % n == 0 && groups <= n) return n;
+    return (groups + most - 1) / most * most;
 }
 
 static struct lookup_plan lookup_plan(int bits, const elq_shape *shape, ptrdiff_t n) {
@@ -60,17 +73,24 @@ static struct lookup_plan lookup_plan(int bits, const elq_shape *shape, ptrdiff_
         s.h = s.p, s.w = s.q, s.stride_h = s.stride_w = 1;
     }
     p.s = s;
-    ptrdiff_t most = s.kh * s.kw > 1 ? 8 : 32;
-    p.nibbles = lookup_nibbles(bits, s.c);
-    p.chunk = p.nibbles < most ? p.nibbles : most;
-    p.taps = s.kh * s.kw * ((p.chunk + 7) / 8);
-    p.words = (s.kh * s.kw * p.nibbles + 7) / 8;
+    ptrdiff_t in_word = IN_WORD(bits), most = s.kh * s.kw > 1 ? in_word : LOOKUP_WORDS(bits) * in_word;
+    p.groups = (s.c + GROUP(bits) - 1) / GROUP(bits);
+    p.filled = lookup_filled(bits, p.groups);
+    p.chunk = p.filled < most ? p.filled : most;
+    p.parts = (p.chunk + in_word - 1) / in_word;
+    p.taps = s.kh * s.kw * p.parts;
+    p.words = (s.kh * s.kw * p.filled + in_word - 1) / in_word;
     ptrdiff_t pixels = LOOKUP_SUMS / s.o < 4 * LOOKUP_TILE ? 4 * LOOKUP_TILE : LOOKUP_SUMS / s.o;
     ptrdiff_t span_h = (s.kh - 1) * s.dilation_h + 1, span_w = (s.kw - 1) * s.dilation_w + 1;
-    ptrdiff_t blocks = (s.o + LANES - 1) / LANES;
+    ptrdiff_t blocks = (s.o + LANES - 1) / LANES, tables = LOOKUP_TABLES;
+    if (s.kh * s.kw == 1) { /* nothing overlaps: the tables of a window are used up in the first cache */
+        tables = LOOKUP_NEAR;
+        pixels = LOOKUP_NEAR / (p.chunk * ENTRIES(bits)) / LOOKUP_TILE * LOOKUP_TILE;
+        if (pixels < LOOKUP_TILE) pixels = LOOKUP_TILE;
+    }
     p.strips = (s.q + pixels - 1) / pixels;
     p.columns = (s.q + p.strips - 1) / p.strips;
-    p.rows = (LOOKUP_TABLES / (((p.columns - 1) * s.stride_w + span_w) * p.chunk * 16) - span_h) / s.stride_h + 1;
+    p.rows = (tables / (((p.columns - 1) * s.stride_w + span_w) * p.chunk * ENTRIES(bits)) - span_h) / s.stride_h + 1;
     if (p.rows * p.columns > pixels) p.rows = pixels / p.columns;
     if (p.rows > s.p) p.rows = s.p;
     if (p.rows < 1) p.rows = 1;
@@ -107,26 +127,34 @@ INLINE void lookup_pack(const int bits, const elq_shape *s, const void *rows, vo
     for (ptrdiff_t o = 0; o < s->o; o++)
         for (ptrdiff_t k = 0; k < depth; k++) {
             uint32_t code = (uint32_t)((const unsigned char *)rows)[o * size + k * bits / 8] >> k * bits % 8 & mask;
-            ptrdiff_t at = (k / s->c * p.nibbles * 4 + k % s->c * bits); /* bit of the row of whole nibbles */
-            to[(o / LANES * p.words + at / 32) * LANES + o % LANES] |= code << at % 32;
+            ptrdiff_t c = k % s->c, i = c % GROUP(bits), group = k / s->c * p.filled + c / GROUP(bits);
+            uint32_t *word = to + (o / LANES * p.words + group / IN_WORD(bits)) * LANES + o % LANES;
+            code = GROUP_BITS(bits) == 5 ? (code == 3 ? 2 : code) * (i == 0 ? 1 : i == 1 ? 3 : 9) : code << i * bits;
+            *word += code << group % IN_WORD(bits) * GROUP_BITS(bits);
         }
 }
 
-/* The tables of `nibbles` nibbles of the channels of one pixel. */
-INLINE void lookup_make_tables(const int bits, float *table, const float *x, ptrdiff_t nibbles) {
+INLINE VEC NAME(digit)(UNSIGNED digit) { return NAME(decode)(2, digit | digit >> 1); }
+
+/* The tables of `groups` groups of the channels of one pixel. */
+INLINE void lookup_make_tables(const int bits, float *table, const float *x, ptrdiff_t groups) {
     UNSIGNED e;
     for (int lane = 0; lane < LANES; lane++) e[lane] = (unsigned)lane;
-    for (int half = 0; half < 16; half += LANES, e += (unsigned)LANES) {
+    for (int part = 0; part < ENTRIES(bits); part += LANES, e += (unsigned)LANES) {
         const float *from = x;
-        float *to = table + half;
+        float *to = table + part;
         if (bits == 1) {
             VEC c0 = NAME(decode)(1, e), c1 = NAME(decode)(1, e >> 1), c2 = NAME(decode)(1, e >> 2);
             VEC c3 = NAME(decode)(1, e >> 3);
-            for (ptrdiff_t k = 0; k < nibbles; k++, from += 4, to += 16)
+            for (ptrdiff_t k = 0; k < groups; k++, from += 4, to += 16)
                 NAME(store)(to, (c0 * from[0] + c1 * from[1]) + (c2 * from[2] + c3 * from[3]));
+        } else if (GROUP(bits) == 3) { /* digits 0, 1, 2 are 0, +1, -1 */
+            VEC c0 = NAME(digit)(e % 3), c1 = NAME(digit)(e / 3 % 3), c2 = NAME(digit)(e / 9 % 3);
+            for (ptrdiff_t k = 0; k < groups; k++, from += 3, to += 32)
+                NAME(store)(to, (c0 * from[0] + c1 * from[1]) + c2 * from[2]);
         } else {
             VEC c0 = NAME(decode)(2, e), c1 = NAME(decode)(2, e >> 2);
-            for (ptrdiff_t k = 0; k < nibbles; k++, from += 2, to += 16) NAME(store)(to, c0 * from[0] + c1 * from[1]);
+            for (ptrdiff_t k = 0; k < groups; k++, from += 2, to += 16) NAME(store)(to, c0 * from[0] + c1 * from[1]);
         }
     }
 }
@@ -135,16 +163,19 @@ INLINE void lookup_make_tables(const int bits, float *table, const float *x, ptr
 #define EACH_OF_EIGHT(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
 
 /* T neighbours and V = 1 or 2 blocks of outputs; `step` floats of tables from pixel to pixel. */
-INLINE void lookup_tile(const int V, const int T, const float *table, ptrdiff_t step, const struct lookup_tap *tap,
-                        ptrdiff_t taps, ptrdiff_t nibbles, const uint32_t *codes, ptrdiff_t block, float *y, int add) {
+INLINE void lookup_tile(const int entries, const int V, const int T, const float *table, ptrdiff_t step,
+                        const struct lookup_tap *tap, ptrdiff_t taps, const uint32_t *codes, ptrdiff_t block, float *y,
+                        int add) {
+    const int bits = entries == 32 ? 5 : 4;
 #define DECLARE(t) VEC a##t = {0}, b##t = {0};
 #define LOAD(t)                                                                                                        \
     if (T > t) a##t = NAME(load)(y + t * V * LANES);                                                                   \
     if (T > t && V > 1) b##t = NAME(load)(y + (t * V + 1) * LANES);
 #define ADD(t)                                                                                                         \
     if (T > t) {                                                                                                       \
-        a##t += LOOK_UP(w0, from + t * step);                                                                          \
-        if (V > 1) b##t = ADD_TOO(b##t, LOOK_UP(w1, from + t * step));                                                 \
+        TABLE(entries, from + t * step)                                                                                \
+        a##t += LOOK_UP(entries, w0);                                                                                  \
+        if (V > 1) b##t = ADD_TOO(b##t, LOOK_UP(entries, w1));                                                         \
     }
 #define STORE(t)                                                                                                       \
     if (T > t) NAME(store)(y + t * V * LANES, a##t);                                                                   \
@@ -157,7 +188,7 @@ INLINE void lookup_tile(const int V, const int T, const float *table, ptrdiff_t 
         const float *from = table + tap[k].offset;
         UNSIGNED w0 = NAME(load_words)(codes + tap[k].word) >> tap[k].shift, w1 = w0;
         if (V > 1) w1 = NAME(load_words)(codes + block + tap[k].word) >> tap[k].shift;
-        for (ptrdiff_t i = 0; i < nibbles; i++, from += 16, w0 >>= 4, w1 >>= 4) { EACH_OF_TWELVE(ADD) }
+        for (ptrdiff_t i = tap[k].groups; i > 0; i--, from += entries, w0 >>= bits, w1 >>= bits) { EACH_OF_TWELVE(ADD) }
     }
     EACH_OF_TWELVE(STORE)
 #undef DECLARE
@@ -167,8 +198,9 @@ INLINE void lookup_tile(const int V, const int T, const float *table, ptrdiff_t 
 }
 
 /* One pixel and V blocks. */
-INLINE void lookup_one_pixel(const int V, const float *table, const struct lookup_tap *tap, ptrdiff_t taps,
-                             ptrdiff_t nibbles, const uint32_t *codes, ptrdiff_t block, float *y, int add) {
+INLINE void lookup_one_pixel(const int entries, const int V, const float *table, const struct lookup_tap *tap,
+                             ptrdiff_t taps, const uint32_t *codes, ptrdiff_t block, float *y, int add) {
+    const int bits = entries == 32 ? 5 : 4;
 #define DECLARE(v) VEC a##v = {0};
 #define LOAD(v)                                                                                                        \
     if (V > v) a##v = NAME(load)(y + v * LANES);
@@ -176,7 +208,7 @@ INLINE void lookup_one_pixel(const int V, const float *table, const struct looku
     UNSIGNED w##v = {0};                                                                                               \
     if (V > v) w##v = NAME(load_words)(codes + v * block + tap[k].word) >> tap[k].shift;
 #define ADD(v)                                                                                                         \
-    if (V > v) a##v += LOOK_UP(w##v, from), w##v >>= 4;
+    if (V > v) a##v += LOOK_UP(entries, w##v), w##v >>= bits;
 #define STORE(v)                                                                                                       \
     if (V > v) NAME(store)(y + v * LANES, a##v);
     EACH_OF_EIGHT(DECLARE)
@@ -184,7 +216,10 @@ INLINE void lookup_one_pixel(const int V, const float *table, const struct looku
     for (ptrdiff_t k = 0; k < taps; k++) {
         const float *from = table + tap[k].offset;
         EACH_OF_EIGHT(WORD)
-        for (ptrdiff_t i = 0; i < nibbles; i++, from += 16) { EACH_OF_EIGHT(ADD) }
+        for (ptrdiff_t i = tap[k].groups; i > 0; i--, from += entries) {
+            TABLE(entries, from)
+            EACH_OF_EIGHT(ADD)
+        }
     }
     EACH_OF_EIGHT(STORE)
 #undef DECLARE
@@ -195,8 +230,8 @@ INLINE void lookup_one_pixel(const int V, const float *table, const struct looku
 }
 
 /* `pixels` neighbours in tiles of nearly equal size, each with all `blocks`: sums [pair of blocks][`rest` pixels]. */
-static void lookup_row(const float *table, ptrdiff_t step, const struct lookup_tap *tap, ptrdiff_t taps,
-                       ptrdiff_t nibbles, const uint32_t *codes, ptrdiff_t block, ptrdiff_t blocks, float *y,
+INLINE void lookup_row(const int entries, const float *table, ptrdiff_t step, const struct lookup_tap *tap,
+                       ptrdiff_t taps, const uint32_t *codes, ptrdiff_t block, ptrdiff_t blocks, float *y,
                        ptrdiff_t pixels, ptrdiff_t rest, int add) {
     for (ptrdiff_t tiles = (pixels + LOOKUP_TILE - 1) / LOOKUP_TILE, q = 0; tiles > 0; tiles--) {
         ptrdiff_t t = (pixels - q + tiles - 1) / tiles;
@@ -207,8 +242,8 @@ static void lookup_row(const float *table, ptrdiff_t step, const struct lookup_t
     case n + 1:                                                                                                        \
         if (n >= LOOKUP_TILE) break;                                                                                   \
         if (k + 1 < blocks)                                                                                            \
-            lookup_tile(2, n + 1, table, step, tap, taps, nibbles, word, block, to + 2 * q * LANES, add);              \
-        else lookup_tile(1, n + 1, table, step, tap, taps, nibbles, word, block, to + q * LANES, add);                 \
+            lookup_tile(entries, 2, n + 1, table, step, tap, taps, word, block, to + 2 * q * LANES, add);              \
+        else lookup_tile(entries, 1, n + 1, table, step, tap, taps, word, block, to + q * LANES, add);                 \
         break;
             switch (t) { EACH_OF_TWELVE(CASE) }
 #undef CASE
@@ -219,22 +254,44 @@ static void lookup_row(const float *table, ptrdiff_t step, const struct lookup_t
 }
 
 /* All `blocks` of one pixel. */
-static void lookup_column(const float *table, const struct lookup_tap *tap, ptrdiff_t taps, ptrdiff_t nibbles,
+INLINE void lookup_column(const int entries, const float *table, const struct lookup_tap *tap, ptrdiff_t taps,
                           const uint32_t *codes, ptrdiff_t block, float *y, ptrdiff_t blocks, int add) {
     for (; blocks >= 8; blocks -= 8, codes += 8 * block, y += 8 * LANES)
-        lookup_one_pixel(8, table, tap, taps, nibbles, codes, block, y, add);
+        lookup_one_pixel(entries, 8, table, tap, taps, codes, block, y, add);
     for (; blocks >= 4; blocks -= 4, codes += 4 * block, y += 4 * LANES)
-        lookup_one_pixel(4, table, tap, taps, nibbles, codes, block, y, add);
+        lookup_one_pixel(entries, 4, table, tap, taps, codes, block, y, add);
     for (; blocks > 0; blocks--, codes += block, y += LANES)
-        lookup_one_pixel(1, table, tap, taps, nibbles, codes, block, y, add);
+        lookup_one_pixel(entries, 1, table, tap, taps, codes, block, y, add);
 }
+
+/* `rows` of `columns` windows' tables with all blocks; one instance for each kind of table, whatever the codes. */
+#define LOOKUP_ALL(entries)                                                                                            \
+    static void lookup_all_##entries(const struct lookup_plan *p, const float *tables, const struct lookup_tap *tap,   \
+                                     ptrdiff_t taps, const uint32_t *codes, ptrdiff_t rows, ptrdiff_t columns,         \
+                                     ptrdiff_t blocks, float *sums, int add) {                                         \
+        const ptrdiff_t pixel = p->chunk * entries, block = p->words * LANES;                                          \
+        if (rows * columns == 1) {                                                                                     \
+            lookup_column(entries, tables, tap, taps, codes, block, sums, blocks, add);                                \
+            return;                                                                                                    \
+        }                                                                                                              \
+        for (ptrdiff_t r = 0; r < rows; r++)                                                                           \
+            lookup_row(entries, tables + r * p->s.stride_h * p->buffer_w * pixel, p->s.stride_w * pixel, tap, taps,    \
+                       codes, block, blocks, sums + r * columns * blocks * LANES, columns, columns, add);              \
+    }
+LOOKUP_ALL(16)
+#if TRITS == 3
+LOOKUP_ALL(32)
+#else
+#define lookup_all_32 lookup_all_16
+#endif
+#undef LOOKUP_ALL
 
 INLINE size_t lookup_scratch(const int bits, const elq_shape *s) {
     struct lookup_plan p = lookup_plan(bits, s, LOOKUP_SUMS); /* no window is larger for another n */
-    return (size_t)(p.taps) * sizeof(struct lookup_tap) +
-           (size_t)(p.buffer_w * p.chunk * 4 / bits + p.buffer_h * p.buffer_w * p.chunk * 16 +
-                    p.rows * p.columns * p.blocks * LANES) *
-               sizeof(float);
+    return (size_t)(p.buffer_h * p.buffer_w * p.chunk * ENTRIES(bits) + p.rows * p.columns * p.blocks * LANES +
+                    p.buffer_w * p.chunk * GROUP(bits)) *
+               sizeof(float) +
+           (size_t)p.taps * sizeof(struct lookup_tap);
 }
 
 INLINE ptrdiff_t lookup_tasks(const int bits, const elq_shape *s, ptrdiff_t n) {
@@ -245,42 +302,41 @@ INLINE ptrdiff_t lookup_tasks(const int bits, const elq_shape *s, ptrdiff_t n) {
 INLINE void lookup_run(const int bits, const elq_conv *conv, ptrdiff_t task, void *scratch) {
     struct lookup_plan plan = lookup_plan(bits, &conv->shape, conv->n), *p = &plan;
     const elq_shape *s = &p->s;
-    ptrdiff_t piece = task % p->pieces, window = task / p->pieces;
+    ptrdiff_t piece = task % p->pieces, window = task / p->pieces, pixel = p->chunk * ENTRIES(bits);
     ptrdiff_t q0 = window % p->strips * p->columns, p0 = window / p->strips % p->bands * p->rows;
     ptrdiff_t n = window / p->strips / p->bands, columns = s->q - q0 < p->columns ? s->q - q0 : p->columns;
-    ptrdiff_t rows = s->p - p0 < p->rows ? s->p - p0 : p->rows, pixel = p->chunk * 16;
+    ptrdiff_t rows = s->p - p0 < p->rows ? s->p - p0 : p->rows;
     ptrdiff_t buffer_h = p->buffer_h - (p->rows - rows) * s->stride_h;
     ptrdiff_t first = piece * p->blocks, all = (s->o + LANES - 1) / LANES;
     ptrdiff_t blocks = all - first < p->blocks ? all - first : p->blocks;
     const uint32_t *codes = (const uint32_t *)conv->weights + first * p->words * LANES;
     assert(task >= 0 && n < p->n && (uintptr_t)scratch % ELQ_ALIGN == 0);
 
-    struct lookup_tap *tap = scratch;
-    ptrdiff_t parts = (p->chunk + 7) / 8;
-    for (ptrdiff_t k = 0; k < p->taps; k++) {
-        ptrdiff_t i = k / parts / s->kw, j = k / parts % s->kw, nibble = k / parts * p->nibbles + k % parts * 8;
-        tap[k].offset = (i * s->dilation_h * p->buffer_w + j * s->dilation_w) * pixel + k % parts * 8 * 16;
-        tap[k].word = nibble / 8 * LANES, tap[k].shift = (uint32_t)(nibble % 8 * 4);
-    }
-    float *buffer = (float *)(tap + p->taps), *tables = buffer + p->buffer_w * p->chunk * 4 / bits;
+    float *tables = scratch; /* whole vectors come first: a load that crosses a line takes twice as long */
     float *sums = tables + p->buffer_h * p->buffer_w * pixel;
-    for (ptrdiff_t first_nibble = 0; first_nibble < p->nibbles; first_nibble += p->chunk, codes += parts * LANES) {
-        ptrdiff_t size = p->chunk * 4 / bits, c = first_nibble * 4 / bits, some = s->c - c < size ? s->c - c : size;
-        ptrdiff_t left = p->nibbles - first_nibble, taps = p->taps, nibbles = p->chunk < 8 ? p->chunk : 8;
-        if (parts > 1 && left < p->chunk) taps = left / 8; /* of the only tap */
+    struct lookup_tap *tap = (struct lookup_tap *)(sums + p->rows * p->columns * p->blocks * LANES);
+    float *buffer = (float *)(tap + p->taps);
+    for (ptrdiff_t begun = 0; begun < p->groups; begun += p->chunk, codes += p->parts * LANES) {
+        ptrdiff_t size = p->chunk * GROUP(bits), c = begun * GROUP(bits), some = s->c - c < size ? s->c - c : size;
+        ptrdiff_t taps = 0, left = p->groups - begun;
+        for (ptrdiff_t k = 0; k < s->kh * s->kw; k++)
+            for (ptrdiff_t part = 0; part < p->parts && part * IN_WORD(bits) < left; part++) {
+                ptrdiff_t groups = left - part * IN_WORD(bits), place = k * p->filled + part * IN_WORD(bits);
+                ptrdiff_t at = k / s->kw * s->dilation_h * p->buffer_w + k % s->kw * s->dilation_w;
+                tap[taps++] = (struct lookup_tap){
+                    .groups = groups < IN_WORD(bits) ? groups : IN_WORD(bits),
+                    .offset = at * pixel + part * IN_WORD(bits) * ENTRIES(bits),
+                    .word = place / IN_WORD(bits) * LANES,
+                    .shift = (uint32_t)(place % IN_WORD(bits) * GROUP_BITS(bits)),
+                };
+            }
         for (ptrdiff_t r = 0; r < buffer_h; r++) {
             NAME(gather)(buffer, size, (const float *)conv->x + n * p->xs[0] + c, p->xs, some, s->h, s->w,
                          p0 * s->stride_h - s->pad_h + r, 1, q0 * s->stride_w - s->pad_w, p->buffer_w);
             lookup_make_tables(bits, tables + r * p->buffer_w * pixel, buffer, p->buffer_w * p->chunk);
         }
-        if (rows * columns == 1) {
-            lookup_column(tables, tap, taps, nibbles, codes, p->words * LANES, sums, blocks, first_nibble > 0);
-            continue;
-        }
-        for (ptrdiff_t r = 0; r < rows; r++)
-            lookup_row(tables + r * s->stride_h * p->buffer_w * pixel, s->stride_w * pixel, tap, taps, nibbles, codes,
-                       p->words * LANES, blocks, sums + r * columns * blocks * LANES, columns, columns,
-                       first_nibble > 0);
+        if (ENTRIES(bits) == 32) lookup_all_32(p, tables, tap, taps, codes, rows, columns, blocks, sums, begun > 0);
+        else lookup_all_16(p, tables, tap, taps, codes, rows, columns, blocks, sums, begun > 0);
     }
     for (ptrdiff_t r = 0; r < rows; r++)
         for (ptrdiff_t block = 0; block < blocks; block += 2)

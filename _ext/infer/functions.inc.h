@@ -138,3 +138,8 @@ void ROWS(concat)(const elq_instruction *s, const void *from, const void *residu
     for (ptrdiff_t i = first * row; i < last * row; i++)
         memcpy((float *)to + i * o + s->first_channel, (const float *)from + i * c, (size_t)c * sizeof(float));
 }
+
+#define ELEMENT float
+#define POOL(name) NAME(name)
+#define NO_NUMBER(v) ((v) != (v))
+#include "infer/max_pool.inc.h"

@@ -5,19 +5,19 @@
  *   input_u8_<f32|i8>      the same of uint8, through s->table
  *   relu add scale_shift   add: lo_add, hi_add; scale_shift_i8: x times s->weights, int8
  *   add_channels           the residual is one pixel a picture, added to each of x
- *   max_pool avg_pool      a pixel of y at a time, since a window may be as large as a picture; of what lies inside; a NaN
- *                          in a window is its maximum; avg_pool_f32: the sum in the order of the window, times
- *                          1 / its size or the pixel's of s->numbers
+ *   avg_pool               a pixel of y at a time, since a window may be as large as a picture; of what lies inside;
+ *                          f32: the sum in the order of the window, times 1 / its size or the pixel's of s->numbers
  *   adaptive_avg_pool      windows floor(p H / P) .. ceil((p + 1) H / P)
  *   subsample pad flatten  flatten: in the order C H W, one row a picture
  *   slice                  O channels from first_channel on
  *   shuffle                channels in kh groups, the first of each, the second of each, ...
  *   lrn_f32                s->numbers: alpha / size, beta, bias; kw = size: x (bias + alpha / size sum of x^2)^-beta
  *
- * Compiled for each instruction set (infer/functions.inc.h, infer/bytes.inc.h), their names end in it:
+ * Compiled for each instruction set (infer/functions.inc.h, infer/bytes.inc.h and with them infer/max_pool.inc.h), their names end in it:
  *
  *   mul mul_channels       y = x residual, as add; int8: requantized
  *   concat                 x becomes the channels of y from first_channel on; int8: through s->table if there is one
+ *   max_pool               a pixel of y at a time, of what lies inside; a NaN in a window is its maximum
  *   clip leaky_relu ...    f32: functions of one number; s->numbers has what they take
  *   table table_channels   i8: the same, all of them, from 256 bytes, or as many for every channel */
 #ifndef ELQ_INFER_ROWS_H
@@ -28,15 +28,16 @@
 /* clang-format off */
 #define ELQ_ROWS_OF(X, act)                                                                                            \
     X(input_##act) X(input_u8_##act) X(relu_##act) X(add_##act) X(add_channels_##act) X(scale_shift_##act)             \
-    X(max_pool_##act) X(avg_pool_##act) X(adaptive_avg_pool_##act) X(subsample_##act) X(pad_##act) X(flatten_##act)    \
-    X(slice_##act) X(shuffle_##act)
+    X(avg_pool_##act) X(adaptive_avg_pool_##act) X(subsample_##act) X(pad_##act) X(flatten_##act) X(slice_##act)        \
+    X(shuffle_##act)
 #define ELQ_ROWS_ALL(X) ELQ_ROWS_OF(X, f32) ELQ_ROWS_OF(X, i8) X(lrn_f32)
 
 #define ELQ_ROWS_FOR(X, set)                                                                                           \
     X(clip_f32, set) X(leaky_relu_f32, set) X(prelu_f32, set) X(sigmoid_f32, set) X(tanh_f32, set)                     \
     X(hard_sigmoid_f32, set) X(hard_swish_f32, set) X(silu_f32, set) X(gelu_f32, set) X(gelu_tanh_f32, set)            \
-    X(elu_f32, set) X(mul_f32, set) X(mul_channels_f32, set) X(concat_f32, set)                                        \
-    X(table_i8, set) X(table_channels_i8, set) X(mul_i8, set) X(mul_channels_i8, set) X(concat_i8, set)
+    X(elu_f32, set) X(mul_f32, set) X(mul_channels_f32, set) X(concat_f32, set) X(max_pool_f32, set)                   \
+    X(table_i8, set) X(table_channels_i8, set) X(mul_i8, set) X(mul_channels_i8, set) X(concat_i8, set)                \
+    X(max_pool_i8, set)
 /* clang-format on */
 
 #define ELQ_ROWS_DECLARE(name) elq_rows elq_rows_##name;

@@ -1,5 +1,5 @@
-/* The operations of infer/rows.h that only move or compare values. The file that includes this one has defined the type
- * `element`, NAME(op) that gives a function its name, and NO_NUMBER(v), nonzero (of a vector: -1 in the lanes) for a NaN. */
+/* The operations of infer/rows.h that only move values, and relu. The file that includes this one has defined the type
+ * `element` and NAME(op), which gives a function its name. */
 
 /* The caller's N C H W as N H W C; a row of y is a row of a picture. */
 static void transpose_row(const elq_shape *g, const element *x, element *y) {
@@ -30,47 +30,6 @@ void NAME(input_u8)(const elq_instruction *s, const void *x, const void *residua
             const element *of = table + 256 * c;
             element *to = (element *)y + r * width * channels + c;
             for (ptrdiff_t j = 0; j < width; j++) to[j * channels] = of[from[j]];
-        }
-    }
-}
-
-/* Sixteen bytes of values side by side: SSE2, NEON or what the target has. */
-typedef element values __attribute__((vector_size(16)));
-enum { WIDE = sizeof(values) / sizeof(element) };
-
-/* a < b ? b : a, lane by lane; a NaN is larger than all. */
-static inline values larger(values a, values b) {
-    const __typeof__(a < b) chosen = (a < b) | NO_NUMBER(b);
-    return (values)(((__typeof__(a < b))b & chosen) | ((__typeof__(a < b))a & ~chosen));
-}
-
-void NAME(max_pool)(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,
-                    ptrdiff_t last) {
-    const elq_shape *g = &s->shape;
-    (void)residual;
-    for (ptrdiff_t pixel = first; pixel < last; pixel++) {
-        const elq_window seen = elq_window_of(g, pixel);
-        const element *window = (const element *)x + seen.at;
-        element *to = (element *)y + pixel * g->c;
-        ptrdiff_t c = 0;
-        for (; c + WIDE <= g->c; c += WIDE) {
-            values most, one;
-            memcpy(&most, window + c, sizeof most);
-            for (ptrdiff_t i = 0; i < seen.rows; i++)
-                for (ptrdiff_t j = 0; j < seen.columns; j++) {
-                    memcpy(&one, window + (i * g->w + j) * g->c + c, sizeof one);
-                    most = larger(most, one);
-                }
-            memcpy(to + c, &most, sizeof most);
-        }
-        for (; c < g->c; c++) {
-            element most = window[c];
-            for (ptrdiff_t i = 0; i < seen.rows; i++)
-                for (ptrdiff_t j = 0; j < seen.columns; j++) {
-                    const element one = window[(i * g->w + j) * g->c + c];
-                    most = most < one || NO_NUMBER(one) ? one : most;
-                }
-            to[c] = most;
         }
     }
 }

@@ -6,7 +6,6 @@
 
 typedef float element;
 #define NAME(op) elq_rows_##op##_f32
-#define NO_NUMBER(v) ((v) != (v))
 #include "infer/rows.inc.h"
 
 void elq_rows_add_f32(const elq_instruction *s, const void *x, const void *residual, void *y, ptrdiff_t first,

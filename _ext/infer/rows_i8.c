@@ -5,7 +5,6 @@
 
 typedef int8_t element;
 #define NAME(op) elq_rows_##op##_i8
-#define NO_NUMBER(v) ((v) & 0)
 #include "infer/rows.inc.h"
 
 enum { AVERAGED = 256 }; /* channels whose sums are kept at a time */

@@ -34,8 +34,10 @@ const elq_kernel elq_conv_i8i32_i8__avx2 = {
 #include "infer/f32_kernels.inc.h"
 
 /* Two vectors are a table, and the word's bit 3 chooses between them. */
-#define HALF(word, table) _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), (__m256i)(word))
-#define LOOK_UP(word, table) ((VEC)_mm256_blendv_ps(HALF(word, table), HALF(word, (table) + 8), (__m256)((word) << 28)))
+#define TRITS 2
+#define TABLE(entries, table) const __m256 low = _mm256_loadu_ps(table), high = _mm256_loadu_ps((table) + 8);
+#define HALF(word, half) _mm256_permutevar8x32_ps(half, (__m256i)(word))
+#define LOOK_UP(entries, word) ((VEC)_mm256_blendv_ps(HALF(word, low), HALF(word, high), (__m256)((word) << 28)))
 #define ADD_TOO(sum, v) ((sum) + (v))
 
 /* Codes that one or a few pixels use are better looked up than decoded. */

@@ -38,8 +38,16 @@ const elq_kernel elq_conv_i8i32_i8__avx512 = {
 #define MINIMUM(high, v) ((VEC)_mm512_min_ps((__m512)(high), (__m512)(v)))
 #include "infer/f32_kernels.inc.h"
 
-/* One vector is a table. A product that is an addition: half of them go to the multipliers, which idle otherwise. */
-#define LOOK_UP(word, table) ((VEC)_mm512_permutexvar_ps((__m512i)(word), _mm512_loadu_ps(table)))
+/* One vector is a table, or two, which gcc must not load once more for each vector of words. A product that is an
+ * addition: half of them go to the multipliers, which idle otherwise. */
+#define TRITS 3
+#define TABLE(entries, table)                                                                                          \
+    __m512 low = _mm512_loadu_ps(table), high = low;                                                                   \
+    if ((entries) == 32) high = _mm512_loadu_ps((table) + 16);                                                         \
+    if ((entries) == 32) __asm__("" : "+v"(low), "+v"(high));
+#define LOOK_UP(entries, word)                                                                                         \
+    (VEC)((entries) == 32 ? _mm512_permutex2var_ps(low, (__m512i)(word), high)                                         \
+                          : _mm512_permutexvar_ps((__m512i)(word), low))
 #define ADD_TOO(sum, v) ((VEC)_mm512_fmadd_ps((__m512)(v), (__m512)one, (__m512)(sum)))
 
 /* Whether the tables pay: each is used by all outputs and the taps that see the pixel. Winograd is ahead where it can
@@ -51,9 +59,10 @@ static int lookup_pays_b1(const elq_shape *s) {
            !(winograd && s->p * s->q >= 64);
 }
 
-/* Pairs of ternary codes gain where a table serves many outputs, or where one or a few pixels use what is decoded. */
 static int lookup_pays_t2(const elq_shape *s) {
-    return s->o > 8 && s->c > 2 && (s->p * s->q < 4 || (s->kh * s->kw == 1 && s->o >= 128));
+    ptrdiff_t taps = s->kh * s->kw, seen = taps == 1 ? 1 : s->stride_h * s->stride_w;
+    int winograd = s->kh == 3 && s->kw == 3 && seen == 1 && s->dilation_h == 1 && s->dilation_w == 1 && s->c % 16 == 0;
+    return s->o > 8 && s->c > 2 && (s->p * s->q < 4 || (s->o * taps >= 64 * seen && !(winograd && s->p * s->q >= 16)));
 }
 
 #include "infer/f32_lookup.inc.h"
