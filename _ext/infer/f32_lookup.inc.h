@@ -1,13 +1,13 @@
 /* Convolution by looking up partial sums: no multiplication at all.
  *
- * A group is the codes of neighbouring channels of one output: 4 binary or 2 ternary ones in a nibble, or 3 ternary ones
- * in 5 bits. Its share of the output's sum is one of 16 (27) numbers that the input alone determines. A task makes this
- * table for every pixel and every group of channels of its window; then the outputs of a block take one permutation of
- * the table by their codes and one addition:
+ * A group is the codes of neighbouring channels of one output: 3 binary ones in 3 bits, 4 binary or 2 ternary ones in 4,
+ * 3 ternary ones in 5. Its share of the output's sum is one of 8, 16 or 27 numbers that the input alone determines. A task
+ * makes this table for every pixel and every group of channels of its window; then the outputs of a block take one
+ * permutation of the table by their codes and one addition:
  *
- *     packed[block of LANES outputs][word][lane]   8 nibbles (6 times 5 bits) a word, in the order KH KW group
- *     table [pixel][group][16 or 32]               entry e: sum over the channels i of (code i of e) * x[i]
- *     y[lane] += table[group][word[lane] & 15];  word >>= 4
+ *     packed[block of LANES outputs][word][lane]   10, 8 or 6 groups a word, in the order KH KW group
+ *     table [pixel][group][8, 16 or 32]            entry e: sum over the channels i of (code i of e) * x[i]
+ *     y[lane] += table[group][low bits of word[lane]];  word >>= bits of a group
  *
  * Channels are filled up with zeros to a number of groups that divides a word's, or is a multiple of it, so that the
  * groups of a tap never cross a word. Some words' groups of channels at a time are a chunk (one word's, if there are
@@ -15,10 +15,10 @@
  *
  * Error: ELQ_DIRECT of infer/kernels.h; a sum is one chain over (chunk, tap, group), each group's own sum first.
  *
- * Included behind infer/f32_kernels.inc.h, by a file that defines TABLE(entries, table), variables for it, LOOK_UP(entries,
- * word), the entries that the low bits of each lane name, TRITS, the ternary codes of a group, ADD_TOO(sum, v), the same
- * addition by another unit, and lookup_pays_t2 and lookup_pays_b1, functions of a shape. Copying has an instance of
- * its own here, which gcc fits to its only caller. */
+ * Included behind infer/f32_kernels.inc.h, by a file that defines GROUP_B1 and GROUP_T2, the codes of a group, TABLE(bits,
+ * table), variables for 2^bits entries, LOOK_UP(bits, word), those that the low bits of each lane name, ADD_TOO(sum, v),
+ * the same addition by another unit; behind it lookup_pays_t2 and lookup_pays_b1, functions of a shape. Copying has an
+ * instance of its own here, which gcc fits to its only caller. */
 #undef NAME
 #define NAME(x) lookup_##x
 #include "infer/f32_codes.inc.h"
@@ -31,12 +31,13 @@ enum {
     LOOKUP_SUMS = 1 << 16    /* and of waiting sums */
 };
 
-/* Codes of a group, its bits, groups of a word, entries of a table. */
-#define GROUP(bits) ((bits) == 1 ? 4 : TRITS)
-#define GROUP_BITS(bits) (GROUP(bits) == 3 ? 5 : 4)
+/* Codes of a group, its bits, entries of its table, groups of a word, and words of a chunk, so many that the tables of
+ * a tile stay in the first cache. */
+#define GROUP(bits) ((bits) == 1 ? GROUP_B1 : GROUP_T2)
+#define GROUP_BITS(bits) ((bits) == 1 ? GROUP_B1 : GROUP_T2 == 3 ? 5 : 4)
+#define ENTRIES(bits) (1 << GROUP_BITS(bits))
 #define IN_WORD(bits) (32 / GROUP_BITS(bits))
-#define LOOKUP_WORDS(bits) (GROUP(bits) == 3 ? 3 : 4) /* of a chunk: a tile's tables stay in the first cache */
-#define ENTRIES(bits) (GROUP(bits) == 3 ? 32 : 16)
+#define LOOKUP_WORDS(bits) (ENTRIES(bits) > 16 ? 3 : 4)
 
 /* Up to a word of groups: how many, where their tables lie from the pixel's first one, their word (in lanes) and shift in
  * a chunk. */
@@ -129,32 +130,35 @@ INLINE void lookup_pack(const int bits, const elq_shape *s, const void *rows, vo
             uint32_t code = (uint32_t)((const unsigned char *)rows)[o * size + k * bits / 8] >> k * bits % 8 & mask;
             ptrdiff_t c = k % s->c, i = c % GROUP(bits), group = k / s->c * p.filled + c / GROUP(bits);
             uint32_t *word = to + (o / LANES * p.words + group / IN_WORD(bits)) * LANES + o % LANES;
-            code = GROUP_BITS(bits) == 5 ? (code == 3 ? 2 : code) * (i == 0 ? 1 : i == 1 ? 3 : 9) : code << i * bits;
+            if (GROUP_BITS(bits) == 5)
+                code = (code == 3 ? 2 : code) * (i == 0 ? 1 : i == 1 ? 3 : 9); /* NAME(code_of) */
+            else code <<= i * bits;
             *word += code << group % IN_WORD(bits) * GROUP_BITS(bits);
         }
 }
 
-INLINE VEC NAME(digit)(UNSIGNED digit) { return NAME(decode)(2, digit | digit >> 1); }
+/* Code i of each entry e: 3 ternary codes are digits, of which 0, 1, 2 are 0, +1, -1. */
+INLINE VEC NAME(code_of)(const int bits, UNSIGNED e, const int i) {
+    if (bits == 1 || GROUP_T2 < 3) return NAME(decode)(bits, e >> (bits * i));
+    const UNSIGNED digit = e / (i == 0 ? 1 : i == 1 ? 3 : 9) % 3;
+    return NAME(decode)(2, digit | digit >> 1);
+}
 
 /* The tables of `groups` groups of the channels of one pixel. */
 INLINE void lookup_make_tables(const int bits, float *table, const float *x, ptrdiff_t groups) {
+    const int size = GROUP(bits);
     UNSIGNED e;
     for (int lane = 0; lane < LANES; lane++) e[lane] = (unsigned)lane;
     for (int part = 0; part < ENTRIES(bits); part += LANES, e += (unsigned)LANES) {
+        const VEC c0 = NAME(code_of)(bits, e, 0), c1 = NAME(code_of)(bits, e, 1);
+        const VEC c2 = NAME(code_of)(bits, e, 2), c3 = NAME(code_of)(bits, e, 3);
         const float *from = x;
         float *to = table + part;
-        if (bits == 1) {
-            VEC c0 = NAME(decode)(1, e), c1 = NAME(decode)(1, e >> 1), c2 = NAME(decode)(1, e >> 2);
-            VEC c3 = NAME(decode)(1, e >> 3);
-            for (ptrdiff_t k = 0; k < groups; k++, from += 4, to += 16)
-                NAME(store)(to, (c0 * from[0] + c1 * from[1]) + (c2 * from[2] + c3 * from[3]));
-        } else if (GROUP(bits) == 3) { /* digits 0, 1, 2 are 0, +1, -1 */
-            VEC c0 = NAME(digit)(e % 3), c1 = NAME(digit)(e / 3 % 3), c2 = NAME(digit)(e / 9 % 3);
-            for (ptrdiff_t k = 0; k < groups; k++, from += 3, to += 32)
-                NAME(store)(to, (c0 * from[0] + c1 * from[1]) + c2 * from[2]);
-        } else {
-            VEC c0 = NAME(decode)(2, e), c1 = NAME(decode)(2, e >> 2);
-            for (ptrdiff_t k = 0; k < groups; k++, from += 2, to += 16) NAME(store)(to, c0 * from[0] + c1 * from[1]);
+        for (ptrdiff_t k = 0; k < groups; k++, from += size, to += ENTRIES(bits)) {
+            VEC sum = c0 * from[0] + c1 * from[1];
+            if (size == 3) sum += c2 * from[2];
+            if (size == 4) sum += c2 * from[2] + c3 * from[3];
+            NAME(store)(to, sum);
         }
     }
 }
@@ -163,19 +167,18 @@ INLINE void lookup_make_tables(const int bits, float *table, const float *x, ptr
 #define EACH_OF_EIGHT(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
 
 /* T neighbours and V = 1 or 2 blocks of outputs; `step` floats of tables from pixel to pixel. */
-INLINE void lookup_tile(const int entries, const int V, const int T, const float *table, ptrdiff_t step,
+INLINE void lookup_tile(const int bits, const int V, const int T, const float *table, ptrdiff_t step,
                         const struct lookup_tap *tap, ptrdiff_t taps, const uint32_t *codes, ptrdiff_t block, float *y,
                         int add) {
-    const int bits = entries == 32 ? 5 : 4;
 #define DECLARE(t) VEC a##t = {0}, b##t = {0};
 #define LOAD(t)                                                                                                        \
     if (T > t) a##t = NAME(load)(y + t * V * LANES);                                                                   \
     if (T > t && V > 1) b##t = NAME(load)(y + (t * V + 1) * LANES);
 #define ADD(t)                                                                                                         \
     if (T > t) {                                                                                                       \
-        TABLE(entries, from + t * step)                                                                                \
-        a##t += LOOK_UP(entries, w0);                                                                                  \
-        if (V > 1) b##t = ADD_TOO(b##t, LOOK_UP(entries, w1));                                                         \
+        TABLE(bits, from + t * step)                                                                                   \
+        a##t += LOOK_UP(bits, w0);                                                                                     \
+        if (V > 1) b##t = ADD_TOO(b##t, LOOK_UP(bits, w1));                                                            \
     }
 #define STORE(t)                                                                                                       \
     if (T > t) NAME(store)(y + t * V * LANES, a##t);                                                                   \
@@ -188,7 +191,9 @@ INLINE void lookup_tile(const int entries, const int V, const int T, const float
         const float *from = table + tap[k].offset;
         UNSIGNED w0 = NAME(load_words)(codes + tap[k].word) >> tap[k].shift, w1 = w0;
         if (V > 1) w1 = NAME(load_words)(codes + block + tap[k].word) >> tap[k].shift;
-        for (ptrdiff_t i = tap[k].groups; i > 0; i--, from += entries, w0 >>= bits, w1 >>= bits) { EACH_OF_TWELVE(ADD) }
+        for (ptrdiff_t i = tap[k].groups; i > 0; i--, from += 1 << bits, w0 >>= bits, w1 >>= bits) {
+            EACH_OF_TWELVE(ADD)
+        }
     }
     EACH_OF_TWELVE(STORE)
 #undef DECLARE
@@ -198,9 +203,8 @@ INLINE void lookup_tile(const int entries, const int V, const int T, const float
 }
 
 /* One pixel and V blocks. */
-INLINE void lookup_one_pixel(const int entries, const int V, const float *table, const struct lookup_tap *tap,
+INLINE void lookup_one_pixel(const int bits, const int V, const float *table, const struct lookup_tap *tap,
                              ptrdiff_t taps, const uint32_t *codes, ptrdiff_t block, float *y, int add) {
-    const int bits = entries == 32 ? 5 : 4;
 #define DECLARE(v) VEC a##v = {0};
 #define LOAD(v)                                                                                                        \
     if (V > v) a##v = NAME(load)(y + v * LANES);
@@ -208,7 +212,7 @@ INLINE void lookup_one_pixel(const int entries, const int V, const float *table,
     UNSIGNED w##v = {0};                                                                                               \
     if (V > v) w##v = NAME(load_words)(codes + v * block + tap[k].word) >> tap[k].shift;
 #define ADD(v)                                                                                                         \
-    if (V > v) a##v += LOOK_UP(entries, w##v), w##v >>= bits;
+    if (V > v) a##v += LOOK_UP(bits, w##v), w##v >>= bits;
 #define STORE(v)                                                                                                       \
     if (V > v) NAME(store)(y + v * LANES, a##v);
     EACH_OF_EIGHT(DECLARE)
@@ -216,8 +220,8 @@ INLINE void lookup_one_pixel(const int entries, const int V, const float *table,
     for (ptrdiff_t k = 0; k < taps; k++) {
         const float *from = table + tap[k].offset;
         EACH_OF_EIGHT(WORD)
-        for (ptrdiff_t i = tap[k].groups; i > 0; i--, from += entries) {
-            TABLE(entries, from)
+        for (ptrdiff_t i = tap[k].groups; i > 0; i--, from += 1 << bits) {
+            TABLE(bits, from)
             EACH_OF_EIGHT(ADD)
         }
     }
@@ -230,9 +234,9 @@ INLINE void lookup_one_pixel(const int entries, const int V, const float *table,
 }
 
 /* `pixels` neighbours in tiles of nearly equal size, each with all `blocks`: sums [pair of blocks][`rest` pixels]. */
-INLINE void lookup_row(const int entries, const float *table, ptrdiff_t step, const struct lookup_tap *tap,
-                       ptrdiff_t taps, const uint32_t *codes, ptrdiff_t block, ptrdiff_t blocks, float *y,
-                       ptrdiff_t pixels, ptrdiff_t rest, int add) {
+INLINE void lookup_row(const int bits, const float *table, ptrdiff_t step, const struct lookup_tap *tap, ptrdiff_t taps,
+                       const uint32_t *codes, ptrdiff_t block, ptrdiff_t blocks, float *y, ptrdiff_t pixels,
+                       ptrdiff_t rest, int add) {
     for (ptrdiff_t tiles = (pixels + LOOKUP_TILE - 1) / LOOKUP_TILE, q = 0; tiles > 0; tiles--) {
         ptrdiff_t t = (pixels - q + tiles - 1) / tiles;
         for (ptrdiff_t k = 0; k < blocks; k += 2) {
@@ -241,9 +245,8 @@ INLINE void lookup_row(const int entries, const float *table, ptrdiff_t step, co
 #define CASE(n)                                                                                                        \
     case n + 1:                                                                                                        \
         if (n >= LOOKUP_TILE) break;                                                                                   \
-        if (k + 1 < blocks)                                                                                            \
-            lookup_tile(entries, 2, n + 1, table, step, tap, taps, word, block, to + 2 * q * LANES, add);              \
-        else lookup_tile(entries, 1, n + 1, table, step, tap, taps, word, block, to + q * LANES, add);                 \
+        if (k + 1 < blocks) lookup_tile(bits, 2, n + 1, table, step, tap, taps, word, block, to + 2 * q * LANES, add); \
+        else lookup_tile(bits, 1, n + 1, table, step, tap, taps, word, block, to + q * LANES, add);                    \
         break;
             switch (t) { EACH_OF_TWELVE(CASE) }
 #undef CASE
@@ -254,37 +257,29 @@ INLINE void lookup_row(const int entries, const float *table, ptrdiff_t step, co
 }
 
 /* All `blocks` of one pixel. */
-INLINE void lookup_column(const int entries, const float *table, const struct lookup_tap *tap, ptrdiff_t taps,
+INLINE void lookup_column(const int bits, const float *table, const struct lookup_tap *tap, ptrdiff_t taps,
                           const uint32_t *codes, ptrdiff_t block, float *y, ptrdiff_t blocks, int add) {
     for (; blocks >= 8; blocks -= 8, codes += 8 * block, y += 8 * LANES)
-        lookup_one_pixel(entries, 8, table, tap, taps, codes, block, y, add);
+        lookup_one_pixel(bits, 8, table, tap, taps, codes, block, y, add);
     for (; blocks >= 4; blocks -= 4, codes += 4 * block, y += 4 * LANES)
-        lookup_one_pixel(entries, 4, table, tap, taps, codes, block, y, add);
+        lookup_one_pixel(bits, 4, table, tap, taps, codes, block, y, add);
     for (; blocks > 0; blocks--, codes += block, y += LANES)
-        lookup_one_pixel(entries, 1, table, tap, taps, codes, block, y, add);
+        lookup_one_pixel(bits, 1, table, tap, taps, codes, block, y, add);
 }
 
-/* `rows` of `columns` windows' tables with all blocks; one instance for each kind of table, whatever the codes. */
-#define LOOKUP_ALL(entries)                                                                                            \
-    static void lookup_all_##entries(const struct lookup_plan *p, const float *tables, const struct lookup_tap *tap,   \
-                                     ptrdiff_t taps, const uint32_t *codes, ptrdiff_t rows, ptrdiff_t columns,         \
-                                     ptrdiff_t blocks, float *sums, int add) {                                         \
-        const ptrdiff_t pixel = p->chunk * entries, block = p->words * LANES;                                          \
-        if (rows * columns == 1) {                                                                                     \
-            lookup_column(entries, tables, tap, taps, codes, block, sums, blocks, add);                                \
-            return;                                                                                                    \
-        }                                                                                                              \
-        for (ptrdiff_t r = 0; r < rows; r++)                                                                           \
-            lookup_row(entries, tables + r * p->s.stride_h * p->buffer_w * pixel, p->s.stride_w * pixel, tap, taps,    \
-                       codes, block, blocks, sums + r * columns * blocks * LANES, columns, columns, add);              \
+/* `rows` of `columns` windows' tables with all blocks; bits of a group. */
+INLINE void lookup_all(const int bits, const struct lookup_plan *p, const float *tables, const struct lookup_tap *tap,
+                       ptrdiff_t taps, const uint32_t *codes, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t blocks,
+                       float *sums, int add) {
+    const ptrdiff_t pixel = p->chunk << bits, block = p->words * LANES;
+    if (rows * columns == 1) {
+        lookup_column(bits, tables, tap, taps, codes, block, sums, blocks, add);
+        return;
     }
-LOOKUP_ALL(16)
-#if TRITS == 3
-LOOKUP_ALL(32)
-#else
-#define lookup_all_32 lookup_all_16
-#endif
-#undef LOOKUP_ALL
+    for (ptrdiff_t r = 0; r < rows; r++)
+        lookup_row(bits, tables + r * p->s.stride_h * p->buffer_w * pixel, p->s.stride_w * pixel, tap, taps, codes,
+                   block, blocks, sums + r * columns * blocks * LANES, columns, columns, add);
+}
 
 INLINE size_t lookup_scratch(const int bits, const elq_shape *s) {
     struct lookup_plan p = lookup_plan(bits, s, LOOKUP_SUMS); /* no window is larger for another n */
@@ -335,8 +330,7 @@ INLINE void lookup_run(const int bits, const elq_conv *conv, ptrdiff_t task, voi
                          p0 * s->stride_h - s->pad_h + r, 1, q0 * s->stride_w - s->pad_w, p->buffer_w);
             lookup_make_tables(bits, tables + r * p->buffer_w * pixel, buffer, p->buffer_w * p->chunk);
         }
-        if (ENTRIES(bits) == 32) lookup_all_32(p, tables, tap, taps, codes, rows, columns, blocks, sums, begun > 0);
-        else lookup_all_16(p, tables, tap, taps, codes, rows, columns, blocks, sums, begun > 0);
+        lookup_all(GROUP_BITS(bits), p, tables, tap, taps, codes, rows, columns, blocks, sums, begun > 0);
     }
     for (ptrdiff_t r = 0; r < rows; r++)
         for (ptrdiff_t block = 0; block < blocks; block += 2)
@@ -346,6 +340,14 @@ INLINE void lookup_run(const int bits, const elq_conv *conv, ptrdiff_t task, voi
 
 /* Every shape without groups has tables; whether they pay is for the instruction set to say. */
 static int lookup_runs(const elq_shape *s) { return s->groups == 1; }
+
+/* Whether at least so many outputs of the taps that see a pixel use its tables, and Winograd, which is ahead on more than
+ * a few tiles, cannot run. */
+static int lookup_used(const elq_shape *s, ptrdiff_t least) {
+    ptrdiff_t taps = s->kh * s->kw, seen = taps == 1 ? 1 : s->stride_h * s->stride_w;
+    int winograd = s->kh == 3 && s->kw == 3 && seen == 1 && s->dilation_h == 1 && s->dilation_w == 1 && s->c % 16 == 0;
+    return s->o * taps >= least * seen && !(winograd && s->p * s->q >= 64);
+}
 
 #define LOOKUP_FUNCTIONS(word, bits)                                                                                   \
     static size_t lookup_bytes_##word(const elq_shape *s) { return lookup_bytes(bits, s); }                            \

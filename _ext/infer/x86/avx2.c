@@ -33,18 +33,23 @@ const elq_kernel elq_conv_i8i32_i8__avx2 = {
 #define MINIMUM(high, v) ((VEC)_mm256_min_ps((__m256)(high), (__m256)(v)))
 #include "infer/f32_kernels.inc.h"
 
-/* Two vectors are a table, and the word's bit 3 chooses between them. */
-#define TRITS 2
-#define TABLE(entries, table) const __m256 low = _mm256_loadu_ps(table), high = _mm256_loadu_ps((table) + 8);
+/* One vector is a table of 3 bits; two are one of 4, and the word's bit 3 chooses between them. */
+#define GROUP_B1 3
+#define GROUP_T2 2
+#define TABLE(bits, table)                                                                                             \
+    const __m256 low = _mm256_loadu_ps(table), high = (bits) == 3 ? low : _mm256_loadu_ps((table) + 8);
 #define HALF(word, half) _mm256_permutevar8x32_ps(half, (__m256i)(word))
-#define LOOK_UP(entries, word) ((VEC)_mm256_blendv_ps(HALF(word, low), HALF(word, high), (__m256)((word) << 28)))
+#define LOOK_UP(bits, word)                                                                                            \
+    (VEC)((bits) == 3 ? HALF(word, low) : _mm256_blendv_ps(HALF(word, low), HALF(word, high), (__m256)((word) << 28)))
 #define ADD_TOO(sum, v) ((sum) + (v))
 
-/* Codes that one or a few pixels use are better looked up than decoded. */
-static int lookup_pays(const elq_shape *s) { return s->o > 3 && s->c > 2 && s->p * s->q < 4; }
-#define lookup_pays_t2 lookup_pays
-#define lookup_pays_b1 lookup_pays
 #include "infer/f32_lookup.inc.h"
+
+/* One or a few pixels use what is decoded. */
+static int lookup_pays_t2(const elq_shape *s) { return s->o > 3 && s->c > 2 && s->p * s->q < 4; }
+static int lookup_pays_b1(const elq_shape *s) {
+    return lookup_pays_t2(s) || (s->c > 2 && (s->c > 8 || s->o > 32) && lookup_used(s, 64));
+}
 
 const elq_kernel elq_conv_f32_t2_lookup__avx2 = {
     .name = "elq_conv_f32_t2_lookup__avx2", .isa = ELQ_AVX2, .weights = ELQ_T2, F32_LOOKUP(t2)};

@@ -40,32 +40,27 @@ const elq_kernel elq_conv_i8i32_i8__avx512 = {
 
 /* One vector is a table, or two, which gcc must not load once more for each vector of words. A product that is an
  * addition: half of them go to the multipliers, which idle otherwise. */
-#define TRITS 3
-#define TABLE(entries, table)                                                                                          \
+#define GROUP_B1 4
+#define GROUP_T2 3
+#define TABLE(bits, table)                                                                                             \
     __m512 low = _mm512_loadu_ps(table), high = low;                                                                   \
-    if ((entries) == 32) high = _mm512_loadu_ps((table) + 16);                                                         \
-    if ((entries) == 32) __asm__("" : "+v"(low), "+v"(high));
-#define LOOK_UP(entries, word)                                                                                         \
-    (VEC)((entries) == 32 ? _mm512_permutex2var_ps(low, (__m512i)(word), high)                                         \
-                          : _mm512_permutexvar_ps((__m512i)(word), low))
+    if ((bits) == 5) high = _mm512_loadu_ps((table) + 16);                                                             \
+    if ((bits) == 5) __asm__("" : "+v"(low), "+v"(high));
+#define LOOK_UP(bits, word)                                                                                            \
+    (VEC)((bits) == 5 ? _mm512_permutex2var_ps(low, (__m512i)(word), high)                                             \
+                      : _mm512_permutexvar_ps((__m512i)(word), low))
 #define ADD_TOO(sum, v) ((VEC)_mm512_fmadd_ps((__m512)(v), (__m512)one, (__m512)(sum)))
 
-/* Whether the tables pay: each is used by all outputs and the taps that see the pixel. Winograd is ahead where it can
- * run on more than a few tiles. */
-static int lookup_pays_b1(const elq_shape *s) {
-    ptrdiff_t taps = s->kh * s->kw, seen = taps == 1 ? 1 : s->stride_h * s->stride_w;
-    int winograd = s->kh == 3 && s->kw == 3 && seen == 1 && s->dilation_h == 1 && s->dilation_w == 1 && s->c % 16 == 0;
-    return s->o > 8 && s->c > 2 && (s->c > 8 || s->o > 32) && s->o * taps >= 64 * seen &&
-           !(winograd && s->p * s->q >= 64);
-}
-
-static int lookup_pays_t2(const elq_shape *s) {
-    ptrdiff_t taps = s->kh * s->kw, seen = taps == 1 ? 1 : s->stride_h * s->stride_w;
-    int winograd = s->kh == 3 && s->kw == 3 && seen == 1 && s->dilation_h == 1 && s->dilation_w == 1 && s->c % 16 == 0;
-    return s->o > 8 && s->c > 2 && (s->p * s->q < 4 || (s->o * taps >= 64 * seen && !(winograd && s->p * s->q >= 16)));
-}
-
 #include "infer/f32_lookup.inc.h"
+
+static int lookup_pays_b1(const elq_shape *s) {
+    return s->o > 8 && s->c > 2 && (s->c > 8 || s->o > 32) && lookup_used(s, 64);
+}
+
+/* One or a few pixels use what is decoded. */
+static int lookup_pays_t2(const elq_shape *s) {
+    return s->o > 8 && s->c > 2 && (s->p * s->q < 4 || lookup_used(s, 112));
+}
 
 const elq_kernel elq_conv_f32_t2_lookup__avx512 = {
     .name = "elq_conv_f32_t2_lookup__avx512", .isa = ELQ_AVX512, .weights = ELQ_T2, F32_LOOKUP(t2)};
