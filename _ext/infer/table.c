@@ -53,6 +53,8 @@
     K(elq_conv_i8_t2_depthwise__avx2)                                                                                  \
     K(elq_conv_i8_b1_depthwise__avx2)                                                                                  \
     K(elq_conv_i8_i8_depthwise__avx2)                                                                                  \
+    K(elq_conv_i8_b1_lookup__avx2)                                                                                     \
+    K(elq_conv_i8i32_b1_lookup__avx2)                                                                                  \
     K(elq_conv_i8_t2__avx2)                                                                                            \
     K(elq_conv_i8_b1__avx2)                                                                                            \
     K(elq_conv_i8_i8__avx2)                                                                                            \

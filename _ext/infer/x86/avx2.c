@@ -3,6 +3,7 @@
 
 #include "infer/i8_conv.inc.h"
 #include "infer/i8_depthwise.inc.h"
+#include "infer/x86/i8_lookup_avx2.h"
 
 const elq_kernel elq_conv_i8_t2_depthwise__avx2 = {
     .name = "elq_conv_i8_t2_depthwise__avx2", .isa = ELQ_AVX2, .weights = ELQ_T2, I8_DEPTHWISE(t2)};
