@@ -75,11 +75,21 @@ struct elq_pointwise {
     void *y;
 };
 
+/* A fully connected layer of few rows: x is N C, w O C, y and dy N O, contiguous; bias: NULL, or O values. */
+struct elq_linear {
+    ptrdiff_t n, c, o;
+    const void *x, *w, *bias, *dy;
+    void *y, *dx, *dw;
+};
+
 struct elq_train_kernels {
     /* bias: NULL, or a value of every output */
     int (*conv)(const struct elq_conv *, struct elq_array x, struct elq_array w, const void *bias, struct elq_array y);
     int (*conv_dx)(const struct elq_conv *, struct elq_array dy, struct elq_array w, struct elq_array dx);
     int (*conv_dw)(const struct elq_conv *, struct elq_array dy, struct elq_array x, struct elq_array dw);
+    int (*linear)(const struct elq_linear *);
+    int (*linear_dx)(const struct elq_linear *);
+    int (*linear_dw)(const struct elq_linear *);
     int (*norm)(const struct elq_norm *);
     int (*norm_backward)(const struct elq_norm *);
     int (*scale_shift)(const struct elq_norm *);
@@ -96,6 +106,19 @@ struct elq_train_kernels {
  * and -1 for others where not `ternary`. */
 void elq_nearest_level(int is_double, int ternary, ptrdiff_t rows, ptrdiff_t columns, const void *w, const void *alpha,
                        void *w_hat);
+
+/* SGD of `count` elements: d = dw + weight_decay w; v = momentum velocity + d; new_w = w - lr v, or - lr (d + momentum v)
+ * with nesterov; v is new_velocity. free: NULL, or where a 0 says that both keep their bits. new_velocity may be
+ * velocity. */
+struct elq_sgd {
+    ptrdiff_t count;
+    int is_double, nesterov;
+    double lr, momentum, weight_decay;
+    const void *w, *dw, *velocity;
+    const uint8_t *free;
+    void *new_w, *new_velocity;
+};
+void elq_sgd_step(const struct elq_sgd *);
 
 /* The best instruction set that training kernels are written for and that runs where `features` are in use. */
 int elq_train_isa(elq_features features);

@@ -24,6 +24,7 @@
 #include "common/gather.inc.h"
 #include "train/conv.inc.h"      /* NAME(conv), NAME(conv_dx) */
 #include "train/conv_dw.inc.h"   /* NAME(conv_dw) */
+#include "train/linear.inc.h"    /* NAME(linear), NAME(linear_dx), NAME(linear_dw) */
 #include "train/norm.inc.h"      /* NAME(norm), NAME(norm_backward), NAME(scale_shift) */
 #include "train/pool.inc.h"      /* NAME(max_pool), NAME(max_pool_backward), NAME(relu), NAME(sums) */
 #include "train/pointwise.inc.h" /* NAME(pointwise) */
@@ -42,6 +43,12 @@
     static int name(const struct elq_conv *g, struct elq_array dy, struct elq_array x, struct elq_array dw) {          \
         return NAME(conv_dw)(g, dy, x, dw);                                                                            \
     }
+#define DEFINE_LINEAR(name)                                                                                            \
+    static int name(const struct elq_linear *a) { return NAME(linear)(a); }
+#define DEFINE_LINEAR_DX(name)                                                                                         \
+    static int name(const struct elq_linear *a) { return NAME(linear_dx)(a); }
+#define DEFINE_LINEAR_DW(name)                                                                                         \
+    static int name(const struct elq_linear *a) { return NAME(linear_dw)(a); }
 #define DEFINE_NORM(name)                                                                                              \
     static int name(const struct elq_norm *a) { return NAME(norm)(a); }
 #define DEFINE_NORM_BACKWARD(name)                                                                                     \

@@ -47,10 +47,33 @@ cdef extern from "train/kernels.h" nogil:
         const void *x
         const void *dy
         void *y
+    struct elq_linear:
+        Py_ssize_t n, c, o
+        const void *x
+        const void *w
+        const void *bias
+        const void *dy
+        void *y
+        void *dx
+        void *dw
+    struct elq_sgd:
+        Py_ssize_t count
+        int is_double, nesterov
+        double lr, momentum, weight_decay
+        const void *w
+        const void *dw
+        const void *velocity
+        const unsigned char *free
+        void *new_w
+        void *new_velocity
+    void elq_sgd_step(const elq_sgd *)
     struct elq_train_kernels:
         int (*conv)(const elq_conv *, elq_array, elq_array, const void *, elq_array) noexcept nogil
         int (*conv_dx)(const elq_conv *, elq_array, elq_array, elq_array) noexcept nogil
         int (*conv_dw)(const elq_conv *, elq_array, elq_array, elq_array) noexcept nogil
+        int (*linear)(const elq_linear *) noexcept nogil
+        int (*linear_dx)(const elq_linear *) noexcept nogil
+        int (*linear_dw)(const elq_linear *) noexcept nogil
         int (*norm)(const elq_norm *) noexcept nogil
         int (*norm_backward)(const elq_norm *) noexcept nogil
         int (*scale_shift)(const elq_norm *) noexcept nogil

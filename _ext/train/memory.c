@@ -18,7 +18,7 @@
 #include <sys/mman.h>
 #endif
 
-enum { LINE = 64, REGION = 1 << 28, MOST = 4096 };
+enum { LINE = 64, REGION = 1 << 28, MOST = 4096, LONG_AGO = 1 << 16 /* blocks that were taken since */ };
 
 struct piece {
     struct piece *next;
@@ -41,6 +41,7 @@ static struct {
     struct piece *spare; /* pieces that were, and wait */
     struct piece *first;
     ptrdiff_t held;       /* bytes of all regions */
+    ptrdiff_t peak;       /* bytes in use at a time, falling towards the present */
     atomic_ptrdiff_t out; /* bytes of pieces in use */
 } all = {.locked = ATOMIC_FLAG_INIT};
 
@@ -125,18 +126,23 @@ void *elq_memory_take(ptrdiff_t bytes) {
         struct piece *behind = rest.bytes > LINE ? new_piece(rest) : NULL;
         if (behind) p->next = behind, p->bytes = bytes;
         atomic_store(&p->used, 1);
-        atomic_fetch_add(&all.out, p->bytes);
+        const ptrdiff_t out = atomic_fetch_add(&all.out, p->bytes) + p->bytes;
+        all.peak = out > all.peak ? out : all.peak - (all.peak - out) / LONG_AGO;
         *(struct line *)p->start = (struct line){p, NULL};
     }
     atomic_flag_clear(&all.locked);
     return p ? p->start + LINE : stray(bytes);
 }
 
+static int too_much(void) {
+    return all.held - atomic_load(&all.out) > ELQ_MEMORY_KEPT && all.held > all.peak + all.peak / 2;
+}
+
 /* Release the regions that hold no block in use, as long as too much is kept. */
 static void release(void) {
     struct piece head = {.next = all.first};
     best_fit(PTRDIFF_MAX); /* merges */
-    for (struct piece *p = &head; p->next && all.held - atomic_load(&all.out) > ELQ_MEMORY_KEPT;) {
+    for (struct piece *p = &head; p->next && too_much();) {
         struct piece *q = p->next;
         int alone = p->region != q->region && (!q->next || q->next->region != q->region);
         if (!alone || atomic_load(&q->used)) {
@@ -161,6 +167,6 @@ void elq_memory_give(void *block) {
     atomic_fetch_sub(&all.out, line->piece->bytes);
     atomic_store(&line->piece->used, 0);
     if (atomic_flag_test_and_set(&all.locked)) return;
-    if (all.held - atomic_load(&all.out) > ELQ_MEMORY_KEPT) release();
+    if (too_much()) release();
     atomic_flag_clear(&all.locked);
 }

@@ -9,8 +9,9 @@
 /* A block of at least `bytes`, not cleared, starting on a cache line; NULL without memory. */
 void *elq_memory_take(ptrdiff_t bytes);
 
-/* Give a block back (NULL is fine). Regions without a block in use are released when more than ELQ_MEMORY_KEPT bytes
- * of all regions are not in use. */
+/* Give a block back (NULL is fine). Regions without a block in use are released when more than ELQ_MEMORY_KEPT bytes of
+ * all regions are not in use, as far as all are half as much again as what was in use at a time: a step will ask for it
+ * again. What was long ago counts less and less. */
 void elq_memory_give(void *block);
 
 enum { ELQ_MEMORY_KEPT = 1 << 30 };

@@ -123,11 +123,63 @@ def conv2d_dw(dy, x, w_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), in
     cdef const elq_train_kernels *kernels = _kernels((dy, x), elq_conv_lanes(g.groups, g.o))
     _same_shape("dy", dy.shape, (g.n, groups * g.o, g.p, g.q))
     dy, x = _aligned(dy), _aligned(x)
-    dw = np.empty(w_shape, x.dtype)
+    dw = _empty(tuple(w_shape), x.dtype)
     cdef elq_array ay = _view(dy), ax = _view(x), aw = _view(dw)
     with nogil:
         elq_watch(signalled)
         _done(kernels.conv_dw(&g, ay, ax, aw))
+    return dw
+
+
+cdef elq_linear _linear(tuple arrays, Py_ssize_t n, Py_ssize_t c, Py_ssize_t o) except *:
+    cdef elq_linear a
+    memset(&a, 0, sizeof(a))
+    a.n, a.c, a.o = n, c, o
+    if min(n, c, o) < 1 or not all(array.ndim == 2 for array in arrays):
+        raise ValueError(f"linear of arrays {', '.join(str(array.shape) for array in arrays)}")
+    return a
+
+
+def linear(x, w, bias=None):
+    """y = x w^T + bias of few rows: x (N, C), w (O, C) -> (N, O)."""
+    cdef elq_linear a = _linear((x, w), x.shape[0], x.shape[1], w.shape[0])
+    cdef const elq_train_kernels *kernels = _kernels((x, w, bias), a.c)
+    _same_shape("w", w.shape, (a.o, a.c))
+    if bias is not None:
+        _same_shape("bias", bias.shape, w.shape[:1])
+        bias = np.require(bias, requirements="CA")
+        a.bias = _data(bias)
+    x, w, y = np.require(x, requirements="CA"), np.require(w, requirements="CA"), _empty((a.n, a.o), x.dtype)
+    a.x, a.w, a.y = _data(x), _data(w), _data(y)
+    with nogil:
+        elq_watch(signalled)
+        _done(kernels.linear(&a))
+    return y
+
+
+def linear_dx(dy, w):
+    """dx = dy w of few rows: dy (N, O), w (O, C) -> (N, C)."""
+    cdef elq_linear a = _linear((dy, w), dy.shape[0], w.shape[1], w.shape[0])
+    cdef const elq_train_kernels *kernels = _kernels((dy, w), a.c)
+    _same_shape("dy", dy.shape, (a.n, a.o))
+    dy, w, dx = np.require(dy, requirements="CA"), np.require(w, requirements="CA"), _empty((a.n, a.c), w.dtype)
+    a.dy, a.w, a.dx = _data(dy), _data(w), _data(dx)
+    with nogil:
+        elq_watch(signalled)
+        _done(kernels.linear_dx(&a))
+    return dx
+
+
+def linear_dw(dy, x):
+    """dw = dy^T x of few rows: dy (N, O), x (N, C) -> (O, C)."""
+    cdef elq_linear a = _linear((dy, x), x.shape[0], x.shape[1], dy.shape[1])
+    cdef const elq_train_kernels *kernels = _kernels((dy, x), a.c)
+    _same_shape("dy", dy.shape, (a.n, a.o))
+    dy, x, dw = np.require(dy, requirements="CA"), np.require(x, requirements="CA"), _empty((a.o, a.c), x.dtype)
+    a.dy, a.x, a.dw = _data(dy), _data(x), _data(dw)
+    with nogil:
+        elq_watch(signalled)
+        _done(kernels.linear_dw(&a))
     return dw
 
 
@@ -365,3 +417,26 @@ def nearest_level(w, alpha, bint ternary):
         elq_nearest_level(is_double, ternary, rows, columns, given, scales, wanted)
         _done(0)
     return w_hat
+
+
+def sgd(w, dw, velocity, double lr, double momentum, double weight_decay, bint nesterov, free=None, bint over=False):
+    """See numpy_ops.sgd."""
+    cdef elq_sgd a
+    memset(&a, 0, sizeof(a))
+    _kernels((w, dw, velocity), 1)
+    _same_shape("dw", dw.shape, w.shape)
+    _same_shape("velocity", velocity.shape, w.shape)
+    w, dw, velocity = (np.require(array, requirements="CA") for array in (w, dw, velocity))
+    if free is not None:
+        _same_shape("free", free.shape, w.shape)
+        free = np.ascontiguousarray(free, np.bool_)
+        a.free = <const unsigned char *>_data(free)
+    new, v = _empty((w.size,), w.dtype), velocity if over else _empty((w.size,), w.dtype)
+    a.count, a.is_double, a.nesterov = w.size, w.dtype == FLOAT64, nesterov
+    a.lr, a.momentum, a.weight_decay = lr, momentum, weight_decay
+    a.w, a.dw, a.velocity, a.new_w, a.new_velocity = _data(w), _data(dw), _data(velocity), _data(new), _data(v)
+    with nogil:
+        elq_watch(signalled)
+        elq_sgd_step(&a)
+        _done(0)
+    return new.reshape(w.shape), v if over else v.reshape(w.shape)

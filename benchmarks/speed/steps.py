@@ -56,7 +56,7 @@ def elq_step(name: str, network: Network) -> Step:
             loss = net.training_loss(images, labels, ops.softmax_cross_entropy)
         loss.backward()
         for i, p in enumerate(parameters):
-            p.data, velocity[i] = sgd.update(p.data, p.grad, velocity[i], LR)
+            p.data, velocity[i] = sgd.update(p.data, p.grad, velocity[i], LR, over=True)
         return loss.item()
 
     def drop(on: bool) -> None:

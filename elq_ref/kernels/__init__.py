@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import extensions
 from . import numpy_ops, numpy_pool
+from .fully_connected import linear, linear_dw, linear_dx  # noqa: F401
 from .numpy_pool import NO_BORDER, Border, Pair
 
 _train, _reason = extensions.load("_train")
@@ -27,6 +28,7 @@ relu = _chosen.relu
 relu_backward = _chosen.relu_backward
 nearest_level = _chosen.nearest_level
 half_of = numpy_ops.half_of
+sgd = _chosen.sgd
 
 
 pointwise = _chosen.pointwise

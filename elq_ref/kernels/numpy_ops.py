@@ -203,6 +203,37 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where(y > 0, dy, 0)
 
 
+BLOCK = 1 << 15  # elements, so few that what is computed of them in between stays in the cache
+
+
+def sgd(
+    w: np.ndarray,
+    dw: np.ndarray,
+    velocity: np.ndarray,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    nesterov: bool,
+    free: np.ndarray | None = None,
+    over: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A step of SGD (elq_ref.training.sgd): new (w, velocity), over the memory of velocity if `over`; where `free` is
+    False both keep their bits."""
+
+    def some(w: np.ndarray, dw: np.ndarray, velocity: np.ndarray, free: np.ndarray | None) -> tuple[np.ndarray, ...]:
+        d = dw + weight_decay * w if weight_decay else dw
+        v = momentum * velocity + d
+        new = -lr * (d + momentum * v if nesterov else v) + w  # the bits of w - lr u, one array less
+        return (new, v) if free is None else (np.where(free, new, w), np.where(free, v, velocity))
+
+    new, v = np.empty_like(w), velocity if over else np.empty_like(velocity)
+    rows = max(1, BLOCK // w[0].size) if w.size > BLOCK else max(w.size, 1)
+    for first in range(0, len(w), rows) if w.ndim else [...]:
+        part = slice(first, first + rows) if w.ndim else ...
+        new[part], v[part] = some(w[part], dw[part], velocity[part], None if free is None else free[part])
+    return new, v
+
+
 def half_of(alpha: np.ndarray) -> np.ndarray:
     """alpha / 2 >= 0, rounded down: of numbers w of its dtype those above it are those above the exact half.
 

@@ -68,23 +68,11 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
         raise ValueError(f"linear of x {x.shape} with w {w.shape}: the last axes must be equal")
     if b is not None and b.shape != w.shape[:1]:
         raise ValueError(f"linear bias has shape {b.shape}, w {w.shape} wants ({w.shape[0]},)")
-    y = kernels.conv2d(_pixels(x.data), w.data[:, :, None, None], bias=None if b is None else b.data)
+    y = kernels.linear(x.data, w.data, None if b is None else b.data)
 
     def backward(dy: np.ndarray) -> list[np.ndarray | None]:
-        pixels, kernel = _pixels(dy), w.data[:, :, None, None]
-        dx = _rows(kernels.conv2d_dx(pixels, kernel, (1, x.shape[1], 1, x.shape[0]))) if x.requires_grad else None
-        dw = kernels.conv2d_dw(pixels, _pixels(x.data), kernel.shape)[:, :, 0, 0] if w.requires_grad else None
+        dx = kernels.linear_dx(dy, w.data) if x.requires_grad else None
+        dw = kernels.linear_dw(dy, x.data) if w.requires_grad else None
         return [dx, dw] if b is None else [dx, dw, kernels.channel_sums(dy)]
 
-    return record("linear", _rows(y), (x, w) if b is None else (x, w, b), backward)
-
-
-def _pixels(x: np.ndarray) -> np.ndarray:
-    """(N, C) as one picture of N pixels, (1, C, 1, N): a fully connected layer is then a convolution of one element,
-    and no BLAS with a pool of threads of its own takes the cores from ours."""
-    return x.T[None, :, None, :]
-
-
-def _rows(y: np.ndarray) -> np.ndarray:
-    """The inverse of `_pixels`."""
-    return y[0, :, 0, :].T
+    return record("linear", y, (x, w) if b is None else (x, w, b), backward)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-BLOCK = 1 << 15  # elements, so few that what is computed of them in between stays in the cache
+from .. import kernels
 
 
 @dataclass(frozen=True)
@@ -66,26 +66,21 @@ class SGD:
             )
 
     def update(
-        self, w: np.ndarray, dw: np.ndarray, velocity: np.ndarray, lr: float, free: np.ndarray | None = None
+        self,
+        w: np.ndarray,
+        dw: np.ndarray,
+        velocity: np.ndarray,
+        lr: float,
+        free: np.ndarray | None = None,
+        *,
+        over: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """New (w, velocity), arrays of w's shape and dtype; `free` (bool) selects what may change, None means all.
 
-        What is not free keeps its bits by selection, whatever dw holds there (0 * NaN would not be 0).
+        over: the new velocity takes the memory of the old one, if that can be written and lies in one piece. What is
+        not free keeps its bits by selection, whatever dw holds there (0 * NaN would not be 0).
         """
-        if w.size <= BLOCK:
-            return self._updated(w, dw, velocity, lr, free)
-        new, v = np.empty_like(w), np.empty_like(velocity)
-        rows = max(1, BLOCK // w[0].size)
-        for first in range(0, len(w), rows):
-            part = slice(first, first + rows)
-            some = None if free is None else free[part]
-            new[part], v[part] = self._updated(w[part], dw[part], velocity[part], lr, some)
+        over = over and velocity.flags.c_contiguous and velocity.flags.writeable and velocity.flags.aligned
+        rule = lr, self.momentum, self.weight_decay, self.nesterov
+        new, v = kernels.sgd(w, dw, velocity, *rule, free, over)
         return new, v
-
-    def _updated(
-        self, w: np.ndarray, dw: np.ndarray, velocity: np.ndarray, lr: float, free: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        d = dw + self.weight_decay * w if self.weight_decay else dw
-        v = self.momentum * velocity + d
-        new = -lr * (d + self.momentum * v if self.nesterov else v) + w  # the bits of w - lr u, one array less
-        return (new, v) if free is None else (np.where(free, new, w), np.where(free, v, velocity))

@@ -246,7 +246,8 @@ def _update(state: State, batch: Share, world: World, lr: float, moment: Moment,
         quantized = weights.get(name)
         dw = np.ascontiguousarray(grads[name])  # one memory order, so that a resumed run adds in the same order
         free = None if quantized is None else ~quantized.frozen
-        parameter.data, state.velocity[name] = state.sgd.update(parameter.data, dw, state.velocity[name], lr, free)
+        v = state.velocity[name]
+        parameter.data, state.velocity[name] = state.sgd.update(parameter.data, dw, v, lr, free, over=True)
         if quantized is not None:
             state.method.follow(quantized, state.stage, partial(state.sgd.update, lr=lr))
     net.zero_grad()

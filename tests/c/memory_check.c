@@ -61,7 +61,12 @@ static void check_reuse(void) {
     WANT(all.out == 0);
 }
 
-/* More than is kept goes back; what is in use stays. */
+/* So much is taken since that what was in use before counts for little: (1 - 1 / LONG_AGO)^(4 LONG_AGO) < 0.02. */
+static void forget(void) {
+    for (int k = 0; k < 4 * LONG_AGO; k++) elq_memory_give(elq_memory_take(100));
+}
+
+/* What was in use at a time stays for the next time; long after it more than is kept goes back. What is in use stays. */
 static void check_release(void) {
     enum { COUNT = 8 };
     char *blocks[COUNT];
@@ -69,8 +74,11 @@ static void check_release(void) {
         WANT(blocks[k] = elq_memory_take(REGION + 1));
         blocks[k][REGION] = (char)k;
     }
-    WANT(all.held > ELQ_MEMORY_KEPT);
+    const ptrdiff_t held = all.held;
+    WANT(held > ELQ_MEMORY_KEPT);
     for (int k = 0; k < COUNT - 1; k++) elq_memory_give(blocks[k]);
+    WANT(all.held == held && all.held - all.out > ELQ_MEMORY_KEPT);
+    forget();
     WANT(all.held - all.out <= ELQ_MEMORY_KEPT);
     WANT(blocks[COUNT - 1][REGION] == COUNT - 1);
     elq_memory_give(blocks[COUNT - 1]);
@@ -79,6 +87,7 @@ static void check_release(void) {
     for (int k = 0; k < COUNT; k++) WANT(blocks[k] = elq_memory_take(REGION + 1));
     blocks[0][REGION] = 1;
     for (int k = COUNT - 1; k > 0; k--) elq_memory_give(blocks[k]); /* the oldest is in use: passed by */
+    forget();
     WANT(all.held - all.out <= ELQ_MEMORY_KEPT && blocks[0][REGION] == 1);
     elq_memory_give(small), elq_memory_give(blocks[0]);
     WANT(all.out == 0);

@@ -395,6 +395,71 @@ static void check_function(int isa, int is_double, int function, ptrdiff_t count
         failures++, printf("%s: a canary of function %d is gone\n", elq_isa_name(isa), function);
 }
 
+/* ------------------------------------------------------------------------------------- fully connected layers */
+
+/* Each product as a sum of `depth` products of elements that lie a_step and b_step apart. */
+static double product(struct buffer a, ptrdiff_t a_at, ptrdiff_t a_step, struct buffer b, ptrdiff_t b_at,
+                      ptrdiff_t b_step, ptrdiff_t depth, int is_double) {
+    double sum = 0;
+    for (ptrdiff_t k = 0; k < depth; k++)
+        sum += get(a.data, is_double, a_at + k * a_step) * get(b.data, is_double, b_at + k * b_step);
+    return sum;
+}
+
+static void check_linear(int isa, int is_double, ptrdiff_t n, ptrdiff_t c, ptrdiff_t o) {
+    struct buffer x = buffer_new(n * c, is_double, 1), w = buffer_new(o * c, is_double, 2);
+    struct buffer dy = buffer_new(n * o, is_double, 3), bias = buffer_new(o, is_double, 4);
+    struct buffer y = buffer_new(n * o, is_double, 5), dx = buffer_new(n * c, is_double, 6);
+    struct buffer dw = buffer_new(o * c, is_double, 7);
+    const struct elq_train_kernels *kernels = elq_train_select(isa, is_double, c);
+    struct elq_linear a = {.n = n,
+                           .c = c,
+                           .o = o,
+                           .x = x.data,
+                           .w = w.data,
+                           .bias = bias.data,
+                           .dy = dy.data,
+                           .y = y.data,
+                           .dx = dx.data,
+                           .dw = dw.data};
+    const double bound = is_double ? 1e-12 : 1e-3;
+    fill(x, is_double), fill(w, is_double), fill(dy, is_double), fill(bias, is_double);
+    kernels->linear(&a), kernels->linear_dx(&a), kernels->linear_dw(&a);
+    for (ptrdiff_t i = 0; i < n * o; i++)
+        near("linear", isa, get(y.data, is_double, i),
+             product(x, i / o * c, 1, w, i % o * c, 1, c, is_double) + get(bias.data, is_double, i % o), bound);
+    for (ptrdiff_t i = 0; i < n * c; i++)
+        near("linear_dx", isa, get(dx.data, is_double, i), product(dy, i / c * o, 1, w, i % c, c, o, is_double), bound);
+    for (ptrdiff_t i = 0; i < o * c; i++)
+        near("linear_dw", isa, get(dw.data, is_double, i), product(dy, i / c, o, x, i % c, c, n, is_double), bound);
+    if (!(buffer_end(x) & buffer_end(w) & buffer_end(dy) & buffer_end(bias) & buffer_end(y) & buffer_end(dx) &
+          buffer_end(dw)))
+        failures++, printf("a canary of linear is gone\n");
+}
+
+static void check_sgd(int is_double, int nesterov, int some) {
+    enum { COUNT = 40001 };
+    struct buffer w = buffer_new(COUNT, is_double, 1), dw = buffer_new(COUNT, is_double, 2);
+    struct buffer velocity = buffer_new(COUNT, is_double, 3), new_w = buffer_new(COUNT, is_double, 4);
+    struct buffer new_velocity = buffer_new(COUNT, is_double, 5);
+    static uint8_t free_ones[COUNT];
+    for (int k = 0; k < COUNT; k++) free_ones[k] = k % 3 > 0;
+    fill(w, is_double), fill(dw, is_double), fill(velocity, is_double);
+    struct elq_sgd a = {COUNT,      is_double,        nesterov, 0.25,          0.5,
+                        0.125,      w.data,           dw.data,  velocity.data, some ? free_ones : NULL,
+                        new_w.data, new_velocity.data};
+    elq_sgd_step(&a);
+    for (ptrdiff_t k = 0; k < COUNT; k++) {
+        double at = get(w.data, is_double, k), d = get(dw.data, is_double, k) + 0.125 * at;
+        double v = 0.5 * get(velocity.data, is_double, k) + d, to = at - 0.25 * (nesterov ? d + 0.5 * v : v);
+        if (some && !free_ones[k]) v = get(velocity.data, is_double, k), to = at;
+        near("sgd", ELQ_GENERIC, get(new_w.data, is_double, k), to, is_double ? 1e-14 : 1e-5);
+        near("sgd's velocity", ELQ_GENERIC, get(new_velocity.data, is_double, k), v, is_double ? 1e-14 : 1e-5);
+    }
+    if (!(buffer_end(w) & buffer_end(dw) & buffer_end(velocity) & buffer_end(new_w) & buffer_end(new_velocity)))
+        failures++, printf("a canary of sgd is gone\n");
+}
+
 /* ----------------------------------------------------------------------------------------- weights on levels */
 
 static void check_nearest_level(int is_double, int ternary, ptrdiff_t rows, ptrdiff_t columns) {
@@ -459,12 +524,15 @@ int main(void) {
                            k % 5 != 2);
             check_norm(isa, is_double, 33, 14, 1, 1), checks++; /* one vector of channels beside pairs, of any width */
             for (size_t k = 0; k < sizeof POOLS / sizeof *POOLS; k++, checks++) check_pool(isa, is_double, POOLS + k);
+            for (int k = 0; k < 12; k++, checks++)
+                check_linear(isa, is_double, 1 + 3 * k, (const ptrdiff_t[]){1, 37, 530}[k % 3], 1 + 7 * (k % 5));
             for (int function = 0; function < ELQ_FUNCTIONS; function++, checks++)
                 check_function(isa, is_double, function, 333);
         }
         printf("%s checked\n", elq_isa_name(isa));
     }
     for (int k = 0; k < 8; k++, checks++) check_nearest_level(k & 1, k & 2, k & 4 ? 5 : 1, k & 4 ? 37 : 40000);
+    for (int k = 0; k < 8; k++, checks++) check_sgd(k & 1, k & 2, k & 4);
     check_watch();
     printf("%d checks, %d failures\n", checks + 1, failures);
     return failures > 0;

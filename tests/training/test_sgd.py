@@ -6,7 +6,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from elq_ref.training.sgd import BLOCK, SGD, Schedule
+from elq_ref import kernels
+from elq_ref.kernels import numpy_ops
+from elq_ref.kernels.numpy_ops import BLOCK
+from elq_ref.training.sgd import SGD, Schedule
 
 
 def test_schedules():
@@ -38,15 +41,27 @@ def test_three_steps_are_the_recurrence(nesterov, weight_decay):
     np.testing.assert_allclose(v, [m for _, m in by_hand], rtol=1e-14)
 
 
-@pytest.mark.parametrize("shape", [(3, BLOCK - 1), (5, 4, 40, 61), (BLOCK + 1,), (2, 2 * BLOCK)])
+@pytest.fixture(params=["chosen", "NumPy"])
+def chosen(request, monkeypatch):
+    """The rule that runs here, C where it is built, and its definition."""
+    if request.param == "NumPy":
+        monkeypatch.setattr(kernels, "sgd", numpy_ops.sgd)
+
+
+@pytest.mark.parametrize("shape", [(3, BLOCK - 1), (5, 4, 40, 61), (BLOCK + 1,), (2, 2 * BLOCK), (7,), (0, 3)])
 @pytest.mark.parametrize("some", [False, True])
-def test_a_large_array_goes_block_by_block_to_the_bits_of_the_whole(shape, some):
+@pytest.mark.parametrize("over", [False, True])
+@pytest.mark.usefixtures("chosen")
+def test_a_large_array_goes_block_by_block_to_the_bits_of_the_whole(shape, some, over):
     """By the formula in one piece; the gradient lies in memory as channels-last kernels leave it."""
     rng = np.random.default_rng(0)
     w, v = (rng.standard_normal(shape, np.float32) for _ in range(2))
     dw = np.moveaxis(rng.standard_normal(np.roll(shape, 1), np.float32), 0, -1)
     free = rng.random(shape) < 0.5 if some else None
-    new, velocity = SGD(momentum=0.7, weight_decay=0.01, nesterov=True).update(w, dw, v, 0.3, free)
+    old = v.copy()
+    new, velocity = SGD(momentum=0.7, weight_decay=0.01, nesterov=True).update(w, dw, v, 0.3, free, over=over)
+    assert (velocity is v) == over
+    v = old
     d = dw + 0.01 * w
     wanted_v = 0.7 * v + d
     wanted = w - 0.3 * (d + 0.7 * wanted_v)
@@ -56,6 +71,19 @@ def test_a_large_array_goes_block_by_block_to_the_bits_of_the_whole(shape, some)
     np.testing.assert_array_equal(velocity, wanted_v)
 
 
+@pytest.mark.usefixtures("chosen")
+def test_what_cannot_be_written_is_left_alone():
+    v = np.ones((4, 6), np.float32)
+    v.flags.writeable = False
+    for velocity in (v, np.ones((4, 12), np.float32)[:, ::2]):
+        w = np.zeros((4, 6), np.float32)
+        new = SGD().update(w, w, velocity, 0.1, over=True)[1]
+        assert new is not velocity
+        assert (velocity == 1).all()
+        assert (new == np.float32(0.9)).all()
+
+
+@pytest.mark.usefixtures("chosen")
 def test_a_large_array_takes_no_more_memory_than_its_results():
     w, dw, v = (np.ones((100, BLOCK), np.float32) for _ in range(3))
     tracemalloc.start()

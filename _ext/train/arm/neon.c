@@ -9,6 +9,9 @@
 DEFINE_CONV(elq_conv_f32__neon)
 DEFINE_CONV_DX(elq_conv_dx_f32__neon)
 DEFINE_CONV_DW(elq_conv_dw_f32__neon)
+DEFINE_LINEAR(elq_linear_f32__neon)
+DEFINE_LINEAR_DX(elq_linear_dx_f32__neon)
+DEFINE_LINEAR_DW(elq_linear_dw_f32__neon)
 DEFINE_NORM(elq_norm_f32__neon)
 DEFINE_NORM_BACKWARD(elq_norm_backward_f32__neon)
 DEFINE_SCALE_SHIFT(elq_scale_shift_f32__neon)
@@ -22,6 +25,9 @@ const struct elq_train_kernels elq_train_f32__neon = {
     .conv = elq_conv_f32__neon,
     .conv_dx = elq_conv_dx_f32__neon,
     .conv_dw = elq_conv_dw_f32__neon,
+    .linear = elq_linear_f32__neon,
+    .linear_dx = elq_linear_dx_f32__neon,
+    .linear_dw = elq_linear_dw_f32__neon,
     .norm = elq_norm_f32__neon,
     .norm_backward = elq_norm_backward_f32__neon,
     .scale_shift = elq_scale_shift_f32__neon,
@@ -44,6 +50,9 @@ const struct elq_train_kernels elq_train_f32__neon = {
 DEFINE_CONV(elq_conv_f64__neon)
 DEFINE_CONV_DX(elq_conv_dx_f64__neon)
 DEFINE_CONV_DW(elq_conv_dw_f64__neon)
+DEFINE_LINEAR(elq_linear_f64__neon)
+DEFINE_LINEAR_DX(elq_linear_dx_f64__neon)
+DEFINE_LINEAR_DW(elq_linear_dw_f64__neon)
 DEFINE_NORM(elq_norm_f64__neon)
 DEFINE_NORM_BACKWARD(elq_norm_backward_f64__neon)
 DEFINE_SCALE_SHIFT(elq_scale_shift_f64__neon)
@@ -57,6 +66,9 @@ const struct elq_train_kernels elq_train_f64__neon = {
     .conv = elq_conv_f64__neon,
     .conv_dx = elq_conv_dx_f64__neon,
     .conv_dw = elq_conv_dw_f64__neon,
+    .linear = elq_linear_f64__neon,
+    .linear_dx = elq_linear_dx_f64__neon,
+    .linear_dw = elq_linear_dw_f64__neon,
     .norm = elq_norm_f64__neon,
     .norm_backward = elq_norm_backward_f64__neon,
     .scale_shift = elq_scale_shift_f64__neon,

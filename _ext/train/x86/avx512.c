@@ -9,6 +9,9 @@
 DEFINE_CONV(elq_conv_f32__avx512)
 DEFINE_CONV_DX(elq_conv_dx_f32__avx512)
 DEFINE_CONV_DW(elq_conv_dw_f32__avx512)
+DEFINE_LINEAR(elq_linear_f32__avx512)
+DEFINE_LINEAR_DX(elq_linear_dx_f32__avx512)
+DEFINE_LINEAR_DW(elq_linear_dw_f32__avx512)
 DEFINE_NORM(elq_norm_f32__avx512)
 DEFINE_NORM_BACKWARD(elq_norm_backward_f32__avx512)
 DEFINE_SCALE_SHIFT(elq_scale_shift_f32__avx512)
@@ -22,6 +25,9 @@ const struct elq_train_kernels elq_train_f32__avx512 = {
     .conv = elq_conv_f32__avx512,
     .conv_dx = elq_conv_dx_f32__avx512,
     .conv_dw = elq_conv_dw_f32__avx512,
+    .linear = elq_linear_f32__avx512,
+    .linear_dx = elq_linear_dx_f32__avx512,
+    .linear_dw = elq_linear_dw_f32__avx512,
     .norm = elq_norm_f32__avx512,
     .norm_backward = elq_norm_backward_f32__avx512,
     .scale_shift = elq_scale_shift_f32__avx512,
@@ -44,6 +50,9 @@ const struct elq_train_kernels elq_train_f32__avx512 = {
 DEFINE_CONV(elq_conv_f64__avx512)
 DEFINE_CONV_DX(elq_conv_dx_f64__avx512)
 DEFINE_CONV_DW(elq_conv_dw_f64__avx512)
+DEFINE_LINEAR(elq_linear_f64__avx512)
+DEFINE_LINEAR_DX(elq_linear_dx_f64__avx512)
+DEFINE_LINEAR_DW(elq_linear_dw_f64__avx512)
 DEFINE_NORM(elq_norm_f64__avx512)
 DEFINE_NORM_BACKWARD(elq_norm_backward_f64__avx512)
 DEFINE_SCALE_SHIFT(elq_scale_shift_f64__avx512)
@@ -57,6 +66,9 @@ const struct elq_train_kernels elq_train_f64__avx512 = {
     .conv = elq_conv_f64__avx512,
     .conv_dx = elq_conv_dx_f64__avx512,
     .conv_dw = elq_conv_dw_f64__avx512,
+    .linear = elq_linear_f64__avx512,
+    .linear_dx = elq_linear_dx_f64__avx512,
+    .linear_dw = elq_linear_dw_f64__avx512,
     .norm = elq_norm_f64__avx512,
     .norm_backward = elq_norm_backward_f64__avx512,
     .scale_shift = elq_scale_shift_f64__avx512,
