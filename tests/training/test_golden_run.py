@@ -49,7 +49,7 @@ def state_at(net, plan: Plan, sgd: SGD, batches, values: dict, suffix: str = "",
     state = State.start(net, plan, sgd, batches)
     state.method = make(plan)
     state.weights = {n: QuantizedWeight(n, net.quantizable()[n], alpha[n], frozen[n]) for n in frozen}
-    state.velocity = part(values, f"velocity{suffix}")
+    state.velocity = {k: v.copy() for k, v in part(values, f"velocity{suffix}").items()}  # steps write over it
     return state
 
 
