@@ -27,6 +27,12 @@ cdef _empty(tuple shape, dtype):
     return array
 
 
+cdef bint _is_result(x):
+    """Whether x lies where `_empty` made room: it is nobody's input."""
+    base = x.base
+    return isinstance(base.base if isinstance(base, np.ndarray) else base, _Block)
+
+
 cdef cnp.ndarray _aligned(cnp.ndarray x):
     """x, or a copy if its elements do not lie at whole multiples of their size."""
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(x)

@@ -108,8 +108,8 @@ void elq_nearest_level(int is_double, int ternary, ptrdiff_t rows, ptrdiff_t col
                        void *w_hat);
 
 /* SGD of `count` elements: d = dw + weight_decay w; v = momentum velocity + d; new_w = w - lr v, or - lr (d + momentum v)
- * with nesterov; v is new_velocity. free: NULL, or where a 0 says that both keep their bits. new_velocity may be
- * velocity. */
+ * with nesterov; v is new_velocity. free: NULL, or where a 0 says that both keep their bits. new_w may be dw, and
+ * new_velocity velocity. */
 struct elq_sgd {
     ptrdiff_t count;
     int is_double, nesterov;

@@ -431,7 +431,8 @@ def sgd(w, dw, velocity, double lr, double momentum, double weight_decay, bint n
         _same_shape("free", free.shape, w.shape)
         free = np.ascontiguousarray(free, np.bool_)
         a.free = <const unsigned char *>_data(free)
-    new, v = _empty((w.size,), w.dtype), velocity if over else _empty((w.size,), w.dtype)
+    new = dw if over and _is_result(dw) else _empty((w.size,), w.dtype).reshape(w.shape)
+    v = velocity if over else _empty((w.size,), w.dtype).reshape(w.shape)
     a.count, a.is_double, a.nesterov = w.size, w.dtype == FLOAT64, nesterov
     a.lr, a.momentum, a.weight_decay = lr, momentum, weight_decay
     a.w, a.dw, a.velocity, a.new_w, a.new_velocity = _data(w), _data(dw), _data(velocity), _data(new), _data(v)
@@ -439,4 +440,4 @@ def sgd(w, dw, velocity, double lr, double momentum, double weight_decay, bint n
         elq_watch(signalled)
         elq_sgd_step(&a)
         _done(0)
-    return new.reshape(w.shape), v if over else v.reshape(w.shape)
+    return new, v

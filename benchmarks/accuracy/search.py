@@ -1,8 +1,8 @@
 """What ELQ may borrow, and its open choices: trials on the exploration network around the plan of the longer runs.
 
-python -m benchmarks.accuracy search --processes 2               the screen: 3 passes, one seed, all that is not done
-python -m benchmarks.accuracy search --passes 12 --seeds 0 1 2   the same at another length, its own lines and table
-python -m benchmarks.accuracy search --only channel --table      the table of what is done
+python -m benchmarks.accuracy search --processes 2     12 passes, one seed: all that is not done yet, then the table
+python -m benchmarks.accuracy search --seeds 0 1 2     of several seeds; --passes: another length, its own table
+python -m benchmarks.accuracy search --table           the table of what is done
 
 Judged on 5,000 held-out training images; the test set is not read (docs/reproduce.md). --only takes the words of a
 row's name; what stands in no row of a longer search lost in a shorter one.
@@ -57,7 +57,7 @@ def _cell(runs: dict[str, RunRecord], name: str, levels: str, seeds: list[int]) 
 
 def main() -> int:
     parser = exploring(__doc__, "search")
-    parser.add_argument("--passes", type=float, default=3.0)
+    parser.add_argument("--passes", type=float, default=12.0)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     args = parser.parse_args()
     args.name = f"{args.name}_{args.passes:g}_passes"

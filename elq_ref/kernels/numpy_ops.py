@@ -217,8 +217,10 @@ def sgd(
     free: np.ndarray | None = None,
     over: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A step of SGD (elq_ref.training.sgd): new (w, velocity), over the memory of velocity if `over`; where `free` is
-    False both keep their bits."""
+    """A step of SGD (elq_ref.training.sgd): new (w, velocity), where `free` is False with their bits.
+
+    over: the new velocity takes the memory of the old one, and where C made dw, the new w takes that of dw.
+    """
 
     def some(w: np.ndarray, dw: np.ndarray, velocity: np.ndarray, free: np.ndarray | None) -> tuple[np.ndarray, ...]:
         d = dw + weight_decay * w if weight_decay else dw

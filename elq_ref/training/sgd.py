@@ -77,10 +77,11 @@ class SGD:
     ) -> tuple[np.ndarray, np.ndarray]:
         """New (w, velocity), arrays of w's shape and dtype; `free` (bool) selects what may change, None means all.
 
-        over: the new velocity takes the memory of the old one, if that can be written and lies in one piece. What is
-        not free keeps its bits by selection, whatever dw holds there (0 * NaN would not be 0).
+        over: the new velocity takes the memory of the old one, the new w that of a dw which a kernel made, where these
+        can be written and lie in one piece. What is not free keeps its bits by selection, whatever dw holds there
+        (0 * NaN would not be 0).
         """
-        over = over and velocity.flags.c_contiguous and velocity.flags.writeable and velocity.flags.aligned
+        over = over and all(a.flags.carray for a in (dw, velocity))  # aligned, writeable, in the order of its axes
         rule = lr, self.momentum, self.weight_decay, self.nesterov
         new, v = kernels.sgd(w, dw, velocity, *rule, free, over)
         return new, v

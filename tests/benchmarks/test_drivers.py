@@ -26,6 +26,7 @@ from benchmarks.accuracy import (  # noqa: E402
     cifar10_comparison,
     headline_trials,
     headlines,
+    search,
     tuning,
 )
 from benchmarks.accuracy import jobs as driver  # noqa: E402
@@ -197,7 +198,7 @@ def test_the_ablation_and_the_trials_write_their_tables(trained, tmp_path, monke
     monkeypatch.setattr(sys, "argv", ["x", *common, *only])
     assert tuning.main() == 0
     text = (tmp_path / "tuning.txt").read_text()
-    assert "2 of 54 runs are done" in text
+    assert "2 of 78 runs are done" in text
     line = next(line for line in text.splitlines() if line.startswith("twn"))
     assert line.split()[3] == f"{top1_of(results, 'tuning/twn-ternary-lr0.003'):.2f}"
     monkeypatch.setattr(headline_trials, "PASSES", 0.3)
@@ -223,6 +224,7 @@ def test_names_of_jobs_are_unlike_and_fit_a_folder():
         cifar10_comparison.jobs("r", None, [0, 1, 2], ["--first-last-float"]),
         tuning.jobs("r", "n"),
         headline_trials.jobs("r", "n"),
+        search.jobs("r", "n", 12, [0, 1]),
     ):
         names = [job.name for job in made]
         assert len(set(names)) == len(names)

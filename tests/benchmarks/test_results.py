@@ -15,7 +15,7 @@ sys.path.append(str(ROOT))  # at the end: an elq_ref that is installed goes befo
 
 import benchmarks  # noqa: E402
 from benchmarks import entry, result_text  # noqa: E402
-from benchmarks.accuracy import ablation, cifar10_comparison, headline_trials, headlines, plots, tuning  # noqa: E402
+from benchmarks.accuracy import ablation, cifar10_comparison, headline_trials, headlines, plots, search, tuning  # noqa: E402
 from benchmarks.speed import infer_kernels  # noqa: E402
 from elq_ref.cli import main  # noqa: E402
 from elq_ref.runs.record import RunRecord, names_in  # noqa: E402
@@ -25,6 +25,7 @@ TABLES = {
     "ablation": ablation,
     "cifar10_comparison": cifar10_comparison,
     "headline_trials": headline_trials,
+    "search_12_passes": search,
     "tuning": tuning,
     "cifar10-resnet20": headlines,
 }

@@ -58,9 +58,10 @@ def test_a_large_array_goes_block_by_block_to_the_bits_of_the_whole(shape, some,
     w, v = (rng.standard_normal(shape, np.float32) for _ in range(2))
     dw = np.moveaxis(rng.standard_normal(np.roll(shape, 1), np.float32), 0, -1)
     free = rng.random(shape) < 0.5 if some else None
-    old = v.copy()
-    new, velocity = SGD(momentum=0.7, weight_decay=0.01, nesterov=True).update(w, dw, v, 0.3, free, over=over)
+    old, gradient = v.copy(), np.ascontiguousarray(dw) if over else dw
+    new, velocity = SGD(momentum=0.7, weight_decay=0.01, nesterov=True).update(w, gradient, v, 0.3, free, over=over)
     assert (velocity is v) == over
+    assert new is not gradient
     v = old
     d = dw + 0.01 * w
     wanted_v = 0.7 * v + d
@@ -71,16 +72,33 @@ def test_a_large_array_goes_block_by_block_to_the_bits_of_the_whole(shape, some,
     np.testing.assert_array_equal(velocity, wanted_v)
 
 
+def test_a_gradient_that_a_kernel_made_becomes_the_new_weights():
+    """One that anybody else made may be anybody's input, and stays."""
+    rng = np.random.default_rng(0)
+    x, dy, w = (rng.standard_normal(s, np.float32) for s in ((4, 600), (4, 500), (500, 600)))
+    made, v = kernels.linear_dw(dy, x), np.ones_like(w)
+    wanted, wanted_v = SGD(weight_decay=0.1).update(w, made.copy(), v.copy(), 0.1)
+    kept = made.copy()
+    for dw in (kept, made):
+        new, velocity = SGD(weight_decay=0.1).update(w, dw, v.copy(), 0.1, over=True)
+        np.testing.assert_array_equal(new, wanted)
+        np.testing.assert_array_equal(velocity, wanted_v)
+        assert (new is dw) == (dw is made and kernels.info()["kernel"] != "NumPy")
+    np.testing.assert_array_equal(kept, kernels.linear_dw(dy, x))
+
+
 @pytest.mark.usefixtures("chosen")
 def test_what_cannot_be_written_is_left_alone():
     v = np.ones((4, 6), np.float32)
     v.flags.writeable = False
     for velocity in (v, np.ones((4, 12), np.float32)[:, ::2]):
         w = np.zeros((4, 6), np.float32)
-        new = SGD().update(w, w, velocity, 0.1, over=True)[1]
-        assert new is not velocity
+        dw = np.zeros((4, 6), np.float32)
+        new, v = SGD().update(w, dw, velocity, 0.1, over=True)
+        assert new is not dw
+        assert v is not velocity
         assert (velocity == 1).all()
-        assert (new == np.float32(0.9)).all()
+        assert (v == np.float32(0.9)).all()
 
 
 @pytest.mark.usefixtures("chosen")
