@@ -68,11 +68,12 @@ TESTS = {
         *INTEGERS,
         *(f"deploy/test_{name}" for name in ("calibration", "calibration_exact", "packing", "packing_reads")),
     ],
+    "kernels": ["training/test_sgd"],
     "runtime": [*INTEGERS, "runtime/test_format", "runtime/test_format_deviations", "deploy/test_calibration"],
 }
 NEAREST = dict.fromkeys(("gradients", "borrowed"), "elq/test_objective")
 NEAREST |= {"levels": "elq/test_sums", "elq": "training/test_step", "stages": "training/test_step"}
-NEAREST |= {"keeping": "training/test_layer_costs"}
+NEAREST |= {"put_off": "training/test_step", "numpy_ops": "training/test_sgd", "keeping": "training/test_layer_costs"}
 NEAREST |= {"state": "training/test_state", "packing": "deploy/test_packing", "calibration": "deploy/test_calibration"}
 LIMIT = 25  # seconds of processor time for a test file; ten times as many of the clock, for one that only waits
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import extensions
-from . import numpy_ops, numpy_pool
-from .fully_connected import linear, linear_dw, linear_dx  # noqa: F401
+from . import fully_connected, numpy_ops, numpy_pool
 from .numpy_pool import NO_BORDER, Border, Pair
 
 _train, _reason = extensions.load("_train")
@@ -29,6 +28,9 @@ relu_backward = _chosen.relu_backward
 nearest_level = _chosen.nearest_level
 half_of = numpy_ops.half_of
 sgd = _chosen.sgd
+linear = fully_connected.linear
+linear_dx = fully_connected.linear_dx
+linear_dw = fully_connected.linear_dw
 
 
 pointwise = _chosen.pointwise

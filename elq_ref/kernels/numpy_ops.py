@@ -229,9 +229,12 @@ def sgd(
         return (new, v) if free is None else (np.where(free, new, w), np.where(free, v, velocity))
 
     new, v = np.empty_like(w), velocity if over else np.empty_like(velocity)
-    rows = max(1, BLOCK // w[0].size) if w.size > BLOCK else max(w.size, 1)
-    for first in range(0, len(w), rows) if w.ndim else [...]:
-        part = slice(first, first + rows) if w.ndim else ...
+    if w.size <= BLOCK:
+        new[...], v[...] = some(w, dw, velocity, free)
+        return new, v
+    rows = max(1, BLOCK // w[0].size)
+    for first in range(0, len(w), rows):
+        part = slice(first, first + rows)
         new[part], v[part] = some(w[part], dw[part], velocity[part], None if free is None else free[part])
     return new, v
 
