@@ -86,6 +86,11 @@ cdef int _done(int status) except -1 nogil:
     return 0
 
 
+def empty(tuple shape, dtype):
+    """See numpy_ops.empty."""
+    return _empty(shape, np.dtype(dtype))
+
+
 def conv2d(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1, bias=None):
     """See numpy_ops.conv2d."""
     cdef elq_conv g = _geometry(x.shape, w.shape, stride, padding, dilation, groups)

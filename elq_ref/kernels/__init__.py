@@ -27,6 +27,7 @@ relu = _chosen.relu
 relu_backward = _chosen.relu_backward
 nearest_level = _chosen.nearest_level
 half_of = numpy_ops.half_of
+empty = _chosen.empty
 sgd = _chosen.sgd
 linear = fully_connected.linear
 linear_dx = fully_connected.linear_dx

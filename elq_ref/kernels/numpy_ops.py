@@ -203,6 +203,11 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where(y > 0, dy, 0)
 
 
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """np.empty of at most 4 axes; that of C is on memory which steps use again."""
+    return np.empty(shape, dtype)
+
+
 BLOCK = 1 << 15  # elements, so few that what is computed of them in between stays in the cache
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .. import kernels
 from ..datasets import Batches
 from ..elq.gradients import Evaluated
 from ..nn import BatchNorm2d, Module
@@ -129,18 +130,26 @@ class SharedPass(PutOffPass):
 
     def _flat(self, at: Evaluated) -> np.ndarray:
         """All gradients that are wanted, one behind the other."""
-        weights = [dw[free] for dw, free in zip(at.weights, self._free, strict=True)]
-        return np.concatenate([np.empty(0, self._dtype), *weights, *(d.ravel() for d in at.shared)])
+        weights = [dw.ravel() if free.all() else dw[free] for dw, free in zip(at.weights, self._free, strict=True)]
+        parts = [np.empty(0, self._dtype), *weights, *(d.ravel() for d in at.shared)]
+        return np.concatenate(parts, out=kernels.empty((sum(part.size for part in parts),), self._dtype))
 
     def gradients(self) -> Gradients:
         counts = [int(free.sum()) for free in self._free] + [int(np.prod(shape)) for shape in self._shared]
         total = self._world.total(self._leaf, self._count, sum(counts), self._dtype)
         parts = np.split(total, np.cumsum(counts)[:-1]) if counts else []
-        dw = [np.zeros(free.shape, self._dtype) for free in self._free]
-        for out, free, part in zip(dw, self._free, parts, strict=False):
-            out[free] = part
+        dw = [_placed(part, free) for part, free in zip(parts, self._free, strict=False)]
         rest = parts[len(dw) :]
         return dw, [part.reshape(shape) for part, shape in zip(rest, self._shared, strict=True)]
+
+
+def _placed(part: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """The gradient of a weight from that of its free elements, which is all of it while none is frozen."""
+    if part.size == free.size:
+        return part.reshape(free.shape)
+    dw = np.zeros(free.shape, part.dtype)
+    dw[free] = part
+    return dw
 
 
 class Statistics:
