@@ -160,7 +160,7 @@ def test_the_comparison_writes_its_table(trained, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(sys, "argv", arguments)
     assert cifar10_comparison.main() == 0
     text = (tmp_path / "compared.txt").read_text()
-    assert "8 of 22 runs are done" in text
+    assert "8 of 30 runs are done" in text
     tops = [top1_of(results, f"compared/float-seed{seed}") for seed in (0, 1)]
     row = next(line for line in text.splitlines() if line.startswith("float"))
     assert row.split()[1:4] == ["1", "2", f"{sum(tops) / 2:.2f}"]

@@ -197,7 +197,7 @@ def _does_nothing(right):
 
 def _whole_batch(right):
     """SGD that does not select."""
-    return lambda self, w, dw, velocity, lr, free=None: right(self, w, dw, velocity, lr)
+    return lambda self, w, dw, velocity, lr, free=None, over=False: right(self, w, dw, velocity, lr)
 
 
 def _keeps_nothing(right):
