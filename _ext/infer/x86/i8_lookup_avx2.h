@@ -85,7 +85,8 @@ static void i8_lookup_sums(const uint8_t *packed, const uint8_t *table, ptrdiff_
         high = _mm256_add_epi8(high, LOOKED_UP(table + TABLE_BYTES * k + 48, second));                                 \
     }
             BYTE_OF_EACH(0)
-            BYTE_OF_EACH(1) BYTE_OF_EACH(2)
+            BYTE_OF_EACH(1)
+            BYTE_OF_EACH(2)
 #undef BYTE_OF_EACH
                 packed += 32 * TABLE_BATCH,
                 table += TABLE_BYTES * TABLE_BATCH;
