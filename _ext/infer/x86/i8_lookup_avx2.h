@@ -84,12 +84,11 @@ static void i8_lookup_sums(const uint8_t *packed, const uint8_t *table, ptrdiff_
         low = _mm256_add_epi8(low, LOOKED_UP(table + TABLE_BYTES * k + 32, second));                                   \
         high = _mm256_add_epi8(high, LOOKED_UP(table + TABLE_BYTES * k + 48, second));                                 \
     }
-            BYTE_OF_EACH(0)
-            BYTE_OF_EACH(1)
-            BYTE_OF_EACH(2)
+            BYTE_OF_EACH(0);
+            BYTE_OF_EACH(1);
+            BYTE_OF_EACH(2);
 #undef BYTE_OF_EACH
-                packed += 32 * TABLE_BATCH,
-                table += TABLE_BYTES * TABLE_BATCH;
+            packed += 32 * TABLE_BATCH, table += TABLE_BYTES * TABLE_BATCH;
             low_even = _mm256_add_epi16(low_even, _mm256_and_si256(low, byte));
             low_odd = _mm256_add_epi16(low_odd, _mm256_srli_epi16(low, 8));
             high_even = _mm256_add_epi16(high_even, _mm256_and_si256(high, byte));
