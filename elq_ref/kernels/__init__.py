@@ -1,4 +1,5 @@
-"""The training kernels: the one place that chooses between C (elq_ref._train) and NumPy (numpy_ops).
+"""The training kernels: the one place that chooses between C (elq_ref._train) and NumPy (numpy_ops); of fully connected
+layers `fully_connected` does, by their shape too.
 
 Functions on plain arrays, N C H W with any strides, float32 or float64 and never mixed. Which kernels run is
 decided once, at import: C for the instruction set of this CPU (or the one that ELQ_ISA names), and

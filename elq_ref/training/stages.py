@@ -9,7 +9,6 @@ A pass is one of the whole batch, or goes by its micro-batches (elq_ref.training
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -243,14 +242,12 @@ def _update(state: State, batch: Share, world: World, lr: float, moment: Moment,
     seen = state.method.objective(run_aside, run, list(weights.values()), moment)
     grads = dict(zip(weights, seen.weights, strict=True))
     grads |= dict(zip((n for n in parameters if n not in weights), seen.shared, strict=True))
-    places = Counter(dw.ctypes.data for dw in grads.values())  # of a + b, both have one
     for name, parameter in parameters.items():
         quantized = weights.get(name)
-        own = places[grads[name].ctypes.data] == 1
         dw = np.ascontiguousarray(grads[name])  # one memory order, so that a resumed run adds in the same order
         free = None if quantized is None else ~quantized.frozen
         v = state.velocity[name]
-        parameter.data, state.velocity[name] = state.sgd.update(parameter.data, dw, v, lr, free, over=own)
+        parameter.data, state.velocity[name] = state.sgd.update(parameter.data, dw, v, lr, free, over=True)
         if quantized is not None:
             state.method.follow(quantized, state.stage, partial(state.sgd.update, lr=lr))
     net.zero_grad()

@@ -6,9 +6,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from elq_ref import kernels
+from elq_ref import Batches, datasets, fit, kernels, ops
 from elq_ref.kernels import numpy_ops
 from elq_ref.kernels.numpy_ops import BLOCK
+from elq_ref.nn import Linear, Module
 from elq_ref.training.sgd import SGD, Schedule
 
 
@@ -133,3 +134,22 @@ def test_values_without_sense_are_named():
     Schedule(warmup=1.0)
     assert (SGD().lr, SGD().momentum, SGD().weight_decay, SGD().nesterov) == (0.01, 0.9, 0.0, False)
     assert Schedule() == Schedule("cosine", 0.0, (0.5, 0.75), 0.1)
+
+
+def test_two_parameters_of_one_gradient_move_alike():
+    """SGD writes over gradients: what a + b hands to both is one array, and each has to have its own."""
+    rng = np.random.default_rng(0)
+
+    class Sum(Module):
+        def __init__(self):
+            self.a, self.b = (Linear(64, 300, bias=False, rng=rng) for _ in range(2))
+
+        def forward(self, x):
+            return ops.linear(ops.reshape(x, (len(x.data), 64)), self.a.weight + self.b.weight)
+
+    net, (train, _) = Sum(), datasets.digits()
+    before = [p.data.copy() for p in (net.a.weight, net.b.weight)]
+    next(fit(net, Batches(train, 32), 1, SGD(lr=0.5)))
+    a, b = (p.data - old for p, old in zip((net.a.weight, net.b.weight), before, strict=True))
+    assert abs(a).max() > 0.01
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
