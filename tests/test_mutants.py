@@ -107,5 +107,7 @@ def test_what_is_broken_is_the_method_training_packing_and_the_integers(tools):
             assert (TOOLS.parent / test.partition("::")[0]).is_file()
 
 
-def test_every_mistake_written_by_hand_still_fits_the_code(tools):
-    assert len(list(tools["mutate"].written())) > 60
+def test_every_mistake_written_by_hand_still_fits_the_code_and_has_tests(tools):
+    written = list(tools["mutate"].written())
+    assert len(written) > 60
+    assert all(tools["mutate"].tests_of(mistake.file) for mistake in written)
