@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from torchvision_module import torchvision
 
-from elq_ref import Session, Tensor, nn, ops, pack
+from elq_ref import Session, Tensor, checkpoint, nn, ops, pack
 from elq_ref.timing.worker import pictures
 
 ROOT = Path(__file__).parents[2]
@@ -17,7 +17,15 @@ if not (ROOT / "benchmarks").is_dir():
     pytest.skip("benchmarks/ is not here (tests run from a copy)", allow_module_level=True)
 sys.path.append(str(ROOT))  # at the end: an elq_ref that is installed goes before the checkout's
 
-from benchmarks.speed import file_sizes, inference_linear, inference_vectors, step_memory, steps, train_step  # noqa: E402
+from benchmarks.speed import (  # noqa: E402
+    accumulation,
+    file_sizes,
+    inference_linear,
+    inference_vectors,
+    step_memory,
+    steps,
+    train_step,
+)
 from benchmarks.speed.networks import add_networks, sized  # noqa: E402
 from benchmarks.speed.peers import Peer, PeerFailed  # noqa: E402
 
@@ -38,6 +46,24 @@ def test_a_step_with_auxiliary_heads_is_pytorchs():
     assert second == pytest.approx(theirs[1], rel=0.02)  # BatchNorm over 8 values makes much of a last bit
     assert first > 1.5 * np.log(10)  # three heads, of which two count 0.3
     assert second < 0.8 * first
+
+
+@pytest.mark.torch
+def test_a_step_by_micro_batches_is_pytorchs_with_as_many(tmp_path):
+    torchvision()
+    network = sized("resnet18", 64)._replace(classes=10)
+    files = {}
+    for name, run, micro_batch in (
+        ("mine", accumulation.ours, 4),
+        ("theirs", accumulation.torchs, 4),
+        ("other", accumulation.torchs, 8),
+    ):
+        files[name] = tmp_path / f"{name}.safetensors"
+        asked = accumulation.Asked("resnet18", network, 8, micro_batch)
+        assert run(asked, files[name])["seconds"] > 0
+    mine, theirs, other = (checkpoint.read(file).tensors for file in files.values())
+    assert accumulation.furthest(asked, mine, theirs)[0] < 0.01
+    assert accumulation.furthest(asked, mine, other)[0] > 0.1
 
 
 def test_steps_are_timed_and_their_memory_is_measured(monkeypatch, tmp_path, capsys):
