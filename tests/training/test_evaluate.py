@@ -7,7 +7,7 @@ from small_runs import batches, small_net
 import elq_ref as elq
 from elq_ref import Tensor, datasets, models, no_grad, ops
 from elq_ref.datasets import Batches
-from elq_ref.nn import Flatten, Sequential
+from elq_ref.nn import BatchNorm2d, Flatten, Module, Sequential
 from elq_ref.training.evaluate import count_correct, count_right, evaluate, reestimate, standing_on
 
 
@@ -79,6 +79,24 @@ def test_reestimation_is_the_mean_of_the_batch_statistics():
     conv = net.quantizable()["0.weight"]
     means = [ops.conv2d(Tensor(x), conv, padding=1).data.mean((0, 2, 3)) for x, _ in list(batches().epoch(0))[:3]]
     np.testing.assert_allclose(dict(net.named_buffers())["1.running_mean"], np.mean(means, 0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_head_that_only_trains_keeps_its_statistics():
+    class Headed(Module):
+        training_only = ("head",)
+
+        def __init__(self) -> None:
+            self.body, self.norm, self.head, self.flatten = small_net()[:1], BatchNorm2d(5), BatchNorm2d(5), Flatten()
+
+        def forward(self, x):
+            return self.flatten(self.norm(self.body(x)))
+
+    net = Headed()
+    net.head.running_mean[...], net.head.running_var[...] = 3, 4
+    reestimate(net, batches(), 2)
+    assert (net.head.running_mean == 3).all()
+    assert (net.head.running_var == 4).all()
+    assert (net.norm.running_mean != 0).all()
 
 
 def test_a_network_without_parameters_is_evaluated_too():
