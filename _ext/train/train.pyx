@@ -413,7 +413,7 @@ def nearest_level(w, alpha, bint ternary):
     if alpha.ndim != w.ndim or alpha.size != alpha.shape[0] or alpha.shape[0] not in (1, w.shape[0]):
         raise ValueError(f"nearest_level: alpha has shape {alpha.shape}, w {w.shape} wants one value, or one a row")
     w, alpha = np.require(w, requirements="CA"), np.require(alpha, requirements="CA")
-    w_hat = np.empty(w.shape, w.dtype)
+    w_hat = _empty((w.size,), w.dtype).reshape(w.shape)
     cdef Py_ssize_t rows = alpha.size, columns = w.size // rows
     cdef pointer given = _data(w), scales = _data(alpha), wanted = _data(w_hat)
     cdef bint is_double = w.dtype == np.float64

@@ -27,13 +27,17 @@ a1 = 1 and s = -1 always dL(W), float training of what is free. E is as ever tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from .. import kernels
 from .plan import Plan
+
+BLOCK = 1 << 14  # weights, so few that what is computed of them in between stays in the cache
 
 
 class Evaluated(Protocol):
@@ -60,6 +64,7 @@ class Pass(NamedTuple):
 
 
 Forward = Callable[[Sequence[np.ndarray]], Evaluated]
+Mix = list[tuple[float, np.ndarray]]  # a sum of arrays, each times its factor
 
 
 @dataclass(frozen=True)
@@ -136,15 +141,16 @@ def objective(
     terms = [Term(group, at, _sign(plan, full, at)) for group, at in zip(groups, passes, strict=True)]
     sign = sum(term.sign for term in terms)
 
-    gaps = [a - b for a, b in zip(w, w_hat, strict=True)]
-    weights = []
-    for layer, (part, gap) in enumerate(zip(_loss_parts(plan, full, terms, gaps), gaps, strict=True)):
-        dw = part + _error_part(plan, gap)
+    weights, errors = [], []
+    for layer, mix in enumerate(_loss_parts(plan, full, terms, w, w_hat)):
+        follows = None
         if slopes is not None:
-            dw += _moving_scale_part(plan, layer, terms, gap, w_hat[layer], slopes[layer])
-        weights.append(dw if frozen is None else np.where(frozen[layer], 0, dw))
-    shared = _mix(plan, full, terms, lambda at: at.shared)
-    found = _summed(plan, full, hat, terms, gaps, sign, weights, shared)
+            follows = _moving_scale_part(plan, layer, terms, w[layer] - w_hat[layer], w_hat[layer], slopes[layer])
+        still = None if frozen is None else frozen[layer]
+        dw, error = _of_layer(plan, mix, w[layer], w_hat[layer], follows, still)
+        weights.append(dw)
+        errors.append(error)
+    found = _summed(plan, full, hat, terms, sum(errors), sign, weights, _shared(plan, full, terms))
     if before is not None:  # the pass at W was `hat`; it is one at W_hat where all is frozen
         found = replace(found, loss=hat.loss, loss_hat=None if found.error else hat.loss)
     return found
@@ -164,53 +170,76 @@ def _made(at: Evaluated | None) -> Evaluated:
     return at
 
 
-def _mix(
-    plan: Plan,
-    full: Evaluated | None,
-    terms: list[Term],
-    pick: Callable[[Evaluated], list[np.ndarray]],
-    without: int = -1,
-) -> list[np.ndarray]:
-    """(1 + a1 sum_t s_t) g - a1 sum_t s_t ghat_t of every array that `pick` takes from a pass.
+def _asked(plan: Plan, full: Evaluated | None, terms: list[Term], without: int = -1) -> list[tuple[float, Evaluated]]:
+    """The passes, by their factors, of (1 + a1 sum_t s_t) g - a1 sum_t s_t ghat_t: what has the factor 0 is not asked.
 
-    A pass with the factor 0 is not asked. Of a term that quantizes the layer `without` ghat does not count (mode
-    constant).
+    Of a term that quantizes the layer `without` ghat does not count (mode constant).
     """
     parts = [(1 + plan.a1 * sum(t.sign for t in terms), full)]
     parts += [(-plan.a1 * t.sign, t.at) for t in terms if without not in t.layers]
-    asked = [(factor, _made(at)) for factor, at in parts if factor != 0]
+    return [(factor, _made(at)) for factor, at in parts if factor != 0]
+
+
+def _shared(plan: Plan, full: Evaluated | None, terms: list[Term]) -> list[np.ndarray]:
+    """Gradient of L + a1 Lp for what is not quantized."""
+    asked = _asked(plan, full, terms)
     if not asked:
-        return [np.zeros_like(a) for a in pick(terms[0].at)]
-    scaled = [[factor * a for a in pick(at)] for factor, at in asked]
-    return [sum(arrays[1:], arrays[0]) for arrays in zip(*scaled, strict=True)]
+        return [np.zeros_like(a) for a in terms[0].at.shared]
+    factors = [factor for factor, _ in asked]
+    each = zip(*(at.shared for _, at in asked), strict=True)
+    return [_added([*zip(factors, arrays, strict=True)]) for arrays in each]
 
 
-def _loss_parts(plan: Plan, full: Evaluated | None, terms: list[Term], gaps: list[np.ndarray]) -> list[np.ndarray]:
-    """Gradient of L + a1 Lp for the weights of every layer, by mode."""
-    if plan.gradient == "straight-through":
-        return _mix(plan, full, terms, lambda at: at.weights)
-    if plan.gradient == "constant":
-        return [_mix(plan, full, terms, _of_layer(layer), without=layer)[0] for layer in range(len(gaps))]
+def _added(mix: Mix) -> Any:
+    first, *others = [factor * a for factor, a in mix]
+    return sum(others, first)
+
+
+def _loss_parts(
+    plan: Plan, full: Evaluated | None, terms: list[Term], w: Sequence[np.ndarray], w_hat: Sequence[np.ndarray]
+) -> list[Mix]:
+    """What the gradient of L + a1 Lp for the weights of every layer is mixed of, by mode."""
+    layers = range(len(w))
+    if plan.gradient in ("straight-through", "constant"):
+        fixed = plan.gradient == "constant"
+        asked = [_asked(plan, full, terms, without=layer if fixed else -1) for layer in layers]
+        return [[(factor, at.weights[layer]) for factor, at in asked[layer]] for layer in layers]
     gradients = _made(full).weights
     if plan.gradient == "taylor-elementwise":
-        return [g + plan.a1 * np.abs(g) * np.sign(gap) for g, gap in zip(gradients, gaps, strict=True)]
-    parts = []
-    for layer, g in enumerate(gradients):
-        term = next(t for t in terms if layer in t.layers)
-        s = float(np.sign(sum(np.vdot(gradients[i], gaps[i]) for i in term.layers)))
-        s = min(s, 0.0) if plan.perturbation == "positive" else s
-        parts.append((1 + plan.a1 * s) * g)
-    return parts
+        return [[(1.0, g)] for g in gradients]
+    signs: dict[int, float] = {}
+    for term in terms:
+        s = float(np.sign(sum(np.vdot(gradients[i], w[i] - w_hat[i]) for i in term.layers)))
+        signs |= dict.fromkeys(term.layers, min(s, 0.0) if plan.perturbation == "positive" else s)
+    return [[(1 + plan.a1 * signs[layer], g)] for layer, g in enumerate(gradients)]
 
 
-def _of_layer(layer: int) -> Callable[[Evaluated], list[np.ndarray]]:
-    return lambda at: [at.weights[layer]]
+def _of_layer(
+    plan: Plan, mix: Mix, w: np.ndarray, w_hat: np.ndarray, follows: np.ndarray | None, frozen: np.ndarray | None
+) -> tuple[np.ndarray, float]:
+    """The gradient of J for a layer's weights, and its E, some rows at a time: nothing else is as large as the layer.
+
+    follows: what depends on W through alpha.
+    """
+    dw, error = kernels.empty(w.shape, w.dtype), 0.0
+    rows = max(1, BLOCK // max(1, math.prod(w.shape[1:])))
+    for start in range(0, len(w), rows):
+        some = slice(start, start + rows)
+        gap = w[some] - w_hat[some]
+        part = _added([(factor, a[some]) for factor, a in mix]) if mix else 0.0
+        if plan.gradient == "taylor-elementwise":
+            part = part + plan.a1 * np.abs(part) * np.sign(gap)
+        part = part + plan.a2 * _pull(plan, gap)
+        if follows is not None:
+            part = part + follows[some]
+        dw[some] = part if frozen is None else np.where(frozen[some], 0, part)
+        error += float(np.sum(np.abs(gap, dtype=np.float64) ** (2 if plan.norm == "squared" else 1)))
+    return dw, error
 
 
-def _error_part(plan: Plan, gap: np.ndarray) -> np.ndarray:
-    """Gradient of a2 E, W_hat fixed."""
-    part: np.ndarray = plan.a2 * (2 * gap if plan.norm == "squared" else np.sign(gap))
-    return part
+def _pull(plan: Plan, gap: np.ndarray) -> np.ndarray:
+    """Gradient of E, W_hat fixed."""
+    return 2 * gap if plan.norm == "squared" else np.sign(gap)
 
 
 def _moving_scale_part(
@@ -219,8 +248,7 @@ def _moving_scale_part(
     """What depends on W through alpha = alpha(W): the chain rule through it, codes fixed."""
     codes = np.sign(w_hat)
     axes = tuple(range(1, w_hat.ndim)) if plan.per_channel else None
-    pull = 2 * gap if plan.norm == "squared" else np.sign(gap)
-    inner = -plan.a2 * np.sum(pull * codes, axis=axes, keepdims=True)
+    inner = -plan.a2 * np.sum(_pull(plan, gap) * codes, axis=axes, keepdims=True)
     if plan.gradient == "constant":
         for term in terms:
             if layer in term.layers:
@@ -234,13 +262,11 @@ def _summed(
     full: Evaluated | None,
     hat: Evaluated,
     terms: list[Term],
-    gaps: list[np.ndarray],
+    error: float,
     sign: float,
     weights: list[np.ndarray],
     shared: list[np.ndarray],
 ) -> Objective:
-    power = 2 if plan.norm == "squared" else 1
-    error = float(sum(np.sum(np.abs(gap, dtype=np.float64) ** power) for gap in gaps))
     if full is None:
         return Objective(None, hat.loss, None, error, None, sign, weights, shared)
     differences = [full.loss - term.at.loss for term in terms]

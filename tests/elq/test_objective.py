@@ -10,12 +10,19 @@ import numpy as np
 import pytest
 
 from elq_ref import Plan, objective
+from elq_ref.elq import gradients
 from elq_ref.elq.gradients import Pass
 from elq_ref.elq.levels import dequantize, nearest_codes, scale, scale_slope
 
 rng = np.random.default_rng(11)
 A = rng.standard_normal((4, 7))
 SHAPES = [(2, 2), (3,)]
+
+
+@pytest.fixture(autouse=True)
+def several_blocks(monkeypatch):
+    """A row of the first array at a time, and two numbers of the second, of which one is left."""
+    monkeypatch.setattr(gradients, "BLOCK", 2)
 
 
 def loss(weights, v):
