@@ -42,7 +42,7 @@ def weights_kept(
 def _meant(word: str, net: Module, input_shape: tuple[int, int, int], weights: list[str]) -> list[str]:
     """The weights that one word means."""
     if word in ("first", "last"):
-        used = [name for op in operations_of(net, input_shape) for name in op.inputs[1:2] if name in weights]
+        used = [name for op in operations_of(net, input_shape) for name in op.inputs if name in weights]
         return used[:1] if word == "first" else used[-1:]
     if word == "depthwise":
         modules = (m for _, m in net.named_modules() if isinstance(m, Conv2d))

@@ -87,6 +87,20 @@ def test_a_weight_that_is_used_twice_is_rounded_at_both_places(parts):
     assert layer.alone.loss == pytest.approx(loss, rel=1e-5)
 
 
+def test_progress_is_shown_of_the_batches_of_both_families_and_ends_where_they_end(parts):
+    batches, held = parts
+    shown = []
+
+    def watch(numbers):
+        shown.append(len(numbers))
+        for number in numbers:
+            yield number
+            shown.append(number)
+
+    sensitivity(small_runs.small_net(), batches, held, reestimation=2, watch=watch)
+    assert shown == [6, 0, 1, 2, 3, 4, 5]  # twice: two batches for the statistics, one of 20 pictures that are judged
+
+
 def test_binary_levels_and_one_scale_a_channel_are_the_plans(parts):
     batches, held = parts
     net = small_runs.small_net()
@@ -106,8 +120,11 @@ def costs(**alone):
 def test_the_costliest_are_those_with_the_largest_loss_alone():
     found = costs(a=0.2, b=0.5, c=0.5, d=0.3)
     assert found.most(3) == ("b.weight", "c.weight", "d.weight")
-    with pytest.raises(ValueError, match=r"the 5 most sensitive weights: the network has 4"):
-        found.most(5)
+    assert found.most(1) == ("b.weight",)
+    assert found.most(4) == ("b.weight", "c.weight", "d.weight", "a.weight")
+    for count in (0, 5):
+        with pytest.raises(ValueError, match=rf"the {count} most sensitive weights: the network has 4"):
+            found.most(count)
 
 
 def deep_net():
@@ -137,6 +154,7 @@ def deep_net():
         (["narrow"], ["narrow.weight"]),
         (["narrow.weight", "first", "last"], ["head.weight", "stem.weight", "narrow.weight"]),
         (["sensitive:1"], ["stem.weight"]),
+        (["first", "sensitive:3"], ["head.weight", "stem.weight", "deep.weight", "narrow.weight"]),
         (["first", "sensitive:1"], ["stem.weight", "narrow.weight"]),  # one more, not one that is kept already
         ([], []),
     ],

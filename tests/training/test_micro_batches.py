@@ -7,11 +7,13 @@ import pytest
 from small_runs import PLAN, batches, small_net
 
 from elq_ref import SGD, Batches, Plan, State, Tensor, no_grad, ops, quantize
+from elq_ref.elq.gradients import Pass
 from elq_ref.methods import plan_for
 from elq_ref.nn import BatchNorm2d, Dropout, Flatten, Linear, Sequential
+from elq_ref.parallel import ALONE, World
 from elq_ref.training.evaluate import reestimate
 from elq_ref.training.float_training import fit
-from elq_ref.training.micro_batches import shares
+from elq_ref.training.micro_batches import Share, SharedPass, shares
 from elq_ref.training.sgd import Schedule
 
 
@@ -167,3 +169,33 @@ def test_shares_of_all_epochs_come_one_behind_the_other():
             assert micro.x.tobytes() == x[8 * k : 8 * k + 8].tobytes()
             assert (micro.samples == order[8 * k : 8 * k + 8]).all()
             assert (micro.labels == labels[8 * k : 8 * k + 8]).all()
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_shares_of_several_processes_make_up_those_of_one(size):
+    """Batches of 24 pictures by micro-batches of 4: the third one has 12, for three micro-batches."""
+    data = cut(24, 4)
+    dealt = [
+        shares(Batches(data.dataset, 24, augment=data.augment, micro_batch=4, world=World(rank, size)), 0)
+        for rank in range(size)
+    ]
+    for _, whole, *parts in zip(range(4), shares(data, 0), *dealt, strict=False):
+        assert {part.sizes for part in parts} == {whole.sizes}
+        for name in ("x", "labels", "samples"):
+            np.testing.assert_array_equal(np.concatenate([getattr(part, name) for part in parts]), getattr(whole, name))
+        assert [part.run[0] for part in parts] == [0, *(part.run[1] for part in parts[:-1])]
+
+
+def test_a_process_without_a_picture_has_no_whole_batch():
+    share = Share(np.zeros((4, 1, 2, 2)), np.zeros(4), 0, 0, np.arange(4), (4,), (0, 1))
+    assert share.whole
+    assert not replace(share, x=share.x[:0], run=(1, 1)).whole
+    assert not replace(share, sizes=(4, 4)).whole
+
+
+def test_losses_are_summed_in_float64():
+    losses = [1 + 1e-12, 2 + 1e-12, 4 - 1e-12]
+    made = SharedPass(
+        ALONE, (2, 1, 1), lambda k, part: Pass(losses[k], [], []), [], [], np.dtype(np.float32), at_once=False
+    )
+    assert made.loss == pytest.approx(2.0 + 0.5e-12, abs=1e-15)
