@@ -5,8 +5,9 @@ import pytest
 
 from elq_ref import Batches, GraphNet, ops, restore_batch_norm, to_graph
 from elq_ref.datasets import Dataset, Normalization
-from elq_ref.nn import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool, Linear, Module, ReLU, Sequential
+from elq_ref.nn import BatchNorm2d, Conv2d, Dropout, Flatten, GlobalAvgPool, Linear, Module, ReLU, Sequential
 from elq_ref.tensor import Tensor, no_grad
+from elq_ref.training.restoring import _divisors
 
 SHAPE = (2, 9, 7)
 
@@ -211,3 +212,24 @@ def test_a_network_that_has_its_batch_norm_stays_itself():
     rng = np.random.default_rng(0)
     net = graph_net(Sequential(Conv2d(2, 4, 3, rng=rng), BatchNorm2d(4), GlobalAvgPool(), Linear(4, 3, rng=rng)))
     assert restore_batch_norm(net, Batches(pictures(), 8)) == (net, ())
+
+
+def test_no_channel_is_divided_by_more_than_a_stated_power_of_two():
+    w = (
+        np.ones((5, 1, 1, 2), np.float32)
+        * np.array([2.0**-60, 2.0**-40, 1, 2.0**40, 2.0**60], np.float32)[:, None, None, None]
+    )
+    assert _divisors(w).tolist() == [2.0**-40, 2.0**-40, 1, 2.0**40, 2.0**40]
+
+
+def test_statistics_are_taken_in_evaluation_mode_whatever_mode_the_network_is_in():
+    plain = Sequential(*folded_net())
+    dropped = Sequential(Dropout(0.5), *folded_net())
+    found = []
+    for net in (plain, dropped):
+        at = graph_net(net).train()
+        again, _ = restore_batch_norm(at, Batches(pictures(), 8))
+        assert at.training
+        found.append(list(again.state_dict().values()))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)

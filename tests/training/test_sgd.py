@@ -49,6 +49,17 @@ def chosen(request, monkeypatch):
         monkeypatch.setattr(kernels, "sgd", numpy_ops.sgd)
 
 
+@pytest.mark.usefixtures("chosen")
+def test_nothing_that_is_given_changes_unless_it_is_asked_for():
+    given = [kernels.empty((1 << 16,), np.dtype(np.float32)) for _ in range(3)]
+    for value, array in enumerate(given):
+        array[...] = value
+    w, dw, v = given
+    made = SGD().update(w, dw, v, 0.1)
+    assert not any(np.shares_memory(old, new) for old in given for new in made)
+    assert [np.unique(array).tolist() for array in given] == [[0], [1], [2]]
+
+
 @pytest.mark.parametrize("shape", [(3, BLOCK - 1), (5, 4, 40, 61), (BLOCK + 1,), (2, 2 * BLOCK), (7,), (0, 3)])
 @pytest.mark.parametrize("some", [False, True])
 @pytest.mark.parametrize("over", [False, True])
