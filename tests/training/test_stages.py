@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from small_runs import PLAN, batches, finished, ordered, small_net
 
-from elq_ref import SGD, State, Tensor, no_grad, ops, quantize
+from elq_ref import SGD, Batches, State, Tensor, no_grad, ops, quantize
+from elq_ref.training import stages
 from elq_ref.training.evaluate import standing_on
 from elq_ref.training.float_training import fit
 from elq_ref.training.stages import freeze
@@ -232,3 +233,45 @@ def test_a_loss_of_ones_own_is_what_is_minimised():
 def test_a_loss_that_is_no_number_is_refused(loss, given):
     with pytest.raises(ValueError, match=f"the loss gives {given}, wanted a Tensor of one number"):
         next(fit(small_net(), batches(), 1.0, loss=loss))
+
+
+def test_processes_are_compared_before_the_first_step_and_at_the_end_of_every_stage(monkeypatch):
+    compared = []
+    monkeypatch.setattr(stages, "check_agreement", lambda state, _: compared.append((state.stage, state.index)))
+    run = quantize(small_net(), batches(), PLAN, SGD(0.05))
+    ends = [(0, 0)]
+    for step in run:
+        ends += [(step.stage + 1, 0)] * step.ends_stage
+        assert compared == ends
+    assert len(ends) == 1 + PLAN.stages
+
+
+@pytest.mark.parametrize(("a1", "wanted"), [(0.7, [True] * 3), (0.0, [False, False, True])])
+def test_a_backward_pass_is_made_at_once_only_where_it_is_needed_in_any_case(a1, wanted, monkeypatch):
+    """With a1 = 0 the gradients at W_hat are needed when nothing is free: W is W_hat then."""
+    asked = {}
+
+    class Watched(stages.SharedPass):
+        def __init__(self, *given, at_once):
+            asked.setdefault(state.stage, []).append(at_once)
+            super().__init__(*given, at_once=at_once)
+
+    monkeypatch.setattr(stages, "SharedPass", Watched)
+    data = batches()
+    cut = Batches(data.dataset, 16, augment=data.augment, micro_batch=8)
+    plan = replace(PLAN, sigma2=(0.3, 0.0), epochs=(0.25,) * 3, a1=a1)
+    net = small_net()
+    state = State.start(net, plan, SGD(0.05), cut)
+    state.weights["4.weight"].frozen[...] = True  # one layer has nothing that is free
+    state.method.settle(state.weights["4.weight"], state.weights["4.weight"].frozen)
+    list(quantize(net, cut, plan, state=state))
+    aside = [False]  # the pass at W: whether its gradients are asked for is not known before
+    assert asked == {0: wanted[:1] + aside, 1: wanted[1:2] + aside, 2: wanted[2:]}
+
+
+def test_a_step_takes_the_memory_of_the_old_velocity():
+    net = small_net()
+    state = State.start(net, PLAN, SGD(0.05), batches())
+    run, before = quantize(net, batches(), PLAN, state=state), dict(state.velocity)
+    next(run)
+    assert all(state.velocity[name] is v for name, v in before.items())

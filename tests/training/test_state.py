@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -182,3 +183,34 @@ def test_a_run_is_resumed_only_with_its_own_batches_and_plan(tmp_path):
         quantize(net, batches(), replace(PLAN, a1=0.1), state=state)
     with pytest.raises(ValueError, match="do not fit"):
         State.load(path, digits_cnn())
+
+
+def test_a_run_keeps_the_graph_that_it_has_and_makes_one_where_there_is_none(tmp_path):
+    state = State.start(small_net(), PLAN, SGD(0.05), batches())
+    made = state.graph
+    assert made is not None
+    state.keep_graph(batches())
+    assert state.graph is made
+    state.graph = None
+    state.save(tmp_path / "old.safetensors")  # as files were once
+    net = small_net()
+    old = State.load(tmp_path / "old.safetensors", net)
+    assert old.graph is None
+    next(quantize(net, batches(), PLAN, state=old))
+    assert old.graph is not None
+    assert [node.name for node in old.graph.nodes] == [node.name for node in made.nodes]
+
+
+def test_batches_of_ones_own_need_not_say_their_shape():
+    own = batches()
+    own.dataset = SimpleNamespace(name="own")
+    state = State.start(small_net(), PLAN, SGD(0.05), batches())
+    state.graph = None
+    state.keep_graph(own)
+    assert state.graph is None
+
+
+def test_a_file_of_another_kind_is_told_in_short(tmp_path):
+    checkpoint.write(tmp_path / "a.safetensors", {}, {"kind": "x" * 99})
+    with pytest.raises(FormatError, match=r"is a 'x{40}', wanted a saved quantization run"):
+        State.load(tmp_path / "a.safetensors", small_net())
