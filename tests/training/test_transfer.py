@@ -32,9 +32,14 @@ def test_all_but_the_last_layer_stays():
 
 def test_the_seed_decides():
     net = of(models.digits_cnn())
-    weights = [new_last_layer(net, 5, seed).state_dict()["fc.weight"] for seed in (0, 0, 1)]
+    weights = [new_last_layer(net, 5, *seed).state_dict()["fc.weight"] for seed in ((), (0,), (1,))]
     np.testing.assert_array_equal(weights[0], weights[1])
     assert not np.array_equal(weights[0], weights[2])
+
+
+def test_the_only_layer_is_the_last_one():
+    net = of(Sequential(Conv2d(1, 4, 3, rng=np.random.default_rng(0)), GlobalAvgPool()))
+    assert new_last_layer(net, 7).state_dict()["0.weight"].shape == (7, 1, 3, 3)
 
 
 def test_a_last_convolution_and_its_batch_norm_are_made_anew():
