@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from elq_ref import GraphNet, checkpoint, models, new_last_layer, to_graph
+from elq_ref import GraphNet, checkpoint, models, new_last_layer, ops, to_graph
 from elq_ref.datasets import Normalization
 from elq_ref.graph.info import NetworkInfo
-from elq_ref.nn import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool, Linear, Module, ReLU, Sequential
+from elq_ref.nn import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool, Linear, Module, PReLU, ReLU, Sequential
 from elq_ref.tensor import Tensor
 from elq_ref.training.transfer import load_all_but_last
 
@@ -77,6 +77,26 @@ class Odd(Module):
 def test_where_there_is_no_such_layer_it_is_refused(kind, said):
     with pytest.raises(ValueError, match=said):
         new_last_layer(of(Odd(kind)), 3)
+
+
+class Behind(Module):
+    """A convolution with something behind it that has not as many classes, or that has them for another reason."""
+
+    def __init__(self, kind):
+        self.kind = kind
+        self.conv = Conv2d(1, 4, 3, rng=np.random.default_rng(0))
+        self.norm, self.slopes = BatchNorm2d(8), PReLU(4)
+
+    def forward(self, x):
+        y = self.conv(x)
+        y = self.norm(ops.concat([y, y])) if self.kind == "twice" else self.slopes(y)
+        return GlobalAvgPool()(y)
+
+
+@pytest.mark.parametrize(("kind", "op"), [("twice", "batch_norm"), ("slopes", "prelu")])
+def test_what_stands_behind_the_last_layer_and_has_other_channels_is_named(kind, op):
+    with pytest.raises(ValueError, match=f"a {op} behind the last layer, has no 4 classes"):
+        new_last_layer(of(Behind(kind)), 3)
 
 
 def test_a_file_without_a_graph_gives_all_layers_but_the_last(tmp_path):
