@@ -51,7 +51,8 @@ METHOD = [f"elq/test_{name}" for name in ("plan", "levels", "bands", "sums", "ob
 METHOD += [f"training/test_{name}" for name in ("sgd", "step", "stages", "state", "golden_run")]
 METHOD += ["elq/test_rising", "elq/test_second_loss", "methods/test_frequent", "methods/test_order", "test_method_page"]
 STATEMENTS = "statements/test_statements.py::test_every_statement_holds"
-INTEGERS = ["deploy/test_halves"] + [f"runtime/test_integer{name}" for name in ("", "_limits", "_network")]
+INTEGERS = [f"runtime/test_integer{part}" for part in ("", "_limits", "_network", "_tables", "_graphs")]
+INTEGERS += ["deploy/test_halves"]
 # the tests of a folder's files, a file's own ones first
 TESTS = {
     "elq": [*METHOD, STATEMENTS],
@@ -70,7 +71,11 @@ TESTS = {
     ],
     "graph": ["graph/test_elementary", "graph/test_function_definitions", "ops/test_any_cnn_ops", *INTEGERS],
     "kernels": ["training/test_sgd"],
-    "runtime": [*INTEGERS, "runtime/test_format", "runtime/test_format_deviations", "deploy/test_calibration"],
+    "runtime": [
+        *INTEGERS,
+        *("runtime/test_format", "runtime/test_format_deviations", "runtime/test_format_deviations_newer"),
+        "deploy/test_calibration",
+    ],
 }
 NEAREST = dict.fromkeys(("gradients", "borrowed"), "elq/test_objective")
 NEAREST |= {"levels": "elq/test_sums", "elq": "training/test_step", "stages": "training/test_step"}
