@@ -181,10 +181,8 @@ def _asked(plan: Plan, full: Evaluated | None, terms: list[Term], without: int =
 
 
 def _shared(plan: Plan, full: Evaluated | None, terms: list[Term]) -> list[np.ndarray]:
-    """Gradient of L + a1 Lp for what is not quantized."""
+    """Gradient of L + a1 Lp for what is not quantized. A pass is always asked: without any s, that at W."""
     asked = _asked(plan, full, terms)
-    if not asked:
-        return [np.zeros_like(a) for a in terms[0].at.shared]
     factors = [factor for factor, _ in asked]
     each = zip(*(at.shared for _, at in asked), strict=True)
     return [_added([*zip(factors, arrays, strict=True)]) for arrays in each]

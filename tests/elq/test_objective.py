@@ -369,3 +369,10 @@ def test_plan_takes_every_value_within_its_limits_and_none_beyond():
     ):
         with pytest.raises(ValueError, match=r"wanted|ternary rule"):
             Plan(**beyond)
+
+
+def test_layers_without_weights_have_a_gradient_without_any():
+    w = [np.zeros((0, 3)), np.zeros((2, 0)), np.ones(2)]
+    seen = objective(lambda ws: Pass(0.0, list(ws), []), w, [0 * a for a in w], Plan(sign="computed", a2=0.0))
+    assert [dw.tolist() for dw in seen.weights] == [[], [[], []], [1, 1]]
+    assert seen.error == 2
