@@ -29,6 +29,7 @@ except ImportError:  # Windows has none: there nobody notices two processes in o
     fcntl = None  # type: ignore[assignment]
 
 from .. import checkpoint
+from ..checkpoint.tensors import one_line
 from ..datasets import Batches
 from ..errors import FormatError, shown
 from ..files import atomic_write, with_path
@@ -92,7 +93,7 @@ class RunFolder:
         try:
             changed = changes(saved, config)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-            raise FormatError(f"{path} is damaged: {error}") from None
+            raise FormatError(f"{path} is damaged: {one_line(error)}") from None
         if changed:
             named = list(changed.items())[:_NAMED]
             before, now = (", ".join(f"{name[:40]} {str(pair[i])[:40]}" for name, pair in named) for i in (0, 1))
@@ -228,7 +229,7 @@ class RunFolder:
             seen = {key: [s[key] for s in steps if s[key] is not None] for key in keys}
             return {key: sum(values) / len(values) for key, values in seen.items() if values}
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise FormatError(f"{path} is damaged: a line lacks or misstates {error}") from None
+            raise FormatError(f"{path} is damaged: a line lacks or misstates {one_line(error)}") from None
 
     def append(self, name: str, record: dict[str, Any]) -> None:
         """Add one line to a JSON-lines file."""

@@ -190,6 +190,9 @@ NO_CONFIG = {
     "a number for a list": '{"plan": {"epochs": 3}}',
     "text for numbers": '{"plan": {"sigma2": ["a"]}}',
     "a method of another kind": '{"plan": {"method": []}}',
+    "an option with a long name": json.dumps({"plan": {"x" * 3000: 1}}),
+    "levels with a long name": json.dumps({"plan": {"levels": "x" * 3000}}),
+    "a method with a long name": json.dumps({"plan": {"method": "x" * 3000}}),
     "nothing": "",
 }
 
