@@ -52,7 +52,7 @@ METHOD += [f"training/test_{name}" for name in ("sgd", "step", "stages", "state"
 METHOD += ["elq/test_rising", "elq/test_second_loss", "methods/test_frequent", "methods/test_order", "test_method_page"]
 STATEMENTS = "statements/test_statements.py::test_every_statement_holds"
 INTEGERS = [f"runtime/test_integer{part}" for part in ("", "_limits", "_network", "_tables", "_graphs")]
-INTEGERS += ["deploy/test_halves"]
+INTEGERS += [f"deploy/test_{name}" for name in ("halves", "float64", "requantize_limits")]
 # the tests of a folder's files, a file's own ones first
 TESTS = {
     "elq": [*METHOD, STATEMENTS],
