@@ -12,7 +12,7 @@ from elq_ref.deploy.packing import codes_of
 from elq_ref.graph import NetworkInfo
 from elq_ref.methods import plan_for
 from elq_ref.models import build
-from elq_ref.nn import Linear, Module
+from elq_ref.nn import Flatten, Linear, Module, Sequential
 from elq_ref.runtime import Session, load
 
 
@@ -38,7 +38,17 @@ def test_codes_are_read_out_of_the_weights(shape, levels, per_channel, zero):
     seen = np.broadcast_to(alpha > 0, shape)
     np.testing.assert_array_equal(got_codes[seen], codes[seen])
     assert (got_codes != 0).all() == (levels == "binary")
+    if zero:
+        assert (got_codes[1] == (levels == "binary")).all()
     np.testing.assert_array_equal(got_codes * got_alpha.reshape(-1, *[1] * (len(shape) - 1)), w)
+
+
+def test_a_network_whose_only_layer_has_a_channel_of_zeros_is_on_levels():
+    net = Sequential(Flatten(), Linear(4, 3))
+    net[1].weight.data = np.array([[0.5, -0.5, 0, 0.5], [0, 0, 0, 0], [0, 0.25, 0, 0]], np.float32)
+    packed = pack(net, NetworkInfo((1, 2, 2), ("a", "b", "c"), Normalization((0.5,), (0.5,))))
+    (node,) = (node for node in packed.graph.nodes if node.op == "linear")
+    assert node.weight.alpha.tolist() == [0.5, 0, 0.25]
 
 
 def test_a_negative_zero_is_a_zero():
