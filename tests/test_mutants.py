@@ -1,6 +1,7 @@
 """The mutation run makes the mistakes that once went unseen, and each is a program that differs in that place."""
 
 import ast
+import itertools
 import sys
 from pathlib import Path
 
@@ -111,3 +112,20 @@ def test_every_mistake_written_by_hand_still_fits_the_code_and_has_tests(tools):
     written = list(tools["mutate"].written())
     assert len(written) > 60
     assert all(tools["mutate"].tests_of(mistake.file) for mistake in written)
+
+
+def test_what_was_tried_of_the_same_files_is_known_when_the_run_starts_again(tools, tmp_path, monkeypatch):
+    mutate = tools["mutate"]
+    first, second = itertools.islice(mutate.generated(), 2)
+    notes = mutate.Notes(tmp_path / "notes.part")
+    notes.add(first, "elq/test_plan.py::test_it")
+    notes.add(second, None)
+    again = mutate.Notes(tmp_path / "notes.part")
+    assert [again.caught(broken) for broken in (first, second)] == ["elq/test_plan.py::test_it", None]
+    assert [again.survived(broken) for broken in (first, second)] == [False, True]
+    other = mutate.tests_of(second.file)[1:]
+    monkeypatch.setattr(mutate, "tests_of", lambda _: other)
+    assert not again.survived(second)
+    assert again.caught(first)
+    monkeypatch.setattr(mutate, "_digest", lambda *_: "other sources")
+    assert not again.caught(first)

@@ -10,8 +10,8 @@ not there.
 
 A test that takes LIMIT seconds of processor time with a mutant in place has caught it: what else this machine does
 changes no result. With --output, every result is noted in FILE.part as it comes and that file is deleted when nothing
-survives. Started again, the run takes from there what was caught of a source file that is still the same, and tries
-the survivors anew; delete it after a test became weaker.
+survives. Started again, the run takes from there what was caught of a source file that is still the same, and of its
+explained survivors those whose test files are the same too; delete it after a test, or what tests share, became weaker.
 """
 
 from __future__ import annotations
@@ -198,21 +198,34 @@ class Notes:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         lines = path.read_text().splitlines() if path and path.is_file() else []
-        self.known = {tuple(key): test for *key, test in map(json.loads, lines) if test}
+        self.known = {tuple(key): test for *key, test in map(json.loads, lines)}
 
     def caught(self, broken: Broken) -> str | None:
         """The test that caught this mutant of these very sources, if that was noted."""
         return self.known.get((broken.key, _digest(broken.file)))
 
+    def survived(self, broken: Broken) -> bool:
+        """Whether it was noted that no test caught it, of these very sources and tests."""
+        return (broken.key, _digest(broken.file), _digest(*_files_of(tests_of(broken.file)))) in self.known
+
     def add(self, broken: Broken, test: str | None) -> None:
         if self.path:
+            key = [broken.key, _digest(broken.file)]
+            key += [] if test else [_digest(*_files_of(tests_of(broken.file)))]
             with self.path.open("a") as file:
-                file.write(json.dumps([broken.key, _digest(broken.file), test]) + "\n")
+                file.write(json.dumps([*key, test]) + "\n")
+
+
+def _files_of(tests: Sequence[str]) -> list[str]:
+    return [test.partition("::")[0] for test in tests]
 
 
 @cache
-def _digest(file: str) -> str:
-    return hashlib.sha256((ROOT / file).read_bytes()).hexdigest()[:16]
+def _digest(*files: str) -> str:
+    sums = hashlib.sha256()
+    for file in files:
+        sums.update((ROOT / file).read_bytes())
+    return sums.hexdigest()[:16]
 
 
 def main() -> int:
@@ -230,10 +243,11 @@ def main() -> int:
     explained = json.loads(LIST.read_text())["explained"]
     lines, survivors, stale, started = [], [], [], time.perf_counter()
     notes = Notes(args.output.with_name(f"{args.output.name}.part") if args.output else None)
-    judged = judge([broken for broken in every if not notes.caught(broken)], args.workers)
+    noted = {broken for broken in every if notes.caught(broken) or (broken.key in explained and notes.survived(broken))}
+    judged = judge([broken for broken in every if broken not in noted], args.workers)
     for broken in every:
         test = notes.caught(broken)
-        if not test:
+        if broken not in noted:
             _, test = next(judged)
             notes.add(broken, test)
         if test is None and broken.key not in explained:

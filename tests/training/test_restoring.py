@@ -217,7 +217,7 @@ def test_a_network_that_has_its_batch_norm_stays_itself():
 def test_no_channel_is_divided_by_more_than_a_stated_power_of_two():
     w = (
         np.ones((5, 1, 1, 2), np.float32)
-        * np.array([2.0**-60, 2.0**-40, 1, 2.0**40, 2.0**60], np.float32)[:, None, None, None]
+        * np.array([2.0**-90, 2.0**-40, 1, 2.0**40, 2.0**90], np.float32)[:, None, None, None]
     )
     assert _divisors(w).tolist() == [2.0**-40, 2.0**-40, 1, 2.0**40, 2.0**40]
 
