@@ -10,7 +10,7 @@ from runtime_nets import small, with_int8
 
 from elq_ref.graph.codes import from_rows
 from elq_ref.runtime.integer import AddScales, IntegerNode, IntegerWeight, Requantize, check_scales, integer_weight
-from elq_ref.runtime.integer_constants import to_int8
+from elq_ref.runtime.integer_constants import check_clamp, to_int8
 from elq_ref.runtime.integer_interpreter import accumulate
 
 
@@ -86,3 +86,14 @@ def test_real_numbers_become_int8_by_the_quotient_of_float64():
                 assert to_int8(np.array([x]), scale).item() == floor(exact)
                 rough.append(floor(x / np.float32(scale) + np.float32(0.5)) != floor(exact))
     assert any(rough)
+
+
+@pytest.mark.parametrize("clamp", [(-128, 127), (5, 5), (0, 127), (-128, -128), (127, 127)])
+def test_the_ends_of_a_clamp_are_int8_in_order(clamp):
+    check_clamp(clamp)
+
+
+@pytest.mark.parametrize("clamp", [(1, 0), (0, 128), (-129, 0), (0.0, 1), (0, 1.0), (0, True), (0,), (0, 1, 2)])
+def test_other_ends_of_a_clamp_are_refused(clamp):
+    with pytest.raises(ValueError, match="the clamp is .*, wanted -128 <= lo <= hi <= 127"):
+        check_clamp(clamp)
