@@ -81,6 +81,8 @@ NEAREST = dict.fromkeys(("gradients", "borrowed"), "elq/test_objective")
 NEAREST |= {"levels": "elq/test_sums", "elq": "training/test_step", "stages": "training/test_step"}
 NEAREST |= {"put_off": "training/test_step", "numpy_ops": "training/test_sgd", "keeping": "training/test_layer_costs"}
 NEAREST |= {"state": "training/test_state", "packing": "deploy/test_packing", "calibration": "deploy/test_calibration"}
+# files of training that the tests of these names alone run
+ALONE = {name: name for name in ("agreement", "layer_costs", "restoring", "transfer")} | {"keeping": "layer_costs"}
 LIMIT = 25  # seconds of processor time for a test file; ten times as many of the clock, for one that only waits
 
 
@@ -135,7 +137,9 @@ def caught_by(folder: Path, broken: Broken) -> str | None:
 
 def tests_of(file: str) -> list[str]:
     """The tests that a mutant of this file is given to."""
-    return [f"tests/{name}" if "::" in name else f"tests/{name}.py" for name in TESTS[Path(file).parent.name]]
+    path = Path(file)
+    names = [f"training/test_{ALONE[path.stem]}"] if path.stem in ALONE else TESTS[path.parent.name]
+    return [f"tests/{name}" if "::" in name else f"tests/{name}.py" for name in names]
 
 
 def first_failure(folder: Path, tests: list[str], keep_compiled: bool = False) -> str | None:

@@ -95,5 +95,5 @@ def test_the_ends_of_a_clamp_are_int8_in_order(clamp):
 
 @pytest.mark.parametrize("clamp", [(1, 0), (0, 128), (-129, 0), (0.0, 1), (0, 1.0), (0, True), (0,), (0, 1, 2)])
 def test_other_ends_of_a_clamp_are_refused(clamp):
-    with pytest.raises(ValueError, match="the clamp is .*, wanted -128 <= lo <= hi <= 127"):
+    with pytest.raises(ValueError, match=r"the clamp is .*, wanted -128 <= lo <= hi <= 127"):
         check_clamp(clamp)
