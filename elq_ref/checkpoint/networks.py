@@ -200,7 +200,7 @@ def is_onnx(path: Path) -> bool:
 
 
 def _as_onnx(path: Path, start: bytes) -> bool:
-    return path.suffix.lower() == ".onnx" or (start[:1] == b"\x08" and start[8:9] != b"{" and 0 < start[1] < 64)
+    return path.suffix.lower() == ".onnx" or (start[:1] == b"\x08" and start[8:9] != b"{" and b"\0" < start[1:2] < b"@")
 
 
 def _of_onnx(path: Path, key: str | None, input: tuple[int, int, int] | None) -> Checkpoint:

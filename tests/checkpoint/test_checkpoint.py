@@ -158,6 +158,12 @@ def test_files_of_another_kind(path, content, found):
     refused(path, found)
 
 
+def test_files_of_one_byte(path):
+    for byte in range(256):
+        path.write_bytes(bytes([byte]))
+        refused(path)
+
+
 def test_cut_off_anywhere(path):
     checkpoint.write(path, models.lenet5().state_dict(), METADATA)
     content = path.read_bytes()
