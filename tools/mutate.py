@@ -129,7 +129,7 @@ def caught_by(folder: Path, broken: Broken) -> str | None:
     try:
         own = [test for test in tests_of(broken.file) if NEAREST.get(path.stem, f"test_{path.stem}") in test][:1]
         rest = [test for test in tests_of(broken.file) if test not in own]
-        return (first_failure(folder, own) if own else None) or first_failure(folder, rest)
+        return next((failure for tests in (own, rest) if tests and (failure := first_failure(folder, tests))), None)
     finally:
         path.write_text(kept)
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # so that its compiled form is found again
