@@ -33,7 +33,7 @@ BESIDE = ["tests/datasets", "tests/exchange/test_onnx_refusals.py", "tests/excha
 SLOW = ["test_format_fuzz.py", "test_sequences.py"]
 SLOW_TESTS = "million_objects or calls_within_calls or training_checkpoint_of_pytorch or a_signal or real_pictures"
 KERNELS = ["tests/kernels", "tests/runtime/test_kernels.py", "tests/runtime/test_winograd.py"]
-KERNELS += ["tests/runtime/test_limits.py", "tests/runtime/test_run_nonfinite.py"]
+KERNELS += ["tests/runtime/test_limits.py", "tests/runtime/test_run_nonfinite.py", "tests/parallel/test_world.py"]
 ARM = ("neon", "dotprod")  # the sets of AArch64
 FLOORS = {"python": (98.0, 98.0), "c": (95.0, 90.0), "arm": (95.0, 90.0)}  # per cent of lines, of branches
 
