@@ -5,7 +5,9 @@
 Each peer is a process of its own. Both start from the same weights and make one step of SGD on the same pictures
 (noise), float32, one thread: every micro-batch is normalized by its own statistics, its loss counts by its share of the
 pictures. Printed: the largest resident set of the whole process, what a second step takes, and how far the first
-update of each parameter and running statistic lies from PyTorch's, relative to its length (the largest of all).
+update of each parameter and running statistic lies from PyTorch's, relative to its length (the largest of all, and the
+median). PyTorch with pictures in the usual order of axes computes the same in another order of sums: how far it is from
+PyTorch with channels last says what float32 makes of this step.
 """
 
 import argparse
@@ -26,6 +28,8 @@ from ..result_text import add_output, write_result
 from .networks import IMAGENET, Network, sized
 from .peers import Peer, heading
 from .steps import EAGER, LR, MOMENTUM, OURS, PEERS
+
+CONTIGUOUS = "PyTorch eager contiguous"
 
 
 class Asked(NamedTuple):
@@ -63,24 +67,25 @@ def ours(asked: Asked, out: Path) -> dict[str, float]:
     return {"seconds": time.perf_counter() - start}
 
 
-def torchs(asked: Asked, out: Path) -> dict[str, float]:
-    """The same in PyTorch, eager, channels_last."""
+def torchs(asked: Asked, out: Path, peer: str = EAGER) -> dict[str, float]:
+    """The same in PyTorch, eager, by default with channels last."""
     import torch
 
     from .torch_models import made, training_loss
 
     torch.set_num_threads(1)
+    axes = torch.contiguous_format if peer == CONTIGUOUS else torch.channels_last
     net = made(asked.name, asked.network.classes)
     state = build(asked.name, asked.network.picture, asked.network.classes, 0).state_dict()
     net.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()}, strict=False)
-    net = net.to(memory_format=torch.channels_last).train()
+    net = net.to(memory_format=axes).train()
     optimizer = torch.optim.SGD(net.parameters(), LR, MOMENTUM, fused=True)
     for number, (x, labels) in enumerate(batches_of(asked).epoch(0)):
         start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
         for first in range(0, len(x), asked.micro_batch):
             part = slice(first, first + asked.micro_batch)
-            some = torch.from_numpy(x[part]).to(memory_format=torch.channels_last)
+            some = torch.from_numpy(x[part]).to(memory_format=axes)
             loss = training_loss(net(some), torch.from_numpy(labels[part]))
             (loss * (len(some) / len(x))).backward()
         optimizer.step()
@@ -90,14 +95,14 @@ def torchs(asked: Asked, out: Path) -> dict[str, float]:
     return {"seconds": time.perf_counter() - start}
 
 
-def furthest(asked: Asked, mine: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> tuple[float, str]:
-    """The largest ||mine - theirs|| / ||theirs - start|| over all tensors, and whose it is."""
+def apart(asked: Asked, mine: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> tuple[float, str, float]:
+    """||mine - theirs|| / ||theirs - start||: the largest over all tensors, whose it is, and the median."""
     start = build(asked.name, asked.network.picture, asked.network.classes, 0).state_dict()
     found = []
     for name, wanted in theirs.items():
         moved = np.linalg.norm((wanted - start[name]).astype(np.float64))
         found.append((float(np.linalg.norm((mine[name] - wanted).astype(np.float64)) / max(moved, 1e-30)), name))
-    return max(found)
+    return *max(found), float(np.median([share for share, _ in found]))
 
 
 def main() -> None:
@@ -108,12 +113,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--micro-batch", type=int, default=16)
     add_output(parser)
-    parser.add_argument("--peer", choices=(OURS, EAGER), help=argparse.SUPPRESS)
+    parser.add_argument("--peer", choices=(OURS, EAGER, CONTIGUOUS), help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     asked = Asked(given.network, sized(given.network, given.size), given.batch, given.micro_batch)
     if given.peer:
-        done = (ours if given.peer == OURS else torchs)(asked, given.out)
+        done = ours(asked, given.out) if given.peer == OURS else torchs(asked, given.out, given.peer)
         print(json.dumps({**done, "peak": peak_memory()}), flush=True)
         return
     title = f"{asked.network.title}, a step of {asked.batch} pictures by micro-batches of {asked.micro_batch}"
@@ -122,7 +127,7 @@ def main() -> None:
     figures: dict[str, Any] = {}
     files = {}
     with tempfile.TemporaryDirectory() as folder:
-        for peer in PEERS[:2]:
+        for peer in [*PEERS[:2], CONTIGUOUS] if EAGER in PEERS else PEERS:
             out = Path(folder, f"{len(files)}.safetensors")
             words = ["--peer", peer, "--out", str(out), "--network", given.network, "--size", str(given.size)]
             words += ["--batch", str(given.batch), "--micro-batch", str(given.micro_batch)]
@@ -133,9 +138,10 @@ def main() -> None:
             seconds, peak = figures[peer]["seconds"], figures[peer]["peak"]
             lines.append(f"  {peer:<30} {seconds:7.1f} s a step   {peak / 1e9:5.2f} GB, the whole process at its peak")
             print(lines[-1], flush=True)
-    if EAGER in files:
-        share, name = furthest(asked, files[OURS].tensors, files[EAGER].tensors)
-        figures["furthest"] = {"share": share, "name": name}
-        lines.append(f"  of all updates the furthest from PyTorch's: {name}, {share:.1e} of its length")
+    for peer in (OURS, CONTIGUOUS) if EAGER in files else ():
+        share, name, median = apart(asked, files[peer].tensors, files[EAGER].tensors)
+        figures[peer] |= {"furthest": share, "tensor": name, "median": median}
+        lines.append(f"  {peer}: updates lie {median:.1e} of their lengths from those of {EAGER}")
+        lines[-1] += f" (median), {share:.1e} at most, {name}"
         print(lines[-1], flush=True)
     write_result(given.output, "\n".join(lines), figures)

@@ -63,8 +63,8 @@ def test_a_step_by_micro_batches_is_pytorchs_with_as_many(tmp_path):
         asked = accumulation.Asked("resnet18", network, 8, micro_batch)
         assert run(asked, files[name])["seconds"] > 0
     mine, theirs, other = (checkpoint.read(file).tensors for file in files.values())
-    assert accumulation.furthest(asked, mine, theirs)[0] < 0.01
-    assert accumulation.furthest(asked, mine, other)[0] > 0.1
+    assert accumulation.apart(asked, mine, theirs)[0] < 0.01
+    assert accumulation.apart(asked, mine, other)[0] > 0.1
 
 
 def test_steps_are_timed_and_their_memory_is_measured(monkeypatch, tmp_path, capsys):
