@@ -7,12 +7,14 @@ RUNS/STEP.json     the answer of the last command, with cpu_seconds, when the st
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import resource
 import shlex
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +83,25 @@ def _heard(process: subprocess.Popen) -> str:
         return ""
 
 
-def stops_like_ctrl_c() -> None:
-    """SIGTERM stops this process as Ctrl-C does: the command that runs saves its run before it ends."""
+def asked(about: str | None, name: str, steps: Collection[str], held: int) -> tuple[argparse.Namespace, list[str]]:
+    """What the command line of the driver `name` says, and which of its steps to do; about: its docstring.
+
+    held: pictures held out unless it says so. From here on SIGTERM stops this process as Ctrl-C does: the command that
+    runs saves its run before it ends.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("steps", nargs="+", choices=(*steps, "all", "table"), metavar="STEP")
+    usual = str(Path(os.environ.get("ELQ_DATA", "."), "imagenette-128"))
+    parser.add_argument("--data", default=usual, help="folder of pictures (default: imagenette-128 of ELQ_DATA)")
+    runs, results = Path("runs", name), Path(f"benchmarks/results/{name}.txt")
+    parser.add_argument("--runs", type=Path, default=runs, help=f"folder to work in (default: {runs})")
+    parser.add_argument("--share", type=float, default=1.0, help="of the passes over the data, to see it work")
+    parser.add_argument("--held", type=int, default=held, help=f"pictures held out of train/ (default: {held})")
+    parser.add_argument("--output", type=Path, default=results, help=f"text to write (default: {results})")
+    args = parser.parse_args()
+    args.runs.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return args, [step for step in (steps if "all" in args.steps else args.steps) if step != "table"]
 
 
 def said(steps: Sequence[str], runs: Path, data: str) -> list[str]:

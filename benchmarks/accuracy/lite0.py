@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from elq_ref.files import atomic_write
 
 from .. import vision
 from ..result_text import made_by
-from .elq_steps import done, quantizing, said, stops_like_ctrl_c, training
+from .elq_steps import asked, done, quantizing, said, training
 
 SIZE, BATCH = 128, 32
 NORMALIZED = [f"--{word}={','.join(map(str, v))}" for word, v in zip(("mean", "std"), vision.LITE0S, strict=True)]
@@ -100,21 +99,11 @@ def write(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("steps", nargs="+", choices=(*STEPS, "all", "table"), metavar="STEP")
-    usual = str(Path(os.environ.get("ELQ_DATA", "."), "imagenette-128"))
-    parser.add_argument("--data", default=usual, help="folder of pictures (default: imagenette-128 of ELQ_DATA)")
-    parser.add_argument("--runs", type=Path, default=Path("runs/lite0"), help="folder to work in (default: runs/lite0)")
-    parser.add_argument("--share", type=float, default=1.0, help="of the passes over the data, to see it work")
-    parser.add_argument("--held", type=int, default=1000, help="pictures held out of train/ (default: 1000)")
-    results = Path("benchmarks/results/lite0.txt")
-    parser.add_argument("--output", type=Path, default=results, help=f"text to write (default: {results})")
-    args = parser.parse_args()
-    args.runs.mkdir(parents=True, exist_ok=True)
-    stops_like_ctrl_c()
-    for step in STEPS if "all" in args.steps else args.steps:
-        if step == "export" and not (args.runs / "lite0.onnx").is_file():
-            export(args.runs / "lite0.onnx")
-        elif step not in ("export", "table"):
+    """Parse, do the steps, write the text."""
+    args, steps = asked(__doc__, "lite0", STEPS, 1000)
+    for step in steps:
+        if step != "export":
             done(step, commands(step, args), args.runs)
+        elif not (args.runs / "lite0.onnx").is_file():
+            export(args.runs / "lite0.onnx")
     write(args)

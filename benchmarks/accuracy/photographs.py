@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +24,7 @@ from elq_ref.cli.output import table as aligned
 from elq_ref.files import atomic_write
 
 from ..result_text import made_by
-from .elq_steps import done, quantizing, said, stops_like_ctrl_c, training
+from .elq_steps import asked, done, quantizing, said, training
 
 INPUT = ["--input", "3,96,96", "--resize", "crop 112"]
 BATCH = ["--batch-size", "64"]
@@ -98,20 +97,7 @@ def _is_done(args: argparse.Namespace, name: str) -> bool:
 
 def main() -> None:
     """Parse, do the steps, write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("steps", nargs="+", choices=(*STEPS, "all", "table"), metavar="STEP")
-    usual = str(Path(os.environ.get("ELQ_DATA", "."), "imagenette-128"))
-    parser.add_argument("--data", default=usual, help="folder of pictures (default: imagenette-128 of ELQ_DATA)")
-    runs = Path("runs/photographs")
-    parser.add_argument("--runs", type=Path, default=runs, help=f"folder to work in (default: {runs})")
-    parser.add_argument("--share", type=float, default=1.0, help="of the passes over the data, to see it work")
-    parser.add_argument("--held", type=int, default=469, help="pictures held out of train/ (default: 469)")
-    results = Path("benchmarks/results/photographs.txt")
-    parser.add_argument("--output", type=Path, default=results, help=f"text to write (default: {results})")
-    args = parser.parse_args()
-    args.runs.mkdir(parents=True, exist_ok=True)
-    stops_like_ctrl_c()
-    for name in STEPS if "all" in args.steps else args.steps:
-        if name != "table":
-            done(name, commands(name, args), args.runs)
+    args, names = asked(__doc__, "photographs", STEPS, 469)
+    for name in names:
+        done(name, commands(name, args), args.runs)
     write(args)
