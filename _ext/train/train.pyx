@@ -88,7 +88,7 @@ cdef int _done(int status) except -1 nogil:
 
 def empty(tuple shape, dtype):
     """See numpy_ops.empty."""
-    return _empty(shape, np.dtype(dtype))
+    return _empty((int(np.prod(shape)),), np.dtype(dtype)).reshape(shape)
 
 
 def conv2d(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), int groups=1, bias=None):

@@ -204,7 +204,7 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """np.empty of at most 4 axes; that of C is on memory which steps use again."""
+    """np.empty; that of C is on memory which steps use again."""
     return np.empty(shape, dtype)
 
 

@@ -376,3 +376,13 @@ def test_layers_without_weights_have_a_gradient_without_any():
     seen = objective(lambda ws: Pass(0.0, list(ws), []), w, [0 * a for a in w], Plan(sign="computed", a2=0.0))
     assert [dw.tolist() for dw in seen.weights] == [[], [[], []], [1, 1]]
     assert seen.error == 2
+
+
+def test_weights_have_any_number_of_axes(monkeypatch):
+    """Those of three-dimensional convolutions have five, and are large enough for the memory that steps use again."""
+    monkeypatch.setattr(gradients, "BLOCK", 1 << 14)
+    w = np.random.default_rng(5).standard_normal((2, 8, 16, 16, 16)).astype(np.float32)
+    w_hat = np.sign(w)
+    half_square = lambda ws: Pass(sum(float(np.sum(a**2)) / 2 for a in ws), list(ws), [])  # noqa: E731
+    seen = objective(half_square, [w], [w_hat], Plan("binary", a1=0.5, a2=0.0, sign="computed"))
+    np.testing.assert_allclose(seen.weights[0], (1 + 0.5 * seen.sign) * w - 0.5 * seen.sign * w_hat, rtol=1e-6)
