@@ -120,6 +120,21 @@ struct elq_sgd {
 };
 void elq_sgd_step(const struct elq_sgd *);
 
+/* The gradient of J for `count` weights: dw = one first + two second + a2 p, 0 where `frozen`, with p = 2 (w - w_hat) where
+ * `squared`, else its sign; E, the sum of (w - w_hat)^2 or of its absolute value, in pieces of ELQ_STRETCH weights, one of
+ * `errors` each. NULL: first and second with it, or second, for nothing of that; frozen, where nothing is. */
+enum { ELQ_STRETCH = 1 << 14 };
+struct elq_objective {
+    ptrdiff_t count;
+    int is_double, squared;
+    double one, two, a2;
+    const void *first, *second, *w, *w_hat;
+    const uint8_t *frozen;
+    void *dw;
+    double *errors;
+};
+void elq_objective_gradient(const struct elq_objective *);
+
 /* The best instruction set that training kernels are written for and that runs where `features` are in use. */
 int elq_train_isa(elq_features features);
 

@@ -67,6 +67,19 @@ cdef extern from "train/kernels.h" nogil:
         void *new_w
         void *new_velocity
     void elq_sgd_step(const elq_sgd *)
+    enum: ELQ_STRETCH
+    struct elq_objective:
+        Py_ssize_t count
+        int is_double, squared
+        double one, two, a2
+        const void *first
+        const void *second
+        const void *w
+        const void *w_hat
+        const unsigned char *frozen
+        void *dw
+        double *errors
+    void elq_objective_gradient(const elq_objective *)
     struct elq_train_kernels:
         int (*conv)(const elq_conv *, elq_array, elq_array, const void *, elq_array) noexcept nogil
         int (*conv_dx)(const elq_conv *, elq_array, elq_array, elq_array) noexcept nogil

@@ -446,3 +446,34 @@ def sgd(w, dw, velocity, double lr, double momentum, double weight_decay, bint n
         elq_sgd_step(&a)
         _done(0)
     return new, v
+
+
+def objective_gradient(mix, w, w_hat, double a2, bint squared, frozen=None):
+    """See numpy_ops.objective_gradient."""
+    cdef elq_objective a
+    memset(&a, 0, sizeof(a))
+    arrays = [array for _, array in mix]
+    _kernels((w, w_hat, *arrays), 1)
+    if len(arrays) > 2:
+        raise ValueError(f"objective_gradient: a sum of {len(arrays)} gradients, wanted two at most")
+    for array in (w_hat, *arrays):
+        _same_shape("objective_gradient: an array", array.shape, w.shape)
+    w, w_hat = np.require(w, requirements="CA"), np.require(w_hat, requirements="CA")
+    arrays = [np.require(array, requirements="CA") for array in arrays]
+    if frozen is not None:
+        _same_shape("frozen", frozen.shape, w.shape)
+        frozen = np.ascontiguousarray(frozen, np.bool_)
+        a.frozen = <const unsigned char *>_data(frozen)
+    dw = _empty((w.size,), w.dtype).reshape(w.shape)
+    errors = np.zeros(-(-w.size // ELQ_STRETCH))
+    if arrays:
+        a.one, a.first = mix[0][0], _data(arrays[0])
+    if len(arrays) == 2:
+        a.two, a.second = mix[1][0], _data(arrays[1])
+    a.count, a.is_double, a.squared, a.a2 = w.size, w.dtype == FLOAT64, squared, a2
+    a.w, a.w_hat, a.dw, a.errors = _data(w), _data(w_hat), _data(dw), <double *>_data(errors)
+    with nogil:
+        elq_watch(signalled)
+        elq_objective_gradient(&a)
+        _done(0)
+    return dw, float(errors.sum())

@@ -167,9 +167,10 @@ def write_table(place: Series, text: str) -> None:
 
 
 def _interrupt(processes: Iterable[subprocess.Popen]) -> None:
+    """Tell them to save their runs and end: by SIGTERM, for under nohup they ignore SIGINT."""
     for process in processes:
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
 
 
 def _ended(job: Job, code: int, place: Series) -> None:

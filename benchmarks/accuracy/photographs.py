@@ -41,7 +41,7 @@ class Recipe(NamedTuple):
 
 
 RECIPES = {
-    "resnet18": Recipe(30, 15, shlex.split("--lr 0.05"), shlex.split("--preset best")),
+    "resnet18": Recipe(20, 10, shlex.split("--lr 0.05"), shlex.split("--preset best --lr 0.015")),
     "alexnet": Recipe(40, 20, shlex.split("--lr 0.01"), shlex.split("--preset best")),
 }
 STEPS = {f"{network}-{step}": (network, step) for network in RECIPES for step in PARTS}

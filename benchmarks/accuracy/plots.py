@@ -1,10 +1,14 @@
-"""The plots of docs/, drawn from the file of runs: needs matplotlib, the extra `plot`.
+"""The plots of docs/, drawn from the file of runs and the figures of parts.json: needs matplotlib, the extra `plot`.
 
 python -m benchmarks.accuracy plots [--results benchmarks/results/runs.jsonl] [-o docs/plots]
 """
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from elq_ref.files import atomic_write
 from elq_ref.runs.comparison import grouped
@@ -16,7 +20,8 @@ def main() -> None:
     parser.add_argument("--results", default="benchmarks/results/runs.jsonl", help="file of runs")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/plots"), help="folder to write")
     args = parser.parse_args()
-    for name, png in drawn(args.results).items():
+    figures = json.loads(Path(args.results).with_name("parts.json").read_text())
+    for name, png in {**drawn(args.results), **drawn_of_parts(figures)}.items():
         with atomic_write(args.output / name) as temporary:
             temporary.write_bytes(png)
         print(args.output / name)
@@ -34,3 +39,64 @@ def drawn(results: str) -> dict[str, bytes]:
         "resnet20-ternary-curves.png": curves(longest),
         "resnet20-ternary-weights.png": pooled(longest),
     }
+
+
+def drawn_of_parts(figures: dict[str, Any]) -> dict[str, bytes]:
+    """PNGs by their names, of what `parts` has measured."""
+    from elq_ref.runs.report.style import styled
+
+    return {"parts-weights.png": styled(_weights)(figures), "parts-flips.png": styled(_flips)(figures)}
+
+
+def _weights(figures: dict[str, Any]) -> Any:
+    """Histograms of w / alpha after stage 0, with the band and the levels: the paper's figure 1 for every part."""
+    from matplotlib.figure import Figure
+
+    from elq_ref.runs.report.style import BAND, W_HAT, W, bare
+    from elq_ref.runs.report.weights import EDGES
+
+    shown = [name for name in ("loss", "perturbation", "error", "bound") if name in figures]
+    figure = Figure(figsize=(2.4 * len(shown), 2.1), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
+        shape = figures[name]["shape"]
+        free = np.array(shape["free"]) / sum(shape["free"])
+        for side in (-1, 1):
+            axes.axvspan(side * 0.4, side * 0.6, color=BAND, alpha=0.55, linewidth=0)
+        for level in (-1, 0, 1):
+            axes.axvline(level, color=W_HAT, linewidth=0.8, linestyle=":")
+        axes.stairs(free, EDGES, fill=True, color=W, alpha=0.85)
+        axes.set_xlim(EDGES[0], EDGES[-1])
+        axes.set_ylim(0, 1.15 * np.sort(free[1:-1])[-4])  # a narrow peak is cut
+        axes.set_xticks([-2, -1, 0, 1, 2])
+        axes.set_xlabel("w / alpha")
+        axes.set_title(f"{name}\nband {shape['band']:.1%}, beyond {shape['beyond']:.1%}", fontsize=8)
+        bare(axes)
+    return figure
+
+
+def _flips(figures: dict[str, Any]) -> Any:
+    """Left: of 1,000 weights, those that flip in a step, over the steps. Right: by layer, late in stage 0."""
+    from matplotlib.figure import Figure
+
+    from elq_ref.runs.report.style import GRAY, look
+
+    from .parts import POINTS
+
+    figure = Figure(figsize=(8.6, 3.0), layout="constrained")
+    over_steps, by_layer = figure.subplots(1, 2)
+    for place, (name, found) in enumerate(figures.items()):
+        colour, line = look(place)
+        x = POINTS * (np.arange(len(found["curve"])) + 0.5)
+        over_steps.plot(x, np.maximum(found["curve"], 1e-3), line, color=colour, linewidth=1.1, label=name)
+        if name in ("loss", "perturbation", "error", "bound", "binary"):
+            layers = list(found["layers"].values())
+            by_layer.plot(range(len(layers)), layers, line, color=colour, linewidth=1.1, marker=".", label=name)
+    for stage in next(iter(figures.values()))["stages"][:-1]:
+        over_steps.axvline(stage["step"], color=GRAY, linewidth=0.8, linestyle=(0, (4, 3)))
+    for axes in (over_steps, by_layer):
+        axes.set_yscale("log")
+    over_steps.set_xlabel("updates; dashed: freezes")
+    over_steps.set_ylabel("flips a step, of 1,000 weights")
+    by_layer.set_xlabel("quantized layer, from the input")
+    figure.legend(*over_steps.get_legend_handles_labels(), loc="outside right center")
+    return figure

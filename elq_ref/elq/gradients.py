@@ -215,23 +215,26 @@ def _loss_parts(
 def _of_layer(
     plan: Plan, mix: Mix, w: np.ndarray, w_hat: np.ndarray, follows: np.ndarray | None, frozen: np.ndarray | None
 ) -> tuple[np.ndarray, float]:
-    """The gradient of J for a layer's weights, and its E, some rows at a time: nothing else is as large as the layer.
+    """The gradient of J for a layer's weights, and its E. follows: what depends on W through alpha.
 
-    follows: what depends on W through alpha.
+    What no kernel computes goes some rows at a time: nothing else is as large as the layer.
     """
+    squared, elementwise = plan.norm == "squared", plan.gradient == "taylor-elementwise"
+    if follows is None and not elementwise and len(mix) <= 2:
+        dw, error = kernels.objective_gradient(mix, w, w_hat, plan.a2, squared, frozen)
+        return dw, error
     dw, error = kernels.empty(w.shape, w.dtype), 0.0
     rows = max(1, BLOCK // max(1, math.prod(w.shape[1:])))
     for start in range(0, len(w), rows):
         some = slice(start, start + rows)
-        gap = w[some] - w_hat[some]
-        part = _added([(factor, a[some]) for factor, a in mix]) if mix else 0.0
-        if plan.gradient == "taylor-elementwise":
-            part = part + plan.a1 * np.abs(part) * np.sign(gap)
-        part = part + plan.a2 * _pull(plan, gap)
+        part = _added([(factor, a[some]) for factor, a in mix]) if mix else np.zeros_like(w[some])
+        if elementwise:
+            part = part + plan.a1 * np.abs(part) * np.sign(w[some] - w_hat[some])
+        part, more = kernels.objective_gradient([(1.0, part)], w[some], w_hat[some], plan.a2, squared)
         if follows is not None:
             part = part + follows[some]
         dw[some] = part if frozen is None else np.where(frozen[some], 0, part)
-        error += float(np.sum(np.abs(gap, dtype=np.float64) ** (2 if plan.norm == "squared" else 1)))
+        error += more
     return dw, error
 
 

@@ -27,6 +27,7 @@ channel_sums = _chosen.channel_sums
 relu = _chosen.relu
 relu_backward = _chosen.relu_backward
 nearest_level = _chosen.nearest_level
+objective_gradient = _chosen.objective_gradient
 half_of = numpy_ops.half_of
 empty = _chosen.empty
 sgd = _chosen.sgd

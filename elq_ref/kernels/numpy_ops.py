@@ -6,6 +6,9 @@ channels-last in memory (the strides of N H W C under the shape N C H W), as tho
 of batch normalization are taken in float64.
 """
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -23,6 +26,7 @@ __all__ = [
     "max_pool",
     "max_pool_backward",
     "nearest_level",
+    "objective_gradient",
     "pointwise",
     "pointwise_backward",
     "relu",
@@ -265,3 +269,28 @@ def nearest_level(w: np.ndarray, alpha: np.ndarray, ternary: bool) -> np.ndarray
         codes = np.where(w >= 0, np.int8(1), np.int8(-1))
     w_hat: np.ndarray = alpha * codes.astype(alpha.dtype) + alpha.dtype.type(0)
     return w_hat
+
+
+def objective_gradient(
+    mix: Sequence[tuple[float, np.ndarray]],
+    w: np.ndarray,
+    w_hat: np.ndarray,
+    a2: float,
+    squared: bool,
+    frozen: np.ndarray | None = None,
+) -> tuple[np.ndarray, float]:
+    """(dJ/dW, E) of a layer: sum over `mix` of factor times gradient, + 2 a2 (w - w_hat) or a2 sign(w - w_hat).
+
+    E = sum (w - w_hat)^2 if `squared`, else of |w - w_hat|, in float64. mix: two gradients at most. The gradient is 0
+    where `frozen`. All arrays have the shape of w; nothing but the result is as large.
+    """
+    dw, error = np.empty(w.shape, w.dtype), 0.0
+    rows = max(1, BLOCK // max(1, math.prod(w.shape[1:])))
+    for start in range(0, len(w), rows):
+        some = slice(start, start + rows)
+        gap = w[some] - w_hat[some]
+        parts = [factor * gradient[some] for factor, gradient in mix]
+        part = sum(parts[1:], *parts[:1]) + a2 * (2 * gap if squared else np.sign(gap))
+        dw[some] = part if frozen is None else np.where(frozen[some], 0, part)
+        error += float(np.sum(np.abs(gap, dtype=np.float64) ** (2 if squared else 1)))
+    return dw, error

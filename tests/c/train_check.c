@@ -477,6 +477,40 @@ static void check_nearest_level(int is_double, int ternary, ptrdiff_t rows, ptrd
         failures++, printf("a canary of nearest_level is gone\n");
 }
 
+/* ----------------------------------------------------------------------------------------- the gradient of J */
+
+static void check_objective(int is_double, int squared, int gradients, int freezes, ptrdiff_t count) {
+    struct buffer w = buffer_new(count, is_double, 1), w_hat = buffer_new(count, is_double, 2);
+    struct buffer one = buffer_new(count, is_double, 3), two = buffer_new(count, is_double, 1);
+    struct buffer dw = buffer_new(count, is_double, 2);
+    ptrdiff_t pieces = (count + ELQ_STRETCH - 1) / ELQ_STRETCH;
+    struct buffer errors = buffer_new(pieces, 1, 3);
+    uint8_t *frozen = calloc((size_t)count, 1);
+    double scale = is_double ? 1e-14 : 1e-5, found = 0, sum = 0;
+    fill(w, is_double), fill(w_hat, is_double), fill(one, is_double), fill(two, is_double);
+    for (ptrdiff_t k = 0; k < count; k++) frozen[k] = k % 5 == 2;
+    put(w_hat.data, is_double, 0, get(w.data, is_double, 0));
+    struct elq_objective a = {
+        .count = count, .is_double = is_double, .squared = squared, .one = 0.5, .two = -2, .a2 = 0.25};
+    a.first = gradients ? one.data : NULL, a.second = gradients == 2 ? two.data : NULL;
+    a.w = w.data, a.w_hat = w_hat.data, a.frozen = freezes ? frozen : NULL;
+    a.dw = dw.data, a.errors = errors.data;
+    elq_objective_gradient(&a);
+    for (ptrdiff_t k = 0; k < count; k++) {
+        double gap = get(w.data, is_double, k) - get(w_hat.data, is_double, k), wanted = 0;
+        if (gradients) wanted += 0.5 * get(one.data, is_double, k);
+        if (gradients == 2) wanted -= 2 * get(two.data, is_double, k);
+        wanted += 0.25 * (squared ? 2 * gap : gap > 0 ? 1 : gap < 0 ? -1 : 0);
+        sum += squared ? gap * gap : fabs(gap);
+        near("gradient of J", ELQ_GENERIC, get(dw.data, is_double, k), freezes && frozen[k] ? 0 : wanted, scale);
+    }
+    for (ptrdiff_t k = 0; k < pieces; k++) found += get(errors.data, 1, k);
+    near("E", ELQ_GENERIC, found, sum, (is_double ? 1e-12 : 1e-6) * (1 + sum));
+    if (!(buffer_end(w) & buffer_end(w_hat) & buffer_end(one) & buffer_end(two) & buffer_end(dw) & buffer_end(errors)))
+        failures++, printf("a canary of the gradient of J is gone\n");
+    free(frozen);
+}
+
 static const struct elq_max_pool POOLS[] = {
     {.n = 2, .c = 6, .h = 6, .w = 8, .kh = 2, .kw = 2, .stride_h = 2, .stride_w = 2},
     {.n = 1, .c = 16, .h = 7, .w = 9, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2},
@@ -532,6 +566,7 @@ int main(void) {
         printf("%s checked\n", elq_isa_name(isa));
     }
     for (int k = 0; k < 8; k++, checks++) check_nearest_level(k & 1, k & 2, k & 4 ? 5 : 1, k & 4 ? 37 : 40000);
+    for (int k = 0; k < 24; k++, checks++) check_objective(k & 1, k & 2, k / 8, k & 4, k % 3 ? 40001 : 5);
     for (int k = 0; k < 8; k++, checks++) check_sgd(k & 1, k & 2, k & 4);
     check_watch();
     printf("%d checks, %d failures\n", checks + 1, failures);

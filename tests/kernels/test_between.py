@@ -4,6 +4,7 @@ Beside NumPy in float64 or a brute-force loop; bounds as in test_kernels_train.p
 """
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -210,3 +211,39 @@ def test_the_nearest_level_is_that_of_its_code_to_the_bit(dtype, ternary, per_ch
         assert got.dtype == dtype
         np.testing.assert_array_equal(np.isnan(got), np.isnan(wanted))
         np.testing.assert_array_equal(got.view(bits)[~np.isnan(got)], wanted.view(bits)[~np.isnan(wanted)])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("gradients", [0, 1, 2])
+@pytest.mark.parametrize("squared", [True, False])
+@pytest.mark.parametrize("freezes", [True, False])
+def test_the_gradient_of_the_objective_is_its_formula(dtype, gradients, squared, freezes):
+    """C is NumPy's to the bit, on more than one piece of work, and both are the formula in float64."""
+    rng = np.random.default_rng(11)
+    w, w_hat, *grads = rng.standard_normal((2 + gradients, 5, 7, 1003)).astype(dtype)
+    w_hat[0, 0, :9] = w[0, 0, :9]
+    mix = list(zip([0.7, -1.3], grads, strict=False))
+    frozen = rng.random(w.shape) < 0.3 if freezes else None
+    gap = (w - w_hat).astype(np.float64)
+    exact = sum((factor * g.astype(np.float64) for factor, g in mix), 0.03 * (2 * gap if squared else np.sign(gap)))
+    error = math.fsum(abs(gap.ravel()) ** (2 if squared else 1))
+    results = [of(mix, np.asfortranarray(w), w_hat, 0.03, squared, frozen) for of in OBJECTIVES]
+    for dw, found in results:
+        assert dw.dtype == dtype
+        assert dw.tobytes() == results[0][0].tobytes()
+        within(dw, exact if frozen is None else np.where(frozen, 0, exact), 4 * np.finfo(dtype).eps * (2 + abs(exact)))
+        assert frozen is None or not dw[frozen].any()
+        assert found == pytest.approx(error, rel=1e-13)
+
+
+@pytest.mark.parametrize("squared", [True, False])
+def test_what_is_no_number_stays_none_in_the_gradient_of_the_objective(squared):
+    w, w_hat = np.array([np.nan, np.inf, -np.inf, 1.0]), np.array([1.0, np.inf, 1.0, np.nan])
+    with np.errstate(invalid="ignore"):
+        results = [of([(1.0, np.ones(4))], w, w_hat, 0.5, squared, np.array([0, 0, 0, 1], bool)) for of in OBJECTIVES]
+    for dw, error in results:
+        np.testing.assert_array_equal(dw, [np.nan, np.nan, -np.inf if squared else 0.5, 0])
+        assert np.isnan(error)
+
+
+OBJECTIVES = (numpy_ops.objective_gradient, kernels.objective_gradient)

@@ -60,6 +60,12 @@ def test_mixed_types_and_shapes_that_do_not_fit_are_refused():
         _train.nearest_level(w, np.ones(2, np.float32), True)
     with pytest.raises(TypeError, match="float32, float64"):
         _train.nearest_level(w, np.ones((1, 1, 1, 1)), True)
+    with pytest.raises(ValueError, match="a sum of 3 gradients, wanted two at most"):
+        _train.objective_gradient([(1.0, w)] * 3, w, w, 0.0, True)
+    with pytest.raises(ValueError, match=r"an array has shape \(1, 2, 3, 3\), wanted \(6, 2, 3, 3\)"):
+        _train.objective_gradient([(1.0, w[:1])], w, w, 0.0, True)
+    with pytest.raises(ValueError, match="frozen has shape"):
+        _train.objective_gradient([(1.0, w)], w, w, 0.0, True, np.zeros(2, bool))
 
 
 def test_info_says_what_runs():
