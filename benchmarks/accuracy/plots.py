@@ -20,8 +20,9 @@ def main() -> None:
     parser.add_argument("--results", default="benchmarks/results/runs.jsonl", help="file of runs")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/plots"), help="folder to write")
     args = parser.parse_args()
-    figures = json.loads(Path(args.results).with_name("parts.json").read_text())
-    for name, png in {**drawn(args.results), **drawn_of_parts(figures)}.items():
+    parts = Path(args.results).with_name("parts.json")
+    figures = drawn_of_parts(json.loads(parts.read_text())) if parts.is_file() else {}
+    for name, png in (drawn(args.results) | figures).items():
         with atomic_write(args.output / name) as temporary:
             temporary.write_bytes(png)
         print(args.output / name)

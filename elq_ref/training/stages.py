@@ -242,14 +242,13 @@ def _update(state: State, batch: Share, world: World, lr: float, moment: Moment,
     seen = state.method.objective(run_aside, run, list(weights.values()), moment)
     grads = dict(zip(weights, seen.weights, strict=True))
     grads |= dict(zip((n for n in parameters if n not in weights), seen.shared, strict=True))
+    free = dict(zip(weights, free_of, strict=True))
     for name, parameter in parameters.items():
-        quantized = weights.get(name)
         dw = np.ascontiguousarray(grads[name])  # one memory order, so that a resumed run adds in the same order
-        free = None if quantized is None else ~quantized.frozen
         v = state.velocity[name]
-        parameter.data, state.velocity[name] = state.sgd.update(parameter.data, dw, v, lr, free, over=True)
-        if quantized is not None:
-            state.method.follow(quantized, state.stage, partial(state.sgd.update, lr=lr))
+        parameter.data, state.velocity[name] = state.sgd.update(parameter.data, dw, v, lr, free.get(name), over=True)
+        if name in weights:
+            state.method.follow(weights[name], state.stage, partial(state.sgd.update, lr=lr))
     net.zero_grad()
     return seen
 
