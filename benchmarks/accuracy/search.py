@@ -22,7 +22,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "late": ("--headline", "--set", LATE),
     "twn or bwn": (),
     "parq": ("--method", "parq"),
+    "late moving": ("--headline", "--set", LATE, "alpha_from=stage0"),
     "late channel": ("--headline", "--set", LATE, "per_channel=true"),
+    "late moving channel": ("--headline", "--set", LATE, "alpha_from=stage0", "per_channel=true"),
     "binaryrelax": ("--method", "binaryrelax"),
     "late channel frequent": ("--headline", "--set", LATE, "per_channel=true", "freeze_to=frequent"),
 }
