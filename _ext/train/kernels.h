@@ -75,7 +75,7 @@ struct elq_pointwise {
     void *y;
 };
 
-/* A fully connected layer of few rows: x is N C, w O C, y and dy N O, contiguous; bias: NULL, or O values. */
+/* A fully connected layer: x is N C, w O C, y and dy N O, contiguous; bias: NULL, or O values. */
 struct elq_linear {
     ptrdiff_t n, c, o;
     const void *x, *w, *bias, *dy;

@@ -1,22 +1,21 @@
-/* Fully connected layers of few rows: x is N C, w O C, y and dy N O, all contiguous. The weights are far more than all
+/* Fully connected layers of many weights: x is N C, w O C, y and dy N O, all contiguous. The weights are far more than all
  * else, so each sweep reads (or writes) them once, as they lie:
  *
- *   y = x w^T + bias     3 rows of w and up to 8 of x at a time; lanes along C, added up at the end
- *   dx = dy w            several rows of w at a time are added to a stretch of dx, which stays in the cache
- *   dw = dy^T x          4 rows of dw at a time
+ *   y = x w^T + bias     3 rows of w and ROWS of x at a time; lanes along C, added up at the end
+ *   dx = dy w            ROWS rows of dx and 3 vectors of columns at a time, DEPTH rows of w
+ *   dw = dy^T x          ROWS rows of dw and 3 vectors of columns at a time
  *
- * A sum is one chain (of y: one a lane), whatever the number of threads. */
+ * What is read again and again is copied first, in the order in which it is read: rows that lie a multiple of 4 KB apart
+ * would fall on the same few lines of the first cache. A sum is one chain (of y: one a lane), whatever the number of
+ * threads. */
 enum {
-    NAME(ROWS) = TILE2 > 8 ? 8 : 4,  /* of x: so many times 3 sums are in registers */
-    NAME(DEEP) = TILE2 > 8 ? 16 : 8, /* rows of w in registers */
-    NAME(OUTPUTS) = 24,              /* of a task */
-    NAME(WIDTH) = 512                /* elements of dx that a task makes */
+    NAME(ROWS) = TILE2 > 8 ? 8 : 4, /* so many times 3 sums are in registers */
+    NAME(OUTPUTS) = 24,             /* of a task */
+    NAME(WIDTH) = 384,              /* columns of a task: whole times 3 vectors */
+    NAME(DEPTH) = 128
 };
 
 #define EACH_OF_EIGHT(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
-#define EACH_OF_SIXTEEN(M)                                                                                             \
-    EACH_OF_EIGHT(M)                                                                                                   \
-    M(8) M(9) M(10) M(11) M(12) M(13) M(14) M(15)
 
 INLINE REAL NAME(lane_sum)(VEC v) {
     REAL sum = v[0];
@@ -24,16 +23,28 @@ INLINE REAL NAME(lane_sum)(VEC v) {
     return sum;
 }
 
+struct NAME(linear) {
+    const struct elq_linear *given;
+    ptrdiff_t vectors; /* of a row of x, the last filled up with 0 */
+    REAL *x;           /* [ROWS rows of x, the last rows fewer][vector][row][lane] */
+};
+
 /* R rows of x with 3 rows of w, of which `outputs` exist. */
-INLINE void NAME(linear_tile)(const struct elq_linear *a, const int R, ptrdiff_t n, ptrdiff_t o, ptrdiff_t outputs) {
-    const REAL *x = (const REAL *)a->x + n * a->c, *w = (const REAL *)a->w + o * a->c;
+INLINE void NAME(linear_tile)(const struct NAME(linear) * e, const int R, ptrdiff_t n, ptrdiff_t o, ptrdiff_t outputs) {
+    const struct elq_linear *a = e->given;
+    const REAL *x = e->x + n * e->vectors * LANES, *w = (const REAL *)a->w + o * a->c;
     const ptrdiff_t second = outputs > 1 ? a->c : 0, third = outputs > 2 ? 2 * a->c : 0;
+    ptrdiff_t c = 0;
 #define DECLARE(r) VEC p##r = {0}, q##r = {0}, s##r = {0};
 #define ADD(r)                                                                                                         \
     if (R > r) {                                                                                                       \
-        const VEC of = NAME(load_some)(x + r * a->c + c, left);                                                        \
+        const VEC of = NAME(load)(x + r * LANES);                                                                      \
         p##r += of * w0, q##r += of * w1, s##r += of * w2;                                                             \
     }
+#define STEP(left)                                                                                                     \
+    const VEC w0 = NAME(load_some)(w + c, left), w1 = NAME(load_some)(w + second + c, left);                           \
+    const VEC w2 = NAME(load_some)(w + third + c, left);                                                               \
+    EACH_OF_EIGHT(ADD)
 #define FINISH(r)                                                                                                      \
     if (R > r) {                                                                                                       \
         REAL *y = (REAL *)a->y + (n + r) * a->o + o;                                                                   \
@@ -43,19 +54,18 @@ INLINE void NAME(linear_tile)(const struct elq_linear *a, const int R, ptrdiff_t
     }
     const REAL *bias = a->bias ? (const REAL *)a->bias + o : NULL;
     EACH_OF_EIGHT(DECLARE)
-    for (ptrdiff_t c = 0, left = a->c; c < a->c; c += LANES, left -= LANES) {
-        const VEC w0 = NAME(load_some)(w + c, left), w1 = NAME(load_some)(w + second + c, left);
-        const VEC w2 = NAME(load_some)(w + third + c, left);
-        EACH_OF_EIGHT(ADD)
-    }
+    for (; c + LANES <= a->c; c += LANES, x += R * LANES) { STEP(LANES) }
+    if (c < a->c) { STEP(a->c - c) }
     EACH_OF_EIGHT(FINISH)
 #undef DECLARE
 #undef ADD
+#undef STEP
 #undef FINISH
 }
 
 static void NAME(linear_task)(void *context, ptrdiff_t index, int worker) {
-    const struct elq_linear *a = context;
+    const struct NAME(linear) *e = context;
+    const struct elq_linear *a = e->given;
     const ptrdiff_t last = (index + 1) * NAME(OUTPUTS) < a->o ? (index + 1) * NAME(OUTPUTS) : a->o;
     (void)worker;
     for (ptrdiff_t o = index * NAME(OUTPUTS); o < last; o += 3)
@@ -64,7 +74,7 @@ static void NAME(linear_task)(void *context, ptrdiff_t index, int worker) {
             rows = a->n - n < NAME(ROWS) ? a->n - n : NAME(ROWS);
 #define CASE(r)                                                                                                        \
     case r + 1:                                                                                                        \
-        if (r < NAME(ROWS)) NAME(linear_tile)(a, r + 1, n, o, outputs);                                                \
+        if (r < NAME(ROWS)) NAME(linear_tile)(e, r + 1, n, o, outputs);                                                \
         break;
             switch (rows) { EACH_OF_EIGHT(CASE) }
 #undef CASE
@@ -72,81 +82,107 @@ static void NAME(linear_task)(void *context, ptrdiff_t index, int worker) {
 }
 
 static int NAME(linear)(const struct elq_linear *a) {
-    elq_parallel_for((a->o + NAME(OUTPUTS) - 1) / NAME(OUTPUTS), NAME(linear_task), (void *)a);
+    const ptrdiff_t vectors = (a->c + LANES - 1) / LANES;
+    struct NAME(linear) e = {a, vectors, elq_memory_take(a->n * vectors * LANES * sizeof(REAL))};
+    if (!e.x) return -1;
+    for (ptrdiff_t n = 0, rows; n < a->n; n += rows) {
+        rows = a->n - n < NAME(ROWS) ? a->n - n : NAME(ROWS);
+        for (ptrdiff_t r = 0; r < rows; r++)
+            for (ptrdiff_t v = 0; v < vectors; v++)
+                NAME(store)(e.x + ((n * vectors + v * rows + r) * LANES),
+                            NAME(load_some)((const REAL *)a->x + (n + r) * a->c + v * LANES, a->c - v * LANES));
+    }
+    elq_parallel_for((a->o + NAME(OUTPUTS) - 1) / NAME(OUTPUTS), NAME(linear_task), &e);
+    elq_memory_give(e.x);
     return 0;
 }
 
-/* To elements c .. of T rows of dx from row n on, D rows of w from row o on are added. */
-INLINE void NAME(linear_dx_tile)(const struct elq_linear *a, const int T, const int D, ptrdiff_t n, ptrdiff_t o,
-                                 const VEC *w, ptrdiff_t c, ptrdiff_t left) {
-    const REAL *dy = (const REAL *)a->dy + n * a->o + o;
-    REAL *dx = (REAL *)a->dx + n * a->c + c;
-    VEC sum[4];
-#pragma GCC unroll 4
-    for (int t = 0; t < T; t++) sum[t] = o ? NAME(load_some)(dx + t * a->c, left) : (VEC){0};
-#define ADD(d)                                                                                                         \
-    if (D > d) { _Pragma("GCC unroll 4") for (int t = 0; t < T; t++) sum[t] += w[d] * dy[t * a->o + d]; }
-    EACH_OF_SIXTEEN(ADD)
-#undef ADD
-#pragma GCC unroll 4
-    for (int t = 0; t < T; t++) NAME(store_some)(dx + t * a->c, sum[t], left);
+/* out = a b with b and out as they lie, `columns` wide, and a in ROWS rows of out side by side: dx = dy w, dw = dy^T x. */
+struct NAME(product) {
+    ptrdiff_t rows, depth, columns;
+    const REAL *a; /* [ROWS rows, the last filled up with 0][depth][row] */
+    const REAL *b;
+    REAL *out, *panels; /* one a worker: [3 vectors][element of the depth][lane] of b, DEPTH times WIDTH */
+};
+
+/* To `left` columns of `rows` rows of out, which hold nothing yet or the sum so far, a stretch of the depth is added. */
+INLINE void NAME(product_tile)(const REAL *a, const REAL *b, ptrdiff_t depth, int first, REAL *out, ptrdiff_t columns,
+                               ptrdiff_t rows, ptrdiff_t left, const REAL *ahead) {
+    VEC sum[8][3];
+#pragma GCC unroll 8
+    for (int r = 0; r < NAME(ROWS); r++)
+#pragma GCC unroll 3
+        for (int v = 0; v < 3; v++)
+            sum[r][v] =
+                first || r >= rows ? (VEC){0} : NAME(load_some)(out + r * columns + v * LANES, left - v * LANES);
+    for (ptrdiff_t k = 0; k < depth; k++, a += NAME(ROWS), b += 3 * LANES) {
+        if (ahead) {
+            __builtin_prefetch(ahead, 0, 2), __builtin_prefetch(ahead + LANES, 0, 2);
+            __builtin_prefetch(ahead + 2 * LANES, 0, 2);
+            ahead += columns;
+        }
+        const VEC b0 = NAME(load)(b), b1 = NAME(load)(b + LANES), b2 = NAME(load)(b + 2 * LANES);
+#pragma GCC unroll 8
+        for (int r = 0; r < NAME(ROWS); r++) sum[r][0] += b0 * a[r], sum[r][1] += b1 * a[r], sum[r][2] += b2 * a[r];
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < NAME(ROWS); r++)
+#pragma GCC unroll 3
+        for (int v = 0; v < 3; v++)
+            if (r < rows) NAME(store_some)(out + r * columns + v * LANES, sum[r][v], left - v * LANES);
 }
 
-INLINE void NAME(linear_dx_rows)(const struct elq_linear *a, const int D, ptrdiff_t o, ptrdiff_t first,
-                                 ptrdiff_t last) {
-    for (ptrdiff_t c = first; c < last; c += LANES) {
-        const REAL *from = (const REAL *)a->w + o * a->c + c;
-        VEC w[16] = {{0}};
-#pragma GCC unroll 16
-        for (int d = 0; d < D; d++) w[d] = NAME(load_some)(from + d * a->c, last - c);
-        ptrdiff_t n = 0;
-        for (; n + 4 <= a->n; n += 4) NAME(linear_dx_tile)(a, 4, D, n, o, w, c, last - c);
-        for (; n < a->n; n++) NAME(linear_dx_tile)(a, 1, D, n, o, w, c, last - c);
+/* WIDTH columns of out, DEPTH elements of the depth at a time. */
+static void NAME(product_task)(void *context, ptrdiff_t index, int worker) {
+    const struct NAME(product) *e = context;
+    const ptrdiff_t three = 3 * LANES, column = index * NAME(WIDTH), rest = e->columns - column;
+    const ptrdiff_t width = rest < NAME(WIDTH) ? rest : NAME(WIDTH);
+    REAL *panel = e->panels + worker * NAME(WIDTH) * NAME(DEPTH);
+    for (ptrdiff_t k = 0; k < e->depth; k += NAME(DEPTH)) {
+        const ptrdiff_t depth = e->depth - k < NAME(DEPTH) ? e->depth - k : NAME(DEPTH);
+        for (ptrdiff_t d = 0; d < depth; d++)
+            for (ptrdiff_t c = 0; c < width; c += three) {
+                const REAL *from = e->b + (k + d) * e->columns + column + c;
+                REAL *to = panel + c * depth + d * three;
+                for (int v = 0; v < 3; v++)
+                    NAME(store)(to + v * LANES, NAME(load_some)(from + v * LANES, width - c - v * LANES));
+            }
+        for (ptrdiff_t row = 0; row < e->rows; row += NAME(ROWS))
+            for (ptrdiff_t c = 0; c < width; c += three) {
+                const REAL *a = e->a + row * e->depth + k * NAME(ROWS), *b = panel + c * depth;
+                REAL *out = e->out + row * e->columns + column + c;
+                const REAL *ahead =
+                    !row && k + 2 * NAME(DEPTH) <= e->depth ? e->b + (k + NAME(DEPTH)) * e->columns + column + c : NULL;
+                if (row + NAME(ROWS) > e->rows || c + three > width)
+                    NAME(product_tile)(a, b, depth, !k, out, e->columns, e->rows - row, width - c, NULL);
+                else if (ahead) NAME(product_tile)(a, b, depth, !k, out, e->columns, NAME(ROWS), three, ahead);
+                else NAME(product_tile)(a, b, depth, !k, out, e->columns, NAME(ROWS), three, NULL);
+            }
     }
 }
 
-static void NAME(linear_dx_task)(void *context, ptrdiff_t index, int worker) {
-    const struct elq_linear *a = context;
-    const ptrdiff_t first = index * NAME(WIDTH), last = first + NAME(WIDTH) < a->c ? first + NAME(WIDTH) : a->c;
-    ptrdiff_t o = 0;
-    (void)worker;
-    for (; o + NAME(DEEP) <= a->o; o += NAME(DEEP)) NAME(linear_dx_rows)(a, NAME(DEEP), o, first, last);
-    for (; o < a->o; o++) NAME(linear_dx_rows)(a, 1, o, first, last);
+/* The product, of an `a` whose rows and elements of the depth lie so far apart. */
+static int NAME(product)(struct NAME(product) * e, const REAL *a, ptrdiff_t row_step, ptrdiff_t depth_step) {
+    const ptrdiff_t tiles = (e->rows + NAME(ROWS) - 1) / NAME(ROWS), size = tiles * NAME(ROWS) * e->depth;
+    REAL *memory = elq_memory_take((size + elq_num_threads() * NAME(WIDTH) * NAME(DEPTH)) * sizeof(REAL)), *to = memory;
+    if (!memory) return -1;
+    for (ptrdiff_t row = 0; row < e->rows; row += NAME(ROWS))
+        for (ptrdiff_t k = 0; k < e->depth; k++)
+            for (ptrdiff_t r = row; r < row + NAME(ROWS); r++)
+                *to++ = r < e->rows ? a[r * row_step + k * depth_step] : 0;
+    e->a = memory, e->panels = to;
+    elq_parallel_for((e->columns + NAME(WIDTH) - 1) / NAME(WIDTH), NAME(product_task), e);
+    elq_memory_give(memory);
+    return 0;
 }
 
 static int NAME(linear_dx)(const struct elq_linear *a) {
-    elq_parallel_for((a->c + NAME(WIDTH) - 1) / NAME(WIDTH), NAME(linear_dx_task), (void *)a);
-    return 0;
-}
-
-/* Two vectors of elements of 4 rows of dw, of which `outputs` exist. */
-static void NAME(linear_dw_task)(void *context, ptrdiff_t index, int worker) {
-    const struct elq_linear *a = context;
-    const ptrdiff_t o = 4 * index, outputs = a->o - o < 4 ? a->o - o : 4;
-    const REAL *dy = (const REAL *)a->dy + o;
-    REAL *dw = (REAL *)a->dw + o * a->c;
-    (void)worker;
-    for (ptrdiff_t c = 0; c < a->c; c += 2 * LANES) {
-        const ptrdiff_t left = a->c - c, more = left > LANES ? left - LANES : 0;
-        VEC low[4] = {{0}}, high[4] = {{0}};
-        for (ptrdiff_t n = 0; n < a->n; n++) {
-            const REAL *x = (const REAL *)a->x + n * a->c + c;
-            const VEC x0 = NAME(load_some)(x, left), x1 = NAME(load_some)(x + LANES, more);
-            for (int k = 0; k < 4; k++) {
-                const REAL by = dy[n * a->o + (k < outputs ? k : 0)];
-                low[k] += x0 * by, high[k] += x1 * by;
-            }
-        }
-        for (ptrdiff_t k = 0; k < outputs; k++) {
-            NAME(store_some)(dw + k * a->c + c, low[k], left);
-            NAME(store_some)(dw + k * a->c + c + LANES, high[k], more);
-        }
-    }
+    struct NAME(product) e = {.rows = a->n, .depth = a->o, .columns = a->c, .b = a->w, .out = a->dx};
+    return NAME(product)(&e, a->dy, a->o, 1);
 }
 
 static int NAME(linear_dw)(const struct elq_linear *a) {
-    elq_parallel_for((a->o + 3) / 4, NAME(linear_dw_task), (void *)a);
-    return 0;
+    struct NAME(product) e = {.rows = a->o, .depth = a->n, .columns = a->c, .b = a->x, .out = a->dw};
+    return NAME(product)(&e, a->dy, 1, a->o);
 }
 #undef EACH_OF_EIGHT
-#undef EACH_OF_SIXTEEN

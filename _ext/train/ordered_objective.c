@@ -4,6 +4,7 @@
 #include "train/kernels.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 enum { SOME = 256, LANES = 8 };
@@ -24,15 +25,18 @@ enum { SOME = 256, LANES = 8 };
                 for (ptrdiff_t i = 0; i < some; i++) dw[i] = one * first[k + i];                                       \
             if (second)                                                                                                \
                 for (ptrdiff_t i = 0; i < some; i++) dw[i] += two * second[k + i];                                     \
-            for (ptrdiff_t i = 0; i < some; i++) {                                                                     \
-                const type sign = (type)((gap[i] > 0) - (gap[i] < 0));                                                 \
-                dw[i] += a2 * (a->squared ? 2 * gap[i] : gap[i] == gap[i] ? sign : gap[i]);                            \
-            }                                                                                                          \
-            for (ptrdiff_t i = 0; i < some; i += LANES)                                                                \
-                for (ptrdiff_t lane = 0; lane < LANES; lane++) {                                                       \
-                    const double d = gap[i + lane];                                                                    \
-                    lanes[lane] += a->squared ? d * d : d < 0 ? -d : d;                                                \
+            if (a->squared) {                                                                                          \
+                for (ptrdiff_t i = 0; i < some; i++) dw[i] += a2 * (2 * gap[i]);                                       \
+                for (ptrdiff_t i = 0; i < SOME; i += LANES)                                                            \
+                    for (ptrdiff_t j = 0; j < LANES; j++) lanes[j] += (double)gap[i + j] * gap[i + j];                 \
+            } else {                                                                                                   \
+                for (ptrdiff_t i = 0; i < some; i++) {                                                                 \
+                    const type sign = (gap[i] > 0 ? (type)1 : 0) - (gap[i] < 0 ? (type)1 : 0);                         \
+                    dw[i] += a2 * (gap[i] == gap[i] ? sign : gap[i]);                                                  \
                 }                                                                                                      \
+                for (ptrdiff_t i = 0; i < SOME; i += LANES)                                                            \
+                    for (ptrdiff_t j = 0; j < LANES; j++) lanes[j] += fabs((double)gap[i + j]);                        \
+            }                                                                                                          \
             if (a->frozen)                                                                                             \
                 for (ptrdiff_t i = 0; i < some; i++) dw[i] = a->frozen[k + i] ? 0 : dw[i];                             \
             memcpy((type *)a->dw + k, dw, (size_t)some * sizeof(type));                                                \

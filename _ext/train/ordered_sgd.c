@@ -24,11 +24,12 @@ enum { STRETCH = 1 << 14, SOME = 256 };
                 for (ptrdiff_t i = 0; i < some; i++) new[i] = rate *(d[i] + momentum * v[i]) + w[i];                   \
             else                                                                                                       \
                 for (ptrdiff_t i = 0; i < some; i++) new[i] = rate *v[i] + w[i];                                       \
-            if (a->free)                                                                                               \
-                for (ptrdiff_t i = 0; i < some; i++) {                                                                 \
-                    new[i] = a->free[k + i] ? new[i] : w[i];                                                           \
-                    v[i] = a->free[k + i] ? v[i] : velocity[i];                                                        \
-                }                                                                                                      \
+            if (a->free) {                                                                                             \
+                memcpy(d, w, (size_t)some * sizeof(type));                                                             \
+                for (ptrdiff_t i = 0; i < some; i++) new[i] = a->free[k + i] ? new[i] : d[i];                          \
+                memcpy(d, velocity, (size_t)some * sizeof(type));                                                      \
+                for (ptrdiff_t i = 0; i < some; i++) v[i] = a->free[k + i] ? v[i] : d[i];                              \
+            }                                                                                                          \
             memcpy((type *)a->new_w + k, new, (size_t)some * sizeof(type));                                            \
             memcpy((type *)a->new_velocity + k, v, (size_t)some * sizeof(type));                                       \
         }                                                                                                              \

@@ -146,7 +146,7 @@ cdef elq_linear _linear(tuple arrays, Py_ssize_t n, Py_ssize_t c, Py_ssize_t o) 
 
 
 def linear(x, w, bias=None):
-    """y = x w^T + bias of few rows: x (N, C), w (O, C) -> (N, O)."""
+    """y = x w^T + bias: x (N, C), w (O, C) -> (N, O)."""
     cdef elq_linear a = _linear((x, w), x.shape[0], x.shape[1], w.shape[0])
     cdef const elq_train_kernels *kernels = _kernels((x, w, bias), a.c)
     _same_shape("w", w.shape, (a.o, a.c))
@@ -163,7 +163,7 @@ def linear(x, w, bias=None):
 
 
 def linear_dx(dy, w):
-    """dx = dy w of few rows: dy (N, O), w (O, C) -> (N, C)."""
+    """dx = dy w: dy (N, O), w (O, C) -> (N, C)."""
     cdef elq_linear a = _linear((dy, w), dy.shape[0], w.shape[1], w.shape[0])
     cdef const elq_train_kernels *kernels = _kernels((dy, w), a.c)
     _same_shape("dy", dy.shape, (a.n, a.o))
@@ -176,7 +176,7 @@ def linear_dx(dy, w):
 
 
 def linear_dw(dy, x):
-    """dw = dy^T x of few rows: dy (N, O), x (N, C) -> (O, C)."""
+    """dw = dy^T x: dy (N, O), x (N, C) -> (O, C)."""
     cdef elq_linear a = _linear((dy, x), x.shape[0], x.shape[1], dy.shape[1])
     cdef const elq_train_kernels *kernels = _kernels((dy, x), a.c)
     _same_shape("dy", dy.shape, (a.n, a.o))

@@ -1,4 +1,4 @@
-"""Fully connected layers: convolutions of one element, but where C reads large weights as they lie, for few rows."""
+"""Fully connected layers: convolutions of one element, but where C reads large weights as they lie."""
 
 import numpy as np
 
@@ -8,13 +8,13 @@ from . import numpy_ops
 _train, _ = extensions.load("_train")
 _convolution = numpy_ops if _train is None else _train
 
-FEW = 32  # rows: more share what a convolution makes of the weights
+FEW = 64  # rows of y: more share what a convolution makes of the weights
 LARGE = 1 << 20  # weights
 
 
 def linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     """y = x w^T + bias: x (N, C), w (O, C), bias (O) or None -> (N, O)."""
-    if _streams(len(x), w.size):
+    if len(x) <= FEW and _streams(len(x), w.size):
         y: np.ndarray = _train.linear(x, w, bias)
         return y
     return _rows(_convolution.conv2d(_pixels(x), w[:, :, None, None], bias=bias))
@@ -39,7 +39,7 @@ def linear_dw(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _streams(rows: int, weights: int) -> bool:
-    return _train is not None and 0 < rows <= FEW and weights >= LARGE
+    return _train is not None and rows > 0 and weights >= LARGE
 
 
 def _pixels(x: np.ndarray) -> np.ndarray:

@@ -560,6 +560,8 @@ int main(void) {
             for (size_t k = 0; k < sizeof POOLS / sizeof *POOLS; k++, checks++) check_pool(isa, is_double, POOLS + k);
             for (int k = 0; k < 12; k++, checks++)
                 check_linear(isa, is_double, 1 + 3 * k, (const ptrdiff_t[]){1, 37, 530}[k % 3], 1 + 7 * (k % 5));
+            check_linear(isa, is_double, 5, 400, 300), checks++; /* several stretches of the depth of dx, then of dw */
+            check_linear(isa, is_double, 140, 37, 9), checks++;
             for (int function = 0; function < ELQ_FUNCTIONS; function++, checks++)
                 check_function(isa, is_double, function, 333);
         }
