@@ -5,6 +5,18 @@
  * pieces are cut by the shapes alone. */
 
 typedef uint8_t NAME(places) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL)), aligned(1), may_alias));
+typedef uint16_t NAME(halves) __attribute__((vector_size(2 * VECTOR_BYTES / sizeof(REAL))));
+typedef uint32_t NAME(words) __attribute__((vector_size(4 * VECTOR_BYTES / sizeof(REAL))));
+
+/* Places as wide as the elements, and back: one doubling at a time, or the compiler goes lane by lane. */
+INLINE NAME(bits) NAME(load_places)(const uint8_t *p) {
+    const NAME(halves) halves = __builtin_convertvector(*(const NAME(places) *)p, NAME(halves));
+    return __builtin_convertvector(__builtin_convertvector(halves, NAME(words)), NAME(bits));
+}
+INLINE void NAME(store_places)(uint8_t *p, NAME(bits) places) {
+    const NAME(words) words = __builtin_convertvector(places, NAME(words));
+    *(NAME(places) *)p = __builtin_convertvector(__builtin_convertvector(words, NAME(halves)), NAME(places));
+}
 
 /* ------------------------------------------------------------------------------------------------ max pooling */
 
@@ -27,7 +39,7 @@ INLINE void NAME(max_vector)(const struct elq_max_pool *a, const REAL *x, const 
             where = (number & take) | (where & ~take);
         }
     NAME(store)(y, most);
-    *(NAME(places) *)place = __builtin_convertvector(where, NAME(places));
+    NAME(store_places)(place, where);
 }
 
 /* The same for one channel. */
@@ -66,37 +78,62 @@ static void NAME(max_row)(void *context, ptrdiff_t row, int worker) {
     }
 }
 
-/* dx[row + i][column + j] += dy where place = (i, j), in the order of the places: one row of dx, from all windows that
- * see it. The last vector of a pixel's channels adds nothing to the next pixels. */
+/* What one row of dx is the sum of, in the order of the places: its windows' rows, and of a column their columns. */
+struct NAME(seen) {
+    int rows, columns;
+    ptrdiff_t row[256], column[256];            /* where these begin in dy, from the image's and the row's start */
+    NAME(integer) first_place[256], place[256]; /* the place is their sum */
+};
+
+/* dx of one vector of channels, or of one channel, from all windows that see the pixel: sum of dy where it was the place. */
+INLINE VEC NAME(seen_vector)(const struct NAME(seen) * in, const REAL *dy, const uint8_t *place) {
+    VEC sum = {0};
+    for (int i = 0; i < in->rows; i++)
+        for (int j = 0; j < in->columns; j++) {
+            const ptrdiff_t at = in->row[i] + in->column[j];
+            const NAME(bits) where = NAME(load_places)(place + at);
+            const NAME(bits) here = where == (NAME(bits)){0} + (in->first_place[i] + in->place[j]);
+            sum += (VEC)((NAME(bits))NAME(load)(dy + at) & here);
+        }
+    return sum;
+}
+INLINE REAL NAME(seen_element)(const struct NAME(seen) * in, const REAL *dy, const uint8_t *place) {
+    REAL sum = 0;
+    for (int i = 0; i < in->rows; i++)
+        for (int j = 0; j < in->columns; j++) {
+            const ptrdiff_t at = in->row[i] + in->column[j];
+            sum += place[at] == in->first_place[i] + in->place[j] ? dy[at] : 0;
+        }
+    return sum;
+}
+
+/* One row of dx. The last vector of a pixel's channels may reach over the next pixels, as in `max_row`. */
 static void NAME(max_row_backward)(void *context, ptrdiff_t row, int worker) {
     const struct elq_max_pool *a = context;
-    ptrdiff_t image = row / a->h, h = row % a->h + a->top, size = a->w * a->c;
+    const ptrdiff_t image = row / a->h, h = row % a->h + a->top, size = a->w * a->c, line = a->q * a->c;
     REAL *dx = (REAL *)a->dx + row * size;
-    NAME(bits) tail = {0};
-    for (ptrdiff_t l = 0; l < a->c % LANES; l++) tail[l] = -1;
+    const REAL *dy = (const REAL *)a->dy + image * a->p * line;
+    const uint8_t *place = a->place + image * a->p * line;
+    struct NAME(seen) in;
     (void)worker;
-    memset(dx, 0, size * sizeof(REAL));
+    in.rows = 0;
     for (ptrdiff_t i = 0; i < a->kh && i <= h; i++) {
-        ptrdiff_t p = (h - i) / a->stride_h;
-        if ((h - i) % a->stride_h || p >= a->p) continue;
-        const REAL *dy = (const REAL *)a->dy + (image * a->p + p) * a->q * a->c;
-        const uint8_t *place = a->place + (image * a->p + p) * a->q * a->c;
-        for (ptrdiff_t j = 0; j < a->kw; j++) {
-            ptrdiff_t k = i * a->kw + j;
-            for (ptrdiff_t q = 0; q < a->q; q++) {
-                ptrdiff_t column = q * a->stride_w - a->left + j, from = q * a->c, to = column * a->c, c = 0;
-                if (column < 0 || column >= a->w) continue;
-                ptrdiff_t room = a->q * a->c - from - LANES, dx_room = size - to - LANES;
-                for (; c < a->c && c <= room && c <= dx_room; c += LANES) {
-                    NAME(places) at = *(const NAME(places) *)(place + from + c);
-                    NAME(bits) here = __builtin_convertvector(at, NAME(bits)) == (NAME(bits)){0} + (NAME(integer))k;
-                    if (c + LANES > a->c) here &= tail;
-                    VEC add = (VEC)((NAME(bits))NAME(load)(dy + from + c) & here);
-                    NAME(store)(dx + to + c, NAME(load)(dx + to + c) + add);
-                }
-                for (; c < a->c; c++) dx[to + c] += place[from + c] == k ? dy[from + c] : 0;
-            }
+        if ((h - i) % a->stride_h || (h - i) / a->stride_h >= a->p) continue;
+        in.row[in.rows] = (h - i) / a->stride_h * line;
+        in.first_place[in.rows++] = (NAME(integer))(i * a->kw);
+    }
+    for (ptrdiff_t w = 0; w < a->w; w++) {
+        ptrdiff_t column = w + a->left, last = 0, c = 0;
+        in.columns = 0;
+        for (ptrdiff_t j = 0; j < a->kw && j <= column; j++) {
+            if ((column - j) % a->stride_w || (column - j) / a->stride_w >= a->q) continue;
+            in.column[in.columns] = (column - j) / a->stride_w * a->c;
+            if (in.column[in.columns] > last) last = in.column[in.columns];
+            in.place[in.columns++] = (NAME(integer))j;
         }
+        for (; c < a->c && c <= line - last - LANES && c <= size - w * a->c - LANES; c += LANES)
+            NAME(store)(dx + w * a->c + c, NAME(seen_vector)(&in, dy + c, place + c));
+        for (; c < a->c; c++) dx[w * a->c + c] = NAME(seen_element)(&in, dy + c, place + c);
     }
 }
 
