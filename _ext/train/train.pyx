@@ -290,7 +290,12 @@ cdef bint _channels_last(x):
 
 cdef _dense(x, bint last):
     """The elements in one piece of memory, in the order N H W C if `last`, else in their own: a view or a copy."""
-    return np.require(x.transpose(0, 2, 3, 1) if last else x, requirements="CA")
+    x = x.transpose(0, 2, 3, 1) if last else x
+    if x.flags.c_contiguous and x.flags.aligned:
+        return x
+    copy = _empty((x.size,), x.dtype).reshape(x.shape)
+    copy[...] = x
+    return copy
 
 
 cdef _relu(x, dy, bint last):

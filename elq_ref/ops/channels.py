@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .. import kernels
 from ..tensor import Tensor, record
 
 
@@ -18,7 +19,8 @@ def concat(values: Sequence[Tensor]) -> Tensor:
     if not shapes or any(len(s) < 2 or s[:1] + s[2:] != shapes[0][:1] + shapes[0][2:] for s in shapes):
         raise ValueError(f"concat of shapes {', '.join(map(str, shapes))}: wanted equal axes but for the channels")
     ends = np.cumsum([shape[1] for shape in shapes])
-    y = np.empty_like(values[0].data, shape=(shapes[0][0], int(ends[-1]), *shapes[0][2:]))
+    room = kernels.empty((shapes[0][0], *shapes[0][2:], int(ends[-1])), values[0].data.dtype)
+    y = np.moveaxis(room, -1, 1)
     for value, end in zip(values, ends, strict=True):
         y[:, end - value.shape[1] : end] = value.data
 
