@@ -70,7 +70,7 @@ TESTS = {
         *(f"deploy/test_{name}" for name in ("calibration", "calibration_exact", "packing", "packing_reads")),
     ],
     "graph": ["graph/test_elementary", "graph/test_function_definitions", "ops/test_any_cnn_ops", *INTEGERS],
-    "kernels": ["training/test_sgd"],
+    "kernels": ["training/test_sgd", "kernels/test_between"],
     "runtime": [
         *INTEGERS,
         *("runtime/test_format", "runtime/test_format_deviations", "runtime/test_format_deviations_newer"),

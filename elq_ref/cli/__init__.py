@@ -6,10 +6,12 @@ command says so).
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import importlib
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -82,8 +84,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             told = True
             raise KeyboardInterrupt
 
+    def interrupt_again(lost: sys.UnraisableHookArgs) -> None:
+        """Where nothing can be raised, as in a generator that is closed, an interrupt is lost: it comes again."""
+        nonlocal told
+        if lost.exc_type is not KeyboardInterrupt:
+            sys.__unraisablehook__(lost)
+        elif signal.getsignal(signal.SIGINT) is interrupt_once:
+            told = False
+            threading.Timer(0.01, _thread.interrupt_main).start()
+
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt_once)
+        sys.unraisablehook = interrupt_again
     code = 130
     try:
         code = _run(sys.argv[1:])

@@ -202,6 +202,31 @@ def test_an_interrupted_demo_promises_no_resume(monkeypatch, tmp_path, capsys):
     assert error.endswith("elq: interrupted: somewhere holds the run after step 3\n")
 
 
+def test_an_interrupt_that_comes_where_nothing_can_be_raised_is_not_lost():
+    """In a destructor Python prints it and goes on; so do generators that are closed while they are collected."""
+    code = """
+import signal, sys, time
+from elq_ref import cli
+
+class Closing:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def work(words):
+    try:
+        Closing()
+        time.sleep(20)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+cli._run = work
+sys.exit(cli.main())
+"""
+    done = children.run_python(code)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_a_missing_extension_is_said_once(trained, monkeypatch, capsys):
     monkeypatch.setattr(kernels, "info", lambda: {"kernel": "NumPy", "threads": 1, "reason": "nothing is built"})
     code, _, error = run(capsys, "eval", trained, "--data", "digits", "--json")
