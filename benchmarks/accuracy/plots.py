@@ -53,25 +53,16 @@ def _weights(figures: dict[str, Any]) -> Any:
     """Histograms of w / alpha after stage 0, with the band and the levels: the paper's figure 1 for every part."""
     from matplotlib.figure import Figure
 
-    from elq_ref.runs.report.style import BAND, W_HAT, W, bare
-    from elq_ref.runs.report.weights import EDGES
+    from elq_ref.runs.report.weights import histogram
 
     shown = [name for name in ("loss", "perturbation", "error", "bound") if name in figures]
     figure = Figure(figsize=(2.4 * len(shown), 2.1), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
         shape = figures[name]["shape"]
-        free = np.array(shape["free"]) / sum(shape["free"])
-        for side in (-1, 1):
-            axes.axvspan(side * 0.4, side * 0.6, color=BAND, alpha=0.55, linewidth=0)
-        for level in (-1, 0, 1):
-            axes.axvline(level, color=W_HAT, linewidth=0.8, linestyle=":")
-        axes.stairs(free, EDGES, fill=True, color=W, alpha=0.85)
-        axes.set_xlim(EDGES[0], EDGES[-1])
-        axes.set_ylim(0, 1.15 * np.sort(free[1:-1])[-4])  # a narrow peak is cut
-        axes.set_xticks([-2, -1, 0, 1, 2])
+        layer = {"weights": sum(shape["free"]), "free": shape["free"], "levels": [-1, 0, 1], "frozen": [0, 0, 0]}
+        histogram(axes, [layer], (0.4, 0.6))
         axes.set_xlabel("w / alpha")
         axes.set_title(f"{name}\nband {shape['band']:.1%}, beyond {shape['beyond']:.1%}", fontsize=8)
-        bare(axes)
     return figure
 
 

@@ -1,5 +1,7 @@
 """The driver that measures what each part of ELQ does: flips and wrong freezes counted by hand, and a small run."""
 
+import importlib.util
+import io
 import json
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from types import SimpleNamespace
 import children
 import numpy as np
 import pytest
+from PIL import Image
 
 from elq_ref import models
 from elq_ref.cli import main
@@ -19,7 +22,7 @@ if not (ROOT / "benchmarks").is_dir():
     pytest.skip("benchmarks/ is not here (tests run from a copy)", allow_module_level=True)
 sys.path.append(str(ROOT))  # at the end: an elq_ref that is installed goes before the checkout's
 
-from benchmarks.accuracy import parts  # noqa: E402
+from benchmarks.accuracy import parts, plots  # noqa: E402
 
 
 def test_flips_and_what_freezes_on_a_level_where_it_seldom_was():
@@ -63,6 +66,10 @@ def test_parts_of_a_small_run_and_their_table(tmp_path, monkeypatch, capsys):
         (row,) = (line.split() for line in output.read_text().splitlines() if line.startswith(f"{name} "))
         assert row[-1] == f"{freezes[-1]['top1_hat']:.2f}"
         assert row[1] == f"{one['flips']:.2f}"
+    if importlib.util.find_spec("matplotlib"):
+        pictures = plots.drawn_of_parts(found)
+        assert list(pictures) == ["parts-weights.png", "parts-flips.png"]
+        assert all(Image.open(io.BytesIO(png)).size > (300, 300) for png in pictures.values())
     kept = (runs / "loss.json").stat().st_mtime_ns
     parts.main()
     assert (runs / "loss.json").stat().st_mtime_ns == kept

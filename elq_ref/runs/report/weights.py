@@ -27,7 +27,7 @@ def pooled(run: RunRecord) -> Figure:
     figure = Figure(figsize=(2.5 * columns, 1.75 * rows), layout="constrained")
     places = figure.subplots(rows, columns, sharex=True, squeeze=False)
     for axes, line in zip(places.flat, run.layers, strict=False):
-        _histogram(axes, list(line["layers"].values()), _next_band(run, line["stage"]))
+        histogram(axes, list(line["layers"].values()), _next_band(run, line["stage"]))
         axes.set_title(_when(line))
     for axes in places.flat[len(run.layers) :]:
         axes.set_visible(False)
@@ -47,7 +47,7 @@ def after_stage_0(runs: Sequence[RunRecord]) -> Figure:
     places = figure.subplots(rows, columns, sharex=True, squeeze=False)
     for axes, run in zip(places.flat, runs, strict=False):
         layers = stage_0(run)
-        _histogram(axes, list(layers.values()), _next_band(run, 0))
+        histogram(axes, list(layers.values()), _next_band(run, 0))
         found = shares_of_shape(layers, run.levels)
         axes.set_title(
             f"{run.label}, seed {run.seed}\nband {found['band']:.1%}, beyond {found['beyond']:.1%}", fontsize=8
@@ -72,7 +72,7 @@ def by_layer(run: RunRecord) -> Figure:
     places = figure.subplots(len(names), len(run.layers), sharex=True, squeeze=False)
     for row, name in zip(places, names, strict=True):
         for axes, line in zip(row, run.layers, strict=True):
-            _histogram(axes, [line["layers"][name]], _next_band(run, line["stage"]))
+            histogram(axes, [line["layers"][name]], _next_band(run, line["stage"]))
             axes.tick_params(axis="x", labelsize=6.5)
         label = name.removesuffix(".weight")
         row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7)
@@ -84,7 +84,7 @@ def by_layer(run: RunRecord) -> Figure:
     return figure
 
 
-def _histogram(axes: Axes, layers: list[Record], band: tuple[float, float] | None) -> None:
+def histogram(axes: Axes, layers: list[Record], band: tuple[float, float] | None) -> None:
     """Free weights as a density, frozen ones as bars on their levels, W_hat's levels as lines."""
     weights = sum(layer["weights"] for layer in layers)
     free = sum((np.array(layer["free"]) for layer in layers if layer["free"]), np.zeros(BINS)) / weights
