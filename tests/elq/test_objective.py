@@ -371,18 +371,24 @@ def test_plan_takes_every_value_within_its_limits_and_none_beyond():
             Plan(**beyond)
 
 
-def test_layers_without_weights_have_a_gradient_without_any():
-    w = [np.zeros((0, 3)), np.zeros((2, 0)), np.ones(2)]
-    seen = objective(lambda ws: Pass(0.0, list(ws), []), w, [0 * a for a in w], Plan(sign="computed", a2=0.0))
-    assert [dw.tolist() for dw in seen.weights] == [[], [[], []], [1, 1]]
+@pytest.mark.parametrize(("gradient", "ones"), [("straight-through", 1), ("taylor-elementwise", 2)])
+def test_layers_without_weights_have_a_gradient_without_any(gradient, ones):
+    """Of g = w = 1 and W_hat = 0: g, or g + |g| sign(w - W_hat)."""
+    w, plan = [np.zeros((0, 3)), np.zeros((2, 0)), np.ones(2)], Plan(sign="computed", a2=0.0, gradient=gradient)
+    seen = objective(lambda ws: Pass(0.0, list(ws), []), w, [0 * a for a in w], plan)
+    assert [dw.tolist() for dw in seen.weights] == [[], [[], []], [ones, ones]]
     assert seen.error == 2
 
 
-def test_weights_have_any_number_of_axes(monkeypatch):
+@pytest.mark.parametrize("gradient", ["straight-through", "taylor-elementwise"])
+def test_weights_have_any_number_of_axes(monkeypatch, gradient):
     """Those of three-dimensional convolutions have five, and are large enough for the memory that steps use again."""
     monkeypatch.setattr(gradients, "BLOCK", 1 << 14)
     w = np.random.default_rng(5).standard_normal((2, 8, 16, 16, 16)).astype(np.float32)
     w_hat = np.sign(w)
     half_square = lambda ws: Pass(sum(float(np.sum(a**2)) / 2 for a in ws), list(ws), [])  # noqa: E731
-    seen = objective(half_square, [w], [w_hat], Plan("binary", a1=0.5, a2=0.0, sign="computed"))
-    np.testing.assert_allclose(seen.weights[0], (1 + 0.5 * seen.sign) * w - 0.5 * seen.sign * w_hat, rtol=1e-6)
+    seen = objective(half_square, [w], [w_hat], Plan("binary", a1=0.5, a2=0.0, sign="computed", gradient=gradient))
+    wanted = (1 + 0.5 * seen.sign) * w - 0.5 * seen.sign * w_hat
+    if gradient == "taylor-elementwise":
+        wanted = w + 0.5 * abs(w) * np.sign(w - w_hat)
+    np.testing.assert_allclose(seen.weights[0], wanted, rtol=1e-6)
