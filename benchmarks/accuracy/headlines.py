@@ -8,6 +8,7 @@ Needs ELQ_DATA with CIFAR-10 and the public checkpoint (docs/reproduce.md). 72 p
 
 import argparse
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from elq_ref.cli.output import table as aligned
@@ -39,11 +40,7 @@ def main() -> int:
     args = parser.parse_args()
     everything = jobs(args.recipe, args.checkpoint, args.passes)
     done, place, runs = work_off(everything, args, curves=True)
-    for job in everything:
-        made, packed = place.folder(job) / "net.elq", packed_file(place, job.name)
-        if job.name in runs and made.is_file():
-            with atomic_write(packed) as temporary:
-                shutil.copyfile(made, temporary)
+    keep_packed(place, (job for job in everything if job.name in runs))
     write(place, runs)
     return 0 if done else 1
 
@@ -51,6 +48,15 @@ def main() -> int:
 def packed_file(place: Series, name: str) -> Path:
     """Where the packed network of a run stays."""
     return place.results.with_name(f"{place.name}-{name}.elq")
+
+
+def keep_packed(place: Series, finished: Iterable[Job]) -> None:
+    """Beside the file of the runs the packed network of each of these that was made here."""
+    for job in finished:
+        made = place.folder(job) / "net.elq"
+        if made.is_file():
+            with atomic_write(packed_file(place, job.name)) as temporary:
+                shutil.copyfile(made, temporary)
 
 
 def write(place: Series, runs: dict[str, RunRecord]) -> None:
