@@ -41,8 +41,8 @@ class Recipe(NamedTuple):
 
 
 RECIPES = {
-    "resnet18": Recipe(20, 10, shlex.split("--lr 0.05"), shlex.split("--preset best --lr 0.015")),
-    "alexnet": Recipe(40, 20, shlex.split("--lr 0.01"), shlex.split("--preset best")),
+    "resnet18": Recipe(20, 10, shlex.split("--lr 0.05"), shlex.split("--set epochs=8,1,1,1,1 --lr 0.015")),
+    "alexnet": Recipe(40, 20, shlex.split("--lr 0.01"), []),
 }
 STEPS = {f"{network}-{step}": (network, step) for network in RECIPES for step in PARTS}
 

@@ -19,7 +19,7 @@ def add_plan(command: argparse.ArgumentParser) -> None:
     """The options that make a plan, an SGD and batches."""
     command.add_argument("--levels", choices=("ternary", "binary"), help="default: ternary, or what the method has")
     command.add_argument("--method", default="elq", help=f"one of {', '.join(METHODS)} (default: elq)")
-    about = "elq's plan nearest to its paper, or the best that is known (default: neither)"
+    about = "elq's plan nearest to its paper, or the best that is known (default: best)"
     command.add_argument("--preset", choices=PRESETS, help=about)
     command.add_argument("--epochs", type=float, help="passes over the data in all (default: the plan's own)")
     add_settings(command)

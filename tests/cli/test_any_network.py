@@ -128,7 +128,7 @@ def test_from_a_file_to_a_packed_network_that_every_command_reads(folder, tuned,
     config = json.loads((out / "config.json").read_text())
     assert config["keep_float"] == ["depthwise", "last"]
     assert config["plan"]["keep_float"] == ["deep.weight", "head.weight"]
-    assert config["lr"] == 0.03 * 8 / 128
+    assert config["lr"] == 0.01 * 8 / 128
     assert checkpoint.read(out / "quantized.safetensors").graph is not None
     picture = photos / "val" / "cat" / "0.jpg"
     for command in (

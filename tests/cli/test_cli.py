@@ -103,7 +103,7 @@ def test_quantize_takes_a_preset_of_any_length_and_says_where_the_weights_stand(
     assert main([*command, "--set", "tail=clip", "-o", str(tmp_path / "run")]) == 0
     said = capsys.readouterr().err
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    epochs = [0.4, 0.05, 0.05, 0.05, 0.05]
+    epochs = [0.55, 0.0125, 0.0125, 0.0125, 0.0125]
     assert config["plan"]["epochs"] == pytest.approx(epochs)
     assert (config["plan"]["restart"], config["plan"]["tail"], config["lr"]) == (0.3, "clip", 0.01)
     stages = [json.loads(line) for line in (tmp_path / "run" / "stages.jsonl").read_text().splitlines()]

@@ -338,7 +338,7 @@ def test_a_plan_comes_back_from_its_json_in_its_own_class(name):
     plan = default(name, ("a", "b"))
     back = plan_from_json(json.loads(json.dumps(plan.to_json())))
     assert (type(back), back) == (METHODS[name].plan_type, plan)
-    assert plan_for(name, epochs=plan.epochs, keep_float=plan.keep_float) == plan
+    assert plan_for(name, epochs=plan.epochs, restart=plan.restart, keep_float=plan.keep_float) == plan
 
 
 def test_ttq_keeps_the_first_and_the_last_layer_in_float():

@@ -11,6 +11,7 @@ from small_runs import batches, small_net
 
 from elq_ref import SGD, Plan, models, quantize
 from elq_ref.methods import METHODS, make, plan_from_json
+from elq_ref.runs.recipes import recipe
 from elq_ref.training.float_training import float_plan
 from elq_ref.training.plans import PLANS, levels_of, methods_of, named_plan
 
@@ -32,18 +33,21 @@ def test_every_method_has_a_default_plan_and_one_in_the_comparison():
 
 
 def test_the_defaults_are_those_that_the_documentation_states():
-    assert named_plan("default") == (Plan(), SGD(lr=0.03))
-    assert named_plan("default", levels="binary") == (Plan("binary"), SGD(lr=0.03))
+    best = {"epochs": (5.5, 0.125, 0.125, 0.125, 0.125), "restart": 0.3}
+    assert named_plan("default") == (Plan(**best), SGD(lr=0.01))
+    assert named_plan("default", levels="binary") == (Plan("binary", **best), SGD(lr=0.01))
+    assert named_plan("default", "order")[0].epochs == (2, 1, 1, 1, 1)
     six = {m: named_plan("default", m)[0].epochs for m in ("bwn", "twn", "ttq", "lab", "lat")}
     assert set(six.values()) == {(6.0,)}
     assert named_plan("default", "inq")[0].epochs == (0, 1.5, 1.5, 1.5, 1.5)
 
 
 def test_every_default_starts_at_the_documented_rate():
-    assert {(key, choice.sgd) for key, choice in PLANS["default"].items()} == {
-        (key, SGD(lr=0.03))
-        for key in PLANS["default"]  # docs/methods.md
-    }
+    """docs/methods.md."""
+    others = {"ttq": SGD(lr=0.003), "inq": SGD(lr=0.1)}
+    for name in ("default", "comparison"):
+        for (method, levels), choice in PLANS[name].items():
+            assert choice.sgd == others.get(method, SGD(lr=0.01)), (name, method, levels)
 
 
 @pytest.mark.parametrize("levels", ["ternary", "binary"])
@@ -73,19 +77,19 @@ def test_the_plans_of_the_comparison_and_of_the_long_runs_are_those_of_the_commi
     untuned = ("order", "binaryrelax", "parq")  # no run of them is committed
     wanted = {(name, *key) for name in ("comparison", "headline") for key in PLANS[name] if key[0] not in untuned}
     assert seen == wanted
-    passes = {sum(choice.plan.epochs) for key, choice in PLANS["comparison"].items() if key[0] in ("elq", "float")}
-    assert passes == {12.0}  # docs/reproduce.md, as all methods have there
+    passes = {sum(recipe(method, levels, WEIGHTS)[0].epochs) for method, levels in PLANS["comparison"]}
+    assert passes == {12.0}  # docs/reproduce.md
 
 
 @pytest.mark.parametrize("levels", ["ternary", "binary"])
 def test_the_presets_are_the_documented_ones(levels):
-    """docs/method.md, Presets; best at any length."""
+    """docs/method.md, Presets; best, which is ELQ's default too, at any length."""
     paper = {"a1": 1.0, "a2": 1e-5, "norm": "absolute", "gradient": "taylor-elementwise", "sign": "computed"}
     paper |= {"tail": "pull", "alpha_from": "pretrained", "sigma2": (0.4, 0.3, 0.2, 0.0), "epochs": (2, 1, 1, 1, 1)}
     assert named_plan("paper", levels=levels) == (Plan(levels, **paper), SGD(lr=0.03))
     plan, sgd = named_plan("best", levels=levels)
-    assert (plan, sgd) == named_plan("headline", levels=levels)
-    assert plan.spread(72).epochs == (48, 6, 6, 6, 6)
+    assert (plan, sgd) == named_plan("default", levels=levels)
+    assert plan.spread(72).epochs == (66, 1.5, 1.5, 1.5, 1.5)
     assert (plan.restart, sgd.lr) == (0.3, 0.01)
 
 
