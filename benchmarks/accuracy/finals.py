@@ -4,7 +4,7 @@ python -m benchmarks.accuracy finals --processes 2     all that is not done yet,
 python -m benchmarks.accuracy finals --table           the table of what is done
 
 Needs ELQ_DATA with CIFAR-10 and the public checkpoint (docs/reproduce.md). 72 passes, one and a half hours on a core
-each. The recipe was written down before the first of these runs; docs/results.md says why it is this one.
+each. The recipe was written down before the first of these runs; docs/reproduce.md says why it is this one.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from .headlines import keep_packed, packed_file
 from .jobs import Job, Series, add_options, work_off, write_table
 
 SEEDS = (0, 1, 2)
+KEPT = "seed0"  # the packed networks of which are committed, whatever they score
 LEVELS = ("ternary", "binary")
 RECIPE = ("--lr", "0.03", "--weight-decay", "5e-4")
 PLAN = ("epochs=66,1.5,1.5,1.5,1.5", "alpha_from=stage0")  # all weights free in 11 passes of 12, alpha follows them
@@ -46,7 +47,7 @@ def main() -> int:
     args = parser.parse_args()
     everything = jobs(args.recipe, args.checkpoint, args.passes)
     done, place, runs = work_off(everything, args, curves=True)
-    keep_packed(place, (job for job in everything if job.name in runs and job.name.endswith("seed0")))
+    keep_packed(place, (job for job in everything if job.name in runs and job.name.endswith(KEPT)))
     write(place, runs, len(everything))
     return 0 if done else 1
 
@@ -57,8 +58,8 @@ def write(place: Series, runs: dict[str, RunRecord], wanted: int) -> None:
     for levels in LEVELS:
         found = {name: run for name, run in runs.items() if name.startswith(levels)}
         for name, run in found.items():
-            r, packed = run.result, packed_file(place, name)
-            cells = f"{r['correct']}", f"{r['top1']:.2f}", f"{r['weight_bytes']:,}", packed.name * packed.is_file()
+            r, packed = run.result, packed_file(place, name).name if name.endswith(KEPT) else "-"
+            cells = f"{r['correct']}", f"{r['top1']:.2f}", f"{r['weight_bytes']:,}", packed
             rows.append([name, *cells, f"{r['seconds'] / 60:.0f}"])
             curve = " ".join(f"{line['top1_hat']:.1f}" for line in run.measured)
             curve = f"  W_hat after each pass, % of {run.config['judge']}: {curve}"

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import children
+import numpy as np
 import pytest
 
 from elq_ref import Plan
@@ -24,6 +25,7 @@ from benchmarks.accuracy import (  # noqa: E402
     ablation,
     batchnorm_statistics,
     cifar10_comparison,
+    finals,
     headline_trials,
     headlines,
     search,
@@ -249,6 +251,29 @@ def test_the_headlines_leave_packed_files_that_give_their_numbers(trained, tmp_p
         assert row[4] == packed.name
     sizes = [results.with_name(f"digits-{name}.elq").stat().st_size for name in ("binary", "binary-firstlast")]
     assert sizes[0] < sizes[1]
+
+
+def test_the_finals_are_one_recipe_over_seeds_with_means_and_a_packed_file(trained, tmp_path, monkeypatch, capsys):
+    results = tmp_path / "runs.jsonl"
+    arguments = ["x", "--recipe", "digits", "--checkpoint", trained, "--passes", "0.3", "--only", "binary"]
+    arguments += ["--runs", str(tmp_path / "runs"), "--results", str(results), "--name", "digits"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert finals.main() == 0
+    text = (tmp_path / "digits.txt").read_text()
+    assert "3 of 6 runs are done" in text
+    capsys.readouterr()
+    top1 = [top1_of(results, f"digits/binary-seed{seed}") for seed in (0, 1, 2)]
+    assert f"binary: mean of 3 seeds {np.mean(top1):.2f}, sd {np.std(top1, ddof=1):.2f}" in text
+    assert main(["eval", str(results.with_name("digits-binary-seed0.elq")), "--data", "digits", "--json"]) == 0
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if line.startswith("binary-seed")}
+    assert rows["binary-seed0"][1] == str(json.loads(capsys.readouterr().out)["correct"])
+    assert [row[4] for row in rows.values()] == ["digits-binary-seed0.elq", "-", "-"]
+    for seed, name in enumerate(rows):
+        config = json.loads((tmp_path / "runs" / "digits" / name / "config.json").read_text())
+        assert (config["seed"], config["plan"]["alpha_from"]) == (seed, "stage0")
+        assert (config["sgd"]["lr"], config["sgd"]["weight_decay"]) == (0.03, 5e-4)
+        shares = np.array(config["plan"]["epochs"]) / sum(config["plan"]["epochs"])
+        np.testing.assert_allclose(shares, np.array([66, 1.5, 1.5, 1.5, 1.5]) / 72, rtol=1e-12)
 
 
 def test_statistics_of_batchnorm_are_compared_on_held_out_pictures(trained, tmp_path, monkeypatch, capsys):
