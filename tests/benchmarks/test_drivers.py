@@ -265,7 +265,7 @@ def test_the_finals_are_one_recipe_over_seeds_with_means_and_a_packed_file(train
     top1 = [top1_of(results, f"digits/binary-seed{seed}") for seed in (0, 1, 2)]
     assert f"binary: mean of 3 seeds {np.mean(top1):.2f}, sd {np.std(top1, ddof=1):.2f}" in text
     assert main(["eval", str(results.with_name("digits-binary-seed0.elq")), "--data", "digits", "--json"]) == 0
-    rows = {line.split()[0]: line.split() for line in text.splitlines() if line.startswith("binary-seed")}
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if re.match("binary-seed. ", line)}
     assert rows["binary-seed0"][1] == str(json.loads(capsys.readouterr().out)["correct"])
     assert [row[4] for row in rows.values()] == ["digits-binary-seed0.elq", "-", "-"]
     for seed, name in enumerate(rows):
