@@ -19,9 +19,9 @@ from .jobs import Job, Series, add_options, work_off, write_table
 
 SEEDS = (0, 1, 2)
 KEPT = "seed0"  # the packed networks of which are committed, whatever they score
-LEVELS = ("ternary", "binary")
 RECIPE = ("--lr", "0.03", "--weight-decay", "5e-4")
-PLAN = ("epochs=66,1.5,1.5,1.5,1.5", "alpha_from=stage0")  # all weights free in 11 passes of 12, alpha follows them
+LATE = "epochs=66,1.5,1.5,1.5,1.5"
+PLANS = {"ternary": (LATE, "alpha_from=stage0"), "binary": (LATE,)}  # the best of ELQ's rows in search_12_passes.txt
 
 
 def jobs(recipe: str, checkpoint: str | None, passes: float | None) -> list[Job]:
@@ -31,10 +31,10 @@ def jobs(recipe: str, checkpoint: str | None, passes: float | None) -> list[Job]
     return [
         Job(
             f"{levels}-seed{seed}",
-            (*network, "--levels", levels, "--seed", str(seed), *length, *RECIPE, "--set", *PLAN),
+            (*network, "--levels", levels, "--seed", str(seed), *length, *RECIPE, "--set", *PLANS[levels]),
         )
         for seed in SEEDS
-        for levels in LEVELS
+        for levels in PLANS
     ]
 
 
@@ -55,7 +55,7 @@ def main() -> int:
 def write(place: Series, runs: dict[str, RunRecord], wanted: int) -> None:
     """The table as text beside the file of the runs, and on standard output."""
     rows, means, lines = [["", "right", "top-1 %", "bytes of the weights", "packed file", "minutes"]], [], []
-    for levels in LEVELS:
+    for levels in PLANS:
         found = {name: run for name, run in runs.items() if name.startswith(levels)}
         for name, run in found.items():
             r, packed = run.result, packed_file(place, name).name if name.endswith(KEPT) else "-"

@@ -270,7 +270,7 @@ def test_the_finals_are_one_recipe_over_seeds_with_means_and_a_packed_file(train
     assert [row[4] for row in rows.values()] == ["digits-binary-seed0.elq", "-", "-"]
     for seed, name in enumerate(rows):
         config = json.loads((tmp_path / "runs" / "digits" / name / "config.json").read_text())
-        assert (config["seed"], config["plan"]["alpha_from"]) == (seed, "stage0")
+        assert (config["seed"], config["plan"]["alpha_from"]) == (seed, "pretrained")
         assert (config["sgd"]["lr"], config["sgd"]["weight_decay"]) == (0.03, 5e-4)
         shares = np.array(config["plan"]["epochs"]) / sum(config["plan"]["epochs"])
         np.testing.assert_allclose(shares, np.array([66, 1.5, 1.5, 1.5, 1.5]) / 72, rtol=1e-12)
