@@ -13,7 +13,7 @@ import numpy as np
 import elq_ref as elq
 
 from .. import vision
-from ..result_text import add_output, write_result
+from ..result_text import about, add_output, made_by, write_result
 from .onnx_measured import FOLDER, logits
 
 AT_A_TIME = 10  # of every class
@@ -44,7 +44,9 @@ def main() -> None:
         largest = max(largest, float(np.abs(wanted - got).max()))
         print(f"{len(labels) * (first + AT_A_TIME) // AT_A_TIME}: {counts[0]} {counts[1]}", flush=True)
     total = 10 * given.each
-    text = f"""EfficientNet-Lite0, {total:,} photographs of val at {vision.SIZE}, 1000 classes
+    versions = {"torch": torch.__version__}
+    text = f"""{made_by(about() | versions)}
+EfficientNet-Lite0, {total:,} photographs of val at {vision.SIZE}, 1000 classes
 right by PyTorch {counts[0]}, imported from ONNX ({given.exporter}) {counts[1]}
 the same class on {same}, largest |difference| of the logits {largest:.1e}"""
     print(text)

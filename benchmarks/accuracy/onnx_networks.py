@@ -11,10 +11,11 @@ another class, or the photographs have few classes, it ends with 1 and a line fo
 
 import argparse
 import sys
+from importlib.metadata import version
 from typing import Any
 
 from .. import vision
-from ..result_text import add_output, write_result
+from ..result_text import about, add_output, made_by, write_result
 from .onnx_measured import PARTS, Measured
 from .rounding_bound import RISK, quantile
 
@@ -77,7 +78,8 @@ def main() -> None:
         f"{part:>8} {'bound':>8} {'wrong+ties':13}" for part in PARTS
     )
     print(f"{said}\n{header}", flush=True)
-    lines, figures, failed = [said, header], [], []
+    versions = {peer: version(peer) for peer in ("onnxruntime", "torch")}
+    lines, figures, failed = [made_by(about() | versions), said, "", header], [], []
     for name in given.networks:
         for exporter in given.exporters:
             one = Measured(name, exporter, given.photographs // 10)

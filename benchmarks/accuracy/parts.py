@@ -34,7 +34,7 @@ from elq_ref.runs.recipes import EXPERIMENTS, recipe
 from elq_ref.training.stages import Step
 from elq_ref.training.state import State
 
-from ..result_text import about
+from ..result_text import about, made_by
 
 PORTIONS = "portions=0.164,0.313,0.448,1"  # what the bands of the baseline freeze
 REESTIMATION = 50  # batches
@@ -153,6 +153,7 @@ def write(found: dict[str, dict[str, Any]], args: argparse.Namespace) -> None:
         aligned([heads, *(_row(name, one) for name, one in found.items())]),
         "",
         f"{args.passes:g} passes each, seed 0; top-1 % of held-out pictures, of W and W_hat after stage 0, at the end.",
+        made_by(next(iter(found.values()))["about"]),
         "",
         *(f"{name}: {' '.join(words).removesuffix(' --set')}" for name, words in options.items()),
         "",
