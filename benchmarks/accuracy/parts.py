@@ -39,14 +39,15 @@ from ..result_text import about, made_by
 PORTIONS = "portions=0.164,0.313,0.448,1"  # what the bands of the baseline freeze
 REESTIMATION = 50  # batches
 POINTS = 16  # steps of which a point of the curves is the mean
-PAPER = ("gradient=taylor-elementwise", "sign=computed", "norm=absolute", "a2=1e-5", "tail=pull")  # --preset paper
+BOUND = ("gradient=taylor-elementwise", "sign=computed", "norm=absolute", "a2=1e-5", "tail=pull")
 # name -> levels, method, what is set beside the plan of the comparison
 PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "loss": ("ternary", "elq", ("a1=0",)),
     "perturbation": ("ternary", "elq", ()),
     "error": ("ternary", "elq", ("a2=1e-2",)),
     "rising": ("ternary", "elq", ("a2=0.2", "a2_rise=0.1,0.33")),  # E at full weight when stage 0 ends
-    "paper": ("ternary", "elq", PAPER),
+    "paper": ("ternary", "elq", ("a2=0.2", "a2_rise=0.1,0.33", "tail=pull")),  # elq quantize --preset paper
+    "bound": ("ternary", "elq", BOUND),
     "largest": ("ternary", "order", ("order=magnitude", PORTIONS)),
     "stable": ("ternary", "order", ("order=stable", PORTIONS)),
     "binary": ("binary", "elq", ()),

@@ -55,7 +55,7 @@ def _weights(figures: dict[str, Any]) -> Any:
 
     from elq_ref.runs.report.weights import histogram
 
-    shown = [name for name in ("loss", "perturbation", "error", "rising", "paper") if name in figures]
+    shown = [name for name in ("loss", "perturbation", "error", "rising", "paper", "bound") if name in figures]
     figure = Figure(figsize=(2.4 * len(shown), 2.1), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
         shape = figures[name]["shape"]
@@ -80,7 +80,7 @@ def _flips(figures: dict[str, Any]) -> Any:
         colour, line = look(place)
         x = POINTS * (np.arange(len(found["curve"])) + 0.5)
         over_steps.plot(x, np.maximum(found["curve"], 1e-3), line, color=colour, linewidth=1.1, label=name)
-        if name in ("loss", "perturbation", "error", "rising", "paper", "binary"):
+        if name in ("loss", "perturbation", "error", "paper", "bound", "binary"):
             layers = list(found["layers"].values())
             by_layer.plot(range(len(layers)), layers, line, color=colour, linewidth=1.1, marker=".", label=name)
     for stage in next(iter(figures.values()))["stages"][:-1]:

@@ -21,7 +21,7 @@ class Choice(NamedTuple):
 
 _BEST = Plan(epochs=(5.5, 0.125, 0.125, 0.125, 0.125), restart=0.3)  # trials: benchmarks/accuracy/search.py
 _LONG = Plan(epochs=(8.0, 1.0, 1.0, 1.0, 1.0), restart=0.3)  # trials: benchmarks/accuracy/headline_trials.py
-_PAPER = Plan(gradient="taylor-elementwise", sign="computed", norm="absolute", a2=1e-5, tail="pull")  # docs/method.md
+_PAPER = Plan(a2=0.2, a2_rise=(0.1, 0.33), tail="pull")  # docs/method.md, Presets; trials: benchmarks/accuracy/parts.py
 _DEMO = Plan(sign="computed", a1=1.0, a2=1e-4, epochs=(8, 4, 4, 4, 4))
 _ONE = (6.0,)  # for a method that freezes nothing
 _FOUR = (0.0, 1.5, 1.5, 1.5, 1.5)
@@ -61,7 +61,7 @@ PLANS: dict[str, dict[tuple[str, str], Choice]] = {
         ("float", "float"): Choice(Plan(sigma2=(), epochs=_ONE), SGD(lr=0.01), keeps="all"),
     },
     "headline": _of_elq(_LONG, 0.01),  # elq reproduce --headline
-    "paper": _of_elq(_PAPER, 0.03),  # elq quantize --preset paper
+    "paper": _of_elq(_PAPER, 0.01),  # elq quantize --preset paper
     "demo": _of_elq(_DEMO, 0.05),  # elq demo
     "best": _of_elq(_BEST, 0.01),  # elq quantize --preset best
 }

@@ -84,9 +84,9 @@ def test_the_plans_of_the_comparison_and_of_the_long_runs_are_those_of_the_commi
 @pytest.mark.parametrize("levels", ["ternary", "binary"])
 def test_the_presets_are_the_documented_ones(levels):
     """docs/method.md, Presets; best, which is ELQ's default too, at any length."""
-    paper = {"a1": 1.0, "a2": 1e-5, "norm": "absolute", "gradient": "taylor-elementwise", "sign": "computed"}
+    paper = {"a1": 1.0, "a2": 0.2, "a2_rise": (0.1, 0.33), "gradient": "straight-through", "norm": "squared"}
     paper |= {"tail": "pull", "alpha_from": "pretrained", "sigma2": (0.4, 0.3, 0.2, 0.0), "epochs": (2, 1, 1, 1, 1)}
-    assert named_plan("paper", levels=levels) == (Plan(levels, **paper), SGD(lr=0.03))
+    assert named_plan("paper", levels=levels) == (Plan(levels, **paper), SGD(lr=0.01))
     plan, sgd = named_plan("best", levels=levels)
     assert (plan, sgd) == named_plan("default", levels=levels)
     assert plan.spread(72).epochs == (66, 1.5, 1.5, 1.5, 1.5)
@@ -99,7 +99,7 @@ def test_by_the_paper_the_weights_stand_on_their_peaks_and_by_default_they_do_no
     found = {}
     for name in ("default", "paper"):
         plan, sgd = named_plan(name, levels=levels)
-        plan = replace(plan, sigma2=(), epochs=(100.0,))  # 400 steps, half of a pass over CIFAR-10's many batches
+        plan = replace(plan, sigma2=(), epochs=(250.0,))  # 1,000 steps, those of three passes over CIFAR-10
         *_, last = quantize(small_net(), batches(), plan, sgd)
         weights = last.state.weights.values()
         size = np.concatenate([(np.abs(weight.w) / weight.alpha).ravel() for weight in weights])
@@ -107,7 +107,7 @@ def test_by_the_paper_the_weights_stand_on_their_peaks_and_by_default_they_do_no
         found[name] = ((size >= low) & (size < high)).mean(), (size > 1.05).mean()
     assert found["default"][0] > 0.05
     assert found["default"][1] > 0.3
-    assert max(found["paper"]) < 0.02
+    assert max(found["paper"]) < 0.03
 
 
 def test_what_stays_float_is_named_by_the_weights():
