@@ -7,15 +7,14 @@ Needs ELQ_DATA with CIFAR-10 and the public checkpoint (docs/reproduce.md). 72 p
 each. The recipe was written down before the first of these runs; docs/reproduce.md says why it is this one.
 """
 
-import argparse
 from statistics import mean, stdev
 
 from elq_ref.cli.output import table as aligned
 from elq_ref.runs.record import RunRecord
 
 from ..result_text import made_by
-from .headlines import keep_packed, packed_file
-from .jobs import Job, Series, add_options, work_off, write_table
+from .headlines import keep_packed, long_runs, packed_file
+from .jobs import Job, Series, work_off, write_table
 
 SEEDS = (0, 1, 2)
 KEPT = "seed0"  # the packed networks of which are committed, whatever they score
@@ -39,12 +38,7 @@ def jobs(recipe: str, checkpoint: str | None, passes: float | None) -> list[Job]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, "resnet20-finals")
-    parser.add_argument("--recipe", default="cifar10-resnet20")
-    parser.add_argument("--checkpoint", help="trained network (default: the recipe's own)")
-    parser.add_argument("--passes", type=float, help="instead of the headline's, to see it work; choose another name")
-    args = parser.parse_args()
+    args = long_runs(__doc__, "resnet20-finals").parse_args()
     everything = jobs(args.recipe, args.checkpoint, args.passes)
     done, place, runs = work_off(everything, args, curves=True)
     keep_packed(place, (job for job in everything if job.name in runs and job.name.endswith(KEPT)))

@@ -31,13 +31,18 @@ def jobs(recipe: str, checkpoint: str | None, passes: float | None) -> list[Job]
     return made
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, "cifar10-resnet20")
+def long_runs(about: str, name: str) -> argparse.ArgumentParser:
+    """The parser of a driver of runs of 72 passes from the public checkpoint; name: of the series."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser, name)
     parser.add_argument("--recipe", default="cifar10-resnet20")
     parser.add_argument("--checkpoint", help="trained network (default: the recipe's own)")
     parser.add_argument("--passes", type=float, help="instead of the headline's, to see it work; choose another name")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    args = long_runs(__doc__, "cifar10-resnet20").parse_args()
     everything = jobs(args.recipe, args.checkpoint, args.passes)
     done, place, runs = work_off(everything, args, curves=True)
     keep_packed(place, (job for job in everything if job.name in runs))
