@@ -80,7 +80,7 @@ def _flips(figures: dict[str, Any]) -> Any:
         colour, line = look(place)
         x = POINTS * (np.arange(len(found["curve"])) + 0.5)
         over_steps.plot(x, np.maximum(found["curve"], 1e-3), line, color=colour, linewidth=1.1, label=name)
-        if name in ("loss", "perturbation", "error", "paper", "bound", "binary"):
+        if name in ("loss", "perturbation", "error", "binary"):
             layers = list(found["layers"].values())
             by_layer.plot(range(len(layers)), layers, line, color=colour, linewidth=1.1, marker=".", label=name)
     for stage in next(iter(figures.values()))["stages"][:-1]:

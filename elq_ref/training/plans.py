@@ -19,7 +19,11 @@ class Choice(NamedTuple):
     keeps: str = "none"
 
 
-_BEST = Plan(epochs=(5.5, 0.125, 0.125, 0.125, 0.125), restart=0.3)  # trials: benchmarks/accuracy/search.py
+def _of_elq(plan: Plan, lr: float) -> dict[tuple[str, str], Choice]:
+    return {("elq", levels): Choice(replace(plan, levels=levels), SGD(lr=lr)) for levels in ("ternary", "binary")}
+
+
+_BEST = _of_elq(Plan(epochs=(5.5, 0.125, 0.125, 0.125, 0.125), restart=0.3), 0.01)  # trials: docs/which-parts-matter.md
 _LONG = Plan(epochs=(8.0, 1.0, 1.0, 1.0, 1.0), restart=0.3)  # trials: benchmarks/accuracy/headline_trials.py
 _PAPER = Plan(a2=0.2, a2_rise=(0.1, 0.33), tail="pull")  # docs/method.md, Presets; trials: benchmarks/accuracy/parts.py
 _DEMO = Plan(sign="computed", a1=1.0, a2=1e-4, epochs=(8, 4, 4, 4, 4))
@@ -45,15 +49,11 @@ _TUNED = {
 }
 
 
-def _of_elq(plan: Plan, lr: float) -> dict[tuple[str, str], Choice]:
-    return {("elq", levels): Choice(replace(plan, levels=levels), SGD(lr=lr)) for levels in ("ternary", "binary")}
-
-
 # name -> method, levels -> plan. Where a method's paper departs from its default plan: docs/methods.md.
 PLANS: dict[str, dict[tuple[str, str], Choice]] = {
     "default": {  # elq quantize, elq crosscheck record: of ELQ the best that is known
         **_TUNED,
-        **_of_elq(_BEST, 0.01),
+        **_BEST,
         ("ttq", "ternary"): _TUNED["ttq", "ternary"]._replace(keeps="ends"),
     },
     "comparison": {  # elq reproduce
@@ -63,7 +63,7 @@ PLANS: dict[str, dict[tuple[str, str], Choice]] = {
     "headline": _of_elq(_LONG, 0.01),  # elq reproduce --headline
     "paper": _of_elq(_PAPER, 0.01),  # elq quantize --preset paper
     "demo": _of_elq(_DEMO, 0.05),  # elq demo
-    "best": _of_elq(_BEST, 0.01),  # elq quantize --preset best
+    "best": _BEST,  # elq quantize --preset best
 }
 
 PRESETS = ("paper", "best")

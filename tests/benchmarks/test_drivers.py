@@ -233,47 +233,47 @@ def test_names_of_jobs_are_unlike_and_fit_a_folder():
         assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyzW0123456789.-") for name in names)
 
 
-def test_the_headlines_leave_packed_files_that_give_their_numbers(trained, tmp_path, monkeypatch, capsys):
+def long_binary_runs(driver, trained, tmp_path, monkeypatch, capsys) -> tuple[str, dict[str, list[str]]]:
+    """The text of a driver of long runs, of those in binary, and its rows, which the packed files bear out."""
     results = tmp_path / "runs.jsonl"
     arguments = ["x", "--recipe", "digits", "--checkpoint", trained, "--passes", "0.3", "--only", "binary"]
     arguments += ["--runs", str(tmp_path / "runs"), "--results", str(results), "--name", "digits"]
     monkeypatch.setattr(sys, "argv", arguments)
-    assert headlines.main() == 0
+    assert driver.main() == 0
     text = (tmp_path / "digits.txt").read_text()
-    assert "2 of 4 runs are done" in text
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if re.match(r"binary\S* +\d", line)}
     capsys.readouterr()
-    for name in ("binary", "binary-firstlast"):
+    for name, row in rows.items():
         packed = results.with_name(f"digits-{name}.elq")
         assert main(["eval", str(packed), "--data", "digits", "--json"]) == 0
         right = json.loads(capsys.readouterr().out)["correct"]
-        (row,) = (line.split() for line in text.splitlines() if line.startswith(f"{name} "))
         assert row[1:3] == [str(right), f"{top1_of(results, f'digits/{name}'):.2f}"]
         assert row[4] == packed.name
-    sizes = [results.with_name(f"digits-{name}.elq").stat().st_size for name in ("binary", "binary-firstlast")]
+    return text, rows
+
+
+def test_the_headlines_leave_packed_files_that_give_their_numbers(trained, tmp_path, monkeypatch, capsys):
+    text, rows = long_binary_runs(headlines, trained, tmp_path, monkeypatch, capsys)
+    assert list(rows) == ["binary", "binary-firstlast"]
+    assert "2 of 4 runs are done" in text
+    sizes = [(tmp_path / f"digits-{name}.elq").stat().st_size for name in rows]
     assert sizes[0] < sizes[1]
 
 
-def test_the_finals_are_one_recipe_over_seeds_with_means_and_a_packed_file(trained, tmp_path, monkeypatch, capsys):
-    results = tmp_path / "runs.jsonl"
-    arguments = ["x", "--recipe", "digits", "--checkpoint", trained, "--passes", "0.3", "--only", "binary"]
-    arguments += ["--runs", str(tmp_path / "runs"), "--results", str(results), "--name", "digits"]
-    monkeypatch.setattr(sys, "argv", arguments)
-    assert finals.main() == 0
-    text = (tmp_path / "digits.txt").read_text()
+def test_the_finals_are_one_recipe_over_seeds_and_say_their_means(trained, tmp_path, monkeypatch, capsys):
+    text, rows = long_binary_runs(finals, trained, tmp_path, monkeypatch, capsys)
+    assert list(rows) == ["binary-seed0", "binary-seed1", "binary-seed2"]
     assert "3 of 6 runs are done" in text
-    capsys.readouterr()
-    top1 = [top1_of(results, f"digits/binary-seed{seed}") for seed in (0, 1, 2)]
+    top1 = [100 * int(row[1]) / 500 for row in rows.values()]
     assert f"binary: mean of 3 seeds {np.mean(top1):.2f}, sd {np.std(top1, ddof=1):.2f}" in text
-    assert main(["eval", str(results.with_name("digits-binary-seed0.elq")), "--data", "digits", "--json"]) == 0
-    rows = {line.split()[0]: line.split() for line in text.splitlines() if re.match("binary-seed. ", line)}
-    assert rows["binary-seed0"][1] == str(json.loads(capsys.readouterr().out)["correct"])
-    assert [row[4] for row in rows.values()] == ["digits-binary-seed0.elq", "-", "-"]
     for seed, name in enumerate(rows):
         config = json.loads((tmp_path / "runs" / "digits" / name / "config.json").read_text())
         assert (config["seed"], config["plan"]["alpha_from"]) == (seed, "pretrained")
         assert (config["sgd"]["lr"], config["sgd"]["weight_decay"]) == (0.03, 5e-4)
         shares = np.array(config["plan"]["epochs"]) / sum(config["plan"]["epochs"])
         np.testing.assert_allclose(shares, np.array([66, 1.5, 1.5, 1.5, 1.5]) / 72, rtol=1e-12)
+    moving = {job.name for job in finals.jobs("r", None, None) if "alpha_from=stage0" in job.arguments}
+    assert moving == {f"ternary-seed{seed}" for seed in range(3)}
 
 
 def test_statistics_of_batchnorm_are_compared_on_held_out_pictures(trained, tmp_path, monkeypatch, capsys):
