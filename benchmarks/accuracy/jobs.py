@@ -14,7 +14,9 @@ import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from statistics import mean
 
 from elq_ref.files import atomic_write
 from elq_ref.machine import python_command
@@ -107,12 +109,12 @@ def run_jobs(jobs: Sequence[Job], place: Series, *, processes: int = 1, minutes:
     """Run all that is not finished, in order; True if all is finished at the end.
 
     A run that fails is named with the last line it said and not tried again. When the time is over, at Ctrl-C or
-    SIGTERM, what runs is interrupted, which saves it.
+    SIGTERM, what runs is interrupted, which saves it. Behind each that ends it says how long the rest will take.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     end = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     done = place.finished(jobs)
-    waiting, running = [job for job in jobs if job.name not in done], {}
+    waiting, running, begun = [job for job in jobs if job.name not in done], {}, {}
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     stopped = False
     try:
@@ -126,11 +128,15 @@ def run_jobs(jobs: Sequence[Job], place: Series, *, processes: int = 1, minutes:
                 job = waiting.pop(0)
                 print(f"{time.strftime('%H:%M:%S')}  {job.name} starts", flush=True)
                 running[job, core] = place.start(job, core)
+                begun[job] = time.monotonic()
             time.sleep(0.2)
             for (job, core), process in list(running.items()):
                 if process.poll() is not None:
                     del running[job, core]
                     _ended(job, process.returncode, place)
+                    seconds = [run.result["seconds"] for run in place.finished(jobs).values()]
+                    ages = [time.monotonic() - begun[other] for other, _ in running]
+                    print(to_go(seconds, len(waiting), ages, processes), end="", flush=True)
     except KeyboardInterrupt:
         pass
     finally:
@@ -139,6 +145,18 @@ def run_jobs(jobs: Sequence[Job], place: Series, *, processes: int = 1, minutes:
             process.wait()
             _ended(job, process.returncode, place)
     return len(place.finished(jobs)) == len(jobs)
+
+
+def to_go(seconds: Sequence[float], waiting: int, ages: Sequence[float], processes: int) -> str:
+    """A line on how long the runs that wait, and those that run for `ages` seconds, will take, `processes` at a time.
+
+    seconds: of those that are finished, whose mean each is taken to last. "" where none is, or nothing is left.
+    """
+    if not seconds or not (waiting or ages):
+        return ""
+    each = mean(seconds)
+    left = (each * waiting + sum(max(0.0, each - age) for age in ages)) / processes
+    return f"          {waiting + len(ages)} runs to go, about {timedelta(seconds=round(left))}\n"
 
 
 def work_off(

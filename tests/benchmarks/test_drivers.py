@@ -97,6 +97,22 @@ def test_a_job_that_fails_says_why_and_the_others_run(trained, tmp_path, capsys)
     assert not driver.Series("other", tmp_path / "runs", place.results).finished(jobs)
 
 
+def test_a_driver_says_how_long_the_rest_will_take(trained, tmp_path, capsys):
+    jobs = [driver.Job(name, ("digits", trained, "--passes", "0.2", "--method", "float")) for name in "abc"]
+    assert driver.run_jobs(jobs, driver.Series("e", tmp_path / "runs", tmp_path / "runs.jsonl"), processes=1)
+    said = re.findall(r"(\d) runs to go, about 0:\d\d:\d\d$", capsys.readouterr().out, re.MULTILINE)
+    assert said == ["2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("ages", "processes", "said"),
+    [([50.0], 2, "4 runs to go, about 0:04:35"), ([400.0], 1, "4 runs to go, about 0:07:30")],
+)
+def test_the_rest_takes_as_long_as_what_is_finished(ages, processes, said):
+    # three that wait take 150 seconds each, the one that runs what is left of its 150
+    assert driver.to_go([100.0, 200.0], 3, ages, processes).strip() == said
+
+
 def test_a_driver_that_is_told_to_end_leaves_nobody_behind(trained, tmp_path):
     code = f"""
 import sys; sys.path.append({str(ROOT)!r})

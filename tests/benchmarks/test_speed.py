@@ -86,14 +86,14 @@ def test_steps_are_timed_and_their_memory_is_measured(monkeypatch, tmp_path, cap
 
 
 def test_an_elq_step_is_timed_beside_a_float_one(monkeypatch, tmp_path, capsys):
-    words = ["--networks", "lenet5", "--threads", "1", "--rounds", "3", "-o", str(tmp_path / "out.txt")]
+    words = ["--networks", "lenet5", "--threads", "1", "--rounds", "9", "-o", str(tmp_path / "out.txt")]
     monkeypatch.setattr(sys, "argv", ["x", *words])
     elq_step.main()
     (found,) = json.loads((tmp_path / "out.json").read_text())["figures"]
     assert (found["network"], found["threads"]) == ("lenet5", 1)
     assert found["float_seconds"][0] > 0
     two = found["ratios"]["sign computed, a1 = 0.5: two passes"]
-    assert two["steps"] == 3
+    assert two["steps"] == 9
     assert 1 < two["ratio"][0] < 9
     assert "float32: LeNet-5 1x28x28 batch 128." in (tmp_path / "out.txt").read_text()
 
