@@ -30,7 +30,7 @@ _DEMO = Plan(sign="computed", a1=1.0, a2=1e-4, epochs=(8, 4, 4, 4, 4))
 _ONE = (6.0,)  # for a method that freezes nothing
 _FOUR = (0.0, 1.5, 1.5, 1.5, 1.5)
 
-# Every method in 6 passes, at the best of six rates (benchmarks/accuracy/tuning.py); order, binaryrelax, parq at elq's.
+# Every method in 6 passes, at the best of six rates (benchmarks/accuracy/tuning.py); order at elq's.
 _TUNED = {
     ("elq", "ternary"): Choice(Plan(), SGD(lr=0.01)),
     ("elq", "binary"): Choice(Plan("binary"), SGD(lr=0.01)),
@@ -44,8 +44,8 @@ _TUNED = {
     ("order", "binary"): Choice(plan_for("order", levels="binary"), SGD(lr=0.01)),
     ("binaryrelax", "ternary"): Choice(plan_for("binaryrelax"), SGD(lr=0.01)),
     ("binaryrelax", "binary"): Choice(plan_for("binaryrelax", levels="binary"), SGD(lr=0.01)),
-    ("parq", "ternary"): Choice(plan_for("parq"), SGD(lr=0.01)),
-    ("parq", "binary"): Choice(plan_for("parq", levels="binary"), SGD(lr=0.01)),
+    ("parq", "ternary"): Choice(plan_for("parq"), SGD(lr=0.03)),
+    ("parq", "binary"): Choice(plan_for("parq", levels="binary"), SGD(lr=0.03)),
 }
 
 
