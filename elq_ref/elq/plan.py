@@ -147,9 +147,13 @@ class Plan(Borrowed):
         share = total / sum(self.epochs)
         return replace(self, epochs=tuple(e * share for e in self.epochs))
 
-    def to_json(self) -> dict[str, Any]:
-        """A dict of plain values from which `from_json` (for any method elq_ref.methods.plan_from_json) makes it."""
-        return asdict(self)
+    def to_json(self, *, short: bool = False) -> dict[str, Any]:
+        """A dict of plain values from which `from_json` (for any method elq_ref.methods.plan_from_json) makes it.
+
+        short: method, levels and what is not the method's default, which is enough for the same version of elq_ref.
+        """
+        usual = {option.name: option.default for option in fields(self) if option.name not in ("method", "levels")}
+        return {name: v for name, v in asdict(self).items() if not (short and name in usual and usual[name] == v)}
 
     @classmethod
     def from_json(cls: type[P], values: dict[str, Any]) -> P:

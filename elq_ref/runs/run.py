@@ -138,7 +138,7 @@ class Run:
         return state.codes() if state.method.one_scale else {}  # of another method W_hat is packed as float32
 
     def _packed(self, codes: dict[str, Codes]) -> PackedNetwork:
-        return pack(self.net, self.info, quantized=codes, metadata={"plan": self.plan.to_json()})
+        return pack(self.net, self.info, quantized=codes, metadata={"plan": self.plan.to_json(short=True)})
 
     def result(self) -> Record:
         """What `finish` found, of several processes the first; ValueError if the run is not finished."""
@@ -198,7 +198,7 @@ class Run:
             self._write(state, codes)
 
     def _write(self, state: State, codes: dict[str, Codes]) -> None:
-        plan = self.plan.to_json()
+        plan = self.plan.to_json(short=True)
         checkpoint.save(self.net, self.files["checkpoint"], self.info, codes=codes, plan=plan)
         self._packed(codes).save(self.files["packed"])
         packed = PackedNetwork.load(self.files["packed"])

@@ -336,8 +336,9 @@ def test_a_plan_that_does_not_fit_its_method_is_refused():
 @pytest.mark.parametrize("name", METHODS)
 def test_a_plan_comes_back_from_its_json_in_its_own_class(name):
     plan = default(name, ("a", "b"))
-    back = plan_from_json(json.loads(json.dumps(plan.to_json())))
-    assert (type(back), back) == (METHODS[name].plan_type, plan)
+    for short in (False, True):
+        back = plan_from_json(json.loads(json.dumps(plan.to_json(short=short))))
+        assert (type(back), back) == (METHODS[name].plan_type, plan)
     assert plan_for(name, epochs=plan.epochs, restart=plan.restart, keep_float=plan.keep_float) == plan
 
 
