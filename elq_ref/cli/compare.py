@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..files import atomic_write, check_target
-from ..runs.comparison import differences, grouped, half_interval, reference, unlike
+from ..runs.comparison import differences, grouped, half_interval, over_images, reference, unlike
 from ..runs.comparison import table as rows_of
 from ..runs.record import read_runs
 from .output import Commands, Result, table
@@ -36,5 +36,7 @@ def run(args: argparse.Namespace) -> Result:
         if against and group is not against and not unlike(group, against):
             d = differences(group, against)
             entry |= {"difference": float(d.mean())} | ({"half_interval": half_interval(d)} if len(d) > 1 else {})
+            images = over_images(group, against)
+            entry |= {} if images is None else {"half_interval_over_images": half_interval(images)}
         result[group.label] = entry
     return result, text, 0

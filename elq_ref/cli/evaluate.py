@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .. import datasets
-from ..runs.measures import count_correct_packed
+from ..runs.measures import right_packed
 from ..runtime import PackedNetwork
 from ..training.evaluate import count_correct
 from .data import add_data, add_pictures, load_data, load_for_packed
@@ -30,9 +30,8 @@ def run(args: argparse.Namespace) -> Result:
     if is_packed(args.file):
         packed = PackedNetwork.load(args.file)
         test = load_for_packed(args, packed, "test")
-        correct, total = count_correct_packed(
-            packed, test, activations=args.activations, most_operations=args.most_operations
-        )
+        right = right_packed(packed, test, activations=args.activations, most_operations=args.most_operations)
+        correct, total = int(right.sum()), len(right)
     elif args.activations != "float32":
         raise ValueError(f"{args.file} is no packed network (.elq): only those run with {args.activations} activations")
     else:

@@ -79,6 +79,23 @@ def differences(group: Group, other: Group) -> np.ndarray:
     return np.array([run.top1 - theirs[run.seed] for run in group.runs if run.seed in theirs])
 
 
+def over_images(group: Group, other: Group) -> np.ndarray | None:
+    """Of each image the share of the seeds that both have which have it right, `group` minus `other`: (N), in per cent.
+
+    None unless all these runs say which they have right. Its mean is that of `differences`; its `half_interval` is what
+    other images would change by chance, with these very networks.
+    """
+    theirs = {run.seed: run.right for run in other.runs}
+    gaps = []
+    for run in group.runs:
+        if run.seed in theirs:
+            mine, yours = run.right, theirs[run.seed]
+            if mine is None or yours is None:
+                return None
+            gaps.append(100.0 * mine - 100.0 * yours)
+    return np.mean(gaps, axis=0) if gaps else None
+
+
 def half_interval(values: np.ndarray, level: float = LEVEL) -> float:
     """Half the width of Student's t interval for the mean of `values`; NaN for fewer than two."""
     n = len(values)
@@ -100,23 +117,31 @@ def t_quantile(p: float, freedom: int) -> float:
 def table(groups: Sequence[Group], against: Group | None) -> list[list[str]]:
     """Cells, the head first: a group a row, with its paired difference from the group `against`."""
     head = ["", "passes", "runs", "mean %", "sd", "least", "most"]
-    rows = [[*head, *([f"minus {against.label}", "95 % interval"] if against else [])]]
+    known = against and any(over_images(g, against) is not None for g in groups if g is not against)
+    differs = ["95 % interval", "over the images"] if known else ["95 % interval"]
+    rows = [[*head, *([f"minus {against.label}", *differs] if against else [])]]
     for group in groups:
         top1 = group.top1
         spread = f"{top1.std(ddof=1):.2f}" if len(top1) > 1 else "-"
         row = [group.label, f"{group.runs[0].passes_over_data:g}", str(len(top1)), f"{top1.mean():.2f}", spread]
         row += [f"{top1.min():.2f}", f"{top1.max():.2f}"]
         if against:
-            row += _difference(group, against)
+            row += _difference(group, against)[: 1 + len(differs)]
         rows.append(row)
     return rows
 
 
 def _difference(group: Group, other: Group) -> list[str]:
     if group is other:
-        return ["", ""]
+        return ["", "", ""]
     if why := unlike(group, other):
-        return ["-", why]
+        return ["-", why, "-"]
     d = differences(group, other)
-    half = half_interval(d)
-    return [f"{d.mean():+.2f}", "-" if math.isnan(half) else f"{d.mean() - half:+.2f} to {d.mean() + half:+.2f}"]
+    return [f"{d.mean():+.2f}", _interval(d), _interval(over_images(group, other))]
+
+
+def _interval(values: np.ndarray | None) -> str:
+    if values is None or len(values) < 2:
+        return "-"
+    mean, half = values.mean(), half_interval(values)
+    return f"{mean - half:+.2f} to {mean + half:+.2f}"

@@ -9,7 +9,7 @@ from ..nn import Module
 from ..runtime import PackedNetwork, Session
 from ..runtime.packed import MOST_OPERATIONS
 from ..tensor import Tensor, no_grad
-from ..training.evaluate import count_right, evaluate, standing_on
+from ..training.evaluate import evaluate, right, standing_on
 from ..training.micro_batches import world_of
 from ..training.state import State
 
@@ -30,20 +30,17 @@ def accuracies(state: State, batches: Batches, judge: Dataset, reestimation: int
     return result
 
 
-def count_correct_packed(
+def right_packed(
     packed: PackedNetwork,
     dataset: Dataset,
     batch_size: int = 250,
     activations: str = "float32",
     most_operations: int = MOST_OPERATIONS,
-) -> tuple[int, int]:
-    """(pictures that the packed network classifies correctly, pictures), with the file's own normalization."""
+) -> np.ndarray:
+    """Bool (N): which pictures the packed network classifies correctly, with the file's own normalization."""
     session = Session(packed, activations, most_operations)
-    correct = 0
-    for start in range(0, len(dataset), batch_size):
-        logits = session(dataset.images[start : start + batch_size])
-        correct += count_right(logits, dataset.labels[start : start + batch_size])
-    return correct, len(dataset)
+    parts = [slice(start, start + batch_size) for start in range(0, len(dataset), batch_size)]
+    return np.concatenate([right(session(dataset.images[part]), dataset.labels[part]) for part in parts])
 
 
 def largest_difference(net: Module, packed: PackedNetwork, dataset: Dataset, count: int = 100) -> float:

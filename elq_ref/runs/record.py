@@ -15,11 +15,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..checkpoint.tensors import one_line
 from ..elq.plan import Plan
 from ..errors import FormatError
 from ..files import check_source
 from ..methods import OrderPlan, plan_from_json
+from . import answers
 
 MEASURED = ("lr", "loss", "loss_hat", "perturbation", "error", "objective", "frozen")  # of a step
 LOGS = {  # name: what each of its lines has
@@ -89,6 +92,12 @@ class RunRecord:
     def top1(self) -> float:
         """Per cent of the test images that the packed network has right."""
         return float(self.result["top1"])
+
+    @property
+    def right(self) -> np.ndarray | None:
+        """Bool: which of the test images it has right, where the run says so; ValueError for what is no such thing."""
+        said, total = self.result.get("right"), self.result["total"]
+        return None if said is None else answers.from_text(said, total)
 
     @property
     def label(self) -> str:
@@ -195,7 +204,14 @@ def _checked(place: str, parts: dict[str, Any], called: dict[str, str]) -> RunRe
     records = [record for line in layers for record in line.values()]
     if len(set(map(tuple, layers))) > 1 or not all(isinstance(r, dict) and set(_LAYER) <= set(r) for r in records):
         raise FormatError(f"{called['layers']} wants {', '.join(_LAYER)} of the same layers in every line")
-    return RunRecord(place, parts.pop("config"), plan, **parts)
+    run = RunRecord(place, parts.pop("config"), plan, **parts)
+    try:
+        counted = None if run.right is None else int(run.right.sum())
+    except (ValueError, TypeError) as error:
+        raise FormatError(f"{called['result']} has a wrong right: {one_line(error)}") from error
+    if counted not in (None, run.result["correct"]):
+        raise FormatError(f"{called['result']} has {run.result['correct']} correct, and {counted} by its right")
+    return run
 
 
 def _want(value: Any, keys: tuple[str, ...], where: str) -> None:

@@ -19,9 +19,10 @@ from ..training.evaluate import reestimate
 from ..training.sgd import SGD
 from ..training.stages import Step, check_single, quantize, stage_steps
 from ..training.state import State, environment
+from . import answers
 from .estimate import evaluation_seconds
 from .layers import layer_records, shares_of_shape
-from .measures import accuracies, count_correct_packed, largest_difference
+from .measures import accuracies, largest_difference, right_packed
 from .together import folder_of
 
 REESTIMATION_BATCHES = 50
@@ -202,11 +203,13 @@ class Run:
         checkpoint.save(self.net, self.files["checkpoint"], self.info, codes=codes, plan=plan)
         self._packed(codes).save(self.files["packed"])
         packed = PackedNetwork.load(self.files["packed"])
-        correct, total = count_correct_packed(packed, self.test)
+        right = right_packed(packed, self.test)
+        correct, total = int(right.sum()), len(right)
         result = {
             "correct": correct,
             "total": total,
             "top1": 100 * correct / total,
+            "right": answers.to_text(right),
             "weight_bytes": packed.weight_bytes,
             "float_bytes": packed.float_bytes,
             "packed_as_float": sorted(set(state.weights) - set(codes)),

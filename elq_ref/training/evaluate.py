@@ -49,12 +49,18 @@ def evaluate(net: Module, dataset: Dataset, batch_size: int = 250, world: World 
     return int(sum(rights)), reduce(add, losses, 0.0) / len(dataset)  # `sum` rounds otherwise from Python 3.12 on
 
 
-def count_right(logits: np.ndarray, labels: np.ndarray) -> int:
-    """How many rows of logits (N, classes) are largest, first of a tie, at their label; ValueError for NaN and Inf."""
+def right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Whether each row of logits (N, classes) is largest, first of a tie, at its label; ValueError for NaN and Inf."""
     lost = len(logits) - np.count_nonzero(np.isfinite(logits).all(1))
     if lost:
         raise ValueError(f"outputs for {lost} of {len(logits)} pictures are no numbers (NaN or infinite): no classes")
-    return int((logits.argmax(1) == labels).sum())
+    found: np.ndarray = logits.argmax(1) == labels
+    return found
+
+
+def count_right(logits: np.ndarray, labels: np.ndarray) -> int:
+    """How many rows are `right`."""
+    return int(right(logits, labels).sum())
 
 
 def at_chance(correct: int, dataset: Dataset) -> bool:

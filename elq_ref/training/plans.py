@@ -42,8 +42,8 @@ _TUNED = {
     ("lat", "ternary"): Choice(plan_for("lat", epochs=_ONE), SGD(lr=0.01)),
     ("order", "ternary"): Choice(plan_for("order"), SGD(lr=0.01)),
     ("order", "binary"): Choice(plan_for("order", levels="binary"), SGD(lr=0.01)),
-    ("binaryrelax", "ternary"): Choice(plan_for("binaryrelax"), SGD(lr=0.01)),
-    ("binaryrelax", "binary"): Choice(plan_for("binaryrelax", levels="binary"), SGD(lr=0.01)),
+    ("binaryrelax", "ternary"): Choice(plan_for("binaryrelax"), SGD(lr=0.03)),
+    ("binaryrelax", "binary"): Choice(plan_for("binaryrelax", levels="binary"), SGD(lr=0.03)),
     ("parq", "ternary"): Choice(plan_for("parq"), SGD(lr=0.03)),
     ("parq", "binary"): Choice(plan_for("parq", levels="binary"), SGD(lr=0.03)),
 }

@@ -9,10 +9,19 @@ from made_runs import records
 
 from elq_ref import Plan
 from elq_ref.cli import main
-from elq_ref.runs.comparison import differences, grouped, half_interval, reference, t_quantile, table
+from elq_ref.runs import answers
+from elq_ref.runs.comparison import (
+    differences,
+    grouped,
+    half_interval,
+    over_images,
+    reference,
+    t_quantile,
+    table,
+)
 
 
-@pytest.mark.parametrize("freedom", [1, 2, 3, 9, 30])
+@pytest.mark.parametrize("freedom", [1, 2, 3, 9, 30, 9999])
 @pytest.mark.parametrize("p", [0.5, 0.75, 0.95, 0.975, 0.995])
 def test_t_quantile_is_scipys(freedom, p):
     stats = pytest.importorskip("scipy.stats")
@@ -32,6 +41,26 @@ def test_intervals_of_paired_differences_are_scipys():
     rows = table(groups, groups[0])
     assert rows[2][:7] == ["elq ternary", "6", "3", "90.70", "0.44", "90.20", "91.00"]
     assert rows[2][7:] == ["+0.60", f"{low:+.2f} to {high:+.2f}"]
+
+
+def test_intervals_over_the_images_are_those_of_a_paired_test():
+    """Two seeds of 500 images; that of a third, which one alone has, counts nowhere."""
+    stats = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(0)
+    right = {"elq": rng.random((3, 500)) < 0.9, "float": rng.random((2, 500)) < 0.8}
+    made = records({method: [100 * r.mean() for r in rows] for method, rows in right.items()})
+    for run, row in zip(made, [*right["elq"], *right["float"]], strict=True):
+        run.result.update(total=500, correct=int(row.sum()), right=answers.to_text(row))
+    groups = grouped(made)
+    found = over_images(groups[1], groups[0])
+    low, high = stats.ttest_rel(100 * right["elq"][:2].mean(0), 100 * right["float"].mean(0)).confidence_interval(0.95)
+    assert found.mean() == pytest.approx(differences(groups[1], groups[0]).mean())
+    assert found.mean() - half_interval(found) == pytest.approx(low, rel=1e-5)
+    rows = table(groups, groups[0])
+    assert (rows[0][-1], rows[1][-1], rows[2][-1]) == ("over the images", "", f"{low:+.2f} to {high:+.2f}")
+    del made[0].result["right"]  # one of them did not keep which it has right
+    assert over_images(groups[1], groups[0]) is None
+    assert table(groups, groups[0])[0][-1] == "95 % interval"
 
 
 def test_differences_pair_the_seeds_that_both_have():

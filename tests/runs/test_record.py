@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_runs import records
 
 from elq_ref.cli import main
 from elq_ref.errors import FormatError
+from elq_ref.runs import answers
 from elq_ref.runs.lines import add_run
 from elq_ref.runs.record import RunRecord, read_runs
 
@@ -56,6 +59,20 @@ def test_a_record_says_which_error_it_is(runs, tmp_path):
         RunRecord.read(tmp_path)
 
 
+RIGHT = {"top1": 50.0, "correct": 1, "total": 2}
+
+
+def test_which_pictures_are_right_is_a_bit_each(tmp_path):
+    record = records({"elq": [0.0]})[0]
+    right = [True, False, False, False, True, False, False, True, False, True]  # 10001001 01...... in base64
+    add_run(
+        tmp_path / "runs.jsonl", "x", replace(record, result={"top1": 40, "correct": 4, "total": 10, "right": "iUA="})
+    )
+    assert RunRecord.read(f"{tmp_path / 'runs.jsonl'}#x").right.tolist() == right
+    assert answers.to_text(np.array(right)) == "iUA="
+    assert record.right is None
+
+
 @pytest.mark.parametrize(
     ("part", "value", "words"),
     [
@@ -67,6 +84,12 @@ def test_a_record_says_which_error_it_is(runs, tmp_path):
         ("result", {"top1": None, "correct": 1, "total": 2}, "runs.jsonl#x: result has no top1"),
         ("config", {"plan": {"a9": 1}}, "runs.jsonl#x: config has no plan that can be read: no such option: a9"),
         ("result", {"top1": 3}, "runs.jsonl#x: result lacks correct, total"),
+        ("result", RIGHT | {"right": "wA=="}, "runs.jsonl#x: result has 1 correct, and 2 by its right"),
+        ("result", RIGHT | {"right": "gAA="}, "result has a wrong right: 16 bits are no answers to 2 pictures"),
+        ("result", RIGHT | {"right": "g"}, "result has a wrong right: 'g' are no answers to 2 pictures in base64"),
+        ("result", RIGHT | {"right": "g..."}, "runs.jsonl#x: result has a wrong right: "),
+        ("result", RIGHT | {"right": 3}, "result has a wrong right: '3' are no answers to 2 pictures in base64"),
+        ("result", RIGHT | {"right": "gA==", "total": 2.0}, "runs.jsonl#x: result has a wrong right: "),
         ("stages", [{"step": 1}], "runs.jsonl#x: stages line 1 lacks stage, frozen"),
         ("passes", {"step": 1}, "runs.jsonl#x: passes: wanted lists"),
         ("result", {"top1": "9", "correct": 1, "total": 2}, "runs.jsonl#x: result has top1 9, wanted a number"),
