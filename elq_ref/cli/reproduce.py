@@ -20,7 +20,7 @@ from ..runs.recipes import (
     recipe,
 )
 from ..runs.run import Run
-from ..training.plans import levels_of
+from ..training.plans import PRESETS, levels_of
 from .data import batches_of
 from .networks import open_network
 from .output import Commands, Result, add_key, say
@@ -41,7 +41,9 @@ def add(commands: Commands) -> None:
     length.add_argument("--quick", action="store_true", help="1 pass over the data, 0.01 of ImageNet's, to see it work")
     lengths = f"{PASSES:g}, or {HEADLINE_PASSES:g} with --headline"
     length.add_argument("--passes", type=float, help=f"over the data, in all (default: {lengths})")
-    command.add_argument("--headline", action="store_true", help="the plan of the longer runs")
+    plans = command.add_mutually_exclusive_group()
+    plans.add_argument("--headline", action="store_true", help="the plan of the longer runs")
+    plans.add_argument("--preset", choices=PRESETS, help="elq by the plan of elq quantize --preset")
     command.add_argument("--first-last-float", action="store_true", help="do not quantize the first and the last layer")
     add_settings(command)
     command.add_argument("--lr", type=float, help="another learning rate at the start of stage 0")
@@ -74,6 +76,7 @@ def run(args: argparse.Namespace) -> Result:
         levels,
         tuple(net.quantizable()),
         headline=args.headline,
+        preset=args.preset,
         passes=passes,
         first_last_float=args.first_last_float,
     )
@@ -91,6 +94,7 @@ def run(args: argparse.Namespace) -> Result:
         "levels": levels,
         "seed": args.seed,
         "headline": args.headline,
+        **({} if args.preset is None else {"preset": args.preset}),
         "first_last_float": args.first_last_float,
         "model": experiment.model,
         "checkpoint": {"name": file.path.name, "sha256": file.sha256},
@@ -152,6 +156,7 @@ def _command(args: argparse.Namespace) -> str:
     words += ["--levels", args.levels] if args.levels else []
     words += [f"--{name}" for name in ("quick", "headline") if getattr(args, name)]
     words += ["--first-last-float"] if args.first_last_float else []
+    words += ["--preset", args.preset] if args.preset else []
     for name in ("passes", "lr", "weight_decay", "batch_size", "micro_batch"):
         value: Any = getattr(args, name)
         words += [f"--{name.replace('_', '-')}", f"{value:g}"] if value is not None else []

@@ -95,16 +95,18 @@ def recipe(
     weights: Sequence[str],
     *,
     headline: bool = False,
+    preset: str | None = None,
     passes: float | None = None,
     first_last_float: bool = False,
 ) -> tuple[Plan, SGD]:
     """The plan and optimizer for a network with these weights (`Module.quantizable`), in `passes` over the data.
 
     headline: those of the longer runs; `passes` is HEADLINE_PASSES then, and otherwise PASSES, unless it is given.
+    preset: those of this name in elq_ref.training.plans.PRESETS.
     Every layer is quantized, whatever the method's paper does, unless first_last_float keeps the first and the last
     in float for all methods alike. ValueError for a method or levels without such a plan (elq_ref.training.plans).
     """
-    plan, sgd = named_plan("headline" if headline else "comparison", method, levels, weights)
+    plan, sgd = named_plan(preset or ("headline" if headline else "comparison"), method, levels, weights)
     if passes is None:
         passes = HEADLINE_PASSES if headline else PASSES
     if first_last_float and method != "float":

@@ -14,7 +14,9 @@ import pytest
 from elq_ref import Plan
 from elq_ref.cli import main
 from elq_ref.cli.plan_options import changed
+from elq_ref.methods import plan_from_json
 from elq_ref.runs.recipes import EXPERIMENTS, Experiment, recipe
+from elq_ref.training.plans import named_plan
 
 ROOT = Path(__file__).parents[2]
 if not (ROOT / "benchmarks").is_dir():
@@ -178,16 +180,22 @@ def test_the_comparison_writes_its_table(trained, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(sys, "argv", arguments)
     assert cifar10_comparison.main() == 0
     text = (tmp_path / "compared.txt").read_text()
-    assert "8 of 30 runs are done" in text
+    assert "10 of 34 runs are done" in text
     tops = [top1_of(results, f"compared/float-seed{seed}") for seed in (0, 1)]
     row = next(line for line in text.splitlines() if line.startswith("float"))
     assert row.split()[1:4] == ["1", "2", f"{sum(tops) / 2:.2f}"]
     assert "elq reproduce digits --method elq --seed 1 --levels ternary --quick:" in text
     assert "elq reproduce digits --method elq --seed 1 --levels ternary --quick --headline:" in text
     rows = [line.split("  ")[0] for line in text.splitlines() if line.startswith("elq ternary")]
-    assert sorted(rows) == 3 * ["elq ternary"] + 3 * ["elq ternary (headline plan)"]  # a row for each reference
+    labels = ["elq ternary", "elq ternary (best preset)", "elq ternary (headline plan)"]
+    assert sorted(rows) == sorted(4 * labels)  # a row for each reference
     references = re.findall(r"minus (.+?)  ", text)
-    assert references == ["float", "elq ternary", "elq binary"]
+    assert references == ["float", "elq ternary", "elq binary", "elq ternary (best preset)"]
+    assert len(re.findall("over the images", text)) == len(references)
+    (best,) = (line for line in results.read_text().splitlines() if "/elq-ternary-best-seed0" in line)
+    plan, sgd = named_plan("best", levels="ternary")
+    assert plan_from_json(json.loads(best)["config"]["plan"]) == plan.spread(1)
+    assert json.loads(best)["config"]["sgd"]["lr"] == sgd.lr
     assert str(tmp_path) not in text
     monkeypatch.setattr(sys, "argv", [*arguments, "--table"])
     capsys.readouterr()

@@ -48,6 +48,8 @@ def test_the_longer_runs_have_their_own_plan():
         assert (sum(long.epochs), long.levels) == (pytest.approx(72), levels)
         assert long != recipe("elq", levels, WEIGHTS, passes=72)[0]
         assert sum(recipe("elq", levels, WEIGHTS, headline=True, passes=5)[0].epochs) == pytest.approx(5)
+        best, _ = recipe("elq", levels, WEIGHTS, preset="best")
+        assert (best.levels, best.epochs) == (levels, pytest.approx((11, 0.25, 0.25, 0.25, 0.25)))  # of 12 passes
     with pytest.raises(ValueError, match=r"no headline plan for method 'bwn'; there are: elq ternary, elq binary$"):
         recipe("bwn", "binary", WEIGHTS, headline=True)
 

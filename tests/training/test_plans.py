@@ -43,7 +43,7 @@ def test_the_defaults_are_those_that_the_documentation_states():
 
 def test_every_default_starts_at_the_documented_rate():
     """docs/methods.md."""
-    others = {"ttq": SGD(lr=0.003), "inq": SGD(lr=0.1)}
+    others = {"ttq": SGD(lr=0.003), "inq": SGD(lr=0.1), "binaryrelax": SGD(lr=0.03), "parq": SGD(lr=0.03)}
     for name in ("default", "comparison"):
         for (method, levels), choice in PLANS[name].items():
             assert choice.sgd == others.get(method, SGD(lr=0.01)), (name, method, levels)
@@ -66,8 +66,8 @@ def test_the_plans_of_the_comparison_and_of_the_long_runs_are_those_of_the_commi
         config = line["config"]
         if not line["name"].startswith(("cifar10_comparison/", "cifar10-resnet20/")):
             continue
-        name = "headline" if config["headline"] else "comparison"
-        kept = () if name == "headline" else WEIGHTS
+        name = config.get("preset") or ("headline" if config["headline"] else "comparison")
+        kept = WEIGHTS if name == "comparison" else ()
         plan, sgd = named_plan(name, config["method"], config["levels"], kept)
         ran = plan_from_json(config["plan"])
         assert plan.spread(sum(ran.epochs)) == replace(ran, keep_float=plan.keep_float)
@@ -75,7 +75,7 @@ def test_the_plans_of_the_comparison_and_of_the_long_runs_are_those_of_the_commi
         seen.add((name, config["method"], config["levels"]))
     absent = ("order", "binaryrelax", "parq")  # no run of these lengths is committed
     wanted = {(name, *key) for name in ("comparison", "headline") for key in PLANS[name] if key[0] not in absent}
-    assert seen == wanted
+    assert wanted <= seen
     passes = {sum(recipe(method, levels, WEIGHTS)[0].epochs) for method, levels in PLANS["comparison"]}
     assert passes == {12.0}  # docs/reproduce.md
 
