@@ -1,4 +1,4 @@
-"""ELQ beside BWN, TWN, TTQ, INQ, LAB, LAT and float fine-tuning: CIFAR-10 ResNet-20, 12 passes, as many seeds each.
+"""ELQ beside its rivals and float fine-tuning: CIFAR-10 ResNet-20, 12 passes, as many seeds each.
 
 python -m benchmarks.accuracy cifar10_comparison --processes 2     all that is not done yet, then the table
 python -m benchmarks.accuracy cifar10_comparison --table           the table of what is done

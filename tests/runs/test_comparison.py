@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_runs import records
 
-from elq_ref import Plan
+from elq_ref import PackedNetwork, Plan, Session, datasets
 from elq_ref.cli import main
 from elq_ref.runs import answers
 from elq_ref.runs.comparison import (
@@ -135,3 +135,9 @@ def test_compare_prints_and_writes_a_table(runs, tmp_path, capsys):
     result = json.loads(capsys.readouterr().out)
     assert result["ttq ternary"]["seeds"] == [0, 1]
     assert {"difference", "half_interval"} <= set(result["ttq ternary"])
+    images = datasets.digits()[1]
+    right = {name: PackedNetwork.load(runs[name] / "net.elq") for name in ("ttq", "ttq1", "float", "float1")}
+    right = {name: Session(net)(images.images).argmax(1) == images.labels for name, net in right.items()}
+    gaps = 50.0 * (right["ttq"].astype(int) + right["ttq1"] - right["float"] - right["float1"])
+    half = 1.96473 * gaps.std(ddof=1) / np.sqrt(500)  # Student's t for 499 degrees of freedom, from a table
+    assert result["ttq ternary"]["half_interval_over_images"] == pytest.approx(half, rel=1e-5)
